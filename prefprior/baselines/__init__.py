@@ -1,0 +1,1 @@
+"""What one would use instead of the prior, with the same interface."""

@@ -1,0 +1,1 @@
+"""From rating files and pictures to batches of (history, target)."""

@@ -1,0 +1,1 @@
+"""Where ratings and pictures come from: one module for each published layout."""

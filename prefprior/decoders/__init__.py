@@ -1,0 +1,1 @@
+"""From embeddings of their own space to pictures."""

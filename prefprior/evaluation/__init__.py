@@ -1,0 +1,1 @@
+"""Protocols, metrics, controls and reports for any predictor."""

@@ -1,0 +1,1 @@
+"""The prior: networks, objectives, samplers and their training module."""

@@ -1,0 +1,1 @@
+"""How a prior learns and what its output means."""
