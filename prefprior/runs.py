@@ -1,0 +1,91 @@
+"""Run folders: one for each command, with its resolved configuration, its figures and what it made."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from prefprior.config import plain
+from prefprior.files import make_folder, read_json, write_json, write_text
+
+ROOT = Path("runs")
+CHECKPOINT = "prior.safetensors"
+METRICS = "metrics.json"
+CONFIG = "config.yaml"
+
+
+def run_folder() -> Path:
+    """The folder Hydra gave this run (`run_dir=...`, or a time stamp under runs/)."""
+    folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def save_config(folder: Path, cfg: DictConfig) -> None:
+    """Writes the resolved configuration beside what the run makes."""
+    write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain(cfg))))
+
+
+def differing_keys(folder: Path, cfg: DictConfig, ignore: tuple[str, ...] = ()) -> list[str]:
+    """Which leaves of a configuration differ from the one a run folder was begun with."""
+    path = folder / CONFIG
+    if not path.is_file():
+        return []
+    old, new = _leaves(plain(OmegaConf.load(path))), _leaves(plain(cfg))  # type: ignore[arg-type]
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return [key for key in keys if key.split(".")[0] not in ignore]
+
+
+def write_metrics(folder: Path, figures: dict[str, float]) -> Path:
+    """Writes `metrics.json`: one flat object, keys `<data>/<part>/<predictor>/<metric>@<n>`, finite numbers only."""
+    bad = [key for key, value in figures.items() if not math.isfinite(value)]
+    if bad:
+        raise ValueError(
+            f"these figures are not finite: {', '.join(bad[:5])}. Too few people or items to measure them?"
+        )
+    path = folder / METRICS
+    write_json(path, {key: float(value) for key, value in figures.items()})
+    return path
+
+
+def read_metrics(folder: Path) -> dict[str, float]:
+    """Reads a run's figures."""
+    return dict(read_json(folder / METRICS))
+
+
+def last_run(command: str, must_hold: str, remedy: str, root: Path = ROOT) -> Path:
+    """The newest run folder of a command that holds a finished `must_hold`."""
+    found = sorted(
+        (p for p in (root / command).glob(f"**/{must_hold}") if p.is_file()),
+        key=lambda p: (p.stat().st_mtime_ns, str(p)),
+    )
+    if not found:
+        raise ValueError(f"there is no finished {command} run under {root / command}. Make one with: {remedy}")
+    return found[-1].parent
+
+
+def last_checkpoint(root: Path = ROOT) -> Path:
+    """The checkpoint of the newest finished training run."""
+    return last_run("train", CHECKPOINT, "python train.py", root) / CHECKPOINT
+
+
+def find_checkpoint(given: str | None) -> Path:
+    """The checkpoint a command was given, or the last run's; a folder stands for the checkpoint inside it."""
+    if given is None:
+        return last_checkpoint()
+    path = Path(given)
+    path = path / CHECKPOINT if path.is_dir() else path
+    if not path.is_file():
+        raise ValueError(
+            f"there is no checkpoint at {path}. Train one with: python train.py (then checkpoint= may be left out)"
+        )
+    return path
+
+
+def _leaves(node: Any, where: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and node:
+        return {
+            k: v for key, child in node.items() for k, v in _leaves(child, f"{where}.{key}" if where else key).items()
+        }
+    return {where: node}
