@@ -1,0 +1,1 @@
+"""What watches a training run: each callback does one thing and is chosen in conf/callbacks."""
