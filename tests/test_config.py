@@ -1,0 +1,78 @@
+"""Every key is compared with what takes it; all problems come in one message."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from prefprior import config
+from prefprior.choices import require_choice
+
+
+@dataclass
+class Schema:
+    seed: int = 0
+    optimizer: Any = None
+
+
+def cfg(**nodes: Any):  # type: ignore[no-untyped-def]
+    return OmegaConf.create({"seed": 0, "optimizer": None, **nodes})
+
+
+def test_a_good_configuration_passes_and_builds() -> None:
+    node = {"_target_": "prefprior.callbacks.nan_guard.NanGuard", "every": 3}
+    config.check(cfg(optimizer=node), Schema)
+    assert config.build(OmegaConf.create(node)).every == 3
+
+
+def test_all_problems_are_told_at_once_with_the_nearest_name() -> None:
+    node = {"_target_": "prefprior.callbacks.nan_guard.NanGuard", "evry": 3}
+    bad = cfg(optimizer={"a": node, "b": {"_target_": "prefprior.callbacks.speed.Speed", "window": "wide"}}, sead=1)
+    with pytest.raises(ValueError, match="problems") as caught:
+        config.check(bad, Schema)
+    message = str(caught.value)
+    assert "sead is unknown; did you mean seed?" in message
+    assert "optimizer.a.evry is unknown" in message
+    assert "did you mean every?" in message
+    assert "optimizer.b.window is 'wide'" in message
+    assert message.count("\n  - ") == 3
+
+
+def test_a_missing_value_names_the_argument_to_add() -> None:
+    bad = cfg(optimizer={"_target_": "prefprior.callbacks.speed.Speed", "window": "???"})
+    with pytest.raises(ValueError, match=re.escape("add optimizer.window=... to the command")):
+        config.check(bad, Schema)
+
+
+@pytest.mark.parametrize("target", ["os.system", "subprocess.Popen", "builtins.eval"])
+def test_foreign_targets_are_refused_before_they_are_imported(target: str) -> None:
+    with pytest.raises(ValueError, match="may be constructed"):
+        config.check(cfg(optimizer={"_target_": target}), Schema)
+
+
+def test_dotted_overrides_may_name_any_argument() -> None:
+    assert config._open_nodes("prior.width=3") == "++prior.width=3"
+    for word in ("seed=1", "+a.b=1", "~a.b", "hydra.run.dir=x", "--multirun", "hydra/launcher=x", "trainer=ddp"):
+        assert config._open_nodes(word) == word
+
+
+def test_choices_suggest_the_nearest() -> None:
+    assert require_choice("order", "set", ("set", "time")) == "set"
+    with pytest.raises(ValueError, match=r"order is 'tine'; it must be one of set, time; did you mean time\?"):
+        require_choice("order", "tine", ("set", "time"))
+
+
+def test_the_wheels_list_of_packages_is_the_tree() -> None:
+    root = Path(config.__file__).parents[1]
+    import configparser
+
+    parser = configparser.ConfigParser()
+    parser.read(root / "setup.cfg")
+    listed = set(parser["options"]["packages"].split())
+    tree = {str(p.parent.relative_to(root)).replace("/", ".") for p in (root / "prefprior").rglob("__init__.py")}
+    assert listed - {"prefprior.conf"} == tree
+    data = {p.relative_to(root / "conf").suffix for p in (root / "conf").rglob("*") if p.is_file()}
+    assert data == {".yaml"}, "the wheel carries only conf's YAML files"
