@@ -1,0 +1,33 @@
+"""The mean of what a person liked: the simplest personal predictor, and a hard one to beat with few likes.
+
+Shapes: B users, K history, N catalogue, n samples, D dimension.
+"""
+
+import torch
+from torch import Tensor
+
+from prefprior.baselines.base import Baseline
+from prefprior.baselines.geometry import CosineRanker, history_units, shell, weighted_mean
+from prefprior.data.batch import History
+from prefprior.evaluation.predictor import Catalogue
+
+
+class MeanOfLikes(Baseline):
+    """One direction per person, the mean of their likes; all n samples are that one point."""
+
+    def __init__(self, *, name: str = "mean") -> None:
+        super().__init__(name=name)
+        self._cosine = CosineRanker()
+
+    def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
+        """(B, n, D): the mean direction at the length of real pictures, n times."""
+        space = self.catalogue.space
+        return shell(space, self.query(history))[:, None].expand(-1, n, -1)
+
+    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+        """(B, N) cosines with the mean direction."""
+        return self._cosine(self.query(history), catalogue)
+
+    def query(self, history: History) -> Tensor:
+        """(B, D) the mean of likes among standardised unit vectors."""
+        return weighted_mean(history_units(self.catalogue.space, history), history.liked_BK.float())

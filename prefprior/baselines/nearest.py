@@ -1,0 +1,53 @@
+"""Nearest neighbours of what a person liked: keeps several tastes apart where a mean would blur them.
+
+Shapes: B users, K history, N catalogue, n samples, D dimension.
+"""
+
+import torch
+from torch import Tensor
+
+from prefprior.baselines.base import Baseline
+from prefprior.baselines.geometry import CosineRanker, history_units
+from prefprior.baselines.retrieval import hide_history
+from prefprior.data.batch import History
+from prefprior.evaluation.predictor import Catalogue
+
+
+class NearestToLikes(Baseline):
+    """Scores an item by its cosine to the closest liked picture; samples are neighbours of randomly drawn likes."""
+
+    def __init__(self, *, neighbours: int = 8, name: str = "nearest") -> None:
+        """`neighbours`: a sample is one of this many catalogue pictures closest to a liked one."""
+        super().__init__(name=name)
+        if neighbours < 1:
+            raise ValueError(f"baseline {name}: neighbours must be at least 1, got {neighbours}")
+        self.neighbours = neighbours
+        self._cosine = CosineRanker()
+
+    def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
+        """(B, n, D): each sample a picture near one randomly drawn like; random pictures where nothing is liked."""
+        units_BKD, liked_BK = history_units(self.catalogue.space, history), history.liked_BK
+        size = min(self.neighbours, len(self.catalogue))
+        rows_Bn = torch.randint(len(self.catalogue), (len(history), n), generator=generator)
+        pick_Bn = torch.randint(size, (len(history), n), generator=generator)
+        for b in range(len(history)):
+            liked = liked_BK[b].nonzero()[:, 0]
+            if len(liked):
+                drawn_n = liked[torch.randint(len(liked), (n,), generator=generator)]
+                distinct, place_n = drawn_n.unique(return_inverse=True)
+                scores = self._cosine(units_BKD[b, distinct], self.catalogue)
+                copies = history.take([b] * len(distinct))
+                near = hide_history(scores, copies).topk(size, dim=1).indices
+                rows_Bn[b] = near[place_n, pick_Bn[b]]
+        return self.catalogue.embeddings_ND[rows_Bn].float()
+
+    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+        """(B, N) cosine to the closest like; 0 everywhere for who liked nothing."""
+        units_BKD, liked_BK = history_units(self.catalogue.space, history), history.liked_BK
+        best = []
+        for units_KD, liked_K in zip(units_BKD, liked_BK, strict=True):
+            if liked_K.any():
+                best.append(self._cosine(units_KD[liked_K], catalogue).amax(0))
+            else:
+                best.append(torch.zeros(len(catalogue)))
+        return torch.stack(best)

@@ -1,0 +1,60 @@
+"""Rocchio's relevance feedback (1971): the mean of likes less a part of the mean of dislikes.
+
+Shapes: B users, K history, N catalogue, n samples, D dimension.
+"""
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from prefprior.baselines.geometry import history_units, weighted_mean
+from prefprior.baselines.mean import MeanOfLikes
+from prefprior.data.batch import History
+from prefprior.data.people import People
+from prefprior.evaluation.predictor import TrainingPart
+
+
+class Rocchio(MeanOfLikes):
+    """Likes minus dislikes; how much minus is chosen on people of the validation part."""
+
+    def __init__(
+        self, *, weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0), people: int = 200, name: str = "rocchio"
+    ) -> None:
+        """`weights` of the dislikes to try, on at most `people` people."""
+        super().__init__(name=name)
+        if not weights or min(weights) < 0:
+            raise ValueError(f"baseline {name}: weights must be numbers of at least 0, got {weights}")
+        self.weights, self.people = tuple(weights), people
+        self.weight = self.weights[len(self.weights) // 2]
+
+    def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
+        """Keeps the weight that orders the second halves of validation (else training) people's ratings best."""
+        super().fit(training, validation, generator)
+        part = validation or training
+        people = People.halves(part.ratings, part.catalogue).first(self.people)
+        if len(people) == 0 or len(self.weights) == 1:
+            return
+        history, rows_BT = people.history(), people.held_item_BT.clamp_min(0)
+        accuracy = []
+        for weight in self.weights:
+            self.weight = weight
+            accuracy.append(_mean_auc(self.rank(history, part.catalogue).gather(1, rows_BT), people))
+        # `max` keeps the first of equals: without dislikes anywhere, the smallest weight.
+        self.weight = max(zip(accuracy, self.weights, strict=True), key=lambda pair: pair[0])[1]
+
+    def query(self, history: History) -> Tensor:
+        """(B, D) mean of likes less `weight` times the mean of dislikes."""
+        units_BKD = history_units(self.catalogue.space, history)
+        likes_BD = weighted_mean(units_BKD, history.liked_BK.float())
+        return likes_BD - self.weight * weighted_mean(units_BKD, history.disliked_BK.float())
+
+
+def _mean_auc(score_BT: Tensor, people: People) -> float:
+    """How well likes are told from dislikes, over people who have both; 0 if nobody has."""
+    values = []
+    for score_T, liked_T, disliked_T in zip(score_BT, people.held_liked_BT, people.held_disliked_BT, strict=True):
+        if liked_T.any() and disliked_T.any():
+            judged_T = liked_T | disliked_T
+            values.append(roc_auc_score(liked_T[judged_T].numpy(), score_T[judged_T].numpy()))
+    return float(np.mean(values)) if values else 0.0

@@ -1,0 +1,36 @@
+"""Controls: the same predictor given a history that should not help. What is personal must vanish under them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from prefprior.data.people import People
+
+Control = Callable[[People, torch.Generator], People]
+
+
+def other_person(people: People, generator: torch.Generator) -> People:
+    """Everybody gets somebody else's history; what they have seen and what is held out stay their own."""
+    order = torch.randperm(len(people), generator=generator)
+    giver = torch.empty_like(order)
+    giver[order] = order.roll(1)  # one cycle through everybody: nobody keeps their own
+    return replace(people, item_BK=people.item_BK[giver], rating_BK=people.rating_BK[giver])
+
+
+def shuffled_ratings(people: People, generator: torch.Generator) -> People:
+    """Each history keeps its pictures; its ratings are dealt anew among them."""
+    noise_BK = torch.rand(people.item_BK.shape, generator=generator).masked_fill(~people.valid_BK, 2.0)
+    return replace(people, rating_BK=people.rating_BK.gather(1, noise_BK.argsort(dim=1)))
+
+
+def flipped_ratings(people: People, generator: torch.Generator) -> People:
+    """Likes become dislikes and the reverse."""
+    return replace(people, rating_BK=-people.rating_BK)
+
+
+CONTROLS: dict[str, Control] = {
+    "other": other_person,
+    "shuffled": shuffled_ratings,
+    "flipped": flipped_ratings,
+}

@@ -1,0 +1,76 @@
+"""Streams a predictor over people and the whole catalogue; keeps only what the metrics need.
+
+Shapes: B people, T held out, N catalogue, k length of the recommended list.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from prefprior.data.people import People
+from prefprior.evaluation.predictor import Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What is left of B x N scores."""
+
+    score_BT: Tensor  # of the held-out items
+    rank_BT: Tensor  # float: 1 is best among the candidates; equals share their mean rank
+    top_BK: Tensor  # int64 catalogue rows, best first
+    candidates_B: Tensor  # how many items were ranked for each person
+
+
+def score(
+    predictor: Predictor,
+    people: People,
+    length: int | None = None,
+    k: int = 20,
+    progress: Callable[[int], None] | None = None,
+) -> Scored:
+    """Ranks the whole catalogue less what each person has seen, from their `length` newest ratings.
+
+    Candidates are never sampled: sampled metrics do not even keep the order of methods (Krichene & Rendle 2020).
+    """
+    parts = []
+    for chunk in people.chunks():
+        scores_BN = predictor.rank(chunk.history(length), people.catalogue)
+        parts.append(reduce_scores(scores_BN, chunk, k))
+        if progress is not None:
+            progress(len(chunk))
+    width = people.held_item_BT.shape[1]
+    return Scored(
+        score_BT=torch.cat([pad(p.score_BT, (0, width - p.score_BT.shape[1])) for p in parts]),
+        rank_BT=torch.cat([pad(p.rank_BT, (0, width - p.rank_BT.shape[1]), value=torch.inf) for p in parts]),
+        top_BK=torch.cat([p.top_BK for p in parts]),
+        candidates_B=torch.cat([p.candidates_B for p in parts]),
+    )
+
+
+def reduce_scores(scores_BN: Tensor, people: People, k: int) -> Scored:
+    """Ranks, scores and best rows from all scores of a few people."""
+    if scores_BN.shape != (len(people), len(people.catalogue)):
+        raise ValueError(
+            f"a predictor ranked {tuple(scores_BN.shape)} instead of {len(people)} people x {len(people.catalogue)}"
+        )
+    seen_BS = people.seen_item_BS
+    known_BS = seen_BS >= 0
+    rows_BS = torch.arange(len(people))[:, None].expand_as(seen_BS)
+    scores_BN = scores_BN.float().index_put((rows_BS[known_BS], seen_BS[known_BS]), torch.tensor(-torch.inf))
+    score_BT = scores_BN.gather(1, people.held_item_BT.clamp_min(0))
+    rank_BT = torch.full_like(score_BT, torch.inf)
+    # Held-out items are few: one pass over the scores for each is far cheaper than sorting them all.
+    for t in range(score_BT.shape[1]):
+        value_B1 = score_BT[:, t : t + 1]
+        above_B = (scores_BN > value_B1).sum(1)
+        rank_BT[:, t] = above_B + ((scores_BN >= value_B1).sum(1) - above_B + 1) / 2
+    rank_BT[~people.held_valid_BT] = torch.inf
+    return Scored(
+        score_BT=score_BT.masked_fill(~people.held_valid_BT, 0.0),
+        rank_BT=rank_BT,
+        top_BK=scores_BN.topk(min(k, scores_BN.shape[1]), dim=1).indices,
+        candidates_B=(scores_BN > -torch.inf).sum(1),
+    )
