@@ -1,0 +1,158 @@
+"""The world as a source of ratings, and the truth about its people, which no other source knows.
+
+The only source that makes its own embeddings: everything about it follows from a seed and the miniature CLIP's weights.
+
+Scaled utility says how good a picture is for one person: 0 is the mean true utility of the catalogue's pictures, what a
+random picture has, and 1 that of the best `BEST` of the catalogue. It is not clipped: what was made for a person may
+please them more than any picture there is, and what they dislike lies slightly below 0.
+
+Shapes: N pictures, D dimension, K modes of one person, P people.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.world import clip
+from prefprior.world.captions import describe
+from prefprior.world.catalogue import WorldPictures, catalogue_table, references
+from prefprior.world.people import Habits, People
+from prefprior.world.schools import schools
+from prefprior.world.tastes import Eye, Seen, TasteModel
+
+BEST = 0.005  # share of the catalogue that stands for "the best pictures" of a person
+COVERED = 0.5  # a mode is covered by a picture nearest to it whose scaled utility, by that mode alone, is at least this
+
+
+class WorldSource:
+    """Simulated people who rate procedural pictures."""
+
+    name = "world"
+
+    def __init__(
+        self,
+        *,
+        people: int = 4000,
+        pictures: int = 6000,
+        seed: int = 0,
+        views: int = 12,
+        noise: float = 0.08,
+        root: str = "embeddings",
+    ) -> None:
+        """`views`: how many directions of the space people tell apart; `noise`: of a rating, in utility; `root`: where
+        embeddings are kept."""
+        if people < 1 or pictures < 200:
+            raise ValueError(f"the world needs at least 1 person and 200 pictures, got {people} and {pictures}")
+        self.count = people
+        self.seed = seed
+        self.views = views
+        self.root = Path(root)
+        self._habits = Habits(noise=noise)
+        self._pictures = WorldPictures(pictures, seed)
+        self._scales: dict[tuple[int, int], tuple[float, float]] = {}
+
+    def pictures(self) -> WorldPictures:
+        """The catalogue's pictures, drawn when opened."""
+        return self._pictures
+
+    def embeddings(self) -> EmbeddingTable:
+        """The catalogue in the miniature CLIP's space; makes it where it is missing or stale."""
+        return catalogue_table(self._pictures, self._folder)
+
+    def ratings(self) -> RatingsTable:
+        """What everybody rated; the tastes behind it are not in the table."""
+        rated = [self._people.ratings(person) for person in range(self.count)]
+        return RatingsTable(
+            source=self.name,
+            scale=RatingScale(low=1, high=5, likes_from=4),
+            users=np.array([_name(person) for person in range(self.count)]),
+            items=np.array(self._pictures.ids),
+            user_N=np.repeat(np.arange(self.count), [len(r.item_R) for r in rated]).astype(np.int32),
+            item_N=np.concatenate([r.item_R for r in rated]).astype(np.int32),
+            rating_N=np.concatenate([r.rating_R for r in rated]).astype(np.float32),
+            time_N=np.concatenate([r.time_R for r in rated]),
+            counts={"rows": sum(len(r.item_R) for r in rated)},
+            facts={"seed": self.seed, "views": self.views},
+        )
+
+    def utility(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
+        """(N,) true utility in [0, 1] of any raw embeddings after `step` ratings (by default, after all of theirs)."""
+        person = self._person(user)
+        return self._model.utility(self._people.taste(person), self._look(embeddings_ND), self._step(person, step))
+
+    def scaled_utility(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
+        """(N,) true utility where 0 is a random picture and 1 the best of the catalogue for this person."""
+        return self._scaled(self._person(user), self.utility(user, embeddings_ND, step), step)
+
+    def mode_of(self, user: str, embeddings_ND: Tensor | np.ndarray) -> np.ndarray:
+        """(N,) the mode each embedding is nearest to."""
+        return self._model.mode_of(self._people.taste(self._person(user)), self._look(embeddings_ND))
+
+    def modes(self, user: str) -> list[str]:
+        """Each mode in words: the school it is near."""
+        described = schools()
+        return [describe(described[s]) for s in self._people.taste(self._person(user)).school_K]
+
+    def modes_covered(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
+        """(K,) bool: which modes have a picture among these that is nearest to them and good by them alone."""
+        person, seen = self._person(user), self._look(embeddings_ND)
+        taste = self._people.taste(person)
+        alone_NK = self._model.utility_of_modes(taste, seen, self._step(person, step))
+        good_NK = self._scaled(person, alone_NK, step) >= COVERED
+        nearest_NK = self._model.mode_of(taste, seen)[:, None] == np.arange(len(taste))
+        return (good_NK & nearest_NK).any(0)
+
+    def taste_in_words(self, user: str) -> str:
+        """What a person likes, in one sentence."""
+        return "likes " + "; or ".join(self.modes(user))
+
+    @cached_property
+    def _world(self) -> tuple[Eye, People]:
+        catalogue_ND = self.embeddings().vectors
+        known = references(self._folder)
+        eye = Eye.measure(catalogue_ND, known.schools_SD, known.fine_D, self.views)
+        seen = eye.look(catalogue_ND)
+        people = People(self.seed, self.count, TasteModel(), self._habits, eye.place(known.schools_SD), seen)
+        return eye, people
+
+    @property
+    def _people(self) -> People:
+        return self._world[1]
+
+    @property
+    def _model(self) -> TasteModel:
+        return self._people.model
+
+    @property
+    def _folder(self) -> Path:
+        return self.root / self.name / clip.MODEL_NAME
+
+    def _look(self, embeddings_ND: Tensor | np.ndarray) -> Seen:
+        raw_ND = embeddings_ND.detach().cpu().numpy() if isinstance(embeddings_ND, Tensor) else embeddings_ND
+        return self._world[0].look(raw_ND)
+
+    def _person(self, user: str) -> int:
+        digits = user.removeprefix("person-")
+        if not (digits.isdecimal() and int(digits) < self.count and _name(int(digits)) == user):
+            raise ValueError(f"the world has no {user!r}; its people are {_name(0)} to {_name(self.count - 1)}")
+        return int(digits)
+
+    def _step(self, person: int, step: int | None) -> int:
+        return len(self._people.ratings(person).item_R) if step is None else step
+
+    def _scaled(self, person: int, utility: np.ndarray, step: int | None) -> np.ndarray:
+        key = (person, self._step(person, step))
+        if key not in self._scales:
+            all_N = self._model.utility(self._people.taste(person), self._people.catalogue, key[1])
+            best = max(round(BEST * len(all_N)), 1)
+            self._scales[key] = float(all_N.mean()), float(np.sort(all_N)[-best:].mean())
+        zero, one = self._scales[key]
+        return (utility - zero) / (one - zero)
+
+
+def _name(person: int) -> str:
+    return f"person-{person:04d}"
