@@ -1,0 +1,140 @@
+"""`python train.py`: from a source of ratings to a trained prior."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_info
+from omegaconf import MISSING, DictConfig
+
+from prefprior import checkpoint
+from prefprior.config import build, chosen, overrides, plain, run_command
+from prefprior.models.module import PreferenceModule
+from prefprior.runs import CHECKPOINT, differing_keys, run_folder, save_config, write_metrics
+
+# Where a run computes and what it reports may change when it is continued; what it learns may not.
+MAY_DIFFER = ("run_dir", "logger", "debug")
+
+
+@dataclass
+class TrainConfig:
+    """The top-level keys of conf/train.yaml."""
+
+    source: Any = MISSING
+    encoder: Any = None
+    embeddings: Any = MISSING
+    data: Any = MISSING
+    prior: Any = MISSING
+    objective: Any = MISSING
+    sampler: Any = MISSING
+    optimizer: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = None
+    callbacks: Any = None
+    experiment: Any = None
+    debug: Any = None
+    seed: int = 0
+    run_dir: str = "runs/train/${now:%Y-%m-%d_%H-%M-%S}"
+    warmup: float = 0.05  # share of the steps in which the learning rate rises
+    final_lr: float = 0.02  # what is left of it at the end of the cosine
+    compile: bool = False  # torch.compile both networks; pays off on a GPU
+
+
+def run(cfg: DictConfig) -> Path:
+    """Trains, or goes on training, in the run's folder; returns it."""
+    folder = run_folder()
+    if (folder / CHECKPOINT).is_file():
+        raise ValueError(f"{folder} holds a finished run. Choose another run_dir, or leave it out for a new one.")
+    differing = differing_keys(folder, cfg, MAY_DIFFER)
+    if differing:
+        raise ValueError(
+            f"{folder} was begun with other {', '.join(differing[:8])}. Give the same to go on, or choose "
+            "another run_dir."
+        )
+    resume = folder / "checkpoints" / "last.ckpt"
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    trainer = build(
+        cfg.trainer,
+        default_root_dir=folder,
+        logger=_loggers(cfg, folder),
+        callbacks=[*_callbacks(cfg), _keep_last(folder), TQDMProgressBar(leave=False)],
+        enable_model_summary=False,
+    )
+    if trainer.is_global_zero:
+        save_config(folder, cfg)
+    source = build(cfg.source)
+    data = build(cfg.data, source=source, embeddings=build(cfg.embeddings), seed=cfg.seed)
+    data.setup()
+    objective = build(cfg.objective)
+    # Weights are drawn from the seed alone, not from what happened to use the global generator before.
+    torch.manual_seed(cfg.seed)
+    prior = build(cfg.prior, space=data.space)
+    module = PreferenceModule(
+        prior=prior,
+        objective=objective,
+        optimizer=build(cfg.optimizer),
+        warmup=cfg.warmup,
+        final_lr=cfg.final_lr,
+        seed=cfg.seed,
+        compile=cfg.compile,
+    )
+    rank_zero_info(f"prior: {sum(p.numel() for p in prior.parameters()):,} weights")
+    if resume.is_file():
+        rank_zero_info(f"going on from {resume}")
+    trainer.fit(module, datamodule=data, ckpt_path=resume if resume.is_file() else None, weights_only=True)
+    if trainer.interrupted:
+        raise ValueError(
+            f"interrupted in epoch {trainer.current_epoch}. To go on: "
+            f"python train.py {' '.join(w for w in overrides() if not w.startswith('run_dir='))} run_dir={folder}"
+        )
+    if trainer.is_global_zero:
+        figures = {
+            f"{data.source.name}/{name.split('/')[0]}/prior/{name.split('/')[1]}": float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.count("/") == 1 and not name.endswith(("_step", "_epoch"))
+        }
+        write_metrics(folder, figures)
+        checkpoint.save(
+            folder / CHECKPOINT,
+            prior=prior,
+            objective=objective,
+            sampling=build(cfg.sampler),
+            facts={
+                "train": plain(cfg),
+                "choices": {group: chosen(group) for group in ("source", "encoder", "experiment")},
+                "seed": cfg.seed,
+                "steps": trainer.global_step,
+            },
+        )
+        print("next: python sample.py (galleries), python evaluate.py (the scoreboard)")
+    return folder
+
+
+def _keep_last(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        folder / "checkpoints", save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True
+    )
+
+
+def _callbacks(cfg: DictConfig) -> list[Any]:
+    return [build(node) for node in (cfg.callbacks or {}).values() if node is not None]
+
+
+def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
+    # version="" puts metrics.csv straight into the run's folder.
+    always: list[Logger] = [CSVLogger(folder.parent, name=folder.name, version="")]
+    return always + [build(node, folder=folder) for node in (cfg.logger or {}).values()]
+
+
+def main() -> None:
+    """The command."""
+    run_command("train", TrainConfig, run)
+
+
+if __name__ == "__main__":
+    main()
