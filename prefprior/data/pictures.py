@@ -1,0 +1,221 @@
+"""Pictures by id, wherever they lie: a folder, webdataset tars, or memory."""
+
+import hashlib
+import io
+import os
+import tarfile
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+# The largest picture that is decoded: 100 megapixels are 300 MB of memory, and no camera's picture is much larger.
+MAX_PIXELS = 100_000_000
+
+
+class BadPictureError(Exception):
+    """A picture that has to be set aside, with the reason."""
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """Pictures by id."""
+
+    ids: list[str]
+
+    def open(self, item: str) -> Image.Image:
+        """The picture in RGB, or `BadPictureError` with the reason."""
+
+    def path(self, item: str) -> Path | None:
+        """Its file, where it has one of its own."""
+
+    def digest(self, item: str) -> str:
+        """A hash of its content: equal for identical pictures."""
+
+
+def decode(data: bytes | Path, name: str) -> Image.Image:
+    """Decodes one picture whole; whatever cannot become one RGB picture is a `BadPictureError` that says why."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise BadPictureError(f"huge: {picture.width} x {picture.height} pixels")
+                frames = getattr(picture, "n_frames", 1)
+                if frames > 1:
+                    raise BadPictureError(f"animated: {frames} frames")
+                if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+                    # What is transparent becomes white, as on a page; dropping alpha would show hidden colours.
+                    layers = picture.convert("RGBA")
+                    page = Image.new("RGBA", layers.size, (255, 255, 255, 255))
+                    return Image.alpha_composite(page, layers).convert("RGB")
+                return picture.convert("RGB")
+    except FileNotFoundError:
+        raise BadPictureError("missing") from None
+    except BadPictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadPictureError(f"huge: {error}") from None
+    except (OSError, ValueError, SyntaxError, IndexError, EOFError, TypeError) as error:
+        # Pillow's decoders raise all of these on broken files.
+        kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
+        raise BadPictureError(f"{kind}: {str(error).replace(name, '').strip() or type(error).__name__}") from None
+
+
+class FolderPictures:
+    """Pictures in a folder; ids are paths below it, with or without their suffix."""
+
+    def __init__(self, folder: str | Path, *, ids: Iterable[str] | None = None, suffix: bool = True) -> None:
+        """`ids` restricts (and orders) what is offered; `suffix` False takes ".jpg" and the like off the ids."""
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"there is no folder of pictures at {self.folder}")
+        self.suffix = suffix
+        if ids is None:
+            self._files = self._listing()
+            self.ids = sorted(self._files)
+            if not self.ids:
+                raise ValueError(f"{self.folder} holds no pictures ({', '.join(SUFFIXES)})")
+        else:
+            self.ids = list(ids)
+            self._files = {item: item for item in self.ids} if suffix else self._listing()
+            for item in self.ids:
+                _require_below(item)
+
+    def _listing(self) -> dict[str, str]:
+        files: dict[str, str] = {}
+        for root, folders, names in os.walk(self.folder):
+            folders.sort()
+            for name in sorted(names):
+                if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                    relative = (Path(root) / name).relative_to(self.folder)
+                    item = relative.as_posix() if self.suffix else relative.with_suffix("").as_posix()
+                    if item in files:
+                        raise ValueError(
+                            f"{self.folder / files[item]} and {self.folder / relative} are both the picture {item!r}. "
+                            "Rename one, or use ids with suffixes."
+                        )
+                    files[item] = relative.as_posix()
+        return files
+
+    def open(self, item: str) -> Image.Image:
+        """The picture in RGB."""
+        path = self.path(item)
+        if path is None:
+            raise BadPictureError("missing")
+        return decode(path, str(path))
+
+    def path(self, item: str) -> Path | None:
+        """Its file."""
+        name = self._files.get(item)
+        return None if name is None else self.folder / name
+
+    def digest(self, item: str) -> str:
+        """SHA-256 of the file; a missing one is nobody's twin."""
+        path = self.path(item)
+        if path is None or not path.is_file():
+            return f"missing {item}"
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class TarPictures:
+    """Pictures in webdataset tars, read in place; ids are members' names up to the first dot (webdataset's key)."""
+
+    def __init__(self, tars: Sequence[str | Path]) -> None:
+        """Reads the headers of all tars once."""
+        self._places: dict[str, tuple[Path, int, int]] = {}
+        for tar in map(Path, tars):
+            try:
+                with tarfile.open(tar, "r:") as file:
+                    members = [m for m in file if m.isfile() and m.name.lower().endswith(SUFFIXES)]
+                    size = tar.stat().st_size
+            except (tarfile.TarError, OSError, EOFError) as error:
+                raise ValueError(f"{tar} is not a whole, uncompressed tar ({error}). Copy or make it again.") from error
+            for member in members:
+                folder, _, name = member.name.removeprefix("./").rpartition("/")
+                item = f"{folder}/{name.split('.')[0]}" if folder else name.split(".")[0]
+                if member.offset_data + member.size > size:
+                    raise ValueError(f"{tar} is cut short inside {member.name}. Copy or make it again.")
+                if item in self._places:
+                    raise ValueError(
+                        f"{tar}: {member.name} is a second picture of the id {item!r}. Ids must be unique."
+                    )
+                self._places[item] = (tar, member.offset_data, member.size)
+        self.ids = sorted(self._places)
+        if not self.ids:
+            raise ValueError(f"no pictures in {', '.join(map(str, tars)) or 'an empty list of tars'}")
+
+    def open(self, item: str) -> Image.Image:
+        """The picture in RGB."""
+        return decode(self._read(item), item)
+
+    def path(self, item: str) -> Path | None:
+        """None: it has no file of its own."""
+        return None
+
+    def digest(self, item: str) -> str:
+        """SHA-256 of the member."""
+        return hashlib.sha256(self._read(item)).hexdigest()
+
+    def _read(self, item: str) -> bytes:
+        if item not in self._places:
+            raise BadPictureError("missing")
+        tar, offset, size = self._places[item]
+        with open(tar, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+
+class BytesPictures:
+    """Encoded pictures (JPEG, PNG, ...) in memory."""
+
+    def __init__(self, data: dict[str, bytes]) -> None:
+        self._data = data
+        self.ids = list(data)
+
+    def open(self, item: str) -> Image.Image:
+        """The picture in RGB."""
+        return decode(self._data[item], item)
+
+    def path(self, item: str) -> Path | None:
+        """None: it is in memory."""
+        return None
+
+    def digest(self, item: str) -> str:
+        """SHA-256 of the bytes."""
+        return hashlib.sha256(self._data[item]).hexdigest()
+
+
+class ArrayPictures:
+    """Pixels in memory, (N, H, W, 3) uint8."""
+
+    def __init__(self, ids: Sequence[str], pixels_NHWC: np.ndarray) -> None:
+        if pixels_NHWC.dtype != np.uint8 or pixels_NHWC.ndim != 4 or pixels_NHWC.shape[3] != 3:
+            raise ValueError(f"pixels are (N, H, W, 3) uint8, got {pixels_NHWC.dtype} {pixels_NHWC.shape}")
+        if len(ids) != len(pixels_NHWC):
+            raise ValueError(f"{len(ids)} ids for {len(pixels_NHWC)} pictures")
+        self.ids = list(ids)
+        self._pixels = pixels_NHWC
+        self._row = {item: row for row, item in enumerate(self.ids)}
+
+    def open(self, item: str) -> Image.Image:
+        """The picture."""
+        return Image.fromarray(self._pixels[self._row[item]])
+
+    def path(self, item: str) -> Path | None:
+        """None: it is in memory."""
+        return None
+
+    def digest(self, item: str) -> str:
+        """SHA-256 of the pixels."""
+        return hashlib.sha256(self._pixels[self._row[item]].tobytes()).hexdigest()
+
+
+def _require_below(item: str) -> None:
+    if ".." in item.split("/") or item.startswith("/") or "\\" in item or not item:
+        raise ValueError(f"the id {item!r} would leave the folder of pictures. Ids are relative paths without `..`.")

@@ -1,0 +1,170 @@
+"""Reads columns of CSV, TSV, JSONL and Parquet as text, so that every bad value can be named by file and line."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
+
+from prefprior.choices import nearest
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+FORMATS = (*DELIMITERS, ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Columns of text (pyarrow string arrays, null where absent), and where their rows stand."""
+
+    path: Path
+    values: dict[str, pa.Array]
+    first_row: int  # what the first row is called: its line in a text file, 0 in Parquet
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values())))
+
+    def where(self, row: int) -> str:
+        """`file:line`."""
+        return f"{self.path}:{self.first_row + row}"
+
+    def some(self, rows: np.ndarray) -> str:
+        """The first few places of many."""
+        shown = ", ".join(self.where(int(r)) for r in rows[:3])
+        return shown if len(rows) <= 3 else f"{shown} and {len(rows) - 3} more"
+
+
+def read_columns(path: str | Path, names: dict[str, str], optional: tuple[str, ...] = ()) -> Columns:
+    """The columns `names` (our name -> the file's) as text; spaces around the file's names do not matter."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty")
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _from_parquet(path, names, optional)
+    data = _utf8(path)
+    if suffix == ".jsonl":
+        return _from_json_lines(path, data, names, optional)
+    if suffix in DELIMITERS:
+        return _from_delimited(path, data, DELIMITERS[suffix], names, optional)
+    raise ValueError(
+        f"{path}: ratings are read from {', '.join(FORMATS)}, not from {suffix or 'files without a suffix'}"
+    )
+
+
+def _utf8(path: Path) -> bytes:
+    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}:{line}: the byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8 "
+            f"(for example: iconv -f latin1 -t utf-8 {path.name} > fixed{path.suffix})."
+        ) from error
+    return data
+
+
+def _choose(path: Path, present: list[str], names: dict[str, str], optional: tuple[str, ...]) -> dict[str, str]:
+    """Our name -> the column as it is spelled in the file."""
+    stripped = {column.strip(): column for column in present}
+    missing = [column for ours, column in names.items() if column.strip() not in stripped and ours not in optional]
+    if missing:
+        told = "; ".join(f"{column!r}{nearest(column, stripped)}" for column in missing)
+        raise ValueError(
+            f"{path}:1: the columns are {', '.join(map(repr, stripped))}; missing: {told}. "
+            "Name the file's own columns with source.columns.<name>=... or rename them."
+        )
+    return {ours: stripped[column.strip()] for ours, column in names.items() if column.strip() in stripped}
+
+
+def _from_delimited(
+    path: Path, data: bytes, delimiter: str, names: dict[str, str], optional: tuple[str, ...]
+) -> Columns:
+    first = data.split(b"\n", 1)[0].rstrip(b"\r")
+    header = pa_csv.read_csv(
+        io.BytesIO(first + b"\n"),
+        read_options=pa_csv.ReadOptions(autogenerate_column_names=True),
+        parse_options=pa_csv.ParseOptions(delimiter=delimiter),
+        convert_options=pa_csv.ConvertOptions(column_types={}),
+    )
+    present = [str(column[0].as_py()) for column in header.columns]
+    chosen = _choose(path, present, names, optional)
+    try:
+        table = pa_csv.read_csv(
+            io.BytesIO(data),
+            read_options=pa_csv.ReadOptions(column_names=present, skip_rows=1),
+            # Quoted line breaks make rows and lines differ; ids of that kind are refused later anyway.
+            parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(present, pa.string()),
+                include_columns=list(chosen.values()),
+                strings_can_be_null=True,
+                null_values=[""],
+                quoted_strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path}: {_csv_problem(str(error))}. Every row must have the {len(present)} columns of the header; "
+            "was the file cut short?"
+        ) from error
+    values = {ours: table[column].combine_chunks() for ours, column in chosen.items()}
+    return _not_empty(Columns(path, values, 2))
+
+
+def _csv_problem(message: str) -> str:
+    # "CSV parse error: Row #4: Expected 3 columns, got 2: a,b": its rows count without the skipped header.
+    head, _, rest = message.removeprefix("CSV parse error: ").partition(": ")
+    if head.startswith("Row #"):
+        return f"line {int(head[5:])}: {rest}"
+    return message
+
+
+def _from_json_lines(path: Path, data: bytes, names: dict[str, str], optional: tuple[str, ...]) -> Columns:
+    rows: dict[str, list[str | None]] = {}
+    chosen: dict[str, str] = {}
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{number}: not JSON ({error}). Was the file cut short?") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}:{number}: each line is one JSON object with named values")
+        if not chosen:
+            chosen = _choose(path, list(record), names, optional)
+            rows = {ours: [] for ours in chosen}
+        for ours, column in chosen.items():
+            value = record.get(column)
+            rows[ours].append(None if value is None else value if isinstance(value, str) else json.dumps(value))
+    return _not_empty(Columns(path, {ours: pa.array(column, pa.string()) for ours, column in rows.items()}, 1))
+
+
+def _from_parquet(path: Path, names: dict[str, str], optional: tuple[str, ...]) -> Columns:
+    try:
+        file = pa_parquet.ParquetFile(path)
+        chosen = _choose(path, file.schema_arrow.names, names, optional)
+        table = file.read(columns=list(chosen.values()))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is not a whole Parquet file ({error}). Was it cut short? Copy it again.") from error
+    values = {}
+    for ours, column in chosen.items():
+        array = table[column].combine_chunks()
+        if pa.types.is_timestamp(array.type):
+            array = array.cast(pa.timestamp("us")).cast(pa.int64())
+        try:
+            values[ours] = array.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ValueError(f"{path}: the column {column!r} holds {array.type}, not text or numbers") from error
+    return _not_empty(Columns(path, values, 0))
+
+
+def _not_empty(columns: Columns) -> Columns:
+    if not columns.values or len(columns) == 0:
+        raise ValueError(f"{columns.path} has a header and no rows")
+    return columns

@@ -1,0 +1,124 @@
+"""Bring your own: a table of ratings, with pictures or ready-made embeddings."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from prefprior.data.embeddings import EmbeddingTable, load_vectors, read_ids
+from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures, TarPictures
+from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.data.sources.columns import read_columns
+from prefprior.data.sources.names import require_name
+from prefprior.data.sources.validate import numbers, ratings_table, times
+
+COLUMNS = {"user": "user", "item": "item", "rating": "rating", "time": "time", "split": "split"}
+
+
+class TableSource:
+    """Ratings in CSV, TSV, JSONL or Parquet with the columns user, item and, if known, rating, time and split.
+
+    Without ratings every row is a like. Pictures are a folder (`pictures=FOLDER`; ids are paths below it, with or
+    without suffix) or webdataset tars (`pictures=TAR`, or a folder that holds tars). Ready-made embeddings are an N x D
+    .npy of float16 or float32 with a text file of N ids in row order.
+    """
+
+    def __init__(
+        self,
+        *,
+        ratings: str,
+        pictures: str | None = None,
+        embeddings: str | None = None,
+        items: str | None = None,
+        space: str | None = None,
+        name: str = "table",
+        columns: dict[str, str] | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        likes_from: float | None = None,
+        duplicates: str = "error",
+    ) -> None:
+        """`columns` maps our names to the file's; `low` and `high` are the ends of the scale (default: the smallest and
+        largest rating); `likes_from` is where a like begins (default: above the middle); `space` names the encoder of
+        ready-made embeddings; `duplicates` settles differing repeats: error, first, last or mean."""
+        self.name = require_name(name)
+        if (embeddings is None) != (items is None):
+            raise ValueError("source.embeddings (an .npy) and source.items (its ids, one per line) belong together")
+        if embeddings is None and pictures is None:
+            raise ValueError(
+                "source=table needs source.pictures=FOLDER, or source.embeddings=FILE.npy source.items=FILE.txt"
+            )
+        unknown = sorted(set(columns or {}) - set(COLUMNS))
+        if unknown:
+            raise ValueError(f"source.columns knows {', '.join(COLUMNS)}, not {', '.join(unknown)}")
+        self.path = Path(ratings)
+        self.pictures_path = None if pictures is None else Path(pictures)
+        self.vectors_path = None if embeddings is None else Path(embeddings)
+        self.items_path = None if items is None else Path(items)
+        self.space_name = space or (self.vectors_path.stem if self.vectors_path else None)
+        self.columns = {**COLUMNS, **(columns or {})}
+        self.low, self.high, self.likes_from, self.duplicates = low, high, likes_from, duplicates
+
+    def ratings(self) -> RatingsTable:
+        """The validated ratings."""
+        return self._ratings
+
+    @cached_property
+    def _ratings(self) -> RatingsTable:
+        columns = read_columns(self.path, self.columns, optional=("rating", "time", "split"))
+        if "rating" in columns.values and columns.values["rating"].null_count < len(columns):
+            rating_N = numbers(columns, "rating")
+            if np.isnan(rating_N).any():
+                rows = np.flatnonzero(np.isnan(rating_N))
+                raise ValueError(
+                    f"{columns.some(rows)}: there is no rating, though other rows have one. Complete these rows or "
+                    "remove them; if all rows are likes, leave the column out."
+                )
+            scale = self._scale(rating_N)
+        else:
+            rating_N, scale = np.ones(len(columns)), RatingScale(0.0, 1.0, 1.0, liked_only=True)
+        part_N = None
+        if "split" in columns.values:
+            part_N = np.asarray(
+                ["" if v is None else v.strip() for v in columns.values["split"].to_pylist()], dtype=str
+            )
+        time_N = times(columns) if "time" in columns.values else None
+        return ratings_table(
+            self.name, scale, columns, rating_N=rating_N, time_N=time_N, part_N=part_N, duplicates=self.duplicates
+        )
+
+    def _scale(self, rating_N: np.ndarray) -> RatingScale:
+        low = float(rating_N.min()) if self.low is None else self.low
+        high = float(rating_N.max()) if self.high is None else self.high
+        if self.low is None and self.high is None and low == high:
+            # One value throughout says that these are likes, whatever number was written for them.
+            return RatingScale(min(low, 0.0), max(high, 0.0), high if high > 0 else low, liked_only=True)
+        if low >= high:
+            raise ValueError(f"{self.path}: the scale runs from source.low={low:g} to source.high={high:g}")
+        middle = (low + high) / 2
+        above = rating_N[rating_N > middle]
+        likes_from = self.likes_from if self.likes_from is not None else float(above.min()) if len(above) else high
+        return RatingScale(low, high, likes_from)
+
+    def pictures(self) -> Pictures | None:
+        """The folder or the tars."""
+        path = self.pictures_path
+        if path is None:
+            return None
+        tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
+        if tars:
+            return TarPictures(tars)
+        rated = [str(item) for item in self.ratings().items]
+        # Ids are file names or names without suffix; the ratings say which.
+        with_suffix = sum(item.lower().endswith(SUFFIXES) for item in rated)
+        return FolderPictures(path, suffix=2 * with_suffix >= len(rated))
+
+    def embeddings(self) -> EmbeddingTable | None:
+        """The ready-made vectors, measured and checked."""
+        if self.vectors_path is None or self.items_path is None:
+            return None
+        if not self.vectors_path.is_file():
+            raise ValueError(f"there is no file {self.vectors_path}")
+        ids = read_ids(self.items_path)
+        assert self.space_name is not None
+        return EmbeddingTable.of(self.space_name, ids, load_vectors(self.vectors_path), str(self.vectors_path))

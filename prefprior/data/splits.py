@@ -1,0 +1,96 @@
+"""Which ratings are for training, which for validation and which for the test: by hash or by the source's own word.
+
+Every rating belongs to exactly one part. New ratings, people or pictures never move old ones from part to part.
+"""
+
+import numpy as np
+
+from prefprior.choices import require_choice
+from prefprior.data.hashing import fraction, id_hashes
+from prefprior.data.ratings import RatingsTable
+
+WAYS = ("auto", "user", "item", "time", "source")
+
+
+class Splits:
+    """A rule that names the part of each rating."""
+
+    def __init__(
+        self,
+        *,
+        by: str = "auto",
+        val: float = 0.1,
+        test: float = 0.1,
+        seed: int = 0,
+        val_from: float | None = None,
+        test_from: float | None = None,
+    ) -> None:
+        """`by`: "user" (unseen people), "item" (unseen pictures), "time" (what came after), "source" (its own split),
+        "auto" (the source's own where it has one, by user otherwise). `val` and `test` are shares of people or
+        pictures; `val_from` and `test_from` are seconds since 1970."""
+        self.by = require_choice("splits.by", by, WAYS)
+        if min(val, test) < 0 or val + test >= 1:
+            raise ValueError(f"splits.val and splits.test are shares that leave some to train on, got {val} and {test}")
+        self.val, self.test, self.seed = val, test, seed
+        self.val_from, self.test_from = val_from, test_from
+
+    def parts(self, table: RatingsTable) -> np.ndarray:
+        """The name of each rating's part, (N,) str."""
+        by = self.by
+        if by == "auto":
+            by = "source" if table.part_N is not None and (table.part_N != "").any() else "user"
+        if by == "source":
+            parts = self._own(table)
+        elif by == "time":
+            parts = self._by_time(table)
+        elif by == "user":
+            parts = self._drawn(table.users, "user")[table.user_N]
+        else:
+            parts = self._drawn(table.items, "item")[table.item_N]
+        if not (parts == "train").any():
+            names = sorted(set(np.unique(parts)))
+            raise ValueError(
+                f"splits.by={by} leaves nothing to train on in {table.source} (parts: {', '.join(names) or 'none'}). "
+                "Choose another splits.by, smaller shares, or name a part `train` in the source."
+            )
+        return parts
+
+    def _drawn(self, ids: np.ndarray, kind: str) -> np.ndarray:
+        place = fraction(id_hashes((str(i) for i in ids), salt=f"{kind}/{self.seed}"))
+        parts = np.full(len(ids), "train", dtype="<U8")
+        parts[place < self.test + self.val] = "val"
+        parts[place < self.test] = "test"
+        return parts
+
+    def _by_time(self, table: RatingsTable) -> np.ndarray:
+        time = table.time_N
+        if time is None or np.isnan(time).any():
+            unknown = len(table) if time is None else int(np.isnan(time).sum())
+            raise ValueError(
+                f"splits.by=time needs a time for every rating, but {unknown} of {len(table)} ratings of {table.source} "
+                "have none. Choose splits.by=user or splits.by=item."
+            )
+        if self.val_from is None or self.test_from is None or self.val_from > self.test_from:
+            late = np.quantile(time, [1 - self.val - self.test, 1 - self.test])
+            # Never chosen silently: quantiles move with every new rating, and old ratings between parts with them.
+            raise ValueError(
+                "splits.by=time needs splits.val_from <= splits.test_from in seconds since 1970. For these ratings the "
+                f"asked shares are reached with splits.val_from={late[0]:.0f} splits.test_from={late[1]:.0f}"
+            )
+        parts = np.full(len(table), "train", dtype="<U8")
+        parts[time >= self.val_from] = "val"
+        parts[time >= self.test_from] = "test"
+        return parts
+
+    def _own(self, table: RatingsTable) -> np.ndarray:
+        if table.part_N is None or (table.part_N == "").all():
+            raise ValueError(f"{table.source} has no split of its own. Choose splits.by=user, item or time.")
+        own = np.where(table.part_N == "", "train", table.part_N)
+        if self.val > 0 and not any(str(name).startswith("val") for name in np.unique(own)):
+            # Training needs something to stop by: some of the training people are set aside, never any of the test's.
+            place = fraction(id_hashes((str(u) for u in table.users), salt=f"user/{self.seed}"))
+            tested = np.zeros(len(table.users), dtype=bool)
+            tested[table.user_N[own != "train"]] = True
+            carved = (place < self.val) & ~tested
+            own = np.where((own == "train") & carved[table.user_N], "val", own)
+        return own
