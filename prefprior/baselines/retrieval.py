@@ -23,8 +23,10 @@ def draw_best(
 ) -> Tensor:
     """(B, n, D) raw embeddings of n pictures drawn without repetition from each person's `pool` best unseen ones."""
     size = min(max(pool, n), len(catalogue))
-    best_BP = hide_history(scores_BN, history).topk(size, dim=1).indices
-    # The smallest of independent uniform numbers are a draw without repetition; beyond the pool's size it repeats.
-    order_BP = torch.rand((len(history), size), generator=generator).argsort(dim=1)
-    pick_Bn = order_BP[:, torch.arange(n) % size]
-    return catalogue.embeddings_ND[best_BP.gather(1, pick_Bn)].float()
+    best_BP = hide_history(scores_BN, history).topk(size, dim=1)
+    fresh_BP = best_BP.values > -torch.inf
+    # The smallest of independent uniform numbers are a draw without repetition; beyond what is fresh it repeats.
+    noise_BP = torch.rand((len(history), size), generator=generator).masked_fill(~fresh_BP, 2.0)
+    place_Bn = torch.arange(n) % fresh_BP.sum(1, keepdim=True).clamp_min(1)
+    row_Bn = best_BP.indices.gather(1, noise_BP.argsort(dim=1).gather(1, place_Bn))
+    return catalogue.embeddings_ND[row_Bn].float()
