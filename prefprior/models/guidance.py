@@ -1,0 +1,72 @@
+"""Guidance: what history, target rating and text each add to a denoising step, each with its own scale.
+
+Shapes: B users, G variants of the condition, S samples, D dimension.
+"""
+
+import torch
+from torch import Tensor
+
+from prefprior.models.configured import Recorded
+from prefprior.models.objectives.base import Objective
+from prefprior.models.prior import Condition, EncodedHistory, Prior
+from prefprior.models.samplers import Denoise
+
+
+class Guidance(Recorded):
+    """Scales of the three directions; the defaults leave what the network says alone.
+
+    `history`: 1 is the conditional prediction itself, above 1 moves away from that of an unknown person (classifier-
+    free guidance, Ho & Salimans 2022, arXiv:2207.12598). `rating`: how far to move from hated towards loved. `text`:
+    as `history`, for a prompt.
+    """
+
+    def __init__(self, *, history: float = 1.0, rating: float = 0.0, text: float = 1.0) -> None:
+        self.history = history
+        self.rating = rating
+        self.text = text
+
+
+def guided(
+    prior: Prior,
+    objective: Objective,
+    guidance: Guidance,
+    encoded: EncodedHistory,
+    null: EncodedHistory,
+    rating_B: Tensor,
+) -> Denoise:
+    """A `denoise` callable over (B, S, D). All variants of the condition go through the network as one batch."""
+    users = len(encoded)
+    variants = [(encoded, rating_B)]
+    scales: list[float] = []
+    if guidance.history != 1:
+        variants.append((null.expand(users), rating_B))
+        scales.append(guidance.history - 1)
+    if guidance.rating != 0:
+        variants.append((encoded, -rating_B))
+        scales.append(guidance.rating)
+    condition: Condition = prior.condition(
+        EncodedHistory.cat([e for e, _ in variants]), torch.cat([r for _, r in variants])[:, None]
+    )
+    groups = len(variants)
+
+    def denoise(noisy_BSD: Tensor, t: Tensor) -> Tensor:
+        noisy = noisy_BSD.repeat(groups, 1, 1)[:, None]  # GB 1 S D
+        x0 = objective.denoise(prior, noisy, t.view(1, 1, 1), condition)[:, 0]
+        x0_GBSD = x0.view(groups, *noisy_BSD.shape)
+        if groups == 1:
+            return x0_GBSD[0]
+        moved = x0_GBSD[0] + sum(s * (x0_GBSD[0] - other) for s, other in zip(scales, x0_GBSD[1:]))
+        return with_norm_of(prior, moved, x0_GBSD[0])
+
+    return denoise
+
+
+def with_norm_of(prior: Prior, moved: Tensor, original: Tensor) -> Tensor:
+    """`moved` in direction, `original` in length, both seen as raw projections.
+
+    Guidance extrapolates, and what it adds in length is no taste; real pictures lie on a shell (as Lin et al. 2024,
+    arXiv:2305.08891, sec. 3.4, rescale the standard deviation of pictures).
+    """
+    raw_moved, raw_original = prior.scale.from_model(moved), prior.scale.from_model(original)
+    ratio = raw_original.norm(dim=-1, keepdim=True) / raw_moved.norm(dim=-1, keepdim=True).clamp(min=1e-8)
+    return prior.scale.to_model(raw_moved * ratio)

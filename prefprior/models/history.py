@@ -1,0 +1,85 @@
+"""The history encoder: a person's ratings in, a handful of read-out tokens out, once per person.
+
+Shapes: B users, K history, R read-outs, W width, D dimension.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from prefprior.data.batch import History
+from prefprior.models.blocks import EPS, EncoderBlock, ScalarFeatures
+from prefprior.space import Space, SpaceScale
+
+AGE_HORIZON = 1024.0  # ages are taken on a logarithmic scale on which this is 1
+
+
+class HistoryEncoder(nn.Module):
+    """Transformer over (embedding, rating, age) tokens and learned read-out tokens.
+
+    It knows no positions, only ages, so the order in which a history is stored changes nothing. A history without a
+    valid rating leaves the read-outs nothing to look at but each other: what they say then is learned too, and is the
+    null of guidance. Dropping a history in training is therefore the same as its being empty: one meaning, one code.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        width: int,
+        depth: int,
+        heads: int,
+        readouts: int,
+        ratio: float,
+        dropout: float,
+        ages: bool,
+    ) -> None:
+        super().__init__()
+        self.scale = SpaceScale(space)
+        self.picture = nn.Linear(space.dim, width)
+        self.signed_picture = nn.Linear(
+            space.dim, width, bias=False
+        )  # so that a like and a dislike differ in direction
+        self.rating = ScalarFeatures(width, 16)
+        self.age = ScalarFeatures(width, 32) if ages else None
+        self.readouts_RW = nn.Parameter(torch.randn(readouts, width))
+        self.blocks = nn.ModuleList(EncoderBlock(width, heads, ratio, dropout) for _ in range(depth))
+        self.norm = nn.RMSNorm(width, eps=EPS)
+
+    def forward(self, embeddings_BKD: Tensor, ratings_BK: Tensor, ages_BK: Tensor, valid_BK: Tensor) -> Tensor:
+        """Read-out tokens (B, R, W)."""
+        batch, readouts = len(embeddings_BKD), len(self.readouts_RW)
+        # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
+        pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
+        ratings_BK = torch.where(valid_BK, ratings_BK, 0)
+        tokens_BKW = self.picture(pictures_BKD) + self.rating(ratings_BK)
+        tokens_BKW = tokens_BKW + self.signed_picture(pictures_BKD * ratings_BK[..., None])
+        if self.age is not None:
+            age_BK = torch.where(valid_BK, ages_BK, 0).clamp(min=0)
+            tokens_BKW = tokens_BKW + self.age(torch.log1p(age_BK) / torch.log1p(age_BK.new_tensor(AGE_HORIZON)))
+        x = torch.cat([self.readouts_RW.to(tokens_BKW.dtype).expand(batch, -1, -1), tokens_BKW], dim=1)  # B R+K W
+        valid = torch.cat([valid_BK.new_ones(batch, readouts), valid_BK], dim=1)  # B R+K
+        for block in self.blocks:
+            x = block(x, valid)
+        return self.norm(x[:, :readouts])  # B R W
+
+
+def packed(history: History, multiple: int = 8) -> History:
+    """The same history with valid ratings first and columns that are padding for everybody cut off.
+
+    The kept length is rounded up to a `multiple`, so that a compiled encoder meets few different shapes.
+    """
+    longest = int(history.valid_BK.sum(1).max()) if len(history) else 0
+    kept = max(1, -(-longest // multiple) * multiple)
+    if kept >= history.valid_BK.shape[1]:
+        return history
+    index_BK = (~history.valid_BK).to(torch.uint8).argsort(dim=1, stable=True)[:, :kept]
+    return History(
+        embeddings_BKD=history.embeddings_BKD.gather(
+            1, index_BK[..., None].expand(-1, -1, history.embeddings_BKD.shape[2])
+        ),
+        ratings_BK=history.ratings_BK.gather(1, index_BK),
+        ages_BK=history.ages_BK.gather(1, index_BK),
+        valid_BK=history.valid_BK.gather(1, index_BK),
+        items_BK=history.items_BK.gather(1, index_BK),
+        users=history.users,
+    )

@@ -1,0 +1,91 @@
+"""Training under Lightning: wiring, and nothing else."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from prefprior.data.batch import PreferenceBatch
+from prefprior.models.objectives.base import LossTerms, Objective
+from prefprior.models.prior import Prior
+
+
+class PreferenceModule(lightning.LightningModule):
+    """A prior and its objective: losses logged, every draw from a generator of its own (seed, step).
+
+    A generator per batch, not one that is carried along, is what makes a resumed run equal to one that was never
+    interrupted, to the bit, and every validation pass equal to the one before.
+    """
+
+    def __init__(
+        self,
+        *,
+        prior: Prior,
+        objective: Objective,
+        optimizer: Callable[[Iterable[Any]], Optimizer],
+        warmup: float = 0.05,
+        final_lr: float = 0.02,
+        seed: int = 0,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= warmup < 1 or not 0 <= final_lr <= 1:
+            raise ValueError(f"warmup and final_lr are shares of 1, got {warmup} and {final_lr}")
+        self.prior = prior
+        self.objective = objective
+        self.make_optimizer = optimizer
+        self.warmup = warmup
+        self.final_lr = final_lr
+        self.seed = seed
+        self.compile_prior = compile
+
+    def setup(self, stage: str) -> None:
+        """Compiles the two networks, in place, so that weights keep their names."""
+        if self.compile_prior:
+            self.prior.encoder.compile()
+            self.prior.denoiser.compile()
+
+    def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
+        """One batch's loss."""
+        found = self.objective.loss(self.prior, batch, self._generator(1 + self.current_epoch, batch_idx))
+        self._log("train", found, batch)
+        return found.total
+
+    def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
+        """The same loss on people held out, with the same draws each time."""
+        self._log("val", self.objective.loss(self.prior, batch, self._generator(0, batch_idx)), batch)
+
+    def configure_optimizers(self) -> Any:
+        """Matrices decay, vectors and gains do not; warm-up and cosine over the run's true number of steps."""
+        trained = [p for p in self.prior.parameters() if p.requires_grad]
+        matrices, vectors = [p for p in trained if p.ndim >= 2], [p for p in trained if p.ndim < 2]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        optimizer = self.make_optimizer([group for group in groups if group["params"]])
+        total = int(self.trainer.estimated_stepping_batches)
+        warm = max(1, round(self.warmup * total))
+
+        def share(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            progress = min(1.0, (step - warm) / max(1, total - warm))
+            return self.final_lr + (1 - self.final_lr) * (1 + math.cos(math.pi * progress)) / 2
+
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, share), "interval": "step"},
+        }
+
+    def _generator(self, round_: int, batch_idx: int) -> torch.Generator:
+        # Hashed, so that neighbouring steps and ranks get seeds that have nothing to do with each other.
+        mixed = hash((self.seed, round_, batch_idx, self.global_rank)) & (2**63 - 1)
+        return torch.Generator(self.device).manual_seed(mixed)
+
+    def _log(self, part: str, found: LossTerms, batch: PreferenceBatch) -> None:
+        training = part == "train"
+        named = {f"{part}/loss": found.total.detach()} | {f"{part}/{k}": v.detach() for k, v in found.terms.items()}
+        self.log_dict(named, on_step=training, on_epoch=not training, batch_size=len(batch), sync_dist=not training)

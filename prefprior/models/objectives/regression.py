@@ -1,0 +1,77 @@
+"""Regression: the embedding in one step, without a diffusion; several answers where a taste has several.
+
+Shapes: B users, T targets, C conditions (in training: targets), S answers, D dimension.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, one_hot
+
+from prefprior.data.batch import PreferenceBatch
+from prefprior.models.configured import Recorded
+from prefprior.models.objectives.base import LossTerms, mean_over, probability, with_dropped_histories
+from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.models.paths import Linear, Path
+from prefprior.models.prior import Condition, Prior
+
+
+class Regression(Recorded):
+    """Squared error and cosine (as ECLIPSE, arXiv:2312.04655) of the best of several answers, each drawn from noise.
+
+    With one answer, the noise is 0 and the answer is the mean: between the modes of a taste that has several. With
+    more, only the answer nearest to the target learns (implicit maximum likelihood, Li & Malik 2018,
+    arXiv:1809.09087), so the answers spread over the modes; `share_of_all` of the loss keeps the others from dying.
+    """
+
+    one_step = True
+    path: Path = Linear()  # one step from its noisy end: the network is only ever asked there
+
+    def __init__(
+        self,
+        *,
+        answers: int = 4,
+        share_of_all: float = 0.05,
+        cosine_weight: float = 1.0,
+        drop_history: float = 0.1,
+        drop_rating: float = 0.1,
+        rank: Contrastive | None = None,
+    ) -> None:
+        if answers < 1:
+            raise ValueError(f"answers must be at least 1, got {answers}")
+        self.answers = answers
+        self.share_of_all = probability("share_of_all", share_of_all)
+        self.cosine_weight = cosine_weight
+        self.drop_history = probability("drop_history", drop_history)
+        self.drop_rating = probability("drop_rating", drop_rating)
+        self.rank = rank
+
+    def loss(self, prior: Prior, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
+        """Error of the nearest answer, over all valid targets, liked or not; and the terms of `rank`."""
+        encoded = prior.encode_history(with_dropped_histories(batch.history, self.drop_history, generator))
+        valid_BT = batch.target_valid_BT
+        rating_BT = torch.where(valid_BT, batch.target_rating_BT, 0)
+        known_BT = torch.rand(valid_BT.shape, generator=generator, device=valid_BT.device) >= self.drop_rating
+        condition = prior.condition(encoded, rating_BT, known_BT)
+
+        x0_BTD = torch.where(valid_BT[..., None], prior.scale.to_model(batch.target_BTD), 0)
+        shape = (*x0_BTD.shape[:2], self.answers, x0_BTD.shape[2])
+        noise_BTSD = torch.randn(shape, generator=generator, device=x0_BTD.device, dtype=x0_BTD.dtype)
+        answer_BTSD = self.denoise(prior, noise_BTSD, x0_BTD.new_full((1, 1, 1), self.path.last), condition)
+        aim_BTSD = x0_BTD[:, :, None]
+        error_BTS = (answer_BTSD - aim_BTSD).square().mean(-1)
+        raw_answer, raw_aim = prior.scale.from_model(answer_BTSD), prior.scale.from_model(aim_BTSD)
+        error_BTS = error_BTS + self.cosine_weight * (1 - cosine_similarity(raw_answer, raw_aim, dim=-1))
+        nearest_BTS = one_hot(error_BTS.detach().argmin(-1), self.answers).to(error_BTS.dtype)
+        share_BTS = (1 - self.share_of_all) * nearest_BTS + self.share_of_all / self.answers
+        error_BT = (error_BTS * share_BTS).sum(-1)
+
+        terms = {"regression": mean_over(error_BT, valid_BT.to(error_BT.dtype))}
+        if self.rank is not None:
+            terms |= self.rank.terms(prior, encoded, batch, generator)
+        return LossTerms(total=torch.stack(list(terms.values())).sum(), terms=terms)
+
+    def denoise(self, prior: Prior, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """The answer to a noise, in model scale; with one answer, the noise is not looked at."""
+        if self.answers == 1:
+            noisy_BCSD = torch.zeros_like(noisy_BCSD)
+        return prior.predict(noisy_BCSD, time, condition).float()

@@ -1,0 +1,202 @@
+"""The prior: p(embedding of a picture this person would rate so | the pictures they rated).
+
+Three calls, each as rare as it can be: `encode_history` once per person, `condition` once per wish (target rating,
+text), `predict` once per denoising step, of any number of draws. `fit` and `appeal` score pictures for ranking.
+
+Shapes: B users, K history, R read-outs, C conditions per user, S draws per condition, W width of the encoder, V width
+of the denoiser, M modulation, L denoiser blocks, H heads, E head width, D dimension, Q score dimension, I interests.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, silu
+
+from prefprior.data.batch import History
+from prefprior.models.blocks import EPS, GatedMLP, ModulatedBlock, ScalarFeatures
+from prefprior.models.configured import Recorded
+from prefprior.models.history import HistoryEncoder, packed
+from prefprior.space import Space, SpaceScale
+
+
+@dataclass
+class EncodedHistory:
+    """What the encoder read out of B histories: a summary and the interests, already as the denoiser wants them."""
+
+    readouts_BRW: Tensor
+    keys_BLHRE: Tensor
+    values_BLHRE: Tensor
+
+    def __len__(self) -> int:
+        return len(self.readouts_BRW)
+
+    def expand(self, count: int) -> "EncodedHistory":
+        """One encoded history, for `count` users (the null history, say)."""
+        return EncodedHistory(*(part.expand(count, *part.shape[1:]) for part in self._parts()))
+
+    def take(self, rows: Tensor | slice) -> "EncodedHistory":
+        """Some of the users."""
+        return EncodedHistory(*(part[rows] for part in self._parts()))
+
+    @staticmethod
+    def cat(encoded: list["EncodedHistory"]) -> "EncodedHistory":
+        """Several, one after the other."""
+        return EncodedHistory(*(torch.cat(parts) for parts in zip(*(e._parts() for e in encoded))))
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.readouts_BRW, self.keys_BLHRE, self.values_BLHRE
+
+
+@dataclass
+class Condition:
+    """All that a denoising step needs to know of users and wishes."""
+
+    modulation_BCM: Tensor
+    keys_BLHRE: Tensor
+    values_BLHRE: Tensor
+
+
+class Denoiser(nn.Module):
+    """The light network that runs at every step: modulated blocks over the noisy embedding, attending to read-outs.
+
+    Modulation is a sum of a part that depends on time only and a part that depends on user and wish only: in sampling
+    the first is computed once per step for everybody and the second once per sample, so that a step costs no more than
+    the blocks themselves.
+    """
+
+    def __init__(self, *, dim: int, width: int, depth: int, heads: int, ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.enter = nn.Linear(dim, width)
+        time_width = max(64, width // 4)
+        self.time = ScalarFeatures(time_width)
+        self.time_modulation = nn.Linear(time_width, depth * 3 * width + 2 * width)
+        self.blocks = nn.ModuleList(ModulatedBlock(width, heads, ratio, dropout) for _ in range(depth))
+        self.norm = nn.RMSNorm(width, eps=EPS, elementwise_affine=False)
+        self.leave = nn.Linear(width, dim)
+        for layer in (self.time_modulation, self.leave):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """What the objective asked for (B, C, S, D); time broadcasts over (B, C, S)."""
+        modulation = self.time_modulation(silu(self.time(time))) + condition.modulation_BCM[:, :, None]  # B C S M
+        width = self.enter.out_features
+        parts = modulation.split([*[3 * width] * len(self.blocks), 2 * width], dim=-1)
+        x = self.enter(noisy_BCSD)  # B C S V
+        for layer, block in enumerate(self.blocks):
+            x = block(x, parts[layer], condition.keys_BLHRE[:, layer], condition.values_BLHRE[:, layer])
+        shift, scale = parts[-1].chunk(2, dim=-1)
+        return self.leave(torch.addcmul(shift, self.norm(x), 1 + scale))  # B C S D
+
+
+class Prior(Recorded, nn.Module):
+    """Encode once, denoise many: history transformer, light conditional denoiser, and the scores of `rank`."""
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        width: int = 128,
+        depth: int = 3,
+        heads: int = 4,
+        interests: int = 8,
+        ratio: float = 4.0,
+        denoiser_width: int = 192,
+        denoiser_depth: int = 3,
+        denoiser_heads: int = 4,
+        denoiser_ratio: float = 3.0,
+        score_dim: int = 64,
+        ages: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        for name, value in {
+            "width": width,
+            "depth": depth,
+            "interests": interests,
+            "denoiser_depth": denoiser_depth,
+        }.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        self.space = space
+        self.scale = SpaceScale(space)
+        # One read-out more than interests: the first is the summary that modulates the denoiser.
+        self.encoder = HistoryEncoder(
+            space=space, width=width, depth=depth, heads=heads, readouts=interests + 1, ratio=ratio, dropout=dropout,
+            ages=ages,
+        )  # fmt: skip
+        self.denoiser = Denoiser(
+            dim=space.dim, width=denoiser_width, depth=denoiser_depth, heads=denoiser_heads, ratio=denoiser_ratio,
+            dropout=dropout,
+        )  # fmt: skip
+        self.keys_values = nn.Linear(width, denoiser_depth * 2 * denoiser_width, bias=False)
+        self.key_norm = nn.RMSNorm(denoiser_width // denoiser_heads, eps=EPS)
+        self.rating = ScalarFeatures(width, 16)
+        self.rating_unknown_W = nn.Parameter(torch.zeros(width))
+        self.mix = GatedMLP(width, 4.0)
+        self.mix_norm = nn.RMSNorm(width, eps=EPS)
+        self.modulation = nn.Linear(width, self.denoiser.time_modulation.out_features)
+        nn.init.normal_(self.modulation.weight, std=0.02)
+        nn.init.zeros_(self.modulation.bias)
+        self.interest = nn.Linear(width, score_dim, bias=False)
+        self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
+        self.item_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, score_dim))
+        self.appeal_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
+        self.log_sharpness = nn.Parameter(torch.tensor(2.0))
+
+    def encode_history(self, history: History) -> EncodedHistory:
+        """Reads the histories, once per person."""
+        history = packed(history)
+        readouts_BRW = self.encoder(history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK)
+        blocks = self.denoiser.blocks
+        heads = blocks[0].heads
+        kv = self.keys_values(readouts_BRW).unflatten(-1, (len(blocks), 2, heads, -1))  # B R L 2 H E
+        keys, values = kv.permute(3, 0, 2, 4, 1, 5).unbind(0)  # each B L H R E
+        return EncodedHistory(readouts_BRW, self.key_norm(keys).to(values.dtype), values)
+
+    def null_history(self, like: History) -> EncodedHistory:
+        """What the encoder says of nobody: the read-out of one empty history."""
+        nobody = like.take([0])
+        nobody.valid_BK = torch.zeros_like(nobody.valid_BK)
+        return self.encode_history(nobody)
+
+    def condition(self, encoded: EncodedHistory, rating_BC: Tensor, rating_known_BC: Tensor | None = None) -> Condition:
+        """Users and wishes, ready for any number of denoising steps: the target's rating, where it is known."""
+        rating_BCW = self.rating(rating_BC)
+        if rating_known_BC is not None:
+            rating_BCW = torch.where(rating_known_BC[..., None], rating_BCW, self.rating_unknown_W.to(rating_BCW.dtype))
+        mixed = encoded.readouts_BRW[:, :1] + rating_BCW  # B C W
+        mixed = mixed + self.mix(self.mix_norm(mixed))
+        return Condition(self.modulation(silu(mixed)), encoded.keys_BLHRE, encoded.values_BLHRE)
+
+    def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """One denoising step in the space's model scale; what the output means is the objective's affair."""
+        return self.denoiser(noisy_BCSD, time, condition)
+
+    def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:
+        """What a person looks for: directions (B, I, Q) and how much each counts (B, I)."""
+        readouts_BIW = encoded.readouts_BRW[:, 1:]
+        return normalize(self.interest(readouts_BIW).float(), dim=-1), self.interest_offset(readouts_BIW)[
+            ..., 0
+        ].float()
+
+    def item_directions(self, raw_ND: Tensor) -> Tensor:
+        """Where pictures lie in the space of interests (N, Q)."""
+        return normalize(self.item_tower(self.scale.to_model(raw_ND)).float(), dim=-1)
+
+    def appeal(self, raw_ND: Tensor) -> Tensor:
+        """How much everybody likes a picture (N), from its embedding alone."""
+        return self.appeal_tower(self.scale.to_model(raw_ND))[..., 0].float()
+
+    def fit(self, encoded: EncodedHistory, directions: Tensor) -> Tensor:
+        """How well pictures suit each person (B, N): the soft maximum over their interests.
+
+        `directions` are of one catalogue for all (N, Q) or of each user's own pictures (B, N, Q).
+        """
+        interests_BIQ, offset_BI = self.interests(encoded)
+        sharpness = self.log_sharpness.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
+        matched = torch.matmul(interests_BIQ, directions.transpose(-1, -2))  # B I N
+        return (sharpness * matched + offset_BI[..., None]).logsumexp(1)  # B N

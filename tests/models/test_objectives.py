@@ -1,0 +1,174 @@
+"""Objectives: what has no weight is never read, every draw comes from the generator, weights mean what they say."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.objectives.regression import Regression
+from prefprior.models.paths import PREDICTIONS, Cosine, Linear
+from tests.models.conftest import make_batch, make_history, make_prior
+
+OBJECTIVES = [
+    Denoising(path=Linear(), prediction="velocity", times="logit_normal", rank=Contrastive()),
+    Denoising(path=Cosine(), prediction="v", weighting="min_snr", rank=Contrastive()),
+    Denoising(path=Cosine(shift=0.5), prediction="x0"),
+    Denoising(path=Linear(), prediction="eps", drop_history=0.0, drop_rating=0.0),
+    Regression(rank=Contrastive()),
+    Regression(answers=1),
+]
+
+
+def loss(objective, prior, batch, seed=0):
+    return objective.loss(prior, batch, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_invalid_targets_are_never_read(prior, objective):
+    batch = make_batch()
+    spoiled = replace(
+        batch,
+        target_BTD=torch.where(batch.target_valid_BT[..., None], batch.target_BTD, torch.nan),
+        target_rating_BT=torch.where(batch.target_valid_BT, batch.target_rating_BT, torch.nan),
+    )
+    clean, other = loss(objective, prior, batch), loss(objective, prior, spoiled)
+    assert torch.equal(clean.total, other.total)
+    other.total.backward()
+    assert all(torch.isfinite(p.grad).all() for p in prior.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_draw_comes_from_the_generator(prior, objective):
+    batch = make_batch()
+    first, _, again = loss(objective, prior, batch), torch.randn(7), loss(objective, prior, batch)
+    assert torch.equal(first.total, again.total)
+    torch.testing.assert_close(first.total, sum(first.terms.values()))
+    if not (isinstance(objective, Regression) and objective.answers == 1):
+        assert not torch.equal(first.total, loss(objective, prior, batch, seed=1).total)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_batch_without_targets_teaches_nothing_and_breaks_nothing(prior, objective):
+    batch = make_batch()
+    nothing = replace(batch, target_valid_BT=torch.zeros_like(batch.target_valid_BT))
+    found = loss(objective, prior, nothing)
+    assert found.total == 0
+    found.total.backward()
+
+
+def test_every_parameter_learns_something(prior):
+    loss(OBJECTIVES[0], prior, make_batch(users=16)).total.backward()
+    silent = [name for name, p in prior.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert silent == []
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_min_snr_weighs_the_same_error_of_x0_the_same(prediction):
+    path = Cosine()
+    objective = Denoising(path=path, prediction=prediction, weighting="min_snr")
+    t = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
+    alpha, sigma = path.alpha_sigma(t)
+    noisy = torch.randn(19, 1, dtype=torch.float64)
+    # Move the network's output by a little and see how far that moves x_0.
+    output = torch.randn(19, 1, dtype=torch.float64)
+    moved = path.x0_from(prediction, output + 1e-3, noisy, t) - path.x0_from(prediction, output, noisy, t)
+    weight_of_x0_error = objective.weight(t) * (1e-3 / moved[:, 0]) ** 2
+    torch.testing.assert_close(weight_of_x0_error, (alpha / sigma).square().clamp(max=5.0), rtol=1e-6, atol=1e-9)
+
+
+def test_times_fill_their_distribution_evenly():
+    g = torch.Generator().manual_seed(0)
+    uniform = Denoising(path=Linear()).draw_times((50, 20), g, torch.device("cpu")).flatten().sort().values
+    assert ((uniform - torch.linspace(0, 0.99, 1000)).abs() < 0.004).all()
+    normal = Denoising(path=Linear(), times="logit_normal", times_mean=0.5).draw_times((5000,), g, torch.device("cpu"))
+    assert abs(normal.logit().mean() - 0.5) < 0.05
+
+
+def test_regression_learns_from_the_nearest_answer_alone(prior):
+    batch = make_batch()
+    only_nearest, all_alike = Regression(share_of_all=0.0), Regression(share_of_all=1.0)
+    assert loss(only_nearest, prior, batch).total < loss(all_alike, prior, batch).total
+
+
+def test_appeal_and_fit_learn_apart(prior):
+    batch = make_batch(users=16)
+    encoded = prior.encode_history(batch.history)
+    terms = Contrastive().terms(prior, encoded, batch, torch.Generator().manual_seed(0))
+    appeal = terms["appeal_softmax"] + terms["appeal_pairs"]
+    fit = terms["fit_softmax"] + terms["fit_pairs"]
+    personal = [*prior.item_tower.parameters(), *prior.interest.parameters()]
+    general = list(prior.appeal_tower.parameters())
+    grads = torch.autograd.grad(fit, general + personal, retain_graph=True, allow_unused=True)
+    assert all(g is None for g in grads[: len(general)])
+    assert all(g is not None for g in grads[len(general) :])
+    grads = torch.autograd.grad(appeal, general + personal, allow_unused=True)
+    assert all(g is None for g in grads[len(general) :])
+
+
+def test_softmax_against_a_plain_loop(prior):
+    batch = make_batch(users=6, targets=3)
+    objective = Contrastive(negatives=10, pairs_weight=0.0, softmax_weight=1.0)
+    g = torch.Generator().manual_seed(3)
+    catalogue = torch.randn(50, batch.target_BTD.shape[-1], generator=g)
+    counts = torch.randint(1, 9, (50,), generator=g)
+    objective.use_catalogue(catalogue, counts)
+    encoded = prior.encode_history(batch.history)
+    found = objective.terms(prior, encoded, batch, torch.Generator().manual_seed(0))["fit_softmax"]
+
+    rows = torch.randint(50, (10,), generator=torch.Generator().manual_seed(0))
+    raw = torch.cat([batch.target_BTD.flatten(0, 1), catalogue[rows]])
+    items = torch.cat([batch.target_item_BT.flatten(), rows])
+    valid = torch.cat([batch.target_valid_BT.flatten(), torch.ones(10, dtype=torch.bool)])
+    user = torch.cat([torch.arange(6).repeat_interleave(3), torch.full((10,), -1)])
+    liked = torch.cat([(batch.target_rating_BT > 0).flatten(), torch.zeros(10, dtype=torch.bool)])
+    score = prior.fit(encoded, prior.item_directions(raw)) + prior.appeal(raw)
+    expected = (18 * counts / counts.sum() + 10 / 50).log()
+    losses = []
+    for i in range(18):
+        if not (valid[i] and liked[i]):
+            continue
+        kept = [i]
+        for j in range(28):
+            own_like = user[j] == user[i] and liked[j]
+            if valid[j] and not own_like and items[j] != items[i]:
+                kept.append(j)
+        logits = (score[user[i]] - expected[items.clamp(min=0)])[kept]
+        losses.append(torch.logsumexp(logits, 0) - logits[0])
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
+def test_negatives_need_a_catalogue(prior):
+    batch = make_batch()
+    with pytest.raises(ValueError, match="use_catalogue"):
+        Contrastive(negatives=4).terms(prior, prior.encode_history(batch.history), batch, torch.Generator())
+
+
+def test_one_history_serves_all_targets_and_draws(space):
+    prior = make_prior(space)
+    seen = []
+    prior.encoder.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    loss(Denoising(path=Linear(), draws=7), prior, make_batch(users=5, targets=3))
+    assert seen == [5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prediction": "noise"}, "prediction must be one of"),
+        ({"weighting": "snr"}, "weighting must be one of"),
+        ({"times": "beta"}, "times must be"),
+        ({"draws": 0}, "draws must be at least 1"),
+        ({"drop_history": 1.5}, "drop_history must be between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Denoising(path=Linear(), **arguments)
+
+
+def test_a_whole_batch_of_newcomers(prior):
+    batch = make_batch()
+    empty = replace(make_history(5, 9), valid_BK=torch.zeros(5, 9, dtype=torch.bool))
+    assert torch.isfinite(loss(OBJECTIVES[0], prior, replace(batch, history=empty)).total)

@@ -1,0 +1,121 @@
+"""Checkpoints: loading gives the same predictor to the bit, and nothing that is damaged, foreign or unsafe loads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from prefprior import checkpoint
+from prefprior.models.guidance import Guidance
+from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.paths import Cosine
+from prefprior.models.predictor import PriorPredictor
+from prefprior.models.sampling import Sampling
+from tests.models.conftest import make_history, make_prior, space  # noqa: F401 (a fixture)
+
+
+@pytest.fixture
+def saved(tmp_path, space):  # noqa: F811
+    predictor = PriorPredictor(
+        prior=make_prior(space),
+        objective=Denoising(path=Cosine(shift=0.5), prediction="v", rank=Contrastive(negatives=3)),
+        sampling=Sampling(steps=3, guidance=Guidance(history=2.0, rating=0.5)),
+        facts={"steps": 12},
+    )
+    path = tmp_path / "prior.safetensors"
+    checkpoint.save(
+        path, prior=predictor.prior, objective=predictor.objective, sampling=predictor.sampling, facts=predictor.facts
+    )
+    return path, predictor
+
+
+def sample(predictor):
+    return predictor.sample(make_history(3, 5), 4, torch.Generator().manual_seed(0))
+
+
+def test_the_same_predictor_comes_back(saved):
+    path, predictor = saved
+    loaded = checkpoint.load(path)
+    assert loaded.config == predictor.config
+    assert loaded.facts == {"steps": 12}
+    assert loaded.space.to_dict() == predictor.space.to_dict()
+    assert torch.equal(sample(loaded), sample(predictor))
+
+
+def test_it_loads_in_a_fresh_process_from_another_folder(saved, tmp_path):
+    path, predictor = saved
+    code = (
+        "import sys, torch; from prefprior import checkpoint; p = checkpoint.load(sys.argv[1]);"
+        "print(sum(float(v.double().sum()) for v in p.prior.state_dict().values()))"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    root = str(Path(checkpoint.__file__).parents[1])
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        cwd=elsewhere, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": root},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert float(ran.stdout) == sum(float(v.double().sum()) for v in predictor.prior.state_dict().values())
+
+
+def changed(path, change):
+    description = checkpoint.describe(path)
+    change(description)
+    weights = load_file(path)
+    save_file(weights, path, metadata={"format": checkpoint.FORMAT, "prefprior": json.dumps(description)})
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["os.system", "prefprior.files.write_text", "prefprior.models.samplers.euler", "prefprior.models.nowhere.Prior"],
+)
+def test_a_foreign_target_is_refused(saved, target):
+    path, _ = saved
+    changed(path, lambda d: d["objective"].update(_target_=target))
+    with pytest.raises(ValueError, match=r"may only name|may not name|there is no"):
+        checkpoint.load(path)
+
+
+def test_an_unknown_argument_is_named(saved):
+    path, _ = saved
+    changed(path, lambda d: d["prior"].update(widht=3))
+    with pytest.raises(ValueError, match="takes no widht; did you mean width"):
+        checkpoint.load(path)
+
+
+def test_weights_that_do_not_fit_are_refused(saved):
+    path, _ = saved
+    changed(path, lambda d: d["prior"].update(depth=3))
+    with pytest.raises(ValueError, match="does not fit its own config"):
+        checkpoint.load(path)
+    changed(path, lambda d: d["prior"].update(depth=2, width=64))
+    with pytest.raises(ValueError, match="does not fit its own config"):
+        checkpoint.load(path)
+
+
+def test_a_truncated_file_is_refused(saved):
+    path, _ = saved
+    whole = path.read_bytes()
+    for keep in (0, 5, 200, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:keep])
+        with pytest.raises(ValueError, match="damaged or no checkpoint"):
+            checkpoint.load(path)
+
+
+def test_another_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="not a prefprior checkpoint"):
+        checkpoint.load(path)
+
+
+def test_a_missing_file_names_the_command(tmp_path):
+    with pytest.raises(ValueError, match=r"python train\.py"):
+        checkpoint.load(tmp_path / "prior.safetensors")
