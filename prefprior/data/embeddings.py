@@ -4,7 +4,7 @@ Shapes: N items, D dimension.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -105,12 +105,40 @@ class EmbeddingTable:
         set_aside: int = 0,
     ) -> "EmbeddingTable":
         """Stores a table whole: readers see the old one until the manifest is renamed into place."""
+        return cls.write_chunks(
+            folder,
+            space_name,
+            ids,
+            [vectors_ND],
+            dim=vectors_ND.shape[1],
+            dtype=str(vectors_ND.dtype),
+            encoder=encoder,
+            set_aside=set_aside,
+        )
+
+    @classmethod
+    def write_chunks(
+        cls,
+        folder: str | Path,
+        space_name: str,
+        ids: Sequence[str],
+        chunks: Iterable[np.ndarray],
+        *,
+        dim: int,
+        dtype: str,
+        encoder: dict[str, Any] | None = None,
+        set_aside: int = 0,
+    ) -> "EmbeddingTable":
+        """`write` for a table that does not fit into memory: its rows come in chunks."""
         folder = make_folder(folder)
         check_ids(ids, str(folder))
         version = read_manifest(folder)["version"] + 1 if (folder / MANIFEST).is_file() else 0
         vectors_path, ids_path = folder / f"vectors-{version}.npy", folder / f"ids-{version}.txt"
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (len(ids), dim)}
         with written_whole(vectors_path) as part, open(part, "wb") as file:
-            np.save(file, vectors_ND, allow_pickle=False)
+            np.lib.format.write_array_header_1_0(file, header)
+            for chunk in chunks:
+                np.ascontiguousarray(chunk, dtype=dtype).tofile(file)
         write_text(ids_path, "".join(f"{item}\n" for item in ids))
         stored = load_vectors(vectors_path)
         check_vectors(stored, str(vectors_path))

@@ -6,7 +6,7 @@ their number.
 Shapes: B people, K history, T held out, N catalogue, D dimension.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,15 +14,12 @@ import torch
 from torch import Tensor
 
 from prefprior.data.batch import History
+from prefprior.data.hashing import id_hashes, mix
 from prefprior.data.ratings import RatingsTable
+from prefprior.data.scaling import PersonScale
 from prefprior.evaluation.predictor import Catalogue
 
-Signed = Callable[[RatingsTable], np.ndarray]  # a table -> its ratings in [-1, 1]
-
-
-def by_scale(table: RatingsTable) -> np.ndarray:
-    """Ratings in [-1, 1] by the source's own scale."""
-    return table.scale.signed(table.rating_N)
+COLUMNS = (("item_BK", "raw_BK"), ("seen_item_BS",), ("held_item_BT", "held_rating_BT", "held_liked_BT"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,43 +28,59 @@ class People:
 
     users: list[str]
     catalogue: Catalogue
+    scale: PersonScale
     item_BK: Tensor  # int64; valid entries come first
-    rating_BK: Tensor
+    raw_BK: Tensor  # ratings on the source's scale: how they compare between people depends on the history's length
     seen_item_BS: Tensor  # int64, -1 padded: never candidates, whatever the history is changed to
     held_item_BT: Tensor  # int64, -1 padded
-    held_rating_BT: Tensor
+    held_rating_BT: Tensor  # in [-1, 1], as seen from the whole history
+    held_liked_BT: Tensor  # bool, by the source's own threshold
+    sign: float = 1.0  # -1 turns all ratings of the histories round (a control)
 
     def __len__(self) -> int:
         return len(self.users)
 
     @classmethod
     def of(
-        cls, before: RatingsTable, after: RatingsTable, catalogue: Catalogue, signed: Signed = by_scale, cap: int = 512
+        cls,
+        before: RatingsTable,
+        after: RatingsTable,
+        catalogue: Catalogue,
+        scale: PersonScale | None = None,
+        cap: int = 512,
     ) -> "People":
         """People with ratings in both tables: the histories are their `cap` newest ratings of the first.
 
-        Both tables share the codes of users and, as items, the rows of the catalogue.
+        Both tables share the codes of users and, as items, the rows of the catalogue. `scale` defaults to the plain
+        one.
         """
+        scale = scale or PersonScale(before.scale, "scale", 1.0, 0.0, 1.0)
         codes = np.intersect1d(before.user_N, after.user_N)
-        past, held = _ragged(before, codes, signed), _ragged(after, codes, signed)
-        newest = [(items[-cap:], ratings[-cap:]) for items, ratings in past]
-        item_BK, rating_BK = _padded(newest)
-        held_item_BT, held_rating_BT = _padded(held)
+        past, held = _rows(before, codes), _rows(after, codes)
+        recent = [rows[-cap:] for rows in past]
+        raw_BK = _padded(before.rating_N, recent, 0.0)
+        held_raw_BT = _padded(after.rating_N, held, 0.0)
+        held_item_BT = _padded(after.item_N.astype(np.int64), held, -1)
+        liked_N = np.ones(len(after), dtype=bool) if after.scale.liked_only else after.liked_N
+        item_BK = _padded(before.item_N.astype(np.int64), recent, -1)
+        signed_BT = scale.signed(held_raw_BT, raw_BK, item_BK >= 0)
         return cls(
             users=[str(before.users[code]) for code in codes],
             catalogue=catalogue,
-            item_BK=item_BK,
-            rating_BK=rating_BK,
-            seen_item_BS=_padded(past)[0],
-            held_item_BT=held_item_BT,
-            held_rating_BT=held_rating_BT,
+            scale=scale,
+            item_BK=torch.from_numpy(item_BK),
+            raw_BK=torch.from_numpy(raw_BK),
+            seen_item_BS=torch.from_numpy(_padded(before.item_N.astype(np.int64), past, -1)),
+            held_item_BT=torch.from_numpy(held_item_BT),
+            held_rating_BT=torch.from_numpy(np.where(held_item_BT >= 0, signed_BT, 0).astype(np.float32)),
+            held_liked_BT=torch.from_numpy(_padded(liked_N, held, False)),
         )
 
     @classmethod
-    def halves(cls, table: RatingsTable, catalogue: Catalogue, signed: Signed = by_scale) -> "People":
+    def halves(cls, table: RatingsTable, catalogue: Catalogue, scale: PersonScale | None = None) -> "People":
         """Each person's first half is their history, the rest is held out; who has one rating is left out."""
         first = first_share(table, 0.5)
-        return cls.of(table.take(np.flatnonzero(first)), table.take(np.flatnonzero(~first)), catalogue, signed)
+        return cls.of(table.take(np.flatnonzero(first)), table.take(np.flatnonzero(~first)), catalogue, scale)
 
     @property
     def valid_BK(self) -> Tensor:
@@ -80,14 +93,9 @@ class People:
         return self.held_item_BT >= 0
 
     @property
-    def held_liked_BT(self) -> Tensor:
-        """Which held-out items were liked."""
-        return self.held_valid_BT & (self.held_rating_BT > 0)
-
-    @property
     def held_disliked_BT(self) -> Tensor:
-        """Which held-out items were disliked."""
-        return self.held_valid_BT & (self.held_rating_BT < 0)
+        """Which held-out items were disliked: below the threshold of likes, and below this person's middle."""
+        return self.held_valid_BT & ~self.held_liked_BT & (self.held_rating_BT < 0)
 
     def history(self, length: int | None = None) -> History:
         """Everybody's `length` newest ratings (all if None), with embeddings."""
@@ -100,9 +108,11 @@ class People:
         valid_BK = place_BK >= 0
         item_BK = self.item_BK.gather(1, place_BK.clamp_min(0)).masked_fill(~valid_BK, -1)
         embeddings_BKD = self.catalogue.embeddings_ND[item_BK.clamp_min(0)].float() * valid_BK[..., None]
+        raw_BK = self.raw_BK.gather(1, place_BK.clamp_min(0)).numpy()
+        signed_BK = torch.from_numpy(self.scale.signed(raw_BK, raw_BK, valid_BK.numpy())).float()
         return History(
             embeddings_BKD=embeddings_BKD,
-            ratings_BK=self.rating_BK.gather(1, place_BK.clamp_min(0)) * valid_BK,
+            ratings_BK=self.sign * signed_BK * valid_BK,
             ages_BK=(age_BK * valid_BK).float(),
             valid_BK=valid_BK,
             items_BK=item_BK,
@@ -116,11 +126,8 @@ class People:
 
     def take(self, rows: Tensor) -> "People":
         """Some of the people, without padding that only the others needed."""
-        picked = {
-            name: getattr(self, name)[rows]
-            for name in ("item_BK", "rating_BK", "seen_item_BS", "held_item_BT", "held_rating_BT")
-        }
-        for group in (("item_BK", "rating_BK"), ("seen_item_BS",), ("held_item_BT", "held_rating_BT")):
+        picked = {name: getattr(self, name)[rows] for group in COLUMNS for name in group}
+        for group in COLUMNS:
             width = max(int((picked[group[0]] >= 0).sum(1).max()), 1) if len(rows) else 1
             for name in group:
                 picked[name] = picked[name][:, :width]
@@ -138,7 +145,8 @@ class People:
         order_BT = (~keep_BT).long().argsort(dim=1, stable=True)
         item_BT = self.held_item_BT.masked_fill(~keep_BT, -1).gather(1, order_BT)
         rating_BT = (self.held_rating_BT * keep_BT).gather(1, order_BT)
-        left = replace(self, held_item_BT=item_BT, held_rating_BT=rating_BT)
+        liked_BT = (self.held_liked_BT & keep_BT).gather(1, order_BT)
+        left = replace(self, held_item_BT=item_BT, held_rating_BT=rating_BT, held_liked_BT=liked_BT)
         return left.take(keep_BT.any(1).nonzero()[:, 0])
 
     def chunks(self, scores: int = 1 << 25, floats: int = 1 << 26) -> Iterator["People"]:
@@ -150,41 +158,34 @@ class People:
 
 
 def first_share(table: RatingsTable, share: float) -> np.ndarray:
-    """(N,) which ratings are among the first `share` of their person's (rounded up, but never all of several)."""
-    place, count = _places(table.user_N)
-    most = np.maximum(count - 1, 1)
-    return place < np.minimum(np.ceil(share * count), most)
+    """(N,) which ratings are among the first `share` of their person's (rounded up, but never all of several).
 
-
-def first_count(table: RatingsTable, shots: int) -> np.ndarray:
-    """(N,) which ratings are among the first `shots` of their person's."""
-    return _places(table.user_N)[0] < shots
-
-
-def _places(user_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each rating's place among its person's ratings, and how many they have; the table's order is kept."""
-    order = np.argsort(user_N, kind="stable")
-    ordered = user_N[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, dtype=int)
+    First in time; where times are unknown, a choice by hash, so that the order of a file cannot matter.
+    """
+    order = np.arange(len(table))
+    if table.time_N is None or np.isnan(table.time_N).any():
+        items = id_hashes(str(item) for item in table.items)
+        order = mix(id_hashes(str(user) for user in table.users)[table.user_N], items[table.item_N])
+    by_user = np.lexsort((order, table.user_N))
+    ordered = table.user_N[by_user]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])[: len(ordered)]
     counts = np.diff(np.r_[starts, len(ordered)])
-    place, count = np.empty(len(user_N), dtype=np.int64), np.empty(len(user_N), dtype=np.int64)
-    place[order] = np.arange(len(ordered)) - np.repeat(starts, counts)
-    count[order] = np.repeat(counts, counts)
-    return place, count
+    place, count = np.arange(len(ordered)) - np.repeat(starts, counts), np.repeat(counts, counts)
+    first = np.empty(len(table), dtype=bool)
+    first[by_user] = place < np.minimum(np.ceil(share * count), np.maximum(count - 1, 1))
+    return first
 
 
-def _ragged(table: RatingsTable, codes: np.ndarray, signed: Signed) -> list[tuple[np.ndarray, np.ndarray]]:
-    values = signed(table)
+def _rows(table: RatingsTable, codes: np.ndarray) -> list[np.ndarray]:
+    """Each person's rows of a table, in its order."""
     order = np.argsort(table.user_N, kind="stable")
     ordered = table.user_N[order]
     low, high = np.searchsorted(ordered, codes, "left"), np.searchsorted(ordered, codes, "right")
-    return [(table.item_N[order[a:b]], values[order[a:b]]) for a, b in zip(low, high, strict=True)]
+    return [order[a:b] for a, b in zip(low, high, strict=True)]
 
 
-def _padded(rows: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-    width = max((len(items) for items, _ in rows), default=1)
-    item = np.full((len(rows), max(width, 1)), -1, dtype=np.int64)
-    rating = np.zeros((len(rows), max(width, 1)), dtype=np.float32)
-    for b, (items, ratings) in enumerate(rows):
-        item[b, : len(items)], rating[b, : len(items)] = items, ratings
-    return torch.from_numpy(item), torch.from_numpy(rating)
+def _padded(column_N: np.ndarray, rows: list[np.ndarray], fill: float) -> np.ndarray:
+    padded = np.full((len(rows), max((len(r) for r in rows), default=1) or 1), fill, dtype=column_N.dtype)
+    for b, own in enumerate(rows):
+        padded[b, : len(own)] = column_N[own]
+    return padded

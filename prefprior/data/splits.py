@@ -67,8 +67,8 @@ class Splits:
         if time is None or np.isnan(time).any():
             unknown = len(table) if time is None else int(np.isnan(time).sum())
             raise ValueError(
-                f"splits.by=time needs a time for every rating, but {unknown} of {len(table)} ratings of {table.source} "
-                "have none. Choose splits.by=user or splits.by=item."
+                f"splits.by=time needs a time for every rating, but {unknown} of {len(table)} ratings of "
+                f"{table.source} have none. Choose splits.by=user or splits.by=item."
             )
         if self.val_from is None or self.test_from is None or self.val_from > self.test_from:
             late = np.quantile(time, [1 - self.val - self.test, 1 - self.test])

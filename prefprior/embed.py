@@ -1,0 +1,71 @@
+"""`python embed.py`: a source's pictures into a CLIP space."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
+from omegaconf import MISSING, DictConfig
+
+from prefprior.config import build, run_command
+from prefprior.data.encode import SET_ASIDE, EncodeRule, encode
+from prefprior.data.stored import StoredEmbeddings, embedding_folder
+from prefprior.runs import run_folder, save_config, write_metrics
+
+
+@dataclass
+class EmbedConfig:
+    """The top-level keys of conf/embed.yaml."""
+
+    source: Any = MISSING
+    encoder: Any = MISSING
+    embeddings: Any = MISSING
+    trainer: Any = MISSING
+    run_dir: str = "runs/embed/${now:%Y-%m-%d_%H-%M-%S}"
+    batch_size: int = 64  # pictures that are embedded together
+    part_size: int = 1024  # pictures that are stored together: what a kill may cost
+    dtype: str = "float16"  # float16 or float32, of what is stored
+    workers: int = 0  # processes that decode pictures
+    max_bad: float = 0.05  # the share of unreadable pictures above which something else must be wrong
+
+
+def run(cfg: DictConfig) -> Path:
+    """Embeds what is not embedded yet; returns the run's folder."""
+    rule = EncodeRule(cfg.batch_size, cfg.part_size, cfg.dtype, cfg.workers, cfg.max_bad)
+    source, encoder, stored = build(cfg.source), build(cfg.encoder), build(cfg.embeddings)
+    assert isinstance(stored, StoredEmbeddings)
+    pictures = source.pictures()
+    if pictures is None:
+        raise ValueError(
+            f"{source.name} has no pictures to embed: it comes with embeddings, or needs source.pictures=..."
+        )
+    trainer = build(cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    target = embedding_folder(stored.root, source.name, encoder.space_name)
+    started = time.monotonic()
+    table, bad = encode(pictures, encoder, target, rule, trainer)
+    folder = run_folder()
+    if trainer.is_global_zero:
+        save_config(folder, cfg)
+        seconds = time.monotonic() - started
+        write_metrics(
+            folder,
+            {
+                f"{source.name}/all/{encoder.space_name}/pictures": len(table),
+                f"{source.name}/all/{encoder.space_name}/set_aside": len(bad),
+                f"{source.name}/all/{encoder.space_name}/seconds": seconds,
+            },
+        )
+    rank_zero_info(f"{len(table):,} pictures of {source.name} are embedded in {table.space.name}: {target}")
+    if bad:
+        rank_zero_info(f"{len(bad):,} pictures were set aside; each is listed with its reason in {target / SET_ASIDE}")
+    return folder
+
+
+def main() -> None:
+    """The command."""
+    run_command("embed", EmbedConfig, run)
+
+
+if __name__ == "__main__":
+    main()
