@@ -5,6 +5,7 @@ top level may carry the fields of the command's dataclass. All problems are told
 known name.
 """
 
+import functools
 import inspect
 import os
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -42,7 +43,14 @@ def build(node: Any, **runtime: Any) -> Any:
     """Constructs what a `_target_` node names; `runtime` adds what only a running command knows."""
     if node is None:
         return None
-    return instantiate(node, **runtime, _convert_="all")
+    try:
+        if not runtime:
+            return instantiate(node, _convert_="all")
+        # Runtime objects are given to the constructor, not to Hydra, which would take a dataclass apart.
+        made = instantiate(node, _convert_="all", _partial_=True)
+        return functools.partial(made, **runtime) if node.get("_partial_") else made(**runtime)
+    except InstantiationException as error:
+        raise (error.__cause__ or error) from None  # Hydra's wrapping hides what the constructor said
 
 
 def problems(node: Any, where: str = "") -> list[str]:

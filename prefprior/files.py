@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+UMASK = os.umask(0)  # there is no other way to read it than to set it
+os.umask(UMASK)
+
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
@@ -21,6 +24,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         yield part
         with open(part, "rb") as file:
             os.fsync(file.fileno())  # without this a crash of the machine can leave a renamed, empty file
+        os.chmod(part, 0o666 & ~UMASK)  # some writers make files that only their owner may read
         os.replace(part, path)
     except OSError as error:
         raise ValueError(

@@ -1,5 +1,8 @@
 """`python train.py`: from a source of ratings to a trained prior."""
 
+import logging
+import shlex
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,12 +10,12 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import MISSING, DictConfig
 
 from prefprior import checkpoint
+from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.config import build, chosen, overrides, plain, run_command
 from prefprior.models.module import PreferenceModule
 from prefprior.runs import CHECKPOINT, differing_keys, run_folder, save_config, write_metrics
@@ -26,7 +29,6 @@ class TrainConfig:
     """The top-level keys of conf/train.yaml."""
 
     source: Any = MISSING
-    encoder: Any = None
     embeddings: Any = MISSING
     data: Any = MISSING
     prior: Any = MISSING
@@ -57,12 +59,13 @@ def run(cfg: DictConfig) -> Path:
             "another run_dir."
         )
     resume = folder / "checkpoints" / "last.ckpt"
+    _quiet()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     trainer = build(
         cfg.trainer,
         default_root_dir=folder,
         logger=_loggers(cfg, folder),
-        callbacks=[*_callbacks(cfg), _keep_last(folder), TQDMProgressBar(leave=False)],
+        callbacks=[*_callbacks(cfg), _keep_last(folder), JoinMetrics(), TQDMProgressBar()],
         enable_model_summary=False,
     )
     if trainer.is_global_zero:
@@ -70,6 +73,8 @@ def run(cfg: DictConfig) -> Path:
     source = build(cfg.source)
     data = build(cfg.data, source=source, embeddings=build(cfg.embeddings), seed=cfg.seed)
     data.setup()
+    say = rank_zero_only(print)
+    say(data.summary())
     objective = build(cfg.objective)
     # Weights are drawn from the seed alone, not from what happened to use the global generator before.
     torch.manual_seed(cfg.seed)
@@ -83,15 +88,19 @@ def run(cfg: DictConfig) -> Path:
         seed=cfg.seed,
         compile=cfg.compile,
     )
-    rank_zero_info(f"prior: {sum(p.numel() for p in prior.parameters()):,} weights")
+    say(f"prior: {sum(p.numel() for p in prior.parameters()):,} weights")
     if resume.is_file():
-        rank_zero_info(f"going on from {resume}")
-    trainer.fit(module, datamodule=data, ckpt_path=resume if resume.is_file() else None, weights_only=True)
-    if trainer.interrupted:
+        say(f"going on from {resume}")
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resume if resume.is_file() else None, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C, after it has put everything down
+        if not trainer.interrupted:
+            raise
+        words = [word for word in overrides() if not word.startswith("run_dir=")]
         raise ValueError(
-            f"interrupted in epoch {trainer.current_epoch}. To go on: "
-            f"python train.py {' '.join(w for w in overrides() if not w.startswith('run_dir='))} run_dir={folder}"
-        )
+            f"interrupted in epoch {trainer.current_epoch}. To go on after the last finished one:\n"
+            f"  {shlex.join(['python', 'train.py', *words, f'run_dir={folder}'])}"
+        ) from None
     if trainer.is_global_zero:
         figures = {
             f"{data.source.name}/{name.split('/')[0]}/prior/{name.split('/')[1]}": float(value)
@@ -106,7 +115,7 @@ def run(cfg: DictConfig) -> Path:
             sampling=build(cfg.sampler),
             facts={
                 "train": plain(cfg),
-                "choices": {group: chosen(group) for group in ("source", "encoder", "experiment")},
+                "choices": {group: chosen(group) for group in ("source", "experiment")},
                 "seed": cfg.seed,
                 "steps": trainer.global_step,
             },
@@ -126,9 +135,19 @@ def _callbacks(cfg: DictConfig) -> list[Any]:
 
 
 def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
-    # version="" puts metrics.csv straight into the run's folder.
-    always: list[Logger] = [CSVLogger(folder.parent, name=folder.name, version="")]
-    return always + [build(node, folder=folder) for node in (cfg.logger or {}).values()]
+    return [csv_logger(folder), *(build(node, folder=folder) for node in (cfg.logger or {}).values())]
+
+
+def _quiet() -> None:
+    """Lightning's remarks on itself are no news to who trains a prior."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (
+        ".*treespec.*",
+        ".*Experiment logs directory.*",
+        ".*logging interval.*",
+        ".*does not have many workers.*",
+    ):
+        warnings.filterwarnings("ignore", message)
 
 
 def main() -> None:
