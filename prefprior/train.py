@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import MISSING, DictConfig
@@ -65,7 +65,7 @@ def run(cfg: DictConfig) -> Path:
         cfg.trainer,
         default_root_dir=folder,
         logger=_loggers(cfg, folder),
-        callbacks=[*_callbacks(cfg), _keep_last(folder), JoinMetrics(), TQDMProgressBar()],
+        callbacks=[*_callbacks(cfg), _keep_last(folder), JoinMetrics()],
         enable_model_summary=False,
     )
     if trainer.is_global_zero:

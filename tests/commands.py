@@ -1,0 +1,28 @@
+"""Runs a command of the project inside the test's own process: the real entry, without the seconds of a new Python."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+# A world small enough for a test: everything else as it ships.
+SMALL_WORLD = ("source.people=240", "source.pictures=240", "prior=tiny", "data.batch_size=32", "data.epoch_batches=3")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *words: str) -> None:
+    """`python <command>.py <words>` in a folder."""
+    GlobalHydra.instance().clear()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", [f"{command}.py", *words])
+    import_module(f"prefprior.{command}").main()
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *words: str) -> str:
+    """The message with which a command stops."""
+    with pytest.raises(SystemExit) as caught:
+        run(monkeypatch, folder, command, *words)
+    assert isinstance(caught.value.code, str), "a message, not a bare exit code"
+    assert caught.value.code.startswith("error: ")
+    return caught.value.code

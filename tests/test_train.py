@@ -1,0 +1,168 @@
+"""Training as a user runs it: what a run leaves behind, that it resumes to the bit, and what it says of wrong words."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from lightning import Trainer
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
+from prefprior import checkpoint
+from prefprior.callbacks.nan_guard import NanGuard
+from prefprior.config import check, conf_folder
+from prefprior.runs import read_metrics
+from prefprior.train import TrainConfig
+from tests.commands import SMALL_WORLD, fails, run
+
+ROOT = Path(__file__).parents[1]
+QUICK = (*SMALL_WORLD, "trainer.max_epochs=3", "trainer.enable_progress_bar=false")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all, so that the world's pictures are embedded once."""
+    return tmp_path_factory.mktemp("train")
+
+
+@pytest.fixture(scope="module")
+def unbroken(folder: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, folder, "train", *QUICK, "run_dir=runs/train/unbroken")
+    return folder / "runs/train/unbroken"
+
+
+def weights(run_folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(run_folder / "prior.safetensors")
+
+
+def equal(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_run_leaves_config_figures_and_one_checkpoint(unbroken: Path) -> None:
+    figures = read_metrics(unbroken)
+    assert figures["world/val/prior/loss"] > 0
+    assert all(key.count("/") == 3 for key in figures)
+    assert OmegaConf.load(unbroken / "config.yaml").source.people == 240
+    steps = pd.read_csv(unbroken / "metrics.csv")
+    assert steps["val/loss"].notna().sum() == 3
+    predictor = checkpoint.load(unbroken / "prior.safetensors")
+    assert predictor.space.name == "world-clip"
+    assert predictor.facts["train"]["source"]["people"] == 240
+    assert predictor.facts["steps"] == 9
+
+
+def test_the_same_seed_gives_the_same_weights(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/again")
+    assert equal(unbroken, folder / "runs/train/again")
+    run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/other", "seed=1")
+    assert not equal(unbroken, folder / "runs/train/other")
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*QUICK, "run_dir=runs/train/broken")
+    with monkeypatch.context() as patch:
+
+        def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
+            if trainer.global_step == 7:  # in the middle of the third epoch
+                raise KeyboardInterrupt
+
+        patch.setattr(NanGuard, "on_before_backward", stop)
+        message = fails(patch, folder, "train", *words)
+    assert "python train.py" in message
+    assert "run_dir=runs/train/broken" in message
+    broken = folder / "runs/train/broken"
+    assert not (broken / "prior.safetensors").exists(), "an unfinished run is never taken for a finished one"
+    assert "begun with other" in fails(monkeypatch, folder, "train", *words, "optimizer.lr=0.5")
+    run(monkeypatch, folder, "train", *words)
+    assert equal(unbroken, broken)
+    logged = pd.read_csv(broken / "metrics.csv")
+    assert logged["val/loss"].notna().sum() == 3, "what was logged before the interruption is kept"
+    assert "holds a finished run" in fails(monkeypatch, folder, "train", *words)
+
+
+def test_the_checkpoint_loads_in_a_fresh_process_from_another_folder(unbroken: Path, tmp_path: Path) -> None:
+    code = (
+        "from prefprior import checkpoint; import sys, torch; from prefprior.data.batch import History;"
+        "p = checkpoint.load(sys.argv[1]); e = torch.zeros(1, 2, 64);"
+        "h = History(e, torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool),"
+        " torch.full((1, 2), -1), ['x']); print(p.sample(h, 3, torch.Generator().manual_seed(0)).sum().item())"
+    )
+    command = [sys.executable, "-c", code, str(unbroken / "prior.safetensors")]
+    env = {"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"}
+    out = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+    assert torch.isfinite(torch.tensor(float(out)))
+
+
+def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> None:
+    """The same global batches, split in two: DDP over gloo."""
+    words = [*QUICK, "objective=regression", "sampler=one_step", "trainer.precision=32-true", "callbacks.ema=null"]
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    for name, more in {
+        "one": ["trainer=cpu"],
+        "two": ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"],
+    }.items():
+        command = [sys.executable, str(ROOT / "train.py"), *words, *more, f"run_dir=runs/train/{name}"]
+        subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True, timeout=300)
+    one, two = (read_metrics(folder / "runs/train" / name) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for key in ("world/val/prior/loss",):
+        assert two[key] == pytest.approx(one[key], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["sede=1"], "did you mean seed?"),
+        (["prior=smal"], "did you mean small?"),
+        (["prior.widht=3"], "did you mean width?"),
+        (["+prior.widht=3"], "did you mean width?"),
+        (["prior.width=wide"], "prior.width is 'wide'"),
+        (["experiment=flickr"], "did you mean flickr_aes?"),
+        (["data.order=tine"], "did you mean time?"),
+        (["trainer.max_epoch=3"], "did you mean max_epochs?"),
+        (["source=table"], "source.ratings has no value: add source.ratings=..."),
+        (["run_dir=/dev/null/x"], "/dev/null"),
+        (["prior._target_=os.system"], "may be constructed"),
+    ],
+)
+def test_wrong_words_are_answered_with_the_right_ones(
+    words: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert expected in fails(monkeypatch, tmp_path, "train", *words)
+    assert not list(tmp_path.glob("runs/train/*")), "a run that never began leaves no folder"
+
+
+def options(group: str) -> list[str]:
+    return sorted(p.stem for p in (conf_folder() / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        f"{group}={name}"
+        for group in ("experiment", "source", "embeddings", "data", "prior", "objective", "sampler", "optimizer",
+                      "trainer", "logger", "callbacks", "debug")
+        for name in options(group)
+    ],
+)  # fmt: skip
+def test_every_config_composes_and_fits_its_constructors(word: str) -> None:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        cfg = compose("train", overrides=[word])
+    try:
+        check(cfg, TrainConfig)
+    except ValueError as error:
+        # What a person has to say for themselves may be missing; nothing else may be wrong.
+        wrong = [line for line in str(error).splitlines()[1:] if "has no value: add source." not in line]
+        assert not wrong, wrong
