@@ -1,7 +1,7 @@
 """Embeds a source's pictures: resumable, spread over processes, each distinct picture once.
 
-The work is cut into parts whose pictures and batches are fixed beforehand; a part is stored whole or not at all. Whoever
-is killed and started again therefore computes the same batches, and ends with the same bytes.
+The work is cut into parts whose pictures and batches are fixed beforehand; a part is stored whole or not at all. A run
+that is killed and started again therefore computes the same batches, and ends with the same bytes.
 Shapes: N pictures, D dimension.
 """
 
@@ -234,7 +234,8 @@ def read_set_aside(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     with open(path, newline="", encoding="utf-8") as file:
-        return {item: reason for item, reason in list(csv.reader(file))[1:]}
+        rows = list(csv.reader(file))[1:]
+        return {row[0]: row[1] for row in rows}
 
 
 class PartDataset(Dataset[tuple[int, int, Tensor | None, dict[str, str]]]):

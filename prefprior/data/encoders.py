@@ -81,7 +81,8 @@ class OpenClipEncoder:
             except (OSError, RuntimeError) as error:
                 raise ValueError(
                     f"the weights of {self.model_name} ({self.pretrained}) could not be loaded: {error}. They are "
-                    "downloaded once; without a network give a local file as encoder.pretrained and its name as encoder.space."
+                    "downloaded once; without a network give a local file as encoder.pretrained and its name as "
+                    "encoder.space."
                 ) from error
             tokenizer = open_clip.get_tokenizer(self.model_name)
         return model.eval().requires_grad_(False).to(self._device), preprocess, tokenizer
@@ -113,7 +114,7 @@ class OpenClipEncoder:
         digest = hashlib.sha256()
         for name, value in sorted(self.model.state_dict().items()):
             if name.startswith("visual."):
-                # A few numbers of each tensor tell two trainings apart; all of them would take minutes on a large model.
+                # A few numbers of each tensor tell two trainings apart; all would take minutes on a large model.
                 digest.update(name.encode() + str(tuple(value.shape)).encode())
                 digest.update(value.detach().flatten()[:64].float().cpu().numpy().tobytes())
         return {
