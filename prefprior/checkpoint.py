@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 
 from prefprior.files import written_whole
 from prefprior.models.configured import from_node
+from prefprior.models.encoded import Backbone
 from prefprior.models.objectives.base import Objective
 from prefprior.models.predictor import PriorPredictor
-from prefprior.models.prior import Prior
 from prefprior.models.sampling import Sampling
 from prefprior.space import Space
 
@@ -23,7 +23,7 @@ FORMAT = "prefprior-1"
 
 
 def save(
-    path: str | Path, *, prior: Prior, objective: Objective, sampling: Sampling, facts: dict[str, Any] | None = None
+    path: str | Path, *, prior: Backbone, objective: Objective, sampling: Sampling, facts: dict[str, Any] | None = None
 ) -> None:
     """Writes the whole file or nothing. `facts` is anything worth keeping that JSON can hold."""
     description = {

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from prefprior.models.configured import Recorded
+from prefprior.models.encoded import Backbone, Encoded
 from prefprior.models.objectives.base import Objective
-from prefprior.models.prior import Condition, EncodedHistory, Prior
 from prefprior.models.samplers import Denoise
 
 
@@ -27,11 +27,11 @@ class Guidance(Recorded):
 
 
 def guided(
-    prior: Prior,
+    prior: Backbone,
     objective: Objective,
     guidance: Guidance,
-    encoded: EncodedHistory,
-    null: EncodedHistory,
+    encoded: Encoded,
+    null: Encoded,
     rating_B: Tensor,
 ) -> Denoise:
     """A `denoise` callable over (B, S, D). All variants of the condition go through the network as one batch."""
@@ -44,8 +44,8 @@ def guided(
     if guidance.rating != 0:
         variants.append((encoded, -rating_B))
         scales.append(guidance.rating)
-    condition: Condition = prior.condition(
-        EncodedHistory.cat([e for e, _ in variants]), torch.cat([r for _, r in variants])[:, None]
+    condition = prior.condition(
+        encoded.joined([e for e, _ in variants[1:]]), torch.cat([r for _, r in variants])[:, None]
     )
     groups = len(variants)
 
@@ -61,7 +61,7 @@ def guided(
     return denoise
 
 
-def with_norm_of(prior: Prior, moved: Tensor, original: Tensor) -> Tensor:
+def with_norm_of(prior: Backbone, moved: Tensor, original: Tensor) -> Tensor:
     """`moved` in direction, `original` in length, both seen as raw projections.
 
     Guidance extrapolates, and what it adds in length is no taste; real pictures lie on a shell (as Lin et al. 2024,

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from prefprior.data.batch import PreferenceBatch
+from prefprior.models.encoded import Backbone
 from prefprior.models.objectives.base import LossTerms, Objective
-from prefprior.models.prior import Prior
 
 
 class PreferenceModule(lightning.LightningModule):
@@ -25,7 +25,7 @@ class PreferenceModule(lightning.LightningModule):
     def __init__(
         self,
         *,
-        prior: Prior,
+        prior: Backbone,
         objective: Objective,
         optimizer: Callable[[Iterable[Any]], Optimizer],
         warmup: float = 0.05,
@@ -45,10 +45,15 @@ class PreferenceModule(lightning.LightningModule):
         self.compile_prior = compile
 
     def setup(self, stage: str) -> None:
-        """Compiles the two networks, in place, so that weights keep their names."""
+        """Shows the objective the catalogue, and compiles the networks in place, so that weights keep their names."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is not None and self.objective.rank is not None:
+            items_N = torch.as_tensor(data.part("train").item_N, dtype=torch.long)
+            counts_N = torch.bincount(items_N, minlength=len(data.catalogue))
+            self.objective.rank.use_catalogue(data.catalogue.embeddings_ND, counts_N)
         if self.compile_prior:
-            self.prior.encoder.compile()
-            self.prior.denoiser.compile()
+            for network in self.prior.networks():
+                network.compile()
 
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
         """One batch's loss."""

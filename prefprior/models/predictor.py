@@ -3,20 +3,24 @@
 Shapes: B users, n samples, N catalogue, D dimension.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from prefprior.data.batch import History
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
+from prefprior.models.encoded import Backbone
 from prefprior.models.guidance import Guidance, guided
 from prefprior.models.objectives.base import Objective
-from prefprior.models.prior import EncodedHistory, Prior
 from prefprior.models.samplers import SAMPLERS
 from prefprior.models.sampling import Sampling
+from prefprior.models.selection import spread
 from prefprior.space import Space
 
+RANKING_SAMPLES = 16  # whose mean ranks, where nothing was trained to score
 CHUNK = 16384  # pictures scored at once: with 512 users that is 32 MB of scores
 
 
@@ -26,12 +30,13 @@ class PriorPredictor:
     name = "prior"
 
     def __init__(
-        self, *, prior: Prior, objective: Objective, sampling: Sampling, facts: dict[str, Any] | None = None
+        self, *, prior: Backbone, objective: Objective, sampling: Sampling, facts: dict[str, Any] | None = None
     ) -> None:
         self.prior = prior.eval()
         self.objective = objective
         self.sampling = sampling
         self.facts = facts or {}
+        self.scores_are_trained = prior.scores is not None and objective.rank is not None
 
     @property
     def space(self) -> Space:
@@ -65,24 +70,29 @@ class PriorPredictor:
         rating: float = 1.0,
         steps: int | None = None,
         guidance: Guidance | None = None,
+        text_BD: Tensor | None = None,
+        text_weight: float = 1.0,
     ) -> Tensor:
         """(B, n, D) raw embeddings of pictures each person would give that rating (1 loved, -1 hated).
 
-        Draws come from the generator in the order of users, so the same call gives the same embeddings to the bit.
+        With `text_BD`, raw embeddings of the same CLIP's text tower, those candidates are preferred which are near to
+        the text; `text_weight` is what that counts beside the person's own taste. All draws come from the generator
+        in one go, so the same call gives the same embeddings to the bit.
         """
         history = history.to(self.device)
-        encoded, null = self.prior.encode_history(history), self.prior.null_history(history)
-        denoise = guided(
-            self.prior, self.objective, guidance or self.sampling.guidance, encoded, null,
-            torch.full((len(history),), rating, device=self.device),
-        )  # fmt: skip
-        noise_BSD = torch.randn((len(history), n, self.space.dim), generator=generator, device=generator.device)
-        method, steps = self.sampling.method, steps or self.sampling.steps
-        if self.objective.one_step:
-            method, steps = "one_step", 1
-        scaled_BSD = SAMPLERS[method](denoise, self.objective.path, noise_BSD.to(self.device), steps)
-        raw_BSD = self.prior.scale.from_model(scaled_BSD)
-        return self.space.onto_shell(raw_BSD) if self.sampling.on_shell else raw_BSD
+        encoded = self.prior.encode_history(history)
+        many = n * self.sampling.candidates
+        raw_BMD = self._draw(history, encoded, many, generator, rating, steps, guidance or self.sampling.guidance)
+        if many == n:
+            return raw_BMD
+        quality_BM = torch.zeros(raw_BMD.shape[:2], device=self.device)
+        if self.scores_are_trained:
+            quality_BM = standardised(rating * self._scores_of(encoded, raw_BMD))
+        if text_BD is not None:
+            near_BM = torch.einsum("bmd,bd->bm", normalize(raw_BMD, dim=-1), normalize(text_BD.to(raw_BMD), dim=-1))
+            quality_BM = quality_BM + text_weight * standardised(near_BM)
+        rows_Bn = spread(self.prior.scale.to_model(raw_BMD), quality_BM, n, self.sampling.diversity)
+        return raw_BMD.gather(1, rows_Bn[..., None].expand(-1, -1, raw_BMD.shape[2]))
 
     def negatives(self, history: History, n: int, generator: torch.Generator) -> Tensor:
         """(B, n, D) raw embeddings of pictures each person would hate: what decoders take as the negative."""
@@ -92,8 +102,8 @@ class PriorPredictor:
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
         """(B, N) scores: personal fit plus general appeal."""
         self.space.require_same(catalogue.space, "the prior", "the catalogue")
-        encoded = self.prior.encode_history(history.to(self.device))
-        return torch.cat(list(self._scores(encoded, catalogue)), dim=1)
+        history = history.to(self.device)
+        return torch.cat(list(self._chunks(history, catalogue)), dim=1)
 
     @torch.no_grad()
     def top(self, history: History, catalogue: Catalogue, k: int, *, seen: bool = False) -> tuple[Tensor, Tensor]:
@@ -104,12 +114,11 @@ class PriorPredictor:
         """
         self.space.require_same(catalogue.space, "the prior", "the catalogue")
         history = history.to(self.device)
-        encoded = self.prior.encode_history(history)
         k = min(k, len(catalogue))
         best = torch.full((len(history), k), -torch.inf, device=self.device)
         rows = torch.zeros((len(history), k), dtype=torch.long, device=self.device)
         start = 0
-        for scores in self._scores(encoded, catalogue):
+        for scores in self._chunks(history, catalogue):
             number = torch.arange(start, start + scores.shape[1], device=self.device)
             if not seen:
                 _hide(scores, history, start)
@@ -119,10 +128,48 @@ class PriorPredictor:
             start += scores.shape[1]
         return rows, best
 
-    def _scores(self, encoded: EncodedHistory, catalogue: Catalogue) -> Any:
+    def _chunks(self, history: History, catalogue: Catalogue) -> Iterator[Tensor]:
+        """Scores of the catalogue, chunk by chunk (B, up to CHUNK).
+
+        Where nothing was trained to score, closeness to the mean of samples does, from draws of its own fixed seed.
+        """
+        encoded = self.prior.encode_history(history)
+        wanted_BD = None
+        if not self.scores_are_trained:
+            generator = torch.Generator(self.device).manual_seed(0)
+            made = self._draw(history, encoded, RANKING_SAMPLES, generator, 1.0, None, self.sampling.guidance)
+            wanted_BD = normalize(normalize(made, dim=-1).mean(1), dim=-1)
         for start in range(0, len(catalogue), CHUNK):
             raw_ND = catalogue.embeddings_ND[start : start + CHUNK].to(self.device, torch.float32)
-            yield self.prior.fit(encoded, self.prior.item_directions(raw_ND)) + self.prior.appeal(raw_ND)
+            if wanted_BD is None:
+                yield self._scores_of(encoded, raw_ND)
+            else:
+                yield wanted_BD @ normalize(raw_ND, dim=-1).T
+
+    def _scores_of(self, encoded: Any, raw: Tensor) -> Tensor:
+        scores = self.prior.scores
+        return scores.fit(encoded, scores.item_directions(raw)) + scores.appeal(raw)
+
+    def _draw(
+        self, history: History, encoded: Any, n: int, generator: torch.Generator, rating: float, steps: int | None,
+        guidance: Guidance,
+    ) -> Tensor:  # fmt: skip
+        denoise = guided(
+            self.prior, self.objective, guidance, encoded, self.prior.null_history(history),
+            torch.full((len(history),), rating, device=self.device),
+        )  # fmt: skip
+        noise_BSD = torch.randn((len(history), n, self.space.dim), generator=generator, device=generator.device)
+        method, steps = self.sampling.method, steps or self.sampling.steps
+        if self.objective.one_step:
+            method, steps = "one_step", 1
+        scaled_BSD = SAMPLERS[method](denoise, self.objective.path, noise_BSD.to(self.device), steps)
+        raw_BSD = self.prior.scale.from_model(scaled_BSD)
+        return self.space.onto_shell(raw_BSD) if self.sampling.on_shell else raw_BSD
+
+
+def standardised(value_BM: Tensor) -> Tensor:
+    """Mean 0 and spread 1 for each user."""
+    return (value_BM - value_BM.mean(1, keepdim=True)) / value_BM.std(1, keepdim=True, correction=0).clamp(min=1e-8)
 
 
 def _hide(scores_BN: Tensor, history: History, start: int) -> None:

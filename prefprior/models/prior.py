@@ -1,60 +1,23 @@
 """The prior: p(embedding of a picture this person would rate so | the pictures they rated).
 
 Three calls, each as rare as it can be: `encode_history` once per person, `condition` once per wish (target rating,
-text), `predict` once per denoising step, of any number of draws. `fit` and `appeal` score pictures for ranking.
+text), `predict` once per denoising step, of any number of draws.
 
 Shapes: B users, K history, R read-outs, C conditions per user, S draws per condition, W width of the encoder, V width
 of the denoiser, M modulation, L denoiser blocks, H heads, E head width, D dimension, Q score dimension, I interests.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, silu
+from torch.nn.functional import silu
 
 from prefprior.data.batch import History
 from prefprior.models.blocks import EPS, GatedMLP, ModulatedBlock, ScalarFeatures
 from prefprior.models.configured import Recorded
+from prefprior.models.encoded import Condition, EncodedHistory
 from prefprior.models.history import HistoryEncoder, packed
+from prefprior.models.scores import Scores
 from prefprior.space import Space, SpaceScale
-
-
-@dataclass
-class EncodedHistory:
-    """What the encoder read out of B histories: a summary and the interests, already as the denoiser wants them."""
-
-    readouts_BRW: Tensor
-    keys_BLHRE: Tensor
-    values_BLHRE: Tensor
-
-    def __len__(self) -> int:
-        return len(self.readouts_BRW)
-
-    def expand(self, count: int) -> "EncodedHistory":
-        """One encoded history, for `count` users (the null history, say)."""
-        return EncodedHistory(*(part.expand(count, *part.shape[1:]) for part in self._parts()))
-
-    def take(self, rows: Tensor | slice) -> "EncodedHistory":
-        """Some of the users."""
-        return EncodedHistory(*(part[rows] for part in self._parts()))
-
-    @staticmethod
-    def cat(encoded: list["EncodedHistory"]) -> "EncodedHistory":
-        """Several, one after the other."""
-        return EncodedHistory(*(torch.cat(parts) for parts in zip(*(e._parts() for e in encoded))))
-
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.readouts_BRW, self.keys_BLHRE, self.values_BLHRE
-
-
-@dataclass
-class Condition:
-    """All that a denoising step needs to know of users and wishes."""
-
-    modulation_BCM: Tensor
-    keys_BLHRE: Tensor
-    values_BLHRE: Tensor
 
 
 class Denoiser(nn.Module):
@@ -141,11 +104,11 @@ class Prior(Recorded, nn.Module):
         self.modulation = nn.Linear(width, self.denoiser.time_modulation.out_features)
         nn.init.normal_(self.modulation.weight, std=0.02)
         nn.init.zeros_(self.modulation.bias)
-        self.interest = nn.Linear(width, score_dim, bias=False)
-        self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
-        self.item_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, score_dim))
-        self.appeal_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
-        self.log_sharpness = nn.Parameter(torch.tensor(2.0))
+        self.scores = Scores(space=space, width=width, dim=score_dim)
+
+    def networks(self) -> list[nn.Module]:
+        """The parts worth compiling."""
+        return [self.encoder, self.denoiser]
 
     def encode_history(self, history: History) -> EncodedHistory:
         """Reads the histories, once per person."""
@@ -175,28 +138,3 @@ class Prior(Recorded, nn.Module):
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """One denoising step in the space's model scale; what the output means is the objective's affair."""
         return self.denoiser(noisy_BCSD, time, condition)
-
-    def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:
-        """What a person looks for: directions (B, I, Q) and how much each counts (B, I)."""
-        readouts_BIW = encoded.readouts_BRW[:, 1:]
-        return normalize(self.interest(readouts_BIW).float(), dim=-1), self.interest_offset(readouts_BIW)[
-            ..., 0
-        ].float()
-
-    def item_directions(self, raw_ND: Tensor) -> Tensor:
-        """Where pictures lie in the space of interests (N, Q)."""
-        return normalize(self.item_tower(self.scale.to_model(raw_ND)).float(), dim=-1)
-
-    def appeal(self, raw_ND: Tensor) -> Tensor:
-        """How much everybody likes a picture (N), from its embedding alone."""
-        return self.appeal_tower(self.scale.to_model(raw_ND))[..., 0].float()
-
-    def fit(self, encoded: EncodedHistory, directions: Tensor) -> Tensor:
-        """How well pictures suit each person (B, N): the soft maximum over their interests.
-
-        `directions` are of one catalogue for all (N, Q) or of each user's own pictures (B, N, Q).
-        """
-        interests_BIQ, offset_BI = self.interests(encoded)
-        sharpness = self.log_sharpness.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
-        matched = torch.matmul(interests_BIQ, directions.transpose(-1, -2))  # B I N
-        return (sharpness * matched + offset_BI[..., None]).logsumexp(1)  # B N

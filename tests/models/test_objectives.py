@@ -98,8 +98,8 @@ def test_appeal_and_fit_learn_apart(prior):
     terms = Contrastive().terms(prior, encoded, batch, torch.Generator().manual_seed(0))
     appeal = terms["appeal_softmax"] + terms["appeal_pairs"]
     fit = terms["fit_softmax"] + terms["fit_pairs"]
-    personal = [*prior.item_tower.parameters(), *prior.interest.parameters()]
-    general = list(prior.appeal_tower.parameters())
+    personal = [*prior.scores.item_tower.parameters(), *prior.scores.interest.parameters()]
+    general = list(prior.scores.appeal_tower.parameters())
     grads = torch.autograd.grad(fit, general + personal, retain_graph=True, allow_unused=True)
     assert all(g is None for g in grads[: len(general)])
     assert all(g is not None for g in grads[len(general) :])
@@ -123,7 +123,7 @@ def test_softmax_against_a_plain_loop(prior):
     valid = torch.cat([batch.target_valid_BT.flatten(), torch.ones(10, dtype=torch.bool)])
     user = torch.cat([torch.arange(6).repeat_interleave(3), torch.full((10,), -1)])
     liked = torch.cat([(batch.target_rating_BT > 0).flatten(), torch.zeros(10, dtype=torch.bool)])
-    score = prior.fit(encoded, prior.item_directions(raw)) + prior.appeal(raw)
+    score = prior.scores.fit(encoded, prior.scores.item_directions(raw)) + prior.scores.appeal(raw)
     expected = (18 * counts / counts.sum() + 10 / 50).log()
     losses = []
     for i in range(18):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from prefprior.data.batch import History, PreferenceBatch
+from prefprior.models.encoded import Backbone
 from prefprior.models.paths import Path
-from prefprior.models.prior import Condition, Prior
 
 
 @dataclass
@@ -27,12 +27,13 @@ class Objective(Protocol):
 
     config: dict[str, Any]  # the node that builds it again
     path: Path
+    rank: Any  # the Contrastive that trains the scores of `rank`, or None
     one_step: bool  # the network's output is the embedding itself: there is nothing to integrate
 
-    def loss(self, prior: Prior, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
+    def loss(self, prior: Backbone, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
         """Training loss of a batch; every random draw comes from the generator."""
 
-    def denoise(self, prior: Prior, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
+    def denoise(self, prior: Backbone, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The clean embedding (B, C, S, D) in model scale that the network sees behind a noisy one."""
 
 

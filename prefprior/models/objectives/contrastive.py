@@ -10,8 +10,8 @@ from torch.nn.functional import softplus
 
 from prefprior.data.batch import PreferenceBatch
 from prefprior.models.configured import Recorded
+from prefprior.models.encoded import Backbone, EncodedHistory
 from prefprior.models.objectives.base import mean_over
-from prefprior.models.prior import EncodedHistory, Prior
 
 
 class Contrastive(Recorded):
@@ -45,12 +45,14 @@ class Contrastive(Recorded):
         self._shares_N = (counts / counts.sum().clamp(min=1)).float()
 
     def terms(
-        self, prior: Prior, encoded: EncodedHistory, batch: PreferenceBatch, generator: torch.Generator
+        self, prior: Backbone, encoded: EncodedHistory, batch: PreferenceBatch, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Weighted loss terms by name."""
+        if prior.scores is None:
+            raise ValueError(f"{type(prior).__name__} has no read-out for rank to train: set objective.rank=null")
         raw_ND, items_N = self._candidates(batch, generator)
-        directions_NQ, appeal_N = prior.item_directions(raw_ND), prior.appeal(raw_ND)
-        fit_BN = prior.fit(encoded, directions_NQ)
+        directions_NQ, appeal_N = prior.scores.item_directions(raw_ND), prior.scores.appeal(raw_ND)
+        fit_BN = prior.scores.fit(encoded, directions_NQ)
         users, targets = batch.target_rating_BT.shape
         everybody_BN = appeal_N.expand(users, -1)
         terms = {}

@@ -3,15 +3,17 @@
 Shapes: B users, T targets, C conditions (in training: targets), S draws, D dimension.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from prefprior.data.batch import PreferenceBatch
 from prefprior.models.configured import Recorded
+from prefprior.models.encoded import Backbone
 from prefprior.models.objectives.base import LossTerms, mean_over, probability, with_dropped_histories
 from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.paths import PREDICTIONS, Path
-from prefprior.models.prior import Condition, Prior
 
 WEIGHTINGS = ("uniform", "min_snr")
 
@@ -59,7 +61,7 @@ class Denoising(Recorded):
         self.drop_rating = probability("drop_rating", drop_rating)
         self.rank = rank
 
-    def loss(self, prior: Prior, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
+    def loss(self, prior: Backbone, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
         """Weighted squared error of the prediction, over all valid targets, liked or not; and the terms of `rank`."""
         encoded = prior.encode_history(with_dropped_histories(batch.history, self.drop_history, generator))
         valid_BT = batch.target_valid_BT
@@ -82,7 +84,7 @@ class Denoising(Recorded):
             terms |= self.rank.terms(prior, encoded, batch, generator)
         return LossTerms(total=torch.stack(list(terms.values())).sum(), terms=terms)
 
-    def denoise(self, prior: Prior, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
+    def denoise(self, prior: Backbone, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The clean embedding that the network sees behind a noisy one, in model scale."""
         output_BCSD = prior.predict(noisy_BCSD, time, condition).float()
         return self.path.x0_from(self.prediction, output_BCSD, noisy_BCSD, time)

@@ -3,16 +3,18 @@
 Shapes: B users, T targets, C conditions (in training: targets), S answers, D dimension.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, one_hot
 
 from prefprior.data.batch import PreferenceBatch
 from prefprior.models.configured import Recorded
+from prefprior.models.encoded import Backbone
 from prefprior.models.objectives.base import LossTerms, mean_over, probability, with_dropped_histories
 from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.paths import Linear, Path
-from prefprior.models.prior import Condition, Prior
 
 
 class Regression(Recorded):
@@ -45,7 +47,7 @@ class Regression(Recorded):
         self.drop_rating = probability("drop_rating", drop_rating)
         self.rank = rank
 
-    def loss(self, prior: Prior, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
+    def loss(self, prior: Backbone, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
         """Error of the nearest answer, over all valid targets, liked or not; and the terms of `rank`."""
         encoded = prior.encode_history(with_dropped_histories(batch.history, self.drop_history, generator))
         valid_BT = batch.target_valid_BT
@@ -70,7 +72,7 @@ class Regression(Recorded):
             terms |= self.rank.terms(prior, encoded, batch, generator)
         return LossTerms(total=torch.stack(list(terms.values())).sum(), terms=terms)
 
-    def denoise(self, prior: Prior, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
+    def denoise(self, prior: Backbone, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The answer to a noise, in model scale; with one answer, the noise is not looked at."""
         if self.answers == 1:
             noisy_BCSD = torch.zeros_like(noisy_BCSD)

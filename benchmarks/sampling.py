@@ -1,0 +1,71 @@
+"""Sampling: the light denoiser beside the in-context prior, same trunk, same steps, same guidance, in one run.
+
+    python benchmarks/sampling.py                 embedding 1280, history 16, 8 heads x 64, 6 layers, 64 people
+    python benchmarks/sampling.py --json out.json
+
+What the in-context prior costs is measured on fewer embeddings a person (`--share`) and scaled up, because all of them
+would take it many minutes; its cost is proportional to their number, every sequence being a batch row of its own.
+"""
+
+import torch
+from side_by_side import arguments, fake_history, fake_space, interleaved, report
+
+from prefprior.models.guidance import Guidance
+from prefprior.models.in_context import InContextPrior
+from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.paths import Cosine
+from prefprior.models.predictor import PriorPredictor
+from prefprior.models.prior import Prior
+from prefprior.models.sampling import Sampling
+
+
+def main() -> None:
+    """Times both and prints the ratio."""
+    parser = arguments(__doc__, people=64, history=16, dim=1280)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--share", type=int, default=64, help="the in-context prior does 1/share of the people's work")
+    args = parser.parse_args()
+    space = fake_space(args.dim)
+    sizes = {"width": args.width, "depth": args.depth, "heads": args.width // 64}
+    light = Prior(
+        space=space,
+        **sizes,
+        denoiser_width=args.width,
+        denoiser_depth=args.denoiser_depth,
+        denoiser_heads=args.width // 64,
+    )
+    in_context = InContextPrior(space=space, **sizes)
+    objective = Denoising(path=Cosine(), prediction="v")
+    sampling = Sampling(steps=args.steps, guidance=Guidance(history=2.0), candidates=1)
+    history = fake_history(args.people, args.history, args.dim)
+    predictors = {
+        name: PriorPredictor(prior=prior, objective=objective, sampling=sampling)
+        for name, prior in (("light", light), ("in_context", in_context))
+    }
+    part = max(1, args.people * args.samples // args.share)  # one embedding each, for so many people
+    few = history.take(torch.arange(part) % args.people)
+
+    def sample_light() -> None:
+        predictors["light"].sample(history, args.samples, torch.Generator().manual_seed(0))
+
+    def sample_in_context() -> None:
+        predictors["in_context"].sample(few, 1, torch.Generator().manual_seed(0))
+
+    seconds = interleaved({"light": sample_light, "in_context_part": sample_in_context}, args.rounds)
+    scale = args.people * args.samples / part
+    whole = seconds["in_context_part"] * scale
+    report(
+        args,
+        {
+            "light_s": seconds["light"],
+            "in_context_s": whole,
+            "in_context_measured_share": 1 / scale,
+            "light_ms_per_embedding": 1000 * seconds["light"] / (args.people * args.samples),
+            "ratio": whole / seconds["light"],
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

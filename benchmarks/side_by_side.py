@@ -1,0 +1,86 @@
+"""What the benchmarks share: rounds in which every contender takes its turn, so that a busy machine is busy for all."""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
+
+from prefprior.data.batch import History, PreferenceBatch
+from prefprior.files import write_json
+from prefprior.space import Space
+
+
+def arguments(description: str | None, *, people: int, history: int, dim: int) -> argparse.ArgumentParser:
+    """The options all benchmarks have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=people)
+    parser.add_argument("--history", type=int, default=history)
+    parser.add_argument("--dim", type=int, default=dim)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--depth", type=int, default=6)
+    parser.add_argument("--denoiser-depth", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=None, help="also write the figures to this file")
+    return parser
+
+
+def interleaved(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median seconds of each contender, over rounds in which each has one turn; one turn before does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_ in range(rounds + 1):
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if round_:
+                taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def report(args: argparse.Namespace, figures: dict[str, Any]) -> None:
+    """Prints the figures, with the machine they were taken on, and writes them where asked."""
+    settings = {name: value for name, value in vars(args).items() if name != "json"}
+    everything = {**figures, "settings": settings, "threads": torch.get_num_threads(), "torch": torch.__version__}
+    for name, value in everything.items():
+        print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    if args.json is not None:
+        write_json(args.json, everything)
+
+
+def fake_space(dim: int) -> Space:
+    """A space of random vectors: what is timed does not depend on what they mean."""
+    return Space.measure("benchmark", np.random.default_rng(0).standard_normal((4 * dim, dim)).astype(np.float32))
+
+
+def fake_history(people: int, length: int, dim: int) -> History:
+    """Full histories of random pictures."""
+    g = torch.Generator().manual_seed(0)
+    return History(
+        embeddings_BKD=torch.randn(people, length, dim, generator=g),
+        ratings_BK=torch.rand(people, length, generator=g) * 2 - 1,
+        ages_BK=torch.arange(length).float().expand(people, -1).clone(),
+        valid_BK=torch.ones(people, length, dtype=torch.bool),
+        items_BK=torch.randint(10**6, (people, length), generator=g),
+        users=[str(i) for i in range(people)],
+    )
+
+
+def fake_batch(people: int, length: int, targets: int, dim: int) -> PreferenceBatch:
+    """Full histories with targets."""
+    g = torch.Generator().manual_seed(1)
+    return PreferenceBatch(
+        history=fake_history(people, length, dim),
+        target_BTD=torch.randn(people, targets, dim, generator=g),
+        target_rating_BT=torch.rand(people, targets, generator=g) * 2 - 1,
+        target_valid_BT=torch.ones(people, targets, dtype=torch.bool),
+        target_item_BT=torch.randint(10**6, (people, targets), generator=g),
+    )

@@ -1,0 +1,67 @@
+"""A training step: targets a second of the light prior, several of which share one encoded history, beside the
+in-context prior, where each needs a sequence of its own. Forward, backward and optimiser, fp32, one interleaved run.
+
+    python benchmarks/train_step.py --json out.json
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from side_by_side import arguments, fake_batch, fake_space, interleaved, report
+
+from prefprior.data.batch import PreferenceBatch
+from prefprior.models.in_context import InContextPrior
+from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.paths import Cosine
+from prefprior.models.prior import Prior
+
+
+def stepper(prior: Any, batch: PreferenceBatch, draws: int) -> Callable[[], None]:
+    """One whole training step of a prior."""
+    objective = Denoising(path=Cosine(), prediction="v", draws=draws)
+    optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5, foreach=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        objective.loss(prior, batch, torch.Generator().manual_seed(0)).total.backward()
+        optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    """Times both and prints the ratio."""
+    parser = arguments(__doc__, people=64, history=16, dim=1280)
+    parser.add_argument("--targets", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=1, help="noisy versions of each target; both get as many")
+    args = parser.parse_args()
+    space = fake_space(args.dim)
+    sizes = {"width": args.width, "depth": args.depth, "heads": args.width // 64}
+    light = Prior(
+        space=space,
+        **sizes,
+        denoiser_width=args.width,
+        denoiser_depth=args.denoiser_depth,
+        denoiser_heads=args.width // 64,
+    )
+    seconds = interleaved(
+        {
+            "light": stepper(light, fake_batch(args.people, args.history, args.targets, args.dim), args.draws),
+            "in_context": stepper(
+                InContextPrior(space=space, **sizes), fake_batch(args.people, args.history, 1, args.dim), args.draws
+            ),
+        },
+        args.rounds,
+    )
+    rate = {"light": args.people * args.targets / seconds["light"], "in_context": args.people / seconds["in_context"]}
+    report(
+        args,
+        {f"{name}_step_s": value for name, value in seconds.items()}
+        | {f"{name}_targets_per_s": value for name, value in rate.items()}
+        | {"ratio": rate["light"] / rate["in_context"]},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""How well a picture suits a person, and everybody: the read-outs of `rank`.
+
+Shapes: B users, N pictures, R read-outs, I interests, W width, Q score dimension, D dimension.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from prefprior.models.encoded import EncodedHistory
+from prefprior.space import Space, SpaceScale
+
+
+class Scores(nn.Module):
+    """Personal fit, the soft maximum over a person's interests in a learned item space, and general appeal.
+
+    The soft maximum lets a picture suit one of a person's tastes without any regard to the others; appeal knows the
+    embedding alone, so that what everybody likes and what this person likes can be told apart.
+    """
+
+    def __init__(self, *, space: Space, width: int, dim: int) -> None:
+        super().__init__()
+        self.scale = SpaceScale(space)
+        self.interest = nn.Linear(width, dim, bias=False)
+        self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
+        self.item_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, dim))
+        self.appeal_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
+        self.log_sharpness = nn.Parameter(torch.tensor(2.0))
+
+    def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:
+        """What a person looks for: directions (B, I, Q) and how much each counts (B, I)."""
+        # The first read-out is the summary; the others are the interests.
+        interests_BIW = encoded.readouts_BRW[:, 1:]
+        directions_BIQ = normalize(self.interest(interests_BIW).float(), dim=-1)
+        return directions_BIQ, self.interest_offset(interests_BIW)[..., 0].float()
+
+    def item_directions(self, raw_ND: Tensor) -> Tensor:
+        """Where pictures lie in the space of interests (N, Q)."""
+        return normalize(self.item_tower(self.scale.to_model(raw_ND)).float(), dim=-1)
+
+    def appeal(self, raw_ND: Tensor) -> Tensor:
+        """How much everybody likes a picture (N), from its embedding alone."""
+        return self.appeal_tower(self.scale.to_model(raw_ND))[..., 0].float()
+
+    def fit(self, encoded: EncodedHistory, directions: Tensor) -> Tensor:
+        """How well pictures suit each person (B, N).
+
+        `directions` are of one catalogue for all (N, Q) or of each user's own pictures (B, N, Q).
+        """
+        interests_BIQ, offset_BI = self.interests(encoded)
+        sharpness = self.log_sharpness.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
+        matched_BIN = torch.matmul(interests_BIQ, directions.transpose(-1, -2))
+        return (sharpness * matched_BIN + offset_BI[..., None]).logsumexp(1)

@@ -1,0 +1,143 @@
+"""The prior in the manner of a diffusers pipeline: pictures somebody liked in, image embeddings for a decoder out.
+
+    pipe = PreferencePriorPipeline.from_pretrained("runs/train/mine")
+    made = pipe(likes=[picture, ...], dislikes=[picture], num_images=4)
+    KandinskyV22Pipeline.from_pretrained(...)(**made.kandinsky()).images
+
+Shapes: K rated pictures, n pictures to make, D dimension.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from PIL import Image
+from torch import Tensor
+
+from prefprior import checkpoint
+from prefprior.data.batch import History
+from prefprior.data.encoders import OpenClipEncoder
+from prefprior.models.guidance import Guidance
+from prefprior.models.predictor import PriorPredictor
+from prefprior.runs import CHECKPOINT
+
+
+@dataclass(frozen=True, eq=False)
+class PriorOutput:
+    """Raw embeddings, as decoders take them."""
+
+    image_embeds: Tensor  # (n, D)
+    negative_image_embeds: Tensor  # (n, D)
+
+    def kandinsky(self) -> dict[str, Tensor]:
+        """Keyword arguments of `KandinskyV22Pipeline`."""
+        return {"image_embeds": self.image_embeds, "negative_image_embeds": self.negative_image_embeds}
+
+    def ip_adapter(self) -> list[Tensor]:
+        """`ip_adapter_image_embeds` of a pipeline under guidance with `num_images_per_prompt` 1 and n prompts: one
+        tensor per adapter, negatives first, one picture each (2n, 1, D)."""
+        return [torch.cat([self.negative_image_embeds, self.image_embeds])[:, None]]
+
+
+class PreferencePriorPipeline:
+    """A trained prior and the encoder of its space."""
+
+    def __init__(self, predictor: PriorPredictor, encoder: OpenClipEncoder) -> None:
+        if encoder.space_name != predictor.space.name:
+            raise ValueError(
+                f"the prior lives in the space {predictor.space.name}, but the encoder is {encoder.space_name}. "
+                "Choose the encoder of the prior's space."
+            )
+        self.predictor = predictor
+        self.encoder = encoder
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, encoder: OpenClipEncoder | None = None, device: str = "cpu"
+    ) -> "PreferencePriorPipeline":
+        """From a checkpoint, a folder that holds one, or a repository of the Hugging Face hub that does."""
+        predictor = checkpoint.load(_found(source), device)
+        if encoder is None:
+            # A space is named by its encoder: "<model>/<tag>", or the model alone where there is but one.
+            model, _, tag = predictor.space.name.partition("/")
+            encoder = OpenClipEncoder(model=model, pretrained=tag or None, device=device)
+        return cls(predictor, encoder)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes what `from_pretrained` reads: one file, which can be uploaded to the hub as it is."""
+        path = Path(folder) / CHECKPOINT
+        predictor = self.predictor
+        checkpoint.save(
+            path, prior=predictor.prior, objective=predictor.objective, sampling=predictor.sampling,
+            facts=predictor.facts,
+        )  # fmt: skip
+        return path
+
+    def __call__(
+        self,
+        likes: Sequence[Image.Image] = (),
+        dislikes: Sequence[Image.Image] = (),
+        *,
+        ratings: Sequence[float] | None = None,
+        prompt: str | None = None,
+        num_images: int = 4,
+        generator: torch.Generator | None = None,
+        guidance: Guidance | None = None,
+        steps: int | None = None,
+    ) -> PriorOutput:
+        """Embeddings of `num_images` pictures for whoever liked and disliked these, most recent first.
+
+        `ratings` in [-1, 1], one for each like and then each dislike, say more than like (1) and dislike (-1) do.
+        """
+        pictures = [*likes, *dislikes]
+        given = [1.0] * len(likes) + [-1.0] * len(dislikes) if ratings is None else [float(r) for r in ratings]
+        if len(given) != len(pictures):
+            raise ValueError(f"{len(pictures)} pictures need as many ratings, got {len(given)}")
+        if any(not -1 <= r <= 1 for r in given):
+            raise ValueError(f"ratings must lie in [-1, 1], got {[r for r in given if not -1 <= r <= 1][:5]}")
+        if num_images < 1:
+            raise ValueError(f"num_images must be at least 1, got {num_images}")
+        history = self._history(pictures, given, len(likes))
+        if generator is None:
+            generator = torch.Generator()
+            generator.seed()
+        text_BD = None if prompt is None else self.encoder.encode_texts([prompt])
+        made = self.predictor.sample(history, num_images, generator, guidance=guidance, steps=steps, text_BD=text_BD)
+        negative = self.predictor.sample(history, num_images, generator, rating=-1.0, guidance=guidance, steps=steps)
+        return PriorOutput(made[0], negative[0])
+
+    def _history(self, pictures: list[Image.Image], ratings: list[float], likes: int) -> History:
+        count = max(1, len(pictures))  # nobody's history still has a place, which is not valid
+        embeddings_BKD = torch.zeros(1, count, self.predictor.space.dim)
+        if pictures:
+            embeddings_BKD[0] = self.encoder.encode_images([p.convert("RGB") for p in pictures])
+        ages_BK = torch.zeros(1, count)
+        # Two lists are given, not one sequence: the first like and the first dislike are as recent as each other.
+        if pictures:
+            ages_BK[0] = torch.cat([torch.arange(likes), torch.arange(len(pictures) - likes)]).float()
+        return History(
+            embeddings_BKD=embeddings_BKD,
+            ratings_BK=torch.tensor([ratings or [0.0]]),
+            ages_BK=ages_BK,
+            valid_BK=torch.full((1, count), bool(pictures)),
+            items_BK=torch.full((1, count), -1),
+            users=["you"],
+        )
+
+
+def _found(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        return path / CHECKPOINT
+    try:
+        return Path(hf_hub_download(str(source), CHECKPOINT))
+    except (HFValidationError, HfHubHTTPError, OSError) as error:
+        raise ValueError(
+            f"{source} is neither a checkpoint, nor a folder, nor a repository of the Hugging Face hub that could be "
+            f"reached ({type(error).__name__}). Make a checkpoint with: python train.py"
+        ) from error

@@ -1,0 +1,110 @@
+"""The training module: resuming and validating repeat to the bit, the schedule ends where the run ends."""
+
+from functools import partial
+from itertools import pairwise
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from prefprior.models.module import PreferenceModule
+from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.paths import Linear
+from tests.models.conftest import make_batch, make_prior
+
+
+class Batches(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return make_batch(seed=index)
+
+
+def make_module(space, **settings):
+    torch.manual_seed(0)
+    return PreferenceModule(
+        prior=make_prior(space, dropout=0.1),
+        objective=Denoising(path=Linear(), rank=Contrastive()),
+        optimizer=partial(torch.optim.AdamW, lr=1e-2),
+        **settings,
+    )
+
+
+def fit(module, folder, epochs, resume=None, **settings):
+    lightning.seed_everything(1, verbose=False)
+    trainer = lightning.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=folder,
+        enable_model_summary=False, **settings,
+    )  # fmt: skip
+    loader = DataLoader(Batches(), batch_size=None)
+    trainer.fit(module, loader, loader, ckpt_path=resume)
+    return trainer
+
+
+def test_a_resumed_run_is_the_same_to_the_bit(space, tmp_path):
+    whole = make_module(space)
+    fit(whole, tmp_path, 4)
+    # The schedule knows the whole run's length, so the first half stops early instead of being shorter.
+    half = make_module(space)
+
+    class Stop(lightning.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            trainer.should_stop = trainer.current_epoch == 1
+
+    trainer = fit(half, tmp_path, 4, callbacks=[Stop()])
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    resumed = make_module(space)
+    fit(resumed, tmp_path, 4, resume=tmp_path / "half.ckpt")
+    assert trainer.global_step == 8
+    for name, value in whole.prior.state_dict().items():
+        assert torch.equal(value, resumed.prior.state_dict()[name]), name
+
+
+def test_validation_repeats_to_the_bit(space, tmp_path):
+    module = make_module(space)
+    loader = DataLoader(Batches(), batch_size=None)
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+        enable_checkpointing=False,
+    )
+    first, second = (trainer.validate(module, loader, verbose=False)[0] for _ in range(2))
+    assert first == second
+    assert set(first) == {f"val/{t}" for t in (
+        "loss", "denoising", "fit_softmax", "fit_pairs", "appeal_softmax", "appeal_pairs",
+    )}  # fmt: skip
+
+
+def test_the_rate_warms_up_and_comes_down_over_the_true_number_of_steps(space, tmp_path):
+    rates = []
+
+    class Watch(lightning.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    fit(make_module(space, warmup=0.25, final_lr=0.1), tmp_path, 4, callbacks=[Watch()])
+    assert rates[:4] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
+    assert max(rates) == pytest.approx(0.01)
+    assert rates[-1] == pytest.approx(0.001, rel=0.2)
+    assert all(a >= b for a, b in pairwise(rates[3:]))
+
+
+def test_vectors_do_not_decay(space, tmp_path):
+    trainer = fit(make_module(space), tmp_path, 1)
+    matrices, vectors = trainer.optimizers[0].param_groups
+    assert all(p.ndim >= 2 for p in matrices["params"])
+    assert all(p.ndim < 2 for p in vectors["params"])
+    assert vectors["weight_decay"] == 0 < matrices["weight_decay"]
+
+
+def test_losses_differ_between_steps_and_seeds(space):
+    module = make_module(space)
+    first = torch.rand(3, generator=module._generator(1, 0))
+    assert not torch.equal(first, torch.rand(3, generator=module._generator(1, 1)))
+    assert not torch.equal(first, torch.rand(3, generator=make_module(space, seed=1)._generator(1, 0)))
+    assert torch.equal(first, torch.rand(3, generator=make_module(space)._generator(1, 0)))

@@ -1,0 +1,116 @@
+"""The trained prior as a predictor: repeatable, on the shell, in its own space only, memory bounded by a chunk."""
+
+import numpy as np
+import pytest
+import torch
+
+from prefprior.evaluation.predictor import Catalogue, Predictor
+from prefprior.models import predictor as module
+from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.objectives.regression import Regression
+from prefprior.models.paths import Cosine
+from prefprior.models.predictor import PriorPredictor
+from prefprior.models.sampling import Sampling
+from prefprior.space import Space
+from tests.models.conftest import DIM, make_history
+
+
+@pytest.fixture
+def trained(prior):
+    return PriorPredictor(prior=prior, objective=Denoising(path=Cosine()), sampling=Sampling(steps=3))
+
+
+@pytest.fixture
+def catalogue(space):
+    g = torch.Generator().manual_seed(7)
+    return Catalogue(space, [str(i) for i in range(50)], torch.randn(50, DIM, generator=g).half())
+
+
+def draw(predictor, history, n=4, **how):
+    return predictor.sample(history, n, torch.Generator().manual_seed(0), **how)
+
+
+def test_it_keeps_the_protocol(trained):
+    assert isinstance(trained, Predictor)
+
+
+def test_samples_are_repeatable_diverse_and_on_the_shell(trained):
+    history = make_history(3, 6)
+    samples = draw(trained, history)
+    assert samples.shape == (3, 4, DIM)
+    assert torch.equal(samples, draw(trained, history))
+    torch.testing.assert_close(samples.norm(dim=-1), torch.full((3, 4), trained.space.norm))
+    assert torch.pdist(samples[0]).min() > 0.1
+
+
+def test_negatives_are_what_a_hated_rating_gives(trained):
+    history = make_history(3, 6)
+    negatives = trained.negatives(history, 4, torch.Generator().manual_seed(0))
+    assert torch.equal(negatives, draw(trained, history, rating=-1.0))
+    assert not torch.allclose(negatives, draw(trained, history), atol=1e-2)
+
+
+def test_steps_can_be_chosen_in_a_call_but_not_for_regression(trained, prior):
+    history = make_history(3, 6)
+    assert not torch.allclose(draw(trained, history, steps=9), draw(trained, history), atol=1e-3)
+    regression = PriorPredictor(prior=prior, objective=Regression(), sampling=Sampling())
+    assert torch.equal(draw(regression, history, steps=9), draw(regression, history))
+
+
+def test_candidates_make_samples_better_by_the_prior_s_own_score(prior, space):
+    objective = Denoising(path=Cosine(), rank=Contrastive())
+    few, many = (
+        PriorPredictor(prior=prior, objective=objective, sampling=Sampling(steps=3, candidates=c, diversity=0.0))
+        for c in (1, 8)
+    )
+    history = make_history(5, 6)
+    encoded = prior.encode_history(history)
+
+    def score(samples):
+        with torch.no_grad():
+            return (
+                prior.scores.fit(encoded, prior.scores.item_directions(samples)) + prior.scores.appeal(samples)
+            ).mean(1)
+
+    assert (score(draw(many, history)) > score(draw(few, history))).all()
+
+
+def test_a_text_draws_samples_towards_it(trained):
+    history, text = make_history(5, 6), torch.randn(5, DIM, generator=torch.Generator().manual_seed(2))
+
+    def closeness(samples):
+        return torch.cosine_similarity(samples, text[:, None], dim=-1).mean(1)
+
+    assert (closeness(draw(trained, history, text_BD=text, text_weight=9.0)) > closeness(draw(trained, history))).all()
+
+
+def test_without_trained_scores_closeness_to_samples_ranks(prior, catalogue):
+    predictor = PriorPredictor(prior=prior, objective=Regression(answers=1), sampling=Sampling(candidates=1))
+    history = make_history(3, 6)
+    wanted = draw(predictor, history, n=1)[:, 0]
+    expected = torch.cosine_similarity(wanted[:, None], catalogue.embeddings_ND.float(), dim=-1)
+    torch.testing.assert_close(predictor.rank(history, catalogue), expected)
+
+
+def test_rank_and_top_agree_whatever_the_chunk(trained, catalogue, monkeypatch):
+    history = make_history(3, 6)
+    scores = trained.rank(history, catalogue)
+    assert scores.shape == (3, 50)
+    monkeypatch.setattr(module, "CHUNK", 7)
+    torch.testing.assert_close(trained.rank(history, catalogue), scores)
+    rows, best = trained.top(history, catalogue, 5, seen=True)
+    torch.testing.assert_close(best, scores.topk(5).values)
+    torch.testing.assert_close(scores.gather(1, rows), best)
+    rows, best = trained.top(history, catalogue, 50)
+    for user in range(3):
+        own = set(history.items_BK[user][history.valid_BK[user]].tolist())
+        kept = rows[user][best[user] > -torch.inf].tolist()
+        assert own.isdisjoint(kept)
+        assert len(kept) == 50 - len(own)
+
+
+def test_a_catalogue_of_another_space_is_refused(trained):
+    other = Space.measure("other/space", np.eye(DIM, dtype=np.float32))
+    with pytest.raises(ValueError, match="other/space"):
+        trained.rank(make_history(1, 2), Catalogue(other, ["a"], torch.zeros(1, DIM)))
