@@ -67,10 +67,13 @@ def draw(rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndar
     if rule.order == "time":
         history, target = cut[:, None] - 1 - k, cut[:, None] + t
     else:
-        shuffle, of_past = mix(key_B, _SHUFFLE)[:, None], mix(key_B, _SHUFFLE_PAST)[:, None]
         # Index 0.. of one permutation are the targets and the next ones the history, so that none is both.
+        shuffle = mix(key_B, _SHUFFLE)
         rank = np.where(known[:, None], k, k + targets[:, None])
-        size = np.where(known, past, count)[:, None]
-        history = permuted(np.where(has_k, rank, 0), np.maximum(size, 1), np.where(known[:, None], of_past, shuffle))
-        target = permuted(np.where(has_t, t, 0), np.maximum(free, 1)[:, None], shuffle) + past[:, None]
+        history = permuted(
+            np.where(has_k, rank, 0),
+            np.maximum(np.where(known, past, count), 1),
+            np.where(known, mix(key_B, _SHUFFLE_PAST), shuffle),
+        )
+        target = permuted(np.where(has_t, t, 0), np.maximum(free, 1), shuffle) + past[:, None]
     return Draw(np.where(has_k, history, -1), np.where(has_t, target, -1))

@@ -36,7 +36,9 @@ class TrainingBatches(Dataset[PreferenceBatch]):
         place_B = drawn + self.offset + np.arange(self.local)
         users = len(self.assembler.sequences)
         pass_B = place_B // users
-        user_B = permuted(place_B % users, users, mix(self.seed, _ORDER, pass_B))
+        user_B = permuted((place_B % users)[:, None], np.full(len(place_B), users), mix(self.seed, _ORDER, pass_B))[
+            :, 0
+        ]
         key_B = mix(self.seed, _DRAW, pass_B, self.assembler.sequences.hash_U[user_B])
         return self.assembler.batch(user_B, key_B, self.rule)
 

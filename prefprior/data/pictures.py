@@ -69,22 +69,32 @@ def decode(data: bytes | Path, name: str) -> Image.Image:
 class FolderPictures:
     """Pictures in a folder; ids are paths below it, with or without their suffix."""
 
-    def __init__(self, folder: str | Path, *, ids: Iterable[str] | None = None, suffix: bool = True) -> None:
-        """`ids` restricts (and orders) what is offered; `suffix` False takes ".jpg" and the like off the ids."""
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        ids: Iterable[str] | None = None,
+        files: dict[str, str] | None = None,
+        suffix: bool = True,
+    ) -> None:
+        """`ids` are the paths of the pictures that are offered, in this order; `files` gives a path to each id; without
+        either all pictures are, and `suffix` False takes ".jpg" and the like off their ids."""
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise ValueError(f"there is no folder of pictures at {self.folder}")
         self.suffix = suffix
-        if ids is None:
+        if ids is not None:
+            files = {item: item for item in ids}
+        if files is None:
             self._files = self._listing()
             self.ids = sorted(self._files)
             if not self.ids:
                 raise ValueError(f"{self.folder} holds no pictures ({', '.join(SUFFIXES)})")
         else:
-            self.ids = list(ids)
-            self._files = {item: item for item in self.ids} if suffix else self._listing()
-            for item in self.ids:
-                _require_below(item)
+            for path in files.values():
+                _require_below(path)
+            self._files = files
+            self.ids = list(files)
 
     def _listing(self) -> dict[str, str]:
         files: dict[str, str] = {}

@@ -176,9 +176,7 @@ def build_histories(
     kept_B = np.minimum(pool_B, length)
     k = np.arange(max(int(kept_B.max(initial=0)), 1))[None]
     if order == "set":
-        history_BK = permuted(
-            np.where(k < kept_B, k, 0), np.maximum(pool_B, 1), mix(data.hash_U[user_B], seed)[:, None]
-        )
+        history_BK = permuted(np.where(k < kept_B, k, 0), np.maximum(pool_B[:, 0], 1), mix(data.hash_U[user_B], seed))
     else:  # most recent first, as in every batch
         history_BK = np.where(past_B[:, None] > 0, pool_B, kept_B) - 1 - k
     valid_BK = k < kept_B

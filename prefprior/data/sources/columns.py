@@ -2,11 +2,12 @@
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
@@ -23,13 +24,33 @@ class Columns:
     path: Path
     values: dict[str, pa.Array]
     first_row: int  # what the first row is called: its line in a text file, 0 in Parquet
+    files: tuple[tuple[int, Path], ...] = ()  # for several files: from which row on they are which
+
+    @classmethod
+    def join(cls, several: "list[Columns]", path: Path) -> "Columns":
+        """The rows of several files, which must have the same columns."""
+        starts = np.cumsum([0, *(len(c) for c in several[:-1])])
+        names = [name for name in several[0].values if all(name in c.values for c in several)]
+        values = {name: pa.concat_arrays([c.values[name] for c in several]) for name in names}
+        files = tuple((int(start), c.path) for start, c in zip(starts, several))
+        return cls(path, values, several[0].first_row, files)
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
 
+    def replaced(self, values: dict[str, pa.Array]) -> "Columns":
+        """Other rows, made from these; their places are counted from 0."""
+        return Columns(self.path, values, 0)
+
+    def stripped(self) -> "Columns":
+        """Without the spaces around values."""
+        values = {name: pc.utf8_trim_whitespace(column) for name, column in self.values.items()}
+        return replace(self, values=values)
+
     def where(self, row: int) -> str:
         """`file:line`."""
-        return f"{self.path}:{self.first_row + row}"
+        start, path = max(((start, path) for start, path in self.files if start <= row), default=(0, self.path))
+        return f"{path}:{self.first_row + row - start}"
 
     def some(self, rows: np.ndarray) -> str:
         """The first few places of many."""
@@ -127,22 +148,42 @@ def _csv_problem(message: str) -> str:
 
 
 def _from_json_lines(path: Path, data: bytes, names: dict[str, str], optional: tuple[str, ...]) -> Columns:
-    rows: dict[str, list[str | None]] = {}
-    chosen: dict[str, str] = {}
+    records = []
     for number, line in enumerate(data.splitlines(), 1):
         try:
-            record = json.loads(line)
+            records.append(json.loads(line))
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}:{number}: not JSON ({error}). Was the file cut short?") from error
+    return _from_records(path, records, names, optional)
+
+
+def read_json_records(path: Path, names: dict[str, str], optional: tuple[str, ...] = ()) -> Columns:
+    """The same from one JSON file that holds a list of records; rows are counted from 1."""
+    if not path.is_file() or path.stat().st_size == 0:
+        raise ValueError(f"{path} is {'empty' if path.is_file() else 'missing'}")
+    try:
+        records = json.loads(_utf8(path))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg}). Was the file cut short?") from error
+    if not isinstance(records, list):
+        raise ValueError(f"{path}: expected a list of records, found {type(records).__name__}")
+    return _from_records(path, records, names, optional)
+
+
+def _from_records(path: Path, records: list[object], names: dict[str, str], optional: tuple[str, ...]) -> Columns:
+    for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
-            raise ValueError(f"{path}:{number}: each line is one JSON object with named values")
-        if not chosen:
-            chosen = _choose(path, list(record), names, optional)
-            rows = {ours: [] for ours in chosen}
-        for ours, column in chosen.items():
-            value = record.get(column)
-            rows[ours].append(None if value is None else value if isinstance(value, str) else json.dumps(value))
-    return _not_empty(Columns(path, {ours: pa.array(column, pa.string()) for ours, column in rows.items()}, 1))
+            raise ValueError(f"{path}:{number}: each record is one JSON object with named values")
+    rows = [record for record in records if isinstance(record, dict)]
+    if not rows:
+        raise ValueError(f"{path} holds no records")
+    chosen = _choose(path, list(dict.fromkeys(key for row in rows for key in row)), names, optional)
+
+    def text(value: object) -> str | None:
+        return None if value is None else value if isinstance(value, str) else json.dumps(value)
+
+    values = {ours: pa.array([text(row.get(column)) for row in rows], pa.string()) for ours, column in chosen.items()}
+    return Columns(path, values, 1)
 
 
 def _from_parquet(path: Path, names: dict[str, str], optional: tuple[str, ...]) -> Columns:

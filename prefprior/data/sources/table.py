@@ -10,7 +10,7 @@ from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures, TarPictu
 from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.data.sources.columns import read_columns
 from prefprior.data.sources.names import require_name
-from prefprior.data.sources.validate import numbers, ratings_table, times
+from prefprior.data.sources.validate import numbers, ratings_table, scale_of, times
 
 COLUMNS = {"user": "user", "item": "item", "rating": "rating", "time": "time", "split": "split"}
 
@@ -74,7 +74,7 @@ class TableSource:
                     f"{columns.some(rows)}: there is no rating, though other rows have one. Complete these rows or "
                     "remove them; if all rows are likes, leave the column out."
                 )
-            scale = self._scale(rating_N)
+            scale = scale_of(rating_N, self.low, self.high, self.likes_from)
         else:
             rating_N, scale = np.ones(len(columns)), RatingScale(0.0, 1.0, 1.0, liked_only=True)
         part_N = None
@@ -87,31 +87,9 @@ class TableSource:
             self.name, scale, columns, rating_N=rating_N, time_N=time_N, part_N=part_N, duplicates=self.duplicates
         )
 
-    def _scale(self, rating_N: np.ndarray) -> RatingScale:
-        low = float(rating_N.min()) if self.low is None else self.low
-        high = float(rating_N.max()) if self.high is None else self.high
-        if self.low is None and self.high is None and low == high:
-            # One value throughout says that these are likes, whatever number was written for them.
-            return RatingScale(min(low, 0.0), max(high, 0.0), high if high > 0 else low, liked_only=True)
-        if low >= high:
-            raise ValueError(f"{self.path}: the scale runs from source.low={low:g} to source.high={high:g}")
-        middle = (low + high) / 2
-        above = rating_N[rating_N > middle]
-        likes_from = self.likes_from if self.likes_from is not None else float(above.min()) if len(above) else high
-        return RatingScale(low, high, likes_from)
-
     def pictures(self) -> Pictures | None:
         """The folder or the tars."""
-        path = self.pictures_path
-        if path is None:
-            return None
-        tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
-        if tars:
-            return TarPictures(tars)
-        rated = [str(item) for item in self.ratings().items]
-        # Ids are file names or names without suffix; the ratings say which.
-        with_suffix = sum(item.lower().endswith(SUFFIXES) for item in rated)
-        return FolderPictures(path, suffix=2 * with_suffix >= len(rated))
+        return None if self.pictures_path is None else offered_pictures(self.pictures_path, self.ratings())
 
     def embeddings(self) -> EmbeddingTable | None:
         """The ready-made vectors, measured and checked."""
@@ -122,3 +100,12 @@ class TableSource:
         ids = read_ids(self.items_path)
         assert self.space_name is not None
         return EmbeddingTable.of(self.space_name, ids, load_vectors(self.vectors_path), str(self.vectors_path))
+
+
+def offered_pictures(path: Path, ratings: RatingsTable) -> Pictures:
+    """A folder of pictures, one tar, or a folder of tars; the ratings show whether ids have suffixes."""
+    tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
+    if tars:
+        return TarPictures(tars)
+    with_suffix = sum(str(item).lower().endswith(SUFFIXES) for item in ratings.items)
+    return FolderPictures(path, suffix=2 * with_suffix >= len(ratings.items))

@@ -79,10 +79,14 @@ def ratings_table(
     rating_N: np.ndarray,
     time_N: np.ndarray | None = None,
     part_N: np.ndarray | None = None,
+    pair_N: np.ndarray | None = None,
     duplicates: str = "error",
     counts: dict[str, int] | None = None,
 ) -> RatingsTable:
-    """Checks the scale and repeated ratings, and sorts by user and time. `columns` has `user` and `item`."""
+    """Checks the scale and repeated ratings, and sorts by user and time. `columns` has `user` and `item`.
+
+    Paired comparisons (`pair_N`) may show a picture to a person again: their repeats are no mistakes.
+    """
     off = (rating_N < scale.low) | (rating_N > scale.high) | ~np.isfinite(rating_N)
     if off.any():
         rows = np.flatnonzero(off)
@@ -93,7 +97,9 @@ def ratings_table(
     user_N, users = ids(columns, "user")
     item_N, items = ids(columns, "item")
     counts = dict(counts or {})
-    keep, rating_N = _without_duplicates(columns, user_N, item_N, rating_N, duplicates, counts)
+    keep = np.arange(len(user_N))
+    if pair_N is None:
+        keep, rating_N = _without_duplicates(columns, user_N, item_N, rating_N, duplicates, counts)
     time = time_N if time_N is None or not np.isnan(time_N).all() else None
     keys = (keep, user_N[keep]) if time is None else (keep, np.nan_to_num(time[keep], nan=-np.inf), user_N[keep])
     rows = keep[np.lexsort(keys)]
@@ -107,8 +113,22 @@ def ratings_table(
         rating_N=rating_N[rows].astype(np.float32),
         time_N=None if time is None else time[rows],
         part_N=None if part_N is None else part_N[rows],
+        pair_N=None if pair_N is None else pair_N[rows],
         counts=counts,
     )
+
+
+def scale_of(rating_N: np.ndarray, low: float | None, high: float | None, likes_from: float | None) -> RatingScale:
+    """The scale a source states, or else the one its ratings span; likes begin above the middle."""
+    bottom = float(rating_N.min()) if low is None else low
+    top = float(rating_N.max()) if high is None else high
+    if low is None and high is None and bottom == top:
+        # One value throughout says that these are likes, whatever number was written for them.
+        return RatingScale(min(bottom, 0.0), max(top, 0.0), bottom, liked_only=True)
+    if bottom >= top:
+        raise ValueError(f"the scale runs from source.low={bottom:g} to source.high={top:g}: low must be below high")
+    above = rating_N[rating_N > (bottom + top) / 2]
+    return RatingScale(bottom, top, likes_from if likes_from is not None else float(above.min(initial=top)))
 
 
 def _without_duplicates(

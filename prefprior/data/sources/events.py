@@ -1,0 +1,144 @@
+"""An implicit log: clicks, likes, skips and watch time become ratings by stated rules.
+
+Shapes: E events.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from prefprior.choices import nearest
+from prefprior.data.embeddings import EmbeddingTable, load_vectors, read_ids
+from prefprior.data.pictures import Pictures
+from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.data.sources.columns import read_columns
+from prefprior.data.sources.event_filters import EventFilters, Events
+from prefprior.data.sources.names import require_name
+from prefprior.data.sources.table import offered_pictures
+from prefprior.data.sources.validate import ids, numbers, ratings_table, times
+
+COLUMNS = {"user": "user", "item": "item", "event": "event", "time": "time", "dwell": "dwell"}
+# What an event says, from -1 (hated) to 1 (loved). Views count by how long they were: see `EventsSource`.
+WEIGHTS = {
+    "like": 1.0,
+    "save": 1.0,
+    "share": 1.0,
+    "purchase": 1.0,
+    "click": 0.5,
+    "view": 0.5,
+    "skip": -0.5,
+    "dislike": -1.0,
+    "hide": -1.0,
+}
+
+
+class EventsSource:
+    """A log with the columns user, item, event, time and, if known, dwell (seconds); CSV, TSV, JSONL or Parquet.
+
+    The rating of a person and a picture is the sum of what their events say (`weights`), cut to -1 and 1. A view or
+    click with a dwell below `short_dwell` was an accident and says nothing; a view below `long_dwell` says nothing
+    either. Bursts and bots are taken out (`filters`); everything left out is counted. The log is your own.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: str,
+        pictures: str | None = None,
+        embeddings: str | None = None,
+        items: str | None = None,
+        space: str | None = None,
+        name: str = "events",
+        columns: dict[str, str] | None = None,
+        weights: dict[str, float] | None = None,
+        short_dwell: float = 1.0,
+        long_dwell: float = 5.0,
+        filters: EventFilters | None = None,
+    ) -> None:
+        """`pictures`, `embeddings`, `items` and `space` are as for `source=table`; `weights` adds to `WEIGHTS`."""
+        self.name = require_name(name)
+        if (embeddings is None) != (items is None) or (embeddings is None and pictures is None):
+            raise ValueError(
+                "source=events needs source.pictures=FOLDER, or source.embeddings=FILE.npy source.items=FILE.txt"
+            )
+        unknown = sorted(set(columns or {}) - set(COLUMNS))
+        if unknown:
+            raise ValueError(f"source.columns knows {', '.join(COLUMNS)}, not {', '.join(unknown)}")
+        self.weights = {**WEIGHTS, **(weights or {})}
+        if off := [f"{event}={weight:g}" for event, weight in self.weights.items() if not -1 <= weight <= 1]:
+            raise ValueError(f"source.weights are between -1 and 1, got {', '.join(off)}")
+        if not 0 <= short_dwell <= long_dwell:
+            raise ValueError(f"source.short_dwell ({short_dwell}) must not be above source.long_dwell ({long_dwell})")
+        self.path = Path(log)
+        self.pictures_path = None if pictures is None else Path(pictures)
+        self.vectors_path = None if embeddings is None else Path(embeddings)
+        self.items_path = None if items is None else Path(items)
+        self.space_name = space or (self.vectors_path.stem if self.vectors_path else None)
+        self.columns = {**COLUMNS, **(columns or {})}
+        self.short_dwell, self.long_dwell = short_dwell, long_dwell
+        self.filters = filters or EventFilters()
+
+    def ratings(self) -> RatingsTable:
+        """What the log says of each person and picture."""
+        return self._ratings
+
+    @cached_property
+    def _ratings(self) -> RatingsTable:
+        columns = read_columns(self.path, self.columns, optional=("dwell",))
+        user_E, users = ids(columns, "user")
+        item_E, items = ids(columns, "item")
+        event_E, kinds = ids(columns, "event")
+        if strangers := [kind for kind in kinds if kind not in self.weights]:
+            row = int(np.flatnonzero(event_E == list(kinds).index(strangers[0]))[0])
+            raise ValueError(
+                f"{columns.where(row)}: the event {strangers[0]!r} has no weight{nearest(strangers[0], self.weights)}. "
+                f"Known are {', '.join(self.weights)}; say what it means with source.weights.{strangers[0]}=..."
+            )
+        time_E = times(columns)
+        if np.isnan(time_E).any():
+            rows = np.flatnonzero(np.isnan(time_E))
+            raise ValueError(f"{columns.some(rows)}: there is no time. Every event has one; remove these rows.")
+        dwell_E = numbers(columns, "dwell") if "dwell" in columns.values else np.full(len(columns), np.nan)
+        if (dwell_E < 0).any():
+            raise ValueError(f"{columns.some(np.flatnonzero(dwell_E < 0))}: the dwell is below 0. It is in seconds.")
+        counts: dict[str, int] = {}
+        kept = self.filters.keep(Events(user_E, item_E, event_E, time_E), len(users), counts)
+        weight_E = np.asarray([self.weights[kind] for kind in kinds])[event_E]
+        viewed = np.isin(event_E, [i for i, kind in enumerate(kinds) if kind in ("view", "click")])
+        short = viewed & (dwell_E < self.short_dwell)
+        brief = np.isin(event_E, [i for i, kind in enumerate(kinds) if kind == "view"]) & ~(dwell_E >= self.long_dwell)
+        counts["too short dwell"] = int((short & kept).sum())
+        counts["view too brief to tell"] = int((brief & ~short & kept).sum())
+        kept &= ~short & ~brief
+
+        key_E = user_E.astype(np.int64) * len(items) + item_E
+        key_R, of_E = np.unique(key_E[kept], return_inverse=True)
+        if len(key_R) == 0:
+            why = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
+            raise ValueError(f"{self.path}: no event is left that says anything ({why}). Loosen source.filters.")
+        rating_R = np.clip(np.bincount(of_E, weights=weight_E[kept]), -1, 1)
+        time_R = np.full(len(key_R), -np.inf)
+        np.maximum.at(time_R, of_E, time_E[kept])
+        counts["picture with events that cancel out"] = int((rating_R == 0).sum())
+        told = rating_R != 0
+        values = {
+            "user": pa.array(users[key_R[told] // len(items)], pa.string()),
+            "item": pa.array(items[key_R[told] % len(items)], pa.string()),
+        }
+        scale = RatingScale(-1, 1, 0.25)
+        return ratings_table(
+            self.name, scale, columns.replaced(values), rating_N=rating_R[told], time_N=time_R[told], counts=counts
+        )
+
+    def pictures(self) -> Pictures | None:
+        """The folder or the tars."""
+        return None if self.pictures_path is None else offered_pictures(self.pictures_path, self.ratings())
+
+    def embeddings(self) -> EmbeddingTable | None:
+        """The ready-made vectors, measured and checked."""
+        if self.vectors_path is None or self.items_path is None or self.space_name is None:
+            return None
+        vectors = load_vectors(self.vectors_path)
+        return EmbeddingTable.of(self.space_name, read_ids(self.items_path), vectors, str(self.vectors_path))

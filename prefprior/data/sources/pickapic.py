@@ -1,0 +1,141 @@
+"""Pick-a-Pic: which of two generated pictures a person preferred."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pa_parquet
+
+from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.pictures import FolderPictures, Pictures
+from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.data.sources.columns import Columns, read_columns
+from prefprior.data.sources.parquet_pictures import ParquetPictures
+from prefprior.data.sources.validate import numbers, ratings_table, times
+
+PART_NAMES = {"train": "train", "validation": "val", "test": "test"}
+COLUMNS = {
+    "user": "user_id",
+    "item_0": "image_0_uid",
+    "item_1": "image_1_uid",
+    "label_0": "label_0",
+    "label_1": "label_1",
+    "time": "created_at",
+}
+
+
+class PickapicSource:
+    """Parquet files below `root` (or `root/data`) named after their part: `train-*.parquet`, `validation-*`, `test-*`.
+
+    Columns: `user_id`, `image_0_uid` and `image_1_uid`, `label_0` and `label_1` (1 won, 0 lost, 0.5 a tie), if known
+    `created_at`, and the pictures in `jpg_0` and `jpg_1`: bytes, or paths below `root`. Published at
+    https://huggingface.co/datasets/yuvalkirstain/pickapic_v1 (Kirstain et al., "Pick-a-Pic", NeurIPS 2023); its card
+    states the terms. The `*_unique` files repeat rows of the others and are not read.
+    Pairs are kept as pairs (`pair_N`) and read as ratings: 1 for what was preferred, 0 for the other, 0.5 for a tie.
+    """
+
+    name = "pickapic"
+
+    def __init__(
+        self,
+        *,
+        root: str = "data/pickapic",
+        picture_0: str = "jpg_0",
+        picture_1: str = "jpg_1",
+        columns: dict[str, str] | None = None,
+    ) -> None:
+        """`picture_0` and `picture_1` are the columns of bytes or paths; `columns` maps our names to the files'."""
+        self.root, self.picture_columns = Path(root), (picture_0, picture_1)
+        unknown = sorted(set(columns or {}) - set(COLUMNS))
+        if unknown:
+            raise ValueError(f"source.columns knows {', '.join(COLUMNS)}, not {', '.join(unknown)}")
+        self.columns = {**COLUMNS, **(columns or {})}
+
+    def ratings(self) -> RatingsTable:
+        """Two ratings for each comparison."""
+        return self._ratings
+
+    @cached_property
+    def _files(self) -> list[tuple[str, Path]]:
+        folder = self.root / "data" if (self.root / "data").is_dir() else self.root
+        found = [
+            (part, path)
+            for part in PART_NAMES
+            for path in sorted(folder.glob(f"{part}*.parquet"))
+            if not path.name.startswith(f"{part}_")
+        ]
+        if not any(part == "train" for part, _ in found):
+            raise ValueError(
+                f"there are no train*.parquet files in {folder}. Name Pick-a-Pic's folder with source.root=..."
+            )
+        return found
+
+    @cached_property
+    def _ratings(self) -> RatingsTable:
+        read = [(part, read_columns(path, self.columns, optional=("time",))) for part, path in self._files]
+        pairs = Columns.join([columns for _, columns in read], self.root)
+        won_0, won_1 = numbers(pairs, "label_0"), numbers(pairs, "label_1")
+        wrong = ~(np.isclose(won_0 + won_1, 1) & np.isin(won_0, (0, 0.5, 1)))
+        unlabelled = np.isnan(won_0) | np.isnan(won_1) | ((won_0 == 0) & (won_1 == 0))
+        if (wrong & ~unlabelled).any():
+            rows = np.flatnonzero(wrong & ~unlabelled)
+            raise ValueError(
+                f"{pairs.some(rows)}: the labels {won_0[rows[0]]:g} and {won_1[rows[0]]:g} are not 1 and 0, 0 and "
+                "1, or both 0.5. Correct these rows or remove them."
+            )
+        same = pc.equal(pairs.values["item_0"], pairs.values["item_1"]).to_numpy(zero_copy_only=False).astype(bool)
+        keep = np.flatnonzero(~unlabelled & ~same)
+        pair_P = np.arange(len(keep))
+        part_P = np.concatenate([np.full(len(c), PART_NAMES[part], dtype="<U8") for part, c in read])[keep]
+        time_P = times(pairs)[keep] if "time" in pairs.values else None
+        first, second, user_P = (
+            np.asarray(pairs.values[name].to_pylist(), dtype=object)[keep] for name in ("item_0", "item_1", "user")
+        )
+        # One after the other: winner and loser of a pair stand together in a person's sequence.
+        values = {
+            "user": pa.array(np.repeat(user_P, 2), pa.string()),
+            "item": pa.array(_interleave(first, second), pa.string()),
+        }
+        return ratings_table(
+            self.name,
+            RatingScale(0, 1, 1),
+            pairs.replaced(values),
+            rating_N=_interleave(won_0[keep], won_1[keep]),
+            time_N=None if time_P is None else np.repeat(time_P, 2),
+            part_N=np.repeat(part_P, 2),
+            pair_N=np.repeat(pair_P, 2).astype(np.int32),
+            counts={
+                "comparison without a label": int(unlabelled.sum()),
+                "picture compared with itself": int(same.sum()),
+            },
+        )
+
+    def pictures(self) -> Pictures:
+        """The compared pictures: inside the Parquet files, or files that they name."""
+        first, second = self.picture_columns
+        places = (self.columns["item_0"], first), (self.columns["item_1"], second)
+        schema = pa_parquet.read_schema(self._files[0][1])
+        if first not in schema.names or second not in schema.names:
+            raise ValueError(
+                f"{self._files[0][1]} has no columns {first} and {second}: name those with the pictures' bytes or "
+                "paths with source.picture_0=... source.picture_1=..."
+            )
+        files = [path for _, path in self._files]
+        if pa.types.is_string(schema.field(first).type) or pa.types.is_large_string(schema.field(first).type):
+            paths: dict[str, str] = {}
+            for file in files:
+                for item, column in places:
+                    table = pa_parquet.read_table(file, columns=[item, column])
+                    paths.update(zip(table[item].to_pylist(), table[column].to_pylist()))
+            return FolderPictures(self.root, files=paths)
+        return ParquetPictures(files, places)
+
+    def embeddings(self) -> EmbeddingTable | None:
+        """None: `python embed.py` makes them."""
+        return None
+
+
+def _interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.stack([first, second], axis=1).reshape(-1)

@@ -1,0 +1,64 @@
+"""Small ratings and embeddings that tests share."""
+
+from pathlib import Path
+
+import numpy as np
+
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.ratings import RatingScale, RatingsTable
+
+
+def ratings(
+    users: int = 20, items: int = 50, each: int = 12, seed: int = 0, *, liked_only: bool = False, pairs: bool = False
+) -> RatingsTable:
+    """Random ratings of 1-5 in time order; one user in five has a single one."""
+    random = np.random.default_rng(seed)
+    count = [1 if u % 5 == 4 else each for u in range(users)]
+    user = np.repeat(np.arange(users), count).astype(np.int32)
+    item = np.concatenate([random.choice(items, n, replace=False) for n in count]).astype(np.int32)
+    rating = random.integers(1, 6, len(user)).astype(np.float32)
+    return RatingsTable(
+        source="small",
+        scale=RatingScale(1, 5, 4, liked_only=liked_only),
+        users=np.array([f"u{u}" for u in range(users)], dtype=object),
+        items=np.array([f"i{i}" for i in range(items)], dtype=object),
+        user_N=user,
+        item_N=item,
+        rating_N=rating,
+        time_N=np.arange(len(user), dtype=np.float64),
+        pair_N=(np.arange(len(user)) // 2).astype(np.int32) if pairs else None,
+    )
+
+
+class SmallSource:
+    """A source of given ratings with an embedding per item whose first number is the item's row."""
+
+    name = "small"
+
+    def __init__(self, table: RatingsTable, dim: int = 8) -> None:
+        self.table = table
+        self.vectors = np.random.default_rng(1).normal(size=(len(table.items), dim)).astype(np.float32)
+        self.vectors[:, 0] = np.arange(len(table.items))
+
+    def ratings(self) -> RatingsTable:
+        return self.table
+
+    def pictures(self) -> None:
+        return None
+
+    def embeddings(self) -> EmbeddingTable:
+        return EmbeddingTable.of("small-space", [str(i) for i in self.table.items], self.vectors)
+
+
+def module(table: RatingsTable | None = None, **arguments: object) -> PreferenceDataModule:
+    """A data module that has been set up."""
+    data = PreferenceDataModule(source=SmallSource(table or ratings()), **arguments)  # type: ignore[arg-type]
+    data.setup()
+    return data
+
+
+def csv(path: Path, *rows: str, header: str = "user,item,rating") -> Path:
+    """A file of rows."""
+    path.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+    return path
