@@ -66,14 +66,14 @@ def exposure(top_BK: Tensor, items: int) -> dict[str, float]:
     count_N = np.bincount(top_BK.flatten().numpy(), minlength=items)
     k = top_BK.shape[1]
     figures: dict[str, float | None] = {
-        f"coverage@{k}": shown(count_N),
-        f"gini@{k}": gini(count_N),
-        f"entropy@{k}": entropy(count_N),
-        f"fair_jain@{k}": corrected(jain, count_N, len(top_BK)),
-        f"fair_shown@{k}": corrected(shown, count_N, len(top_BK)),
-        f"fair_satisfied@{k}": corrected(satisfied, count_N, len(top_BK)),
-        f"fair_entropy@{k}": corrected(entropy, count_N, len(top_BK)),
-        f"fair_gini@{k}": corrected(gini, count_N, len(top_BK)),
+        f"coverage_{k}": shown(count_N),
+        f"gini_{k}": gini(count_N),
+        f"entropy_{k}": entropy(count_N),
+        f"fair_jain_{k}": corrected(jain, count_N, len(top_BK)),
+        f"fair_shown_{k}": corrected(shown, count_N, len(top_BK)),
+        f"fair_satisfied_{k}": corrected(satisfied, count_N, len(top_BK)),
+        f"fair_entropy_{k}": corrected(entropy, count_N, len(top_BK)),
+        f"fair_gini_{k}": corrected(gini, count_N, len(top_BK)),
     }
     return {name: value for name, value in figures.items() if value is not None}
 

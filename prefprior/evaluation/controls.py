@@ -15,18 +15,18 @@ def other_person(people: People, generator: torch.Generator) -> People:
     order = torch.randperm(len(people), generator=generator)
     giver = torch.empty_like(order)
     giver[order] = order.roll(1)  # one cycle through everybody: nobody keeps their own
-    return replace(people, item_BK=people.item_BK[giver], rating_BK=people.rating_BK[giver])
+    return replace(people, item_BK=people.item_BK[giver], raw_BK=people.raw_BK[giver])
 
 
 def shuffled_ratings(people: People, generator: torch.Generator) -> People:
     """Each history keeps its pictures; its ratings are dealt anew among them."""
     noise_BK = torch.rand(people.item_BK.shape, generator=generator).masked_fill(~people.valid_BK, 2.0)
-    return replace(people, rating_BK=people.rating_BK.gather(1, noise_BK.argsort(dim=1)))
+    return replace(people, raw_BK=people.raw_BK.gather(1, noise_BK.argsort(dim=1)))
 
 
 def flipped_ratings(people: People, generator: torch.Generator) -> People:
     """Likes become dislikes and the reverse."""
-    return replace(people, rating_BK=-people.rating_BK)
+    return replace(people, sign=-people.sign)
 
 
 CONTROLS: dict[str, Control] = {

@@ -50,9 +50,9 @@ def prdc(real_XD: Tensor, made_YD: Tensor, k: int = 5) -> dict[str, float]:
     inside_XY = gap_XY < real_radius_X[:, None]
     return {
         "precision": float(inside_XY.any(0).float().mean()),
-        "recall": float((gap_XY < made_radius_Y).any(1).float().mean()),
+        "recall_cloud": float((gap_XY < made_radius_Y).any(1).float().mean()),
         "density": float(inside_XY.sum(0).float().mean() / k),
-        "coverage": float((gap_XY.amin(1) < real_radius_X).float().mean()),
+        "coverage_cloud": float((gap_XY.amin(1) < real_radius_X).float().mean()),
     }
 
 

@@ -70,9 +70,9 @@ def sample_recall(samples_BnD: Tensor, people: People, ks: tuple[int, ...]) -> d
         unit_BnD = unit(space, samples_BnD[start : start + len(chunk)])
         best_BN = torch.stack([cosine(unit_nD, people.catalogue).amax(0) for unit_nD in unit_BnD])
         figures = ranking(reduce_scores(best_BN, chunk, 1).rank_BT, chunk.held_liked_BT, ks)
-        parts.append(torch.stack([figures[f"recall@{k}"] for k in ks]))
+        parts.append(torch.stack([figures[f"recall_{k}"] for k in ks]))
         start += len(chunk)
-    return {f"sample_recall@{k}": value for k, value in zip(ks, torch.cat(parts, dim=1), strict=True)}
+    return {f"sample_recall_{k}": value for k, value in zip(ks, torch.cat(parts, dim=1), strict=True)}
 
 
 def population(samples_BnD: Tensor, people: People, generator: torch.Generator) -> dict[str, float]:

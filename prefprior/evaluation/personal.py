@@ -70,7 +70,7 @@ def verifier_auc(people: People) -> Tensor:
     values = []
     for fit_T in (even_T, ~even_T):
         score_BT = (unit_BTD @ verifiers(people, fit_T.expand_as(people.held_item_BT))[..., None])[..., 0]
-        values.append(auc(score_BT, people.held_rating_BT, people.held_valid_BT & ~fit_T))
+        values.append(auc(score_BT, people.held_liked_BT & ~fit_T, people.held_disliked_BT & ~fit_T))
     return torch.stack(values).nanmean(0)
 
 

@@ -24,8 +24,8 @@ def ranking(rank_BT: Tensor, liked_BT: Tensor, ks: tuple[int, ...]) -> dict[str,
     for k in ks:
         hit_BT = ordered_BT <= k
         most_B = count_B.clamp(min=1, max=k)
-        figures[f"recall@{k}"] = hit_BT.sum(1) / count_B.clamp_min(1)
-        figures[f"ndcg@{k}"] = (gain_BT * hit_BT).sum(1) / best_T[most_B - 1]
-        figures[f"hit@{k}"] = hit_BT.any(1).double()
-        figures[f"map@{k}"] = (precision_BT * hit_BT).sum(1) / most_B
+        figures[f"recall_{k}"] = hit_BT.sum(1) / count_B.clamp_min(1)
+        figures[f"ndcg_{k}"] = (gain_BT * hit_BT).sum(1) / best_T[most_B - 1]
+        figures[f"hit_{k}"] = hit_BT.any(1).double()
+        figures[f"map_{k}"] = (precision_BT * hit_BT).sum(1) / most_B
     return {name: value.double().masked_fill(undefined_B, torch.nan) for name, value in figures.items()}

@@ -9,10 +9,12 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 
-def rating(score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> dict[str, Tensor]:
+def rating(
+    score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor, liked_BT: Tensor, disliked_BT: Tensor
+) -> dict[str, Tensor]:
     """AUC, pairwise accuracy, Spearman, Pearson and MAE by person; NaN where a person's ratings do not define it."""
     return {
-        "auc": auc(score_BT, rating_BT, valid_BT),
+        "auc": auc(score_BT, liked_BT, disliked_BT),
         "pairwise": pairwise_accuracy(score_BT, rating_BT, valid_BT),
         "spearman": correlation(_ranks(score_BT, valid_BT), _ranks(rating_BT, valid_BT), valid_BT),
         "pearson": correlation(score_BT, rating_BT, valid_BT),
@@ -20,9 +22,9 @@ def rating(score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> dict[str, T
     }
 
 
-def auc(score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> Tensor:
+def auc(score_BT: Tensor, liked_BT: Tensor, disliked_BT: Tensor) -> Tensor:
     """(B,) chance that a liked item scores above a disliked one; equal scores count half."""
-    return _won(score_BT, (valid_BT & (rating_BT > 0))[:, :, None] & (valid_BT & (rating_BT < 0))[:, None, :])
+    return _won(score_BT, liked_BT[:, :, None] & disliked_BT[:, None, :])
 
 
 def pairwise_accuracy(score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> Tensor:

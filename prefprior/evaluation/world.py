@@ -90,8 +90,8 @@ class Oracle:
 
     name = "oracle"
 
-    def __init__(self, source: WorldSource, step: int) -> None:
-        """`step`: after how many ratings tastes are looked at."""
+    def __init__(self, source: WorldSource, step: int | None = None) -> None:
+        """`step`: after how many ratings tastes are looked at; by default after all of a person's."""
         self.source, self.step = source, step
         self._catalogue: Catalogue | None = None
 

@@ -61,7 +61,7 @@ def test_finds_a_known_taste(predictor, tastes):
     fitted(predictor, tastes)
     scored = score(predictor, tastes.people)
     people = tastes.people
-    assert float(auc(scored.score_BT, people.held_rating_BT, people.held_valid_BT).nanmean()) > 0.7
+    assert float(auc(scored.score_BT, people.held_liked_BT, people.held_disliked_BT).nanmean()) > 0.7
 
 
 @pytest.mark.parametrize("predictor", ALL, ids=lambda p: p.name)

@@ -41,8 +41,8 @@ def test_corrected_measures_reach_their_ends(measure):
 def test_exposure_of_lists_and_its_interval():
     top = torch.tensor([[0, 1], [0, 2], [0, 3]])
     figures = exposure(top, 6)
-    assert figures["coverage@2"] == pytest.approx(4 / 6)
-    low, high = exposure_intervals(top, 6, weights(3, resamples=200))["coverage@2"]
+    assert figures["coverage_2"] == pytest.approx(4 / 6)
+    low, high = exposure_intervals(top, 6, weights(3, resamples=200))["coverage_2"]
     assert (low, high) == (pytest.approx(2 / 6), pytest.approx(4 / 6))
 
 

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from prefprior.data.people import first_count, first_share
+from prefprior.data.people import People, first_share
+from prefprior.data.scaling import RatingScaling
 from prefprior.evaluation.controls import flipped_ratings, other_person, shuffled_ratings
 from tests.evaluation.tastes import make_tastes
 
@@ -25,8 +28,6 @@ def test_ragged_people_are_padded_and_masked():
     tastes = make_tastes(users=4, rated=8)
     table = tastes.training.ratings
     keep = np.flatnonzero((table.user_N != 2) | (np.arange(len(table)) % 5 == 0))
-    from prefprior.data.people import People
-
     people = People.halves(table.take(keep), tastes.catalogue)
     history = people.history()
     assert (history.items_BK[~history.valid_BK] == -1).all()
@@ -37,7 +38,6 @@ def test_ragged_people_are_padded_and_masked():
 def test_first_share_always_leaves_something_to_hold_out():
     table = make_tastes(users=2, rated=3).training.ratings
     assert first_share(table, 1.0).sum() == len(table) - 2
-    assert first_count(table, 1).sum() == 2
 
 
 def test_where_keeps_only_some_held_out_items():
@@ -66,5 +66,23 @@ def test_controls_leave_held_out_and_seen_alone(change):
         assert not (changed.item_BK == people.item_BK).all(1).any()
     else:
         assert torch.equal(changed.item_BK, people.item_BK)
-        assert torch.equal(changed.rating_BK.abs().sum(1), people.rating_BK.abs().sum(1))
-        assert not torch.equal(changed.rating_BK, people.rating_BK)
+        before, after = people.history().ratings_BK, changed.history().ratings_BK
+        assert torch.equal(after.abs().sum(1), before.abs().sum(1))
+        assert not torch.equal(after, before)
+
+
+def test_the_scale_of_a_short_history_is_its_own():
+    tastes = make_tastes(users=3, rated=10)
+    table = tastes.training.ratings
+    scale = RatingScaling(weight=1e-6).fit(table)
+    people = replace(tastes.people, scale=scale)
+    for length in (1, 3, None):
+        ratings, valid = people.history(length).ratings_BK, people.history(length).valid_BK
+        # A person's own centre is subtracted, so that what they see sums to 0 (unless clipped at the ends).
+        assert ((ratings * valid).sum(1).abs() < 1e-3)[(ratings.abs() < 1).all(1)].all()
+
+
+def test_without_times_the_order_of_the_file_does_not_matter():
+    table = make_tastes(users=3, rated=10).training.ratings
+    order = np.random.default_rng(0).permutation(len(table))
+    assert np.array_equal(first_share(table, 0.5)[order], first_share(table.take(order), 0.5))

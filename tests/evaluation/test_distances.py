@@ -31,11 +31,11 @@ def test_prdc_of_equal_apart_and_collapsed_clouds():
     real, made = torch.randn(2, 300, 4, generator=generator)
     same = prdc(real, made)
     assert same["precision"] > 0.8
-    assert same["recall"] > 0.8
-    assert same["coverage"] > 0.9
+    assert same["recall_cloud"] > 0.8
+    assert same["coverage_cloud"] > 0.9
     assert same["density"] == pytest.approx(1, abs=0.2)
     apart = prdc(real, made + 50)
-    assert apart == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
+    assert apart == {"precision": 0, "recall_cloud": 0, "density": 0, "coverage_cloud": 0}
     collapsed = prdc(real, made * 1e-3)
     assert collapsed["precision"] > 0.9
-    assert collapsed["recall"] < 0.05
+    assert collapsed["recall_cloud"] < 0.05

@@ -13,7 +13,7 @@ def test_agreement_with_scikit_learn_and_scipy_on_random_inputs():
     score[:, 3] = score[:, 4]  # equal scores
     ratings = (torch.randint(0, 5, (6, 15), generator=generator) - 2).float() / 2
     valid = torch.rand(6, 15, generator=generator) < 0.8
-    figures = rating(score, ratings, valid)
+    figures = rating(score, ratings, valid, valid & (ratings > 0), valid & (ratings < 0))
     for b in range(6):
         s, r = score[b][valid[b]].numpy(), ratings[b][valid[b]].numpy()
         extreme = r != 0
@@ -32,7 +32,7 @@ def test_pairwise_accuracy_by_hand():
 def test_undefined_figures_are_nan_and_constant_scores_say_nothing():
     valid = torch.ones(2, 4, dtype=torch.bool)
     ratings = torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1]])
-    figures = rating(torch.zeros(2, 4), ratings, valid)
+    figures = rating(torch.zeros(2, 4), ratings, valid, ratings > 0, ratings < 0)
     assert figures["auc"][0].isnan()
     assert figures["spearman"][0].isnan()
     assert figures["auc"][1] == 0.5
@@ -42,9 +42,9 @@ def test_undefined_figures_are_nan_and_constant_scores_say_nothing():
 def test_oracle_scores_one_and_its_opposite_zero():
     ratings = torch.tensor([[1.0, -1, 0.5, -0.5]])
     valid = torch.ones(1, 4, dtype=torch.bool)
-    assert float(auc(ratings, ratings, valid)) == 1
-    assert float(auc(-ratings, ratings, valid)) == 0
-    assert float(rating(ratings, ratings, valid)["spearman"]) == pytest.approx(1)
+    assert float(auc(ratings, ratings > 0, ratings < 0)) == 1
+    assert float(auc(-ratings, ratings > 0, ratings < 0)) == 0
+    assert float(rating(ratings, ratings, valid, valid, ~valid)["spearman"]) == pytest.approx(1)
 
 
 def test_calibrated_error_is_zero_for_scores_on_another_scale():

@@ -1,0 +1,168 @@
+"""One side of weighted alternating least squares: the best row factors given the column factors.
+
+For every row y with ratings r of columns whose factors are F_o, minimises
+
+    |F_o y - r|^2 + zeros * |F y|^2 + strength * |y - anchor|^2
+
+The middle term asks all scores, rated or not, to be small; it needs no rows x columns matrix, because it is the same
+quadratic form F^T F for every row (Hu, Koren & Volinsky 2008). A row differs from the others by a matrix of low rank.
+
+Shapes: R rows, M columns (F is M x D), N ratings, n ratings of one row, b rows solved together, D dimension.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Numbers gathered at once: 2**24 in float32 are 64 MB.
+GATHER = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Ratings grouped by row."""
+
+    start_R: Tensor  # int64, R + 1: where each row's ratings begin
+    column_N: Tensor  # int64
+    rating_N: Tensor  # float32
+
+    @classmethod
+    def of(cls, row_N: np.ndarray, column_N: np.ndarray, rating_N: np.ndarray, rows: int) -> "Sparse":
+        """Groups unordered ratings."""
+        order = np.argsort(row_N, kind="stable")
+        start = np.r_[0, np.bincount(row_N, minlength=rows).cumsum()]
+        return cls(
+            torch.from_numpy(start),
+            torch.from_numpy(column_N[order].astype(np.int64)),
+            torch.from_numpy(rating_N[order].astype(np.float32)),
+        )
+
+    @property
+    def count_R(self) -> Tensor:
+        """How many ratings each row has."""
+        return self.start_R.diff()
+
+    def padded(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(b, n) columns, ratings and which of them exist, for some rows."""
+        count = self.count_R[rows]
+        place = torch.arange(max(int(count.max()), 1)).expand(len(rows), -1)
+        valid = place < count[:, None]
+        at = (self.start_R[rows][:, None] + place).masked_fill(~valid, 0)
+        return self.column_N[at] * valid, self.rating_N[at] * valid, valid
+
+    def batches(self, width: int) -> Iterator[Tensor]:
+        """Rows of similar counts together, so that little is padded; `width` numbers are gathered for each rating."""
+        order = self.count_R.argsort(stable=True)
+        counts, start = self.count_R[order], 0
+        while start < len(order):
+            # Counts rise, so the last row of a batch sets its padding.
+            fits = (torch.arange(1, len(order) - start + 1) * counts[start:].clamp_min(1)) * width <= GATHER
+            size = max(int(fits.sum()), 1)
+            yield order[start : start + size]
+            start += size
+
+
+class Shared:
+    """A = zeros * F^T F + strength * I, which all rows have in common, and products with its inverse."""
+
+    def __init__(self, factors_MD: Tensor, zeros: float, strength: float) -> None:
+        self.factors_MD, self.zeros, self.strength = factors_MD, zeros, strength
+        columns, dim = factors_MD.shape
+        self.gram_DD = torch.zeros(dim, dim)
+        self._inverse: Tensor | None = None
+        self.narrow = columns < dim
+        if zeros > 0 and not self.narrow:
+            factors = factors_MD.numpy()
+            # numpy computes A^T A as the symmetric product it is, in half the time.
+            self.gram_DD = zeros * torch.from_numpy(factors.T @ factors)
+        if self.narrow:
+            # Woodbury: A^-1 = (I - F^T Q F) / strength with an M x M matrix Q.
+            outer_MM = (factors_MD @ factors_MD.T).double()
+            ridge = torch.eye(columns, dtype=torch.float64)
+            self.outer_MM = outer_MM.float()
+            self.q_MM = (torch.linalg.inv(ridge * (strength / zeros) + outer_MM) if zeros > 0 else 0 * ridge).float()
+
+    def times(self, vectors_bD: Tensor) -> Tensor:
+        """A y for each row."""
+        if self.narrow:
+            full = (vectors_bD @ self.factors_MD.T) @ self.factors_MD
+            return self.zeros * full + self.strength * vectors_bD
+        return vectors_bD @ self.gram_DD + self.strength * vectors_bD
+
+    def solve(self, vectors_bD: Tensor) -> Tensor:
+        """A^-1 y for each row."""
+        if self.zeros == 0:
+            return vectors_bD / self.strength
+        if self.narrow:
+            return (vectors_bD - (vectors_bD @ self.factors_MD.T @ self.q_MM) @ self.factors_MD) / self.strength
+        if self._inverse is None:
+            eye_DD = torch.eye(len(self.gram_DD), dtype=torch.float64)
+            full_DD = self.gram_DD.double() + self.strength * eye_DD
+            self._inverse = torch.cholesky_inverse(torch.linalg.cholesky(full_DD)).float()
+        return vectors_bD @ self._inverse
+
+
+def exact(shared: Shared, column_bn: Tensor, rating_bn: Tensor, valid_bn: Tensor, anchor_bD: Tensor) -> Tensor:
+    """(b, D) minimisers by the Woodbury identity: one n x n solve for each row, whatever D is."""
+    factors_bnD = shared.factors_MD[column_bn] * valid_bn[..., None]
+    return folded(shared, factors_bnD, rating_bn, anchor_bD)
+
+
+def folded(shared: Shared, factors_bnD: Tensor, rating_bn: Tensor, anchor_bD: Tensor) -> Tensor:
+    """The same with the rated columns' factors given (0 where padded): for rows and columns not seen in fitting."""
+    b, n, dim = factors_bnD.shape
+    start_bD = shared.solve(shared.strength * anchor_bD)
+    solved_bnD = shared.solve(factors_bnD.reshape(b * n, dim)).reshape(b, n, dim)
+    kernel_bnn = factors_bnD @ solved_bnD.transpose(1, 2) + torch.eye(n)
+    error_bn = rating_bn - (factors_bnD @ start_bD[..., None])[..., 0]
+    dual_bn = torch.linalg.solve(kernel_bnn, error_bn)
+    return start_bD + (dual_bn[:, None] @ solved_bnD)[:, 0]
+
+
+def exact_narrow(shared: Shared, column_bn: Tensor, rating_bn: Tensor, valid_bn: Tensor, anchor_bD: Tensor) -> Tensor:
+    """`exact` for fewer columns than dimensions: everything is a combination of the M columns added to the anchor.
+
+    Two products with F for a whole batch replace gathering n factors for each row.
+    """
+    outer, q, strength = shared.outer_MM, shared.q_MM, shared.strength
+    score_bM = anchor_bD @ shared.factors_MD.T
+    pulled_bM = score_bM @ q  # start = anchor - pulled F
+    start_bM = score_bM - pulled_bM @ outer
+    inner_MM = (outer - outer @ q @ outer) / strength  # F A^-1 F^T
+    kernel_bnn = inner_MM[column_bn[:, :, None], column_bn[:, None, :]]
+    kernel_bnn = kernel_bnn * (valid_bn[:, :, None] & valid_bn[:, None, :]) + torch.eye(column_bn.shape[1])
+    error_bn = (rating_bn - start_bM.gather(1, column_bn)) * valid_bn
+    dual_bn = torch.linalg.solve(kernel_bnn, error_bn) * valid_bn
+    dual_bM = torch.zeros_like(score_bM).scatter_add_(1, column_bn, dual_bn)
+    return anchor_bD + ((dual_bM - dual_bM @ outer @ q) / strength - pulled_bM) @ shared.factors_MD
+
+
+def conjugate_gradient(
+    shared: Shared,
+    column_bn: Tensor,
+    rating_bn: Tensor,
+    valid_bn: Tensor,
+    anchor_bD: Tensor,
+    start_bD: Tensor,
+    steps: int,
+) -> Tensor:
+    """(b, D) better rows after a few steps from where they are; never worse (each step lowers the quadratic)."""
+    factors_bnD = shared.factors_MD[column_bn] * valid_bn[..., None]
+
+    def operator(y_bD: Tensor) -> Tensor:
+        return shared.times(y_bD) + ((factors_bnD @ y_bD[..., None])[..., 0][:, None] @ factors_bnD)[:, 0]
+
+    target_bD = shared.strength * anchor_bD + (rating_bn[:, None] @ factors_bnD)[:, 0]
+    y_bD, residual_bD = start_bD.clone(), target_bD - operator(start_bD)
+    step_bD, norm_b = residual_bD, residual_bD.square().sum(1)
+    for _ in range(steps):
+        turned_bD = operator(step_bD)
+        size_b = norm_b / (step_bD * turned_bD).sum(1).clamp_min(1e-30)
+        y_bD = y_bD + size_b[:, None] * step_bD
+        residual_bD = residual_bD - size_b[:, None] * turned_bD
+        last_b, norm_b = norm_b, residual_bD.square().sum(1)
+        step_bD = residual_bD + (norm_b / last_b.clamp_min(1e-30))[:, None] * step_bD
+    return y_bD

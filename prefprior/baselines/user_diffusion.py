@@ -1,0 +1,124 @@
+"""A diffusion prior conditioned on the user's id, REBECA's kind (Patron et al. 2025, arXiv:2502.03966).
+
+It knows people by name, not by what they rated: whoever was not trained on gets what the average person would. It is
+here to show what reading the history is worth.
+
+Shapes: B users, U trained users, n samples, N catalogue, D dimension, W width.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from prefprior.baselines.base import Baseline
+from prefprior.baselines.geometry import CosineRanker, unit
+from prefprior.data.batch import History
+from prefprior.evaluation.predictor import Catalogue, TrainingPart
+from prefprior.models.blocks import ScalarFeatures
+from prefprior.models.paths import Cosine
+from prefprior.models.samplers import euler
+
+# REBECA drops the user and the rating with this probability each, for guidance.
+DROP = 0.15
+
+
+class UserDiffusion(Baseline):
+    """Noise prediction by a small MLP over a user's learned vector and the rating; ranks by the nearest sample."""
+
+    def __init__(
+        self,
+        *,
+        width: int = 256,
+        depth: int = 3,
+        steps: int = 2000,
+        batch_size: int = 512,
+        rate: float = 1e-3,
+        guidance: float = 2.0,
+        sampling_steps: int = 25,
+        looks: int = 16,
+        name: str = "user_diffusion",
+    ) -> None:
+        """`guidance` 1 is none; a ranking compares the catalogue with `looks` samples."""
+        super().__init__(name=name)
+        if min(width, depth, steps, batch_size, sampling_steps, looks) < 1 or rate <= 0:
+            raise ValueError(f"baseline {name}: sizes and steps must be at least 1 and rate above 0")
+        self.width, self.depth, self.steps, self.batch_size, self.rate = width, depth, steps, batch_size, rate
+        self.guidance, self.sampling_steps, self.looks = guidance, sampling_steps, looks
+        self._path, self._cosine = Cosine(), CosineRanker()
+        self._row: dict[str, int] = {}
+        self._network: _Network | None = None
+
+    def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
+        """Denoises the embeddings of rated pictures, given who rated them and how."""
+        super().fit(training, validation, generator)
+        table = training.ratings
+        codes, user_N = np.unique(table.user_N, return_inverse=True)
+        self._row = {str(table.users[code]): row for row, code in enumerate(codes)}
+        user, item = torch.from_numpy(user_N), torch.from_numpy(table.item_N.astype(np.int64))
+        rating = torch.from_numpy(table.scale.signed(table.rating_N))
+        with torch.random.fork_rng():
+            torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+            network = _Network(self.catalogue.space.dim, len(codes), self.width, self.depth)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=self.rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, self.steps + 1)
+        for _ in range(self.steps):
+            row = torch.randint(len(item), (self.batch_size,), generator=generator)
+            clean = self.catalogue.space.to_model(self.catalogue.embeddings_ND[item[row]].float())
+            time = torch.rand(len(row), generator=generator) * (self._path.last - self._path.first) + self._path.first
+            noise = torch.randn(clean.shape, generator=generator)
+            dropped = torch.rand((2, len(row)), generator=generator) < DROP
+            who = torch.where(dropped[0], len(codes), user[row])
+            guess = network(self._path.noisy(clean, noise, time), time, who, rating[row], dropped[1])
+            loss = (guess - clean).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        self._network = network.eval()
+
+    @torch.no_grad()
+    def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
+        """(B, n, D): samples for each user's id at the highest rating; nobody in particular's for unknown ids."""
+        network = self._network
+        if network is None:
+            raise ValueError(f"the baseline {self.name} was asked before it was fit")
+        nobody = len(self._row)
+        who = torch.tensor([self._row.get(user, nobody) for user in history.users])[:, None].expand(-1, n)
+        loved, known = torch.ones(who.shape), torch.zeros(who.shape, dtype=torch.bool)
+
+        def denoise(noisy: Tensor, time: Tensor) -> Tensor:
+            when = time.expand(who.shape)
+            given = network(noisy, when, who, loved, known)
+            null = network(noisy, when, torch.full_like(who, nobody), loved, ~known)
+            return null + self.guidance * (given - null)
+
+        noise = torch.randn((*who.shape, self.catalogue.space.dim), generator=generator)
+        return self.catalogue.space.from_model(euler(denoise, self._path, noise, self.sampling_steps))
+
+    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+        """(B, N) cosine to the nearest of a few samples."""
+        made_BnD = unit(catalogue.space, self.sample(history, self.looks, torch.Generator().manual_seed(0)))
+        return torch.stack([self._cosine(made_nD, catalogue).amax(0) for made_nD in made_BnD])
+
+
+class _Network(nn.Module):
+    """Predicts the clean embedding from the noisy one, the time, the user and the rating."""
+
+    def __init__(self, dim: int, users: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(dim, width)
+        self.user = nn.Embedding(users + 1, width)  # the last row is nobody in particular
+        self.time, self.rating = ScalarFeatures(width), ScalarFeatures(width, 16)
+        self.unrated_W = nn.Parameter(torch.zeros(width))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+        self.layers = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(depth))
+        self.leave = nn.Linear(width, dim)
+
+    def forward(self, noisy: Tensor, time: Tensor, user: Tensor, rating: Tensor, unrated: Tensor) -> Tensor:
+        rated = torch.where(unrated[..., None], self.unrated_W, self.rating(rating))
+        condition = self.user(user) + self.time(time) + rated  # ... W
+        x = self.enter(noisy)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = x + silu(layer(torch.cat([norm(x), condition], dim=-1)))
+        return self.leave(x)

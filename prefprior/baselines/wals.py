@@ -1,0 +1,188 @@
+"""Weighted alternating least squares held to CLIP: item factors are pulled to the items' embeddings.
+
+Minimises over people u and items v
+
+    sum over ratings (u.v - r)^2 + zeros * sum over all pairs (u.v)^2
+      + user_strength * sum |u - mean u|^2 + pull * sum |v - x|^2
+
+with x the standardised unit embedding of an item. A strong pull leaves people as directions in CLIP space (ridge
+regression shared among them); a weak one is plain matrix factorisation (Hu, Koren & Volinsky 2008). People not seen in
+training are folded in from their history; items nobody rated in training keep x.
+
+Shapes: U people, I items (I = N, the catalogue), B users, K history, n samples, D dimension.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefprior.baselines.base import Baseline
+from prefprior.baselines.geometry import ROWS, unit
+from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow, folded
+from prefprior.baselines.retrieval import draw_best
+from prefprior.data.batch import History
+from prefprior.evaluation.predictor import Catalogue, TrainingPart
+from prefprior.files import make_folder, write_text, written_whole
+
+# Rows with at most this many ratings are solved exactly by an n x n system; more take conjugate gradient steps.
+FEW = 64
+# Without any zeros, scoring everything 1 would be perfect.
+LIKED_ONLY = 0.01
+
+
+class Wals(Baseline):
+    """Matrix factorisation in CLIP space; `refined` are the item embeddings that ratings moved."""
+
+    def __init__(
+        self,
+        *,
+        pull: float = 10.0,
+        user_strength: float = 1.0,
+        zeros: float | None = None,
+        sweeps: int = 6,
+        steps: int = 3,
+        pool: int = 64,
+        export: str | None = None,
+        name: str = "wals",
+    ) -> None:
+        """`pull` of item factors to their embeddings; `zeros` is the weight of every pair as a 0, by default 0 where
+        there are dislikes and `LIKED_ONLY` where all ratings are likes; `steps` of conjugate gradient a sweep; `export`
+        is a folder for refined embeddings."""
+        super().__init__(name=name)
+        if pull <= 0 or user_strength <= 0 or (zeros or 0) < 0 or sweeps < 1 or steps < 1:
+            raise ValueError(
+                f"baseline {name}: pull and user_strength must be above 0, zeros at least 0, sweeps and steps at least "
+                f"1; got {pull}, {user_strength}, {zeros}, {sweeps}, {steps}"
+            )
+        self.pull, self.user_strength, self.zeros = pull, user_strength, zeros
+        self.sweeps, self.steps, self.pool, self.export = sweeps, steps, pool, export
+        self._factors_ID = torch.empty(0)
+        self._other: tuple[Catalogue, Tensor] | None = None
+
+    def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
+        """Alternates between people and items."""
+        super().fit(training, validation, generator)
+        self.begin(training)
+        for _ in range(self.sweeps):
+            self.sweep()
+        self._shared = Shared(self._factors_ID[self._warm], self._zeros, self.user_strength)
+        if self.export is not None:
+            self.write(self.export)
+
+    def begin(self, training: TrainingPart) -> None:
+        """Item factors start at their embeddings, people at 0."""
+        self._catalogue, table = training.catalogue, training.ratings
+        self._zeros = (LIKED_ONLY if table.scale.liked_only else 0.0) if self.zeros is None else self.zeros
+        self._factors_ID = torch.cat(
+            [_features(self.catalogue, start) for start in range(0, len(self.catalogue), ROWS)]
+        )
+        codes, person_N = np.unique(table.user_N, return_inverse=True)
+        warm, item_N = np.unique(table.item_N, return_inverse=True)
+        # Items nobody rated were perhaps never shown: they take no part, neither as zeros nor in the solves.
+        self._warm = torch.from_numpy(warm.astype(np.int64))
+        rating_N = table.scale.signed(table.rating_N)
+        self._by_person = Sparse.of(person_N, item_N, rating_N, len(codes))
+        self._by_item = Sparse.of(item_N, person_N, rating_N, len(warm))
+        self._people_UD = torch.zeros(len(codes), self._factors_ID.shape[1])
+        self._mean_D = torch.zeros(self._factors_ID.shape[1])
+
+    def sweep(self) -> None:
+        """People given items, their mean, then items given people; the objective never rises."""
+        items = Shared(self._factors_ID[self._warm], self._zeros, self.user_strength)
+        width = items.factors_MD.shape[1]
+        for rows in self._by_person.batches(width):
+            anchor_bD = self._mean_D.expand(len(rows), -1)
+            self._people_UD[rows] = _better(items, self._by_person, rows, anchor_bD, self._people_UD[rows], self.steps)
+        del items
+        self._mean_D = self._people_UD.mean(0)
+        people = Shared(self._people_UD, self._zeros, self.pull)
+        for rows in self._by_item.batches(width):
+            places = self._warm[rows]
+            anchor_bD = unit(self.catalogue.space, self.catalogue.embeddings_ND[places])
+            self._factors_ID[places] = _better(
+                people, self._by_item, rows, anchor_bD, self._factors_ID[places], self.steps
+            )
+
+    def objective(self) -> float:
+        """What the sweeps minimise, in float64."""
+        items, people = self._factors_ID[self._warm].double(), self._people_UD.double()
+        row = torch.repeat_interleave(torch.arange(len(people)), self._by_person.count_R)
+        error = 0.0
+        for start in range(0, len(row), ROWS):
+            part = slice(start, start + ROWS)
+            score = (people[row[part]] * items[self._by_person.column_N[part]]).sum(1)
+            error += float((score - self._by_person.rating_N[part]).square().sum())
+        anchors = unit(self.catalogue.space, self.catalogue.embeddings_ND[self._warm]).double()
+        everything = float(((people.T @ people) * (items.T @ items)).sum()) if self._zeros else 0.0
+        return (
+            error
+            + self._zeros * everything
+            + self.user_strength * float((people - self._mean_D.double()).square().sum())
+            + self.pull * float((items - anchors).square().sum())
+        )
+
+    def fold_in(self, history: History) -> Tensor:
+        """(B, D) people given their history alone; for an empty one, everybody's mean (as unrated pairs allow)."""
+        factors_BKD = unit(self.catalogue.space, history.embeddings_BKD)
+        known_BK = history.items_BK >= 0
+        factors_BKD = torch.where(known_BK[..., None], self._factors_ID[history.items_BK.clamp_min(0)], factors_BKD)
+        valid_BK = history.valid_BK
+        return folded(
+            self._shared,
+            factors_BKD * valid_BK[..., None],
+            history.ratings_BK * valid_BK,
+            self._mean_D.expand(len(history), -1),
+        )
+
+    def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
+        """(B, n, D): pictures from the far end of a person's factor."""
+        return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
+
+    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+        """(B, N) inner products of people and items."""
+        return self.fold_in(history) @ self._items(catalogue).T
+
+    def refined(self) -> Tensor:
+        """(N, D) raw embeddings as ratings moved them: same space, same lengths before the move."""
+        space = self.catalogue.space
+        parts = []
+        for start in range(0, len(self.catalogue), ROWS):
+            scaled = space.to_model(self.catalogue.embeddings_ND[start : start + ROWS].float())
+            length = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+            parts.append(space.from_model(self._factors_ID[start : start + ROWS] * length))
+        return torch.cat(parts)
+
+    def write(self, folder: str | Path) -> None:
+        """Refined embeddings as `source=table` reads them: embeddings.npy and items.txt."""
+        folder = make_folder(folder)
+        with written_whole(folder / "embeddings.npy") as part, open(part, "wb") as file:
+            np.save(file, self.refined().numpy(), allow_pickle=False)
+        write_text(folder / "items.txt", "".join(f"{item}\n" for item in self.catalogue.ids))
+
+    def _items(self, catalogue: Catalogue) -> Tensor:
+        """Item factors of a catalogue: those of training where they are known, embeddings elsewhere."""
+        if catalogue is self.catalogue:
+            return self._factors_ID
+        if self._other is None or self._other[0] is not catalogue:
+            rows = {item: row for row, item in enumerate(self.catalogue.ids)}
+            factors = torch.cat([_features(catalogue, start) for start in range(0, len(catalogue), ROWS)])
+            known = [(i, rows[item]) for i, item in enumerate(catalogue.ids) if item in rows]
+            if known:
+                there, here = (torch.tensor(column) for column in zip(*known, strict=True))
+                factors[there] = self._factors_ID[here]
+            self._other = (catalogue, factors)
+        return self._other[1]
+
+
+def _features(catalogue: Catalogue, start: int) -> Tensor:
+    return unit(catalogue.space, catalogue.embeddings_ND[start : start + ROWS])
+
+
+def _better(shared: Shared, ratings: Sparse, rows: Tensor, anchor_bD: Tensor, current_bD: Tensor, steps: int) -> Tensor:
+    column_bn, rating_bn, valid_bn = ratings.padded(rows)
+    if column_bn.shape[1] > FEW:
+        return conjugate_gradient(shared, column_bn, rating_bn, valid_bn, anchor_bD, current_bD, steps)
+    solve = exact_narrow if shared.narrow else exact
+    return solve(shared, column_bn, rating_bn, valid_bn, anchor_bD)

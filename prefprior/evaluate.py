@@ -1,0 +1,164 @@
+"""`python evaluate.py`: the scoreboard of a trained prior and of what one would have used instead."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from prefprior import checkpoint
+from prefprior.choices import require_choice
+from prefprior.config import build, problems, run_command
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.evaluation.board import Board
+from prefprior.evaluation.bootstrap import Figure
+from prefprior.evaluation.parts import fitting_parts, select
+from prefprior.evaluation.predictor import Predictor
+from prefprior.evaluation.report import paired, write_report
+from prefprior.evaluation.table import terminal_table
+from prefprior.evaluation.world import Oracle
+from prefprior.files import write_json
+from prefprior.models.predictor import PriorPredictor
+from prefprior.runs import find_checkpoint, run_folder, save_config, write_metrics
+from prefprior.world.source import WorldSource
+
+INTERVALS = "metrics_intervals.json"
+REPORT = "report.html"
+DATA: dict[str, dict[str, Any]] = {
+    "source": {},
+    "embeddings": {"_target_": "prefprior.data.stored.StoredEmbeddings"},
+    "data": {"_target_": "prefprior.data.datamodule.PreferenceDataModule"},
+}
+
+
+@dataclass
+class EvaluateConfig:
+    """The top-level keys of conf/evaluate.yaml."""
+
+    checkpoint: str | None = None  # a run folder or prior.safetensors; the last training run if left out
+    compare: str | None = None  # a second checkpoint
+    source: Any = None  # these three are the checkpoint's own unless given
+    embeddings: Any = None
+    data: Any = None
+    part: str | None = None  # unseen, seen, unseen_items, train, or a part's name; chosen by the data if left out
+    predictors: list[str] = field(default_factory=list)
+    baselines: dict[str, Any] = field(default_factory=dict)
+    board: Any = None
+    people: int | None = None  # at most so many; all if null
+    history_share: float = 0.5  # of an unseen person's ratings
+    history_cap: int = 512
+    device: str = "cpu"
+    seed: int = 0
+    run_dir: str = "runs/evaluate/${now:%Y-%m-%d_%H-%M-%S}"
+
+
+def run(cfg: DictConfig) -> Path:
+    """Evaluates, prints the table and writes figures and report; returns the run's folder."""
+    folder, console = run_folder(), Console()
+    priors = _priors(cfg)
+    data = load_data(cfg, priors)
+    part, people = select(data, cfg.part, cfg.history_share, cfg.history_cap)
+    people = people if cfg.people is None else people.first(cfg.people)
+    predictors = _predictors(cfg, priors, data)
+    board_of, training = build(cfg.board), fitting_parts(data, part)
+    outcomes = []
+    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(predictors) * len(board_of.conditions()))
+        for predictor in predictors:
+            progress.update(task, description=predictor.name)
+            predictor.fit(*training, torch.Generator().manual_seed(cfg.seed))
+            outcomes += board_of.run(predictor, people, data.source, lambda: progress.advance(task))
+    board = Board(data.source.name, part, people, outcomes, cfg.seed)
+    figures = board.figures()
+    save_config(folder, cfg)
+    write_metrics(folder, {key: figure.value for key, figure in figures.items()})
+    write_json(folder / INTERVALS, {key: _plain(f) for key, f in {**figures, **paired(board)}.items()})
+    write_report(folder / REPORT, board, figures, _facts(cfg, priors), data.source.pictures())
+    console.print(terminal_table(board, figures))
+    console.print(f"report: {folder / REPORT}", highlight=False)
+    return folder
+
+
+def load_data(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> PreferenceDataModule:
+    """The data the (first) checkpoint was trained on, with whatever the command changes."""
+    first = next(iter(priors.values()), None)
+    stored = {} if first is None else first.facts.get("train", {})
+    nodes = {name: OmegaConf.create(stored.get(name) or default) for name, default in DATA.items()}
+    for name in nodes:
+        given = cfg[name]
+        if given is not None:
+            # A whole source replaces the checkpoint's; a few of its arguments change them.
+            whole = name == "source" and "_target_" in given
+            nodes[name] = OmegaConf.create(given) if whole else OmegaConf.merge(nodes[name], given)
+    if not nodes["source"]:
+        raise ValueError("without a prior there is no data to evaluate on: add source=... (for example source=world)")
+    if found := [line for name, node in nodes.items() for line in problems(node, name)]:
+        raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
+    data: PreferenceDataModule = build(
+        nodes["data"], source=build(nodes["source"]), embeddings=build(nodes["embeddings"])
+    )
+    data.setup()
+    for name, prior in priors.items():
+        prior.space.require_same(data.space, f"the {name}", f"the data of {data.source.name}")
+    return data
+
+
+def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
+    priors = {}
+    if "prior" in cfg.predictors:
+        priors["prior"] = checkpoint.load(find_checkpoint(cfg.checkpoint), cfg.device)
+    if cfg.compare is not None:
+        priors["other"] = checkpoint.load(find_checkpoint(cfg.compare), cfg.device)
+        priors["other"].name = "compared"
+    return priors
+
+
+def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: PreferenceDataModule) -> list[Predictor]:
+    world = isinstance(data.source, WorldSource)
+    known = ["prior", *cfg.baselines, "oracle"]
+    chosen: list[Predictor] = []
+    for name in cfg.predictors:
+        require_choice("a predictor", name, known)
+        if name == "prior":
+            chosen += priors.values()
+        elif name == "oracle":
+            # Only a world knows the truth; elsewhere the table goes without.
+            chosen += [Oracle(data.source)] if world else []
+        else:
+            chosen.append(build(cfg.baselines[name]))
+    if not chosen:
+        raise ValueError(f"no predictors to evaluate; choose some of {', '.join(known)}")
+    return chosen
+
+
+def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if "prior" in priors:
+        facts["checkpoint"] = find_checkpoint(cfg.checkpoint)
+        facts["trained for steps"] = priors["prior"].facts.get("steps", "?")
+    if "other" in priors:
+        facts["compared with"] = find_checkpoint(cfg.compare)
+    return {**facts, "seed": cfg.seed}
+
+
+def _plain(figure: Figure) -> dict[str, float | int | None]:
+    known = figure.low == figure.low
+    return {
+        "value": figure.value,
+        "low": figure.low if known else None,
+        "high": figure.high if known else None,
+        "people": figure.people,
+    }
+
+
+def main() -> None:
+    """The command."""
+    run_command("evaluate", EvaluateConfig, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The scoreboard: predictors x history lengths x controls over the same people, everything by person.
+
+Shapes: B people, n samples, D dimension, k length of the recommended list.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefprior.data.people import People
+from prefprior.evaluation.bootstrap import Figure, interval, weights
+from prefprior.evaluation.catalogue import exposure, exposure_intervals, lookalikes, segments, user_vectors
+from prefprior.evaluation.controls import CONTROLS
+from prefprior.evaluation.generation import closeness, population, require_samples, sample_recall, spread
+from prefprior.evaluation.personal import Personal, personal
+from prefprior.evaluation.predictor import Predictor
+from prefprior.evaluation.ranking import ranking
+from prefprior.evaluation.rating import rating
+from prefprior.evaluation.scoring import score
+from prefprior.evaluation.truth import truth
+from prefprior.world.source import WorldSource
+
+# Resamples for figures that are not means over people: each costs a pass over all lists.
+LIST_RESAMPLES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one predictor did from histories of one length under one control (None: the true histories)."""
+
+    predictor: str
+    length: int | None
+    control: str | None
+    by_person: dict[str, np.ndarray] = field(default_factory=dict)  # (B,) each, NaN where undefined
+    overall: dict[str, float] = field(default_factory=dict)  # figures of all people together
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)  # intervals of some of those
+    verdict: Personal | None = None
+    samples_BnD: Tensor | None = None
+    segment_B: np.ndarray | None = None
+
+    @property
+    def row(self) -> str:
+        """The predictor's name with its control."""
+        return self.predictor if self.control is None else f"{self.predictor}+{self.control}"
+
+    @property
+    def shots(self) -> str:
+        """The history's length, in words."""
+        return "all" if self.length is None else str(self.length)
+
+
+class Scoreboard:
+    """Runs predictors over one part's people and keeps what they did."""
+
+    def __init__(
+        self,
+        *,
+        lengths: Sequence[int | None] = (1, 2, 4, 8, 16, 32, None),
+        ks: Sequence[int] = (10, 20),
+        samples: int = 16,
+        sample_people: int = 300,
+        controls: Sequence[str] = tuple(CONTROLS),
+        seed: int = 0,
+    ) -> None:
+        """`lengths` of histories (None: all); ranking metrics at `ks`; `samples` for each of at most `sample_people`
+        people (distances between samples need all pairs); `controls` are run from whole histories."""
+        if not lengths or any(n is not None and n < 1 for n in lengths):
+            raise ValueError(f"lengths must be numbers of at least 1 (null: whole histories), got {list(lengths)}")
+        if not ks or min(ks) < 1 or samples < 2 or sample_people < 3:
+            raise ValueError(f"ks must be at least 1, samples 2, sample_people 3; got {ks}, {samples}, {sample_people}")
+        if unknown := [name for name in controls if name not in CONTROLS]:
+            raise ValueError(f"controls are {', '.join(CONTROLS)}; got {', '.join(unknown)}")
+        self.lengths, self.ks, self.samples = tuple(lengths), tuple(ks), samples
+        self.sample_people, self.controls, self.seed = sample_people, tuple(controls), seed
+
+    def conditions(self) -> list[tuple[int | None, str | None]]:
+        """Every (length, control) a predictor is run under."""
+        return [(length, None) for length in self.lengths] + [(None, control) for control in self.controls]
+
+    def run(
+        self,
+        predictor: Predictor,
+        people: People,
+        source: Any = None,
+        progress: Callable[[], None] | None = None,
+    ) -> list[Outcome]:
+        """One outcome for each condition."""
+        outcomes = []
+        for length, control in self.conditions():
+            generator = torch.Generator().manual_seed(self.seed)
+            shown = people if control is None else CONTROLS[control](people, generator)
+            outcomes.append(self._one(predictor, shown, length, control, source))
+            if progress is not None:
+                progress()
+        return outcomes
+
+    def _one(
+        self, predictor: Predictor, people: People, length: int | None, control: str | None, source: Any
+    ) -> Outcome:
+        items, whole = len(people.catalogue), length is None and control is None
+        scored = score(predictor, people, length, max(self.ks))
+        by_person = {
+            **ranking(scored.rank_BT, people.held_liked_BT, self.ks),
+            **rating(
+                scored.score_BT,
+                people.held_rating_BT,
+                people.held_valid_BT,
+                people.held_liked_BT,
+                people.held_disliked_BT,
+            ),
+        }
+        overall, bounds = exposure(scored.top_BK, items), {}
+        few = people.first(self.sample_people)
+        samples_BnD = self._sample(predictor, few, length)
+        made = {
+            **closeness(samples_BnD, few),
+            **spread(samples_BnD, few),
+            **sample_recall(samples_BnD, few, self.ks),
+        }
+        if isinstance(source, WorldSource):
+            made |= truth(source, few.users, samples_BnD)
+        verdict = personal(samples_BnD, few, self.seed)
+        if verdict is not None:
+            made["personal_gap"] = verdict.gap_B
+            overall["personal_p"] = verdict.p_value
+        segment_B = None
+        if whole:
+            bounds = exposure_intervals(scored.top_BK, items, weights(len(people), self.seed, LIST_RESAMPLES))
+            overall |= population(samples_BnD, few, torch.Generator().manual_seed(self.seed))
+            vectors_BD = user_vectors(samples_BnD, few)
+            made["lookalikes"] = lookalikes(vectors_BD, few)
+            segment_B, made["segment_lift"] = segments(vectors_BD, few, seed=self.seed)
+        # Everybody has a place, so that predictors are compared person by person: NaN where no samples were made.
+        place = {user: b for b, user in enumerate(people.users)}
+        rows = np.array([place[user] for user in few.users])
+        for name, value_B in made.items():
+            by_person[name] = torch.full((len(people),), torch.nan, dtype=torch.float64)
+            by_person[name][rows] = value_B.double()
+        return Outcome(
+            predictor=predictor.name,
+            length=length,
+            control=control,
+            by_person={name: value.numpy() for name, value in by_person.items()},
+            overall=overall,
+            bounds=bounds,
+            verdict=verdict if whole else None,
+            samples_BnD=samples_BnD if whole else None,
+            segment_B=segment_B,
+        )
+
+    def _sample(self, predictor: Predictor, people: People, length: int | None) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        made = [predictor.sample(chunk.history(length), self.samples, generator).cpu() for chunk in people.chunks()]
+        return require_samples(torch.cat(made), people, self.samples, people.catalogue.space, predictor.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """All outcomes of one part, and the figures drawn from them."""
+
+    data: str
+    part: str
+    people: People
+    outcomes: list[Outcome]
+    seed: int = 0
+
+    def figures(self) -> dict[str, Figure]:
+        """Every figure with its interval, keyed `<data>/<part>/<predictor>/<metric>@<history length>`.
+
+        Figures of all people together without a way to resample them have the interval (NaN, NaN).
+        """
+        drawn_RB = weights(len(self.people), self.seed)
+        found: dict[str, Figure] = {}
+        for outcome in self.outcomes:
+            for name, values_B in outcome.by_person.items():
+                figure = interval(values_B, drawn_RB)
+                if figure is not None:
+                    found[self.key(outcome, name)] = figure
+            for name, value in outcome.overall.items():
+                low, high = outcome.bounds.get(name, (float("nan"), float("nan")))
+                found[self.key(outcome, name)] = Figure(value, low, high, len(self.people))
+        return found
+
+    def key(self, outcome: Outcome, metric: str) -> str:
+        """The name of a figure in `metrics.json`."""
+        return f"{self.data}/{self.part}/{outcome.row}/{metric}@{outcome.shots}"
+
+    def find(self, predictor: str, length: int | None = None, control: str | None = None) -> Outcome | None:
+        """The outcome of one condition."""
+        for outcome in self.outcomes:
+            if (outcome.predictor, outcome.length, outcome.control) == (predictor, length, control):
+                return outcome
+        return None
+
+    @property
+    def predictors(self) -> list[str]:
+        """The predictors, in the order in which they were run."""
+        return list(dict.fromkeys(outcome.predictor for outcome in self.outcomes))

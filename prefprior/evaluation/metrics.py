@@ -1,0 +1,88 @@
+"""What each figure is called in words, and which way is better; formulas stand beside the code that computes them."""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure's label, whether more is better (None: neither), and what it says."""
+
+    label: str
+    better: bool | None
+    says: str
+
+
+METRICS: dict[str, Metric] = {
+    "auc": Metric("AUC", True, "chance that a held-out like outranks a held-out dislike"),
+    "recall": Metric("recall", True, "share of held-out likes among the best k of the whole catalogue"),
+    "ndcg": Metric("NDCG", True, "the same, weighted by place"),
+    "hit": Metric("hit rate", True, "whether any held-out like is among the best k"),
+    "mrr": Metric("MRR", True, "one over the place of the first held-out like"),
+    "map": Metric("MAP", True, "mean precision at each held-out like among the best k"),
+    "pairwise": Metric("pairs", True, "share of a person's held-out pairs put in the right order"),
+    "spearman": Metric("Spearman", True, "rank correlation of scores and held-out ratings, by person"),
+    "pearson": Metric("Pearson", True, "correlation of scores and held-out ratings, by person"),
+    "mae": Metric("MAE", False, "error of ratings on [-1, 1], after one line fit on the other half of the people"),
+    "utility": Metric("utility", True, "true utility of samples: 0 a random picture, 1 the person's best (world only)"),
+    "utility_best": Metric("best utility", True, "true utility of a person's best sample (world only)"),
+    "regret": Metric("regret", False, "how far samples stay below the person's best (world only)"),
+    "modes": Metric("modes", True, "share of a person's several tastes that samples cover (world only)"),
+    "cosine_likes": Metric("cos likes", True, "mean cosine of samples with held-out likes"),
+    "cosine_likes_best": Metric("best cos likes", True, "cosine of each held-out like with the nearest sample"),
+    "cosine_dislikes": Metric("cos dislikes", False, "mean cosine of samples with held-out dislikes"),
+    "cosine_margin": Metric("margin", True, "cosine with likes less cosine with dislikes"),
+    "sample_recall": Metric("sample recall", True, "recall when items score by closeness to the nearest sample"),
+    "mmd_own": Metric("MMD own", False, "CMMD distance of samples to the person's own held-out likes"),
+    "mmd_all": Metric("MMD all", False, "CMMD distance of all samples to everybody's held-out likes"),
+    "frechet_own": Metric("Fréchet own", False, "Fréchet distance of samples to the person's own held-out likes"),
+    "frechet_all": Metric("Fréchet all", False, "Fréchet distance of all samples to everybody's held-out likes"),
+    "precision": Metric("precision", True, "share of samples inside the cloud of liked pictures"),
+    "density": Metric("density", True, "how deep inside that cloud samples lie"),
+    "coverage_cloud": Metric("cloud coverage", True, "share of liked pictures with a sample nearby"),
+    "recall_cloud": Metric("cloud recall", True, "share of liked pictures inside the cloud of samples"),
+    "diversity": Metric("diversity", True, "mean distance (1 - cosine) of two samples of one person"),
+    "novelty": Metric("novelty", True, "distance (1 - cosine) of a sample to the nearest picture already seen"),
+    "copied": Metric("copied", False, "share of samples that are a picture already seen"),
+    "personal_gap": Metric(
+        "personal gap", True, "own samples less other people's by one's own verifier, in its spreads"
+    ),
+    "personal_p": Metric("p", False, "chance of such a gap if samples were dealt to random people"),
+    "lookalikes": Metric("lookalikes", True, "how much more alike the likes of people with alike samples are"),
+    "segment_lift": Metric("segments", True, "the same for people in one of eight segments"),
+    "coverage": Metric("coverage", True, "share of the catalogue in anybody's best k"),
+    "gini": Metric("Gini", False, "unevenness of exposure among all items"),
+    "entropy": Metric("entropy", True, "evenness of exposure among all items"),
+    "fair_jain": Metric("Jain*", True, "Jain's index, corrected: 1 is the most even exposure possible"),
+    "fair_shown": Metric("QF*", True, "share of items shown, corrected"),
+    "fair_satisfied": Metric("FSat*", True, "share of items with their even share of exposure, corrected"),
+    "fair_entropy": Metric("entropy*", True, "entropy of exposure, corrected"),
+    "fair_gini": Metric("Gini*", True, "evenness by Gini, corrected: 1 is the most even exposure possible"),
+}
+
+# What the first table shows, in this order, of what there is.
+HEADLINE = (
+    "utility", "modes", "auc", "spearman", "recall_20", "ndcg_20", "cosine_margin", "sample_recall_20", "personal_gap",
+    "personal_p", "diversity", "novelty", "coverage_20",
+)  # fmt: skip
+
+
+def describe(name: str) -> Metric:
+    """The metric behind a name such as `recall_20`."""
+    if name in METRICS:
+        return METRICS[name]
+    base, _, k = name.rpartition("_")
+    if not re.fullmatch(r"\d+", k) or base not in METRICS:
+        raise KeyError(name)
+    return Metric(f"{METRICS[base].label}@{k}", METRICS[base].better, METRICS[base].says)
+
+
+def order(names: set[str]) -> list[str]:
+    """Metrics in the order of the list above."""
+    known = list(METRICS)
+
+    def place(name: str) -> tuple[int, int]:
+        base, _, k = name.rpartition("_")
+        return (known.index(name), 0) if name in METRICS else (known.index(base), int(k))
+
+    return sorted(names, key=place)

@@ -1,0 +1,159 @@
+"""The scoreboard as one self-contained HTML file.
+
+Shapes: B people, n samples, D dimension.
+"""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import torch
+
+from prefprior.baselines.geometry import CosineRanker, unit
+from prefprior.data.pictures import Pictures
+from prefprior.evaluation import plots
+from prefprior.evaluation.board import Board, Outcome
+from prefprior.evaluation.bootstrap import Figure, difference, weights
+from prefprior.evaluation.metrics import describe, order
+from prefprior.evaluation.table import headline
+from prefprior.files import write_text
+
+CURVES = ("utility", "auc", "recall_20", "ndcg_20", "personal_gap", "cosine_margin")
+PEOPLE_SHOWN = 6
+PICTURES_SHOWN = 6
+PICTURE_SIZE = 96
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure as a table shows it."""
+
+    value: str
+    interval: str
+    best: bool = False
+
+
+def write_report(
+    path: Path, board: Board, figures: dict[str, Figure], facts: dict[str, Any], pictures: Pictures | None
+) -> None:
+    """Tables with intervals, few-shot curves, separation, the permutation test, a map, and pictures where there are."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("prefprior.evaluation", "."), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    first = board.predictors[0]
+    whole = board.find(first)
+    assert whole is not None, "a board always holds the outcome from whole histories"
+    names = headline(board, figures)
+    everything = order({key.split("/")[-1].split("@")[0] for key in figures})
+    html = environment.get_template("report.html.j2").render(
+        board=board,
+        facts=facts,
+        first=first,
+        held=int(board.people.held_valid_BT.sum()),
+        liked=int(board.people.held_liked_BT.sum()),
+        names=names,
+        describe=describe,
+        rows=table_rows(board, figures, names, controls=False),
+        control_rows=table_rows(board, figures, names, controls=True),
+        differences=differences(board, names),
+        all_names=everything,
+        all_rows=table_rows(board, figures, everything, controls=False),
+        curves=[svg for name in CURVES if (svg := plots.few_shot(board, figures, name))],
+        separation=plots.separation(whole),
+        permutation=plots.permutation(whole),
+        map=plots.taste_map(board, whole),
+        people=[] if pictures is None else picture_rows(board, whole, pictures),
+    )
+    write_text(path, html)
+
+
+def table_rows(board: Board, figures: dict[str, Figure], names: list[str], controls: bool) -> list[dict[str, Any]]:
+    """Rows of predictors from whole histories, with or without their controls; the best of each column is marked."""
+    shown = [o for o in board.outcomes if o.length is None and (controls or o.control is None)]
+    best: dict[str, float] = {}
+    for name in names:
+        judged = [o for o in board.outcomes if o.length is None and o.control is None and o.predictor != "oracle"]
+        values = [figures[board.key(o, name)].value for o in judged if board.key(o, name) in figures]
+        if values and describe(name).better is not None:
+            best[name] = max(values) if describe(name).better else min(values)
+    rows = []
+    for outcome in shown:
+        cells: list[Cell | None] = []
+        for name in names:
+            figure = figures.get(board.key(outcome, name))
+            if figure is None:
+                cells.append(None)
+                continue
+            interval = "" if figure.low != figure.low else f"{figure.low:.3f} to {figure.high:.3f}"
+            marked = outcome.control is None and figure.value == best.get(name)
+            cells.append(Cell(f"{figure.value:.3f}", interval, marked))
+        rows.append({"name": outcome.row, "control": outcome.control is not None, "cells": cells})
+    return rows
+
+
+def paired(board: Board) -> dict[str, Figure]:
+    """The first predictor less each other one from whole histories, person by person."""
+    drawn_RB = weights(len(board.people), board.seed)
+    first, found = board.find(board.predictors[0]), {}
+    assert first is not None, "a board always holds the outcome from whole histories"
+    for predictor in board.predictors[1:]:
+        other = board.find(predictor)
+        if other is None:
+            continue
+        for name in first.by_person.keys() & other.by_person.keys():
+            figure = difference(first.by_person[name], other.by_person[name], drawn_RB)
+            if figure is not None:
+                found[f"{board.data}/{board.part}/{first.predictor}-{predictor}/{name}@all"] = figure
+    return found
+
+
+def differences(board: Board, names: list[str]) -> list[dict[str, Any]]:
+    """Paired differences as a table shows them; sure ones are marked."""
+    found, rows = paired(board), []
+    for predictor in board.predictors[1:]:
+        cells: list[Cell | None] = []
+        for name in names:
+            figure = found.get(f"{board.data}/{board.part}/{board.predictors[0]}-{predictor}/{name}@all")
+            if figure is None:
+                cells.append(None)
+                continue
+            sure = figure.low > 0 or figure.high < 0
+            cells.append(Cell(f"{figure.value:+.3f}", f"{figure.low:+.3f} to {figure.high:+.3f}", sure))
+        rows.append({"name": f"less {predictor}", "cells": cells})
+    return rows
+
+
+def picture_rows(board: Board, outcome: Outcome, pictures: Pictures) -> list[dict[str, Any]]:
+    """For a few people: what they liked so far, and the pictures nearest to their samples."""
+    if outcome.samples_BnD is None:
+        return []
+    people, catalogue = board.people.first(len(outcome.samples_BnD)), board.people.catalogue
+    cosine, rows = CosineRanker(), []
+    for b in np.linspace(0, len(people) - 1, min(PEOPLE_SHOWN, len(people))).astype(int):
+        person = people.take(torch.tensor([b]))
+        history = person.history()
+        liked = history.items_BK[0][history.liked_BK[0]][:PICTURES_SHOWN]
+        scores_nN = cosine(unit(catalogue.space, outcome.samples_BnD[b]), catalogue)
+        seen = person.seen_item_BS[0]
+        scores_nN[:, seen[seen >= 0]] = -torch.inf
+        near = list(dict.fromkeys(scores_nN.argmax(1).tolist()))[:PICTURES_SHOWN]
+        rows.append(
+            {
+                "user": person.users[0],
+                "liked": [_inline(pictures, catalogue.ids[i]) for i in liked.tolist()],
+                "near": [_inline(pictures, catalogue.ids[i]) for i in near],
+            }
+        )
+    return rows
+
+
+def _inline(pictures: Pictures, item: str) -> dict[str, str]:
+    image = pictures.open(item).convert("RGB")
+    image.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
+    out = io.BytesIO()
+    image.save(out, format="JPEG", quality=85)
+    return {"id": item, "src": "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()}
