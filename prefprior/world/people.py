@@ -5,7 +5,7 @@ A person is a function of the seed and of their own number alone: asking for mor
 Shapes: N pictures of the catalogue, R ratings of one person, K modes, F views, S schools.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -58,14 +58,14 @@ class Habits:
         sought_R = rng.random(count) < self.sought
         rounds = -(-count // len(taste))
         turn_R = np.concatenate([rng.permutation(len(taste)) for _ in range(rounds)])[:count]
-        nearby = min(max(count, round(self.reach * len(catalogue))), len(catalogue))
+        nearby = max(round(self.reach * len(catalogue)), 1)
         cosine_KN = taste.modes_KF @ catalogue.view_NF.T
         row_R = rng.choice(len(catalogue), count, replace=False)
-        # What is looked for replaces what chance brought; modes are far apart, but two may share a border picture.
+        # What is looked for replaces what chance brought; who has seen all that is near goes on by chance.
         for k in range(len(taste)):
             mine = np.flatnonzero(sought_R & (turn_R == k))
             near_M = np.argpartition(cosine_KN[k], -nearby)[-nearby:]
-            fresh_M = np.setdiff1d(near_M, np.delete(row_R, mine))
+            fresh_M = np.setdiff1d(near_M, row_R)
             mine = mine[: len(fresh_M)]
             row_R[mine] = rng.choice(fresh_M, len(mine), replace=False)
         return row_R
@@ -81,10 +81,14 @@ class People:
     habits: Habits
     schools_SF: np.ndarray
     catalogue: Seen
+    _tastes: dict[int, Taste] = field(default_factory=dict, init=False, repr=False)
 
     def taste(self, person: int) -> Taste:
         """The taste of one person."""
-        return self.model.draw(self.schools_SF, np.random.default_rng([self.seed, person, 0]))
+        if person not in self._tastes:
+            rng = np.random.default_rng([self.seed, person, 0])
+            self._tastes[person] = self.model.draw(self.schools_SF, self.catalogue, rng)
+        return self._tastes[person]
 
     def ratings(self, person: int) -> Rated:
         """The ratings of one person."""

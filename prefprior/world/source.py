@@ -39,7 +39,7 @@ class WorldSource:
         people: int = 4000,
         pictures: int = 6000,
         seed: int = 0,
-        views: int = 12,
+        views: int = 8,
         noise: float = 0.08,
         root: str = "embeddings",
     ) -> None:
@@ -115,8 +115,8 @@ class WorldSource:
         catalogue_ND = self.embeddings().vectors
         known = references(self._folder)
         eye = Eye.measure(catalogue_ND, known.schools_SD, known.fine_D, self.views)
-        seen = eye.look(catalogue_ND)
-        people = People(self.seed, self.count, TasteModel(), self._habits, eye.place(known.schools_SD), seen)
+        seen, schools_SF = eye.look(catalogue_ND), eye.place(known.schools_SD)
+        people = People(self.seed, self.count, TasteModel(), self._habits, schools_SF, seen)
         return eye, people
 
     @property

@@ -4,12 +4,13 @@ Everybody looks at pictures with the same *eye*: through *views*, the directions
 (kinds of picture that words can describe) differ most, and with a sense of quality along one more direction. A person's
 taste has one to four *modes*, unit vectors in the views, each near a school but a little the person's own.
 
-    pull_k(x)   = (cos(view(x), mode_k) - near) / width + quality_share * quality(x)
+    pull_k(x)   = (cos(view(x), mode_k) - near_k) / width + quality_share * quality(x)
     utility(x)  = max_k weight_k(step) * sigmoid(pull_k(x))
 
-The sigmoid saturates: past a point, more of the same is not liked more. The maximum over modes means that what lies
-between two modes may please nobody. All people share `quality` in part. `weight_k(step)` drifts slowly between
-1 - 2 * drift and 1 while a person rates pictures.
+`near_k` is where the mode's best pictures begin, a small share of the catalogue: how many pictures please is the same
+for all modes, in any space. The sigmoid saturates: past a point, more of the same is not liked more. The maximum over
+modes means that what lies between two modes may please nobody. All people share `quality` in part. `weight_k(step)`
+drifts slowly between 1 - 2 * drift and 1 while a person rates pictures.
 
 Shapes: N pictures, D dimension of the space, F views, K modes of one person, S schools.
 """
@@ -74,6 +75,7 @@ class Taste:
 
     modes_KF: np.ndarray  # unit vectors
     school_K: np.ndarray  # int
+    near_K: np.ndarray  # the cosine to each mode at which a picture is half liked
     phase_K: np.ndarray  # where each mode's weight starts on its slow wave
     quality_share: float
 
@@ -83,13 +85,9 @@ class Taste:
 
 @dataclass(frozen=True, kw_only=True)
 class TasteModel:
-    """How tastes are drawn, and how they turn what is seen into utility.
+    """How tastes are drawn, and how they turn what is seen into utility."""
 
-    `near` and `width` place the sigmoid between the two cosines that matter: about 0.8 from a mode to the pictures of
-    its school, and about 0.6 to the mean of two modes.
-    """
-
-    near: float = 0.7
+    rare: float = 0.015  # share of the catalogue that a mode by itself likes at least by half
     width: float = 0.06
     drift: float = 0.1
     period: float = 160.0  # ratings in one full wave of a mode's weight: slow beside a history of 16
@@ -97,7 +95,7 @@ class TasteModel:
     apart: float = -0.2  # two modes of one person have at most this cosine, where the schools allow it
     quality_most: float = 0.6
 
-    def draw(self, schools_SF: np.ndarray, rng: np.random.Generator) -> Taste:
+    def draw(self, schools_SF: np.ndarray, catalogue: Seen, rng: np.random.Generator) -> Taste:
         """A person's taste: modes far from each other, each a school with a personal deviation."""
         count = 1 + int(rng.choice(len(MODE_COUNTS), p=MODE_COUNTS))
         cosine_SS = schools_SF @ schools_SF.T
@@ -107,9 +105,11 @@ class TasteModel:
             far = np.flatnonzero(closest_S <= max(self.apart, float(closest_S.min())))
             chosen.append(int(rng.choice(far)))
         deviation_KF = self.own * unit(rng.standard_normal((count, schools_SF.shape[1])))
+        modes_KF = unit(schools_SF[chosen] + deviation_KF)
         return Taste(
-            modes_KF=unit(schools_SF[chosen] + deviation_KF),
+            modes_KF=modes_KF,
             school_K=np.array(chosen),
+            near_K=np.quantile(modes_KF @ catalogue.view_NF.T, 1 - self.rare, axis=1),
             phase_K=rng.uniform(0, 2 * np.pi, count),
             quality_share=float(rng.uniform(0, self.quality_most)),
         )
@@ -122,7 +122,7 @@ class TasteModel:
     def utility_of_modes(self, taste: Taste, seen: Seen, step: np.ndarray | float) -> np.ndarray:
         """(N, K): the utility of each picture were this mode the only one; `step` is one number, or one a picture."""
         cosine_NK = seen.view_NF @ taste.modes_KF.T
-        pull_NK = (cosine_NK - self.near) / self.width + taste.quality_share * seen.quality_N[:, None]
+        pull_NK = (cosine_NK - taste.near_K) / self.width + taste.quality_share * seen.quality_N[:, None]
         return self.weights(taste, step) * expit(pull_NK)
 
     def utility(self, taste: Taste, seen: Seen, step: np.ndarray | float) -> np.ndarray:

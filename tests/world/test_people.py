@@ -31,7 +31,7 @@ def population() -> tuple[People, Eye, np.ndarray]:
     catalogue = embed(draw_factors(1500, torch.Generator().manual_seed(3)))
     centres = unit(embed(examples(EACH)[0])).reshape(len(schools()), EACH, DIM).mean(1)
     fine = unit(embed(Factors.from_partial({"saturation": (0.7, 1.0)}, 64, torch.Generator().manual_seed(4)))).mean(0)
-    eye = Eye.measure(catalogue, centres, fine, views=12)
+    eye = Eye.measure(catalogue, centres, fine, views=8)
     people = People(0, 200, TasteModel(), Habits(), eye.place(centres), eye.look(catalogue))
     return people, eye, catalogue
 
@@ -79,7 +79,9 @@ def test_utility_is_that_of_the_best_mode_and_saturates(population: tuple[People
     assert (alone < 1).all()
     # By hand, from the formula of the module.
     k, n = 0, 3
-    pull = (seen.view_NF[n] @ taste.modes_KF[k] - model.near) / model.width + taste.quality_share * seen.quality_N[n]
+    pull = (seen.view_NF[n] @ taste.modes_KF[k] - taste.near_K[k]) / model.width + taste.quality_share * seen.quality_N[
+        n
+    ]
     weight = 1 - model.drift * (1 - np.cos(5 * 2 * np.pi / model.period + taste.phase_K[k]))
     assert alone[n, k] == pytest.approx(weight / (1 + np.exp(-pull)))
 

@@ -1,0 +1,191 @@
+"""The world as a source: repeatable, cached, honest about its scale, and telling the truth about its people."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.pictures import Pictures
+from prefprior.data.sequences import build_histories
+from prefprior.data.sources.base import Source
+from prefprior.evaluation.predictor import TrainingPart
+from prefprior.evaluation.world import Oracle, measure, measure_decoded
+from prefprior.world import catalogue, clip
+from prefprior.world.source import BEST, WorldSource
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_references() -> object:
+    """Fewer pictures stand for each school: this is about the machinery."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "EXAMPLES", 4)
+        patch.setattr(catalogue, "FINE_EXAMPLES", 32)
+        yield
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("embeddings")
+
+
+@pytest.fixture(scope="module")
+def world(root: Path) -> WorldSource:
+    return WorldSource(people=60, pictures=400, root=str(root))
+
+
+@pytest.fixture(scope="module")
+def data(world: WorldSource) -> PreferenceDataModule:
+    module = PreferenceDataModule(source=world)
+    module.setup()
+    return module
+
+
+def test_it_is_a_source_with_pictures(world: WorldSource) -> None:
+    assert isinstance(world, Source)
+    pictures = world.pictures()
+    assert isinstance(pictures, Pictures)
+    first = pictures.open(pictures.ids[0])
+    assert first.mode == "RGB"
+    assert first.size == (64, 64)
+    assert len({pictures.digest(item) for item in pictures.ids[:40]}) == 40
+    with pytest.raises(ValueError, match="no picture"):
+        pictures.open("picture-99999")
+
+
+def test_stored_embeddings_are_those_of_the_pictures(world: WorldSource) -> None:
+    table, pictures = world.embeddings(), world.pictures()
+    model, preprocess, _ = clip.load()
+    with torch.no_grad():
+        one = model.encode_image(preprocess(pictures.open(table.ids[7]))[None]).numpy()[0]
+    assert np.allclose(one, table.vectors[7], atol=1e-2 * np.abs(one).max())
+
+
+def test_same_seed_same_world_and_embeddings_are_made_once(
+    world: WorldSource, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = world.ratings()
+
+    def never(*_: object) -> None:
+        raise AssertionError("embeddings were made again")
+
+    monkeypatch.setattr(clip, "embed_pictures", never)
+    again = WorldSource(people=60, pictures=400, root=str(root)).ratings()
+    for column in ("user_N", "item_N", "rating_N", "time_N", "users", "items"):
+        assert np.array_equal(getattr(before, column), getattr(again, column))
+
+
+def test_another_seed_is_another_world_and_stale_embeddings_are_replaced(tmp_path: Path) -> None:
+    one, other = (WorldSource(people=5, pictures=200, seed=seed, root=str(tmp_path)) for seed in (0, 1))
+    first = np.array(one.embeddings().vectors)
+    second = np.array(other.embeddings().vectors)
+    assert not np.allclose(first, second)
+    assert np.array_equal(first, one.embeddings().vectors)
+
+
+def test_ratings_are_a_valid_table(world: WorldSource) -> None:
+    table = world.ratings()
+    assert set(np.unique(table.rating_N)) <= {1.0, 2.0, 3.0, 4.0, 5.0}
+    assert len(np.unique(table.user_N)) == 60
+    assert (np.diff(table.time_N)[np.diff(table.user_N) == 0] > 0).all()
+    assert 0.1 < table.liked_N.mean() < 0.7
+
+
+def test_the_scale_is_zero_for_chance_and_one_for_the_best(world: WorldSource) -> None:
+    all_N = world.embeddings().vectors
+    for user in ("person-0000", "person-0011", "person-0059"):
+        scaled_N = world.scaled_utility(user, all_N, 16)
+        assert scaled_N.mean() == pytest.approx(0, abs=1e-6)
+        assert np.sort(scaled_N)[-max(round(BEST * len(all_N)), 1) :].mean() == pytest.approx(1)
+        assert np.array_equal(np.argsort(scaled_N), np.argsort(world.utility(user, all_N, 16)))
+
+
+def test_torch_and_numpy_embeddings_are_judged_alike(world: WorldSource) -> None:
+    some = np.array(world.embeddings().vectors[:20])
+    assert np.allclose(world.utility("person-0001", some), world.utility("person-0001", torch.from_numpy(some)))
+
+
+def test_modes_are_told_and_covered_by_the_whole_catalogue(world: WorldSource) -> None:
+    all_N = world.embeddings().vectors
+    covered = []
+    for person in range(20):
+        user = f"person-{person:04d}"
+        modes = world.modes(user)
+        assert 1 <= len(modes) <= 4
+        assert all(mode in world.taste_in_words(user) for mode in modes)
+        assert set(world.mode_of(user, all_N)) <= set(range(len(modes)))
+        assert len(world.modes_covered(user, all_N)) == len(modes)
+        assert not world.modes_covered(user, all_N[:0]).any()
+        covered.append(world.modes_covered(user, all_N).mean())
+    assert np.mean(covered) > 0.9
+
+
+def test_strangers_and_tiny_worlds_are_refused(world: WorldSource, tmp_path: Path) -> None:
+    for stranger in ("bob", "person-60", "person-0060", "person-00001"):
+        with pytest.raises(ValueError, match=r"person-0000 to person-0059"):
+            world.utility(stranger, world.embeddings().vectors[:1])
+    with pytest.raises(ValueError, match="200 pictures"):
+        WorldSource(pictures=10, root=str(tmp_path))
+
+
+def test_an_oracle_scores_one_and_chance_zero(world: WorldSource, data: PreferenceDataModule) -> None:
+    users = world.ratings().users[:12].tolist()
+    history = _history(data, users)
+    oracle, chance = Oracle(world, 16), _Chance(data)
+    oracle.fit(TrainingPart(data.ratings, data.catalogue), None, torch.Generator())
+    found = measure(world, {"oracle": oracle, "chance": chance}, history, lengths=(2, 16), samples=2)
+    assert found["oracle/utility@16"] == pytest.approx(1, abs=0.05)
+    assert found["oracle/utility@2"] == found["oracle/utility@16"]
+    assert abs(found["chance/utility@16"]) < 0.2
+    assert {"oracle/modes@16", "oracle/utility_2_modes@16"} <= set(found)
+
+
+def test_decoded_utility_is_that_of_what_the_decoder_shows(world: WorldSource, data: PreferenceDataModule) -> None:
+    history = _history(data, world.ratings().users[:6].tolist())
+    oracle = Oracle(world, 16)
+    oracle.fit(TrainingPart(data.ratings, data.catalogue), None, torch.Generator())
+    pictures = world.pictures()
+    decoder = _Nearest(world)
+
+    def embed(shown: list) -> torch.Tensor:
+        return torch.from_numpy(clip.embed_pictures(model, np.stack([np.asarray(p) for p in shown])).numpy())
+
+    model, _, _ = clip.load()
+    found = measure_decoded(world, {"oracle": oracle}, history, decoder, embed, samples=2, batch=5)
+    assert found == {"oracle/utility_decoded@16": pytest.approx(1, abs=0.05)}
+    assert len(decoder.seeds) == len(set(decoder.seeds)) == 12
+    assert pictures.ids[0] == world.embeddings().ids[0]
+
+
+def _history(data: PreferenceDataModule, users: list[str]):  # type: ignore[no-untyped-def]
+    return build_histories(data.ratings, data.catalogue, users, 16, scale=data.scale, order="time")[0]
+
+
+class _Chance:
+    name = "chance"
+
+    def __init__(self, data: PreferenceDataModule) -> None:
+        self.data = data
+
+    def sample(self, history, n: int, generator: torch.Generator) -> torch.Tensor:  # type: ignore[no-untyped-def]
+        rows = torch.randint(len(self.data.catalogue), (len(history), 64), generator=generator)
+        return self.data.catalogue.embeddings_ND[rows].float()
+
+
+class _Nearest:
+    """Decodes by showing the catalogue's picture of that very embedding."""
+
+    space_name, identity, takes_negative, takes_prompt = clip.MODEL_NAME, "nearest", False, False
+
+    def __init__(self, world: WorldSource) -> None:
+        self.table, self.pictures = world.embeddings(), world.pictures()
+        self.seeds: list[int] = []
+
+    def to(self, device: str) -> None:
+        """Nothing to move."""
+
+    def decode(self, embeddings_BD, *, negative_BD, prompt, generators):  # type: ignore[no-untyped-def]
+        self.seeds += [g.initial_seed() for g in generators]
+        rows = np.abs(self.table.vectors[None] - embeddings_BD.numpy()[:, None]).sum(2).argmin(1)
+        return [self.pictures.open(self.table.ids[row]) for row in rows]
