@@ -106,3 +106,28 @@ class PreferenceBatch:
         )
         rest = {f.name: getattr(self, f.name).pin_memory() for f in fields(self) if f.name != "history"}
         return PreferenceBatch(history=history, **rest)
+
+
+def join(batches: list[PreferenceBatch]) -> PreferenceBatch:
+    """One batch of several, padded to the longest of them."""
+
+    def cat(parts: list[Tensor], value: float) -> Tensor:
+        width = max(part.shape[1] for part in parts)
+        padded = []
+        for part in parts:
+            full = part.new_full((part.shape[0], width, *part.shape[2:]), value)
+            full[:, : part.shape[1]] = part
+            padded.append(full)
+        return torch.cat(padded)
+
+    def column(holders: list[History] | list[PreferenceBatch], name: str) -> Tensor:
+        return cat([getattr(holder, name) for holder in holders], -1 if "item" in name else 0)
+
+    histories = [batch.history for batch in batches]
+    history = History(
+        **{f.name: column(histories, f.name) for f in fields(History) if f.name != "users"},
+        users=[user for h in histories for user in h.users],
+    )
+    return PreferenceBatch(
+        history=history, **{f.name: column(batches, f.name) for f in fields(PreferenceBatch) if f.name != "history"}
+    )

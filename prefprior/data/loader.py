@@ -16,7 +16,8 @@ from prefprior.data.draws import DrawRule
 from prefprior.data.hashing import mix, permuted
 from prefprior.data.sequences import Assembler
 
-_ORDER, _DRAW, _FIXED = range(1, 4)
+# Names of independent random numbers.
+ORDER, DRAW, FIXED = range(1, 4)
 
 
 class TrainingBatches(Dataset[PreferenceBatch]):
@@ -36,10 +37,8 @@ class TrainingBatches(Dataset[PreferenceBatch]):
         place_B = drawn + self.offset + np.arange(self.local)
         users = len(self.assembler.sequences)
         pass_B = place_B // users
-        user_B = permuted((place_B % users)[:, None], np.full(len(place_B), users), mix(self.seed, _ORDER, pass_B))[
-            :, 0
-        ]
-        key_B = mix(self.seed, _DRAW, pass_B, self.assembler.sequences.hash_U[user_B])
+        user_B = permuted((place_B % users)[:, None], np.full(len(place_B), users), mix(self.seed, ORDER, pass_B))[:, 0]
+        key_B = mix(self.seed, DRAW, pass_B, self.assembler.sequences.hash_U[user_B])
         return self.assembler.batch(user_B, key_B, self.rule)
 
 
@@ -93,7 +92,7 @@ class FixedBatches(Dataset[PreferenceBatch]):
         if not 0 <= number < self.count:
             raise IndexError(number)
         user_B = self.slices[number * self.world + self.rank]
-        key_B = mix(self.seed, _FIXED, self.assembler.sequences.hash_U[user_B])
+        key_B = mix(self.seed, FIXED, self.assembler.sequences.hash_U[user_B])
         return self.assembler.batch(user_B, key_B, self.rule)
 
 

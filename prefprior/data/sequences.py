@@ -30,6 +30,7 @@ class Sequences:
     item_N: np.ndarray  # int32: rows of the catalogue
     rating_N: np.ndarray  # float32, on the source's scale
     pair_N: np.ndarray | None
+    vector_N: np.ndarray | None = None  # rows of the table of embeddings, where those are not the catalogue's
 
     @classmethod
     def of(cls, targets: RatingsTable, past: RatingsTable | None = None) -> "Sequences":
@@ -92,11 +93,15 @@ class Assembler:
         raw_BK, raw_BT = data.rating_N[row_BK], data.rating_N[row_BT]
         item_BK = np.where(valid_BK, data.item_N[row_BK], -1).astype(np.int64)
         item_BT = np.where(valid_BT, data.item_N[row_BT], -1).astype(np.int64)
+        vector_BK, vector_BT = item_BK, item_BT
+        if data.vector_N is not None:
+            vector_BK = np.where(valid_BK, data.vector_N[row_BK], -1)
+            vector_BT = np.where(valid_BT, data.vector_N[row_BT], -1)
         signed_BK = self.scale.signed(raw_BK, raw_BK, valid_BK)
         signed_BT = self.scale.signed(raw_BT, raw_BK, valid_BK)
         age_BK = np.broadcast_to(np.arange(item_BK.shape[1], dtype=np.float32), item_BK.shape)
         history = History(
-            embeddings_BKD=gather(self.embeddings_ND, item_BK),
+            embeddings_BKD=gather(self.embeddings_ND, vector_BK),
             ratings_BK=torch.from_numpy(np.where(valid_BK, signed_BK, 0).astype(np.float32)),
             ages_BK=torch.from_numpy(np.where(valid_BK, age_BK, 0).astype(np.float32)),
             valid_BK=torch.from_numpy(valid_BK),
@@ -105,7 +110,7 @@ class Assembler:
         )
         return PreferenceBatch(
             history=history,
-            target_BTD=gather(self.embeddings_ND, item_BT),
+            target_BTD=gather(self.embeddings_ND, vector_BT),
             target_rating_BT=torch.from_numpy(np.where(valid_BT, signed_BT, 0).astype(np.float32)),
             target_valid_BT=torch.from_numpy(valid_BT),
             target_item_BT=torch.from_numpy(item_BT),

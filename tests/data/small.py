@@ -38,6 +38,7 @@ class SmallSource:
 
     def __init__(self, table: RatingsTable, dim: int = 8) -> None:
         self.table = table
+        self.ids = [str(i) for i in table.items]
         self.vectors = np.random.default_rng(1).normal(size=(len(table.items), dim)).astype(np.float32)
         self.vectors[:, 0] = np.arange(len(table.items))
 
@@ -48,7 +49,7 @@ class SmallSource:
         return None
 
     def embeddings(self) -> EmbeddingTable:
-        return EmbeddingTable.of("small-space", [str(i) for i in self.table.items], self.vectors)
+        return EmbeddingTable.of("small-space", self.ids, self.vectors)
 
 
 def module(table: RatingsTable | None = None, **arguments: object) -> PreferenceDataModule:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.data.batch import PreferenceBatch
+from prefprior.data.batch import PreferenceBatch, join
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.loader import FixedBatches, TrainingBatches
 from prefprior.data.scaling import RatingScaling
@@ -23,10 +23,6 @@ def same(one: PreferenceBatch, other: PreferenceBatch) -> bool:
         for f in fields(a)
         if isinstance(getattr(a, f.name), torch.Tensor)
     )
-
-
-def cat(batches: list[PreferenceBatch], name: str, history: bool) -> list[object]:
-    return [row.tolist() for b in batches for row in getattr(b.history if history else b, name)]
 
 
 def test_a_batch_holds_what_its_users_rated() -> None:
@@ -113,7 +109,7 @@ def test_two_ranks_share_one_global_batch() -> None:
     for place in (0, 8, 80):
         parts = [rank[place] for rank in ranks]
         assert [u for p in parts for u in p.history.users] == whole[place].history.users
-        assert cat(parts, "target_item_BT", False) == pytest.approx(whole[place].target_item_BT.tolist())
+        assert same(join(parts), whole[place])
     with pytest.raises(ValueError, match="make it a multiple"):
         TrainingBatches(assembler, rule, batch_size=9, seed=0, world=2)
 

@@ -1,0 +1,93 @@
+"""An implicit log: what counts, and what is taken out."""
+
+from pathlib import Path
+
+import pytest
+
+from prefprior.data.sources.event_filters import EventFilters
+from prefprior.data.sources.events import EventsSource
+from tests.data.small import csv
+
+HEADER = "user,item,event,time,dwell"
+
+
+def source(path: Path, **arguments: object) -> EventsSource:
+    return EventsSource(log=str(path), pictures=str(path.parent), **arguments)  # type: ignore[arg-type]
+
+
+def told(events: EventsSource) -> dict[tuple[str, str], float]:
+    table = events.ratings()
+    return {
+        (str(table.users[u]), str(table.items[i])): float(r)
+        for u, i, r in zip(table.user_N, table.item_N, table.rating_N)
+    }
+
+
+def test_what_events_say(tmp_path: Path) -> None:
+    path = csv(
+        tmp_path / "log.csv",
+        "ann,a,view,100,30",
+        "ann,a,like,130,",
+        "ann,b,skip,140,",
+        "ann,c,click,150,0.2",
+        "ann,d,view,160,2",
+        "ann,e,click,170,3",
+        "ann,e,skip,180,",
+        "ann,f,click,190,",
+        "ann,f,click,190,",
+        "bob,a,hide,100,",
+        header=HEADER,
+    )
+    events = source(path)
+    assert told(events) == {("ann", "a"): 1.0, ("ann", "b"): -0.5, ("ann", "f"): 0.5, ("bob", "a"): -1.0}
+    assert events.ratings().counts == {
+        "repeated event": 1,
+        "event in a burst": 0,
+        "event of a bot": 0,
+        "bot": 0,
+        "too short dwell": 1,
+        "view too brief to tell": 1,
+        "picture with events that cancel out": 1,
+    }
+    assert events.ratings().time_N is not None
+    assert events.ratings().liked_N.tolist() == [True, False, True, False]
+    assert told(source(path, weights={"click": 1.0, "skip": -0.25}))["ann", "e"] == 0.75
+
+
+def test_bursts_and_bots(tmp_path: Path) -> None:
+    burst = [f"ann,b{i},like,{1000 + i * 0.1}," for i in range(25)]
+    calm = [f"ann,c{i},like,{5000 + i * i * 60}," for i in range(10)]
+    clock = [f"bot,d{i},like,{i * 60}," for i in range(60)]
+    busy = [f"busy,e{i},like,{i * 7 + i % 3}," for i in range(40)]
+    path = csv(tmp_path / "log.csv", *burst, *calm, *clock, *busy, header=HEADER)
+    events = source(path, filters=EventFilters(bot_events_a_day=35))
+    assert {user for user, _ in told(events)} == {"ann"}
+    assert {item for _, item in told(events)} == {f"c{i}" for i in range(10)}
+    counts = events.ratings().counts
+    assert (counts["event in a burst"], counts["event of a bot"], counts["bot"]) == (25, 100, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("ann,a,lik,100,", r"log.csv:3: the event 'lik' has no weight; did you mean like.*source.weights.lik="),
+        ("ann,a,like,,", r"log.csv:3: there is no time"),
+        ("ann,a,like,soon,", r"log.csv:3: 'soon' is not a time"),
+        ("ann,a,view,100,-1", r"log.csv:3: the dwell is below 0"),
+        ("ann,a,view,100,long", r"log.csv:3: the dwell 'long' is not a finite number"),
+    ],
+)
+def test_bad_events_are_named(tmp_path: Path, row: str, message: str) -> None:
+    path = csv(tmp_path / "log.csv", "ann,b,like,50,", row, header=HEADER)
+    with pytest.raises(ValueError, match=message):
+        source(path).ratings()
+
+
+def test_nothing_left_is_an_error(tmp_path: Path) -> None:
+    path = csv(tmp_path / "log.csv", "ann,b,click,50,0.1", header=HEADER)
+    with pytest.raises(ValueError, match=r"no event is left.*too short dwell: 1"):
+        source(path).ratings()
+    with pytest.raises(ValueError, match="between -1 and 1"):
+        source(path, weights={"like": 5.0})
+    with pytest.raises(ValueError, match="at least 2"):
+        EventFilters(burst=1)

@@ -1,0 +1,230 @@
+"""`source=table`: every way to give ratings, and every way they can be wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prefprior.data.sources.table import TableSource
+from tests.data.small import csv
+
+
+def table(path: Path, **arguments: object) -> TableSource:
+    return TableSource(ratings=str(path), pictures=str(path.parent), **arguments)  # type: ignore[arg-type]
+
+
+def rows(source: TableSource) -> list[tuple[str, str, float]]:
+    read = source.ratings()
+    return [
+        (str(read.users[u]), str(read.items[i]), float(r)) for u, i, r in zip(read.user_N, read.item_N, read.rating_N)
+    ]
+
+
+WANTED = [("ann", "a b/c.jpg", 1.0), ("ann", "..x", 4.0), ("bob", "ü", 5.0)]
+
+
+def test_all_formats_read_alike(tmp_path: Path) -> None:
+    frame = pd.DataFrame(WANTED, columns=["user", "item", "rating"])
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    frame.to_csv(tmp_path / "r.tsv", index=False, sep="\t")
+    frame.to_json(tmp_path / "r.jsonl", orient="records", lines=True)
+    frame.to_parquet(tmp_path / "r.parquet")
+    for name in ("r.csv", "r.tsv", "r.jsonl", "r.parquet"):
+        assert rows(table(tmp_path / name)) == WANTED
+    read = table(tmp_path / "r.csv").ratings()
+    assert (read.scale.low, read.scale.high, read.scale.likes_from) == (1, 5, 4)
+
+
+def test_bom_windows_line_ends_and_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes('\ufeff user ,item,"rating"\r\nann,"a,1",2\r\nbob,b,3\r\n'.encode())
+    assert rows(table(path)) == [("ann", "a,1", 2.0), ("bob", "b", 3.0)]
+
+
+def test_names_can_be_mapped(tmp_path: Path) -> None:
+    path = csv(tmp_path / "r.csv", "ann,a,2", "bob,b,3", header="worker,imagePair,score")
+    columns = {"user": "worker", "item": "imagePair", "rating": "score"}
+    assert rows(table(path, columns=columns)) == [("ann", "a", 2.0), ("bob", "b", 3.0)]
+    with pytest.raises(ValueError, match=r"r.csv:1: .*missing: 'user'; 'item'"):
+        table(path).ratings()
+    with pytest.raises(ValueError, match=r"did you mean worker"):
+        table(path, columns=columns | {"user": "workr"}).ratings()
+    with pytest.raises(ValueError, match=r"source.columns knows .* not usr"):
+        table(path, columns={"usr": "worker"})
+
+
+def test_without_ratings_all_are_likes(tmp_path: Path) -> None:
+    for path in (
+        csv(tmp_path / "none.csv", "ann,a", "bob,b", header="user,item"),
+        csv(tmp_path / "empty.csv", "ann,a,", "bob,b,"),
+        csv(tmp_path / "equal.csv", "ann,a,1", "bob,b,1"),
+    ):
+        read = table(path).ratings()
+        assert read.scale.liked_only
+        assert read.liked_N.all()
+        assert (read.scale.signed(read.rating_N) == 1).all()
+
+
+def test_equal_ratings_on_a_stated_scale_are_ratings(tmp_path: Path) -> None:
+    read = table(csv(tmp_path / "r.csv", "ann,a,1", "bob,b,1"), low=1, high=5).ratings()
+    assert not read.scale.liked_only
+    assert not read.liked_N.any()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["1714564800", "1714564801.5", ""],
+        ["1714564800000", "1714564801500", ""],
+        ["1714564800000000", "1714564801500000", ""],
+        ["2024-05-01T12:00:00Z", "2024-05-01T14:00:01.5+02:00", ""],
+    ],
+)
+def test_times_of_any_kind(tmp_path: Path, texts: list[str]) -> None:
+    path = csv(tmp_path / "r.csv", *(f"ann,{i},1,{t}" for i, t in enumerate(texts)), header="user,item,rating,time")
+    time = table(path).ratings().time_N
+    assert time is not None
+    assert np.isnan(time[0])  # unknown times come first: they may be of any age
+    assert time[1:].tolist() == [1714564800.0, 1714564801.5]
+
+
+def test_order_is_by_time_within_a_user(tmp_path: Path) -> None:
+    path = csv(tmp_path / "r.csv", "ann,a,1,30", "bob,b,2,5", "ann,c,3,10", header="user,item,rating,time")
+    assert [r[1] for r in rows(table(path))] == ["c", "a", "b"]
+
+
+def test_a_split_column_is_kept(tmp_path: Path) -> None:
+    path = csv(tmp_path / "r.csv", "ann,a,1,train", "bob,b,2, test", header="user,item,rating,split")
+    part = table(path).ratings().part_N
+    assert part is not None
+    assert part.tolist() == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("ann,x,good", r"r.csv:3: the rating 'good' is not a finite number"),
+        ("ann,x,nan", r"r.csv:3: the rating 'nan' is not a finite number"),
+        ("ann,x,inf", r"r.csv:3: the rating 'inf' is not a finite number"),
+        ("ann,x,", r"r.csv:3: there is no rating, though other rows have one"),
+        ("ann,x,9", r"r.csv:3: the rating 9 is off the scale 1 to 5.*source.low"),
+        (",x,3", r"r.csv:3: there is no user"),
+        ("ann,,3", r"r.csv:3: there is no item"),
+        ("ann,   ,3", r"r.csv:3: '   ' cannot be a item id"),
+        ("ann,x", r"line 3: Expected 3 columns, got 2.*cut short"),
+        ("ann,x,3,4", r"line 3: Expected 3 columns, got 4"),
+        ("ann,a,2", r"r.csv:2, .*r.csv:3: user 'ann' rates the item 'a' 2 times and differently.*duplicates=first"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path: Path, bad: str, message: str) -> None:
+    path = csv(tmp_path / "r.csv", "ann,a,1", bad, "bob,b,5")
+    with pytest.raises(ValueError, match=message):
+        table(path, low=1, high=5).ratings()
+
+
+def test_bad_times_are_named(tmp_path: Path) -> None:
+    path = csv(tmp_path / "r.csv", "ann,a,1,yesterday", "bob,b,2,2024-05-01", header="user,item,rating,time")
+    with pytest.raises(ValueError, match=r"r.csv:2: 'yesterday' is not a time"):
+        table(path).ratings()
+
+
+def test_repeated_ratings(tmp_path: Path) -> None:
+    path = csv(tmp_path / "r.csv", "ann,a,1", "ann,b,2", "ann,a,1", "ann,b,4", "bob,c,5")
+    for how, wanted in (("first", 2.0), ("last", 4.0), ("mean", 3.0)):
+        source = table(path, duplicates=how)
+        assert sorted(rows(source)) == [("ann", "a", 1.0), ("ann", "b", wanted), ("bob", "c", 5.0)]
+        assert source.ratings().counts["repeated rating, agreeing"] == 1
+        assert source.ratings().counts[f"repeated rating, differing ({how} kept)"] == 1
+    agreeing = csv(tmp_path / "agree.csv", "ann,a,1", "ann,a,1", "bob,c,5")
+    assert len(rows(table(agreeing))) == 2
+    with pytest.raises(ValueError, match="did you mean last"):
+        table(path, duplicates="lst").ratings()
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "header.csv").write_text("user,item,rating\n")
+    (tmp_path / "latin.csv").write_bytes(b"user,item,rating\nann,caf\xe9,1\n")
+    (tmp_path / "cut.jsonl").write_text('{"user": "a", "item": "b", "rating": 1}\n{"user": "a", "it')
+    (tmp_path / "list.jsonl").write_text('{"user": "a", "item": "b", "rating": 1}\n[1]\n')
+    pd.DataFrame(WANTED, columns=["user", "item", "rating"]).to_parquet(tmp_path / "r.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "r.parquet").read_bytes()[:-40])
+    (tmp_path / "r.xlsx").write_text("x")
+    for name, message in (
+        ("empty.csv", "empty.csv is empty"),
+        ("header.csv", "has a header and no rows"),
+        ("latin.csv", r"latin.csv:2: the byte 0xe9 is not UTF-8.*iconv"),
+        ("cut.jsonl", r"cut.jsonl:2: not JSON.*cut short"),
+        ("list.jsonl", r"list.jsonl:2: each record is one JSON object"),
+        ("cut.parquet", r"cut.parquet is not a whole Parquet file.*cut short"),
+        ("r.xlsx", r"not from .xlsx"),
+        ("gone.csv", r"there is no file .*gone.csv"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            table(tmp_path / name).ratings()
+
+
+def ready(folder: Path, vectors: np.ndarray, ids: list[str], **arguments: object) -> TableSource:
+    np.save(folder / "e.npy", vectors)
+    (folder / "ids.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
+    path = csv(folder / "r.csv", "ann,a,1", "bob,b,5")
+    return TableSource(ratings=str(path), embeddings=str(folder / "e.npy"), items=str(folder / "ids.txt"), **arguments)  # type: ignore[arg-type]
+
+
+def test_ready_made_embeddings(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float16)
+    embeddings = ready(tmp_path, vectors, ["a", "b"], space="mine").embeddings()
+    assert embeddings is not None
+    assert (embeddings.space.name, embeddings.ids) == ("mine", ["a", "b"])
+    assert isinstance(embeddings.vectors, np.memmap)
+    (tmp_path / "ids.txt").write_bytes("\ufeffa\r\nb\r\n".encode())
+    source = TableSource(
+        ratings=str(tmp_path / "r.csv"), embeddings=str(tmp_path / "e.npy"), items=str(tmp_path / "ids.txt")
+    )
+    again = source.embeddings()
+    assert again is not None
+    assert again.ids == ["a", "b"]
+    assert again.space.name == "e"
+
+
+@pytest.mark.parametrize(
+    ("vectors", "ids", "message"),
+    [
+        (np.ones((3, 4), np.float32), ["a", "b"], r"e.npy has 3 rows, but 2 item ids"),
+        (np.ones((2, 4)), ["a", "b"], r"e.npy holds float64 of shape \(2, 4\)"),
+        (np.ones(2, np.float32), ["a", "b"], r"shape \(2,\)"),
+        (np.ones((0, 4), np.float32), [], r"e.npy is empty"),
+        (np.array([[1, np.nan], [1, 2]], np.float32), ["a", "b"], r"e.npy: rows 0 .*NaN or infinity"),
+        (np.ones((2, 4), np.float32), ["a", "a"], r"e.npy:2: the id 'a' was already in line 1"),
+        (np.ones((2, 4), np.float32), ["a", ""], r"e.npy:2: '' cannot be an item id"),
+    ],
+)
+def test_bad_embeddings_are_named(tmp_path: Path, vectors: np.ndarray, ids: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ready(tmp_path, vectors, ids).embeddings()
+
+
+def test_a_cut_or_pickled_npy_is_named(tmp_path: Path) -> None:
+    source = ready(tmp_path, np.ones((2, 400), np.float32), ["a", "b"])
+    (tmp_path / "e.npy").write_bytes((tmp_path / "e.npy").read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"e.npy is not a whole .npy file.*cut short"):
+        source.embeddings()
+    np.save(tmp_path / "e.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"e.npy is not a whole .npy file"):
+        source.embeddings()
+
+
+def test_what_belongs_together_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"belong together"):
+        TableSource(ratings="r.csv", embeddings="e.npy")
+    with pytest.raises(ValueError, match=r"needs source.pictures"):
+        TableSource(ratings="r.csv")
+    with pytest.raises(ValueError, match=r"a name has letters"):
+        TableSource(ratings="r.csv", pictures=".", name="a/../b")
+
+
+def test_json_numbers_may_be_ids(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text("\n".join(json.dumps({"user": 7, "item": i, "rating": i}) for i in (1, 2)))
+    assert rows(table(tmp_path / "r.jsonl")) == [("7", "1", 1.0), ("7", "2", 2.0)]
