@@ -125,6 +125,10 @@ class PreferenceDataModule(LightningDataModule):
             seed=self.seed,
         )
 
+    def item_counts(self) -> np.ndarray:
+        """How often each row of the catalogue was rated in training, (I,) int64."""
+        return np.bincount(self.part("train").item_N, minlength=len(self.catalogue))
+
     def train_dataloader(self) -> TrainingLoader:
         """The endless stream, an epoch at a time, from where a resumed training stopped."""
         rank, world = self._ranks()

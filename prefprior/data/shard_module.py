@@ -1,18 +1,21 @@
 """Training data that streams from shards; what `data=shards` builds."""
 
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
 from prefprior.data.draws import DrawRule
 from prefprior.data.loader import FixedLoader, TrainingLoader
-from prefprior.data.shards import MANIFEST, ShardSet
+from prefprior.data.shards import COUNTS, MANIFEST, ShardSet
 from prefprior.data.sources.base import Source
 from prefprior.data.stored import StoredEmbeddings
 from prefprior.data.streaming import FixedShardBatches, ShardBatches
+from prefprior.evaluation.predictor import Catalogue
 from prefprior.space import Space
 
 
@@ -47,7 +50,7 @@ class ShardDataModule(LightningDataModule):
         with the same number of processes and workers."""
         super().__init__()
         self.source, self.root = source, Path(root)
-        self.wanted = None if embeddings is None else embeddings.space
+        self.embeddings = embeddings or StoredEmbeddings()
         self.rule = DrawRule(history_cap, targets_per_user, order, short_histories)
         if min(batch_size, window) < 1 or (epoch_batches is not None and epoch_batches < 1):
             raise ValueError("batch_size, window and epoch_batches must be at least 1")
@@ -62,8 +65,8 @@ class ShardDataModule(LightningDataModule):
         if self._ready:
             return
         folders = [path.parent for path in sorted((self.root / self.source.name).glob(f"*/{MANIFEST}"))]
-        if self.wanted is not None:
-            folders = [folder for folder in folders if folder.name == self.wanted.replace("/", "__")]
+        if self.embeddings.space is not None:
+            folders = [folder for folder in folders if folder.name == self.embeddings.space.replace("/", "__")]
         if len(folders) != 1:
             found = ", ".join(str(folder) for folder in folders) or "none"
             raise ValueError(
@@ -76,6 +79,15 @@ class ShardDataModule(LightningDataModule):
         self.space = self.shards.space
         self._ready = True
         rank_zero_info(self.summary())
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The source's embeddings, memory-mapped: shards name items by their rows."""
+        return self.embeddings.table(self.source).catalogue()
+
+    def item_counts(self) -> np.ndarray:
+        """How often each row of the catalogue was rated in training, (I,) int64."""
+        return np.asarray(np.load(self.shards.folder / COUNTS, allow_pickle=False))
 
     @property
     def part_names(self) -> list[str]:
@@ -106,16 +118,19 @@ class ShardDataModule(LightningDataModule):
         )
         return self._loader
 
-    def val_dataloader(self) -> list[FixedLoader]:
-        """One fixed pass for each validation part."""
-        return [self.fixed_loader(name) for name in self.part_names if name.startswith("val")]
+    def val_dataloader(self) -> FixedLoader | list[FixedLoader]:
+        """One fixed pass over all validation parts, or nothing where there is none."""
+        return self.fixed_loader("val") if any(name.startswith("val") for name in self.part_names) else []
 
     def fixed_loader(self, name: str) -> FixedLoader:
-        """The same draws of a part every time."""
+        """The same draws of a part every time; "val" and "test" stand for all parts whose names begin so."""
         rank, world = self._ranks()
+        parts = [
+            part for part in self.part_names if part == name or (name in ("val", "test") and part.startswith(name))
+        ]
         rule = DrawRule(self.rule.cap, self.rule.targets, self.rule.order, short=0.0)
         batches = FixedShardBatches(
-            self.shards, name, rule, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
+            self.shards, parts, rule, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
         )
         return FixedLoader(batches, workers=0, pin_memory=self.pin_memory)
 

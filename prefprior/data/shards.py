@@ -25,7 +25,7 @@ from prefprior.data.sequences import Sequences
 from prefprior.files import make_folder, read_json, write_json, written_whole
 from prefprior.space import Space
 
-MANIFEST, FORMAT = "manifest.json", 1
+MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 1
 _BLOCK = 512  # of a tar
 _LONGEST = 90  # a tar's plain header has 100 characters for a name
 
@@ -111,9 +111,19 @@ def write_part(
 
 
 def write_manifest(
-    folder: Path, source: str, space: Space, scale: PersonScale, parts: dict[str, list[dict[str, Any]]]
+    folder: Path,
+    source: str,
+    space: Space,
+    scale: PersonScale,
+    parts: dict[str, list[dict[str, Any]]],
+    item_counts_I: np.ndarray,
 ) -> None:
-    """Completes a set of shards, and removes tars that are no part of it."""
+    """Completes a set of shards, and removes tars that are no part of it.
+
+    `item_counts_I`: how often each row of the catalogue was rated in training.
+    """
+    with written_whole(folder / COUNTS) as part, open(part, "wb") as file:
+        np.save(file, item_counts_I, allow_pickle=False)
     write_json(
         folder / MANIFEST,
         {

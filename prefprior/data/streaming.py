@@ -111,12 +111,21 @@ class ShardBatches(Dataset[PreferenceBatch]):
 
 
 class FixedShardBatches(Dataset[PreferenceBatch]):
-    """One pass over a part's shards in their order; ranks see disjoint users and equally many batches."""
+    """One pass over the shards of some parts in their order; ranks see disjoint users and equally many batches."""
 
     def __init__(
-        self, shards: ShardSet, part: str, rule: DrawRule, *, batch_size: int, seed: int, rank: int = 0, world: int = 1
+        self,
+        shards: ShardSet,
+        parts: list[str],
+        rule: DrawRule,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        self.part, self.rule, self.seed, self.rank, self.world = shards.parts[part], rule, seed, rank, world
+        self.part = [shard for part in parts for shard in shards.parts[part]]
+        self.rule, self.seed, self.rank, self.world = rule, seed, rank, world
         self.begins = np.cumsum([0, *(shard.users for shard in self.part)])
         users = int(self.begins[-1])
         self.count = max(ceil(users / batch_size), 1)

@@ -29,7 +29,7 @@ def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arg
         parts[name] = write_part(
             folder, name, sequences, data.catalogue.embeddings_ND.numpy(), shard_bytes=10**9, least=least
         )
-    write_manifest(folder, "small", data.space, data.scale, parts)
+    write_manifest(folder, "small", data.space, data.scale, parts, data.item_counts())
     return data
 
 
@@ -56,7 +56,7 @@ def test_both_ways_give_the_same_batches_for_the_same_draws(tmp_path: Path, pair
 def test_validation_is_the_same_both_ways(tmp_path: Path, by: str) -> None:
     data = sharded(tmp_path, batch_size=8, splits=Splits(by=by, val=0.3, test=0))
     shards = ShardSet.open(tmp_path / "small" / "small-space")
-    fixed = FixedShardBatches(shards, "val", data.rule, batch_size=8, seed=0)
+    fixed = FixedShardBatches(shards, ["val"], data.rule, batch_size=8, seed=0)
     memory = FixedBatches(data._assembler(data.part("val"), data.part("train")), data.rule, batch_size=8, seed=0)
     one, other = (join([batches[i] for i in range(len(batches))]) for batches in (fixed, memory))
     order = [one.history.users.index(user) for user in other.history.users]
@@ -111,7 +111,9 @@ def test_the_stream_resumes_and_repeats(tmp_path: Path) -> None:
         same(a, b)
         for a, b in zip(helped.train_dataloader(), streamed(tmp_path, **settings, workers=2).train_dataloader())
     )
-    assert len(list(helped.val_dataloader()[0])) >= 1
+    assert len(list(helped.val_dataloader())) >= 1
+    assert helped.item_counts().sum() == helped.shards.ratings["train"]
+    assert len(helped.catalogue) == len(helped.item_counts())
 
 
 def test_shards_are_webdataset_tars(tmp_path: Path) -> None:
