@@ -16,6 +16,11 @@ class Decoder(Protocol):
 
     space_name: str  # the name of the one space it understands
     identity: str  # model id and revision, or the folder: written into manifests
+    takes_negative: bool  # whether it can be told what to move away from
+    takes_prompt: bool  # whether words can steer it
+
+    def to(self, device: torch.device | str) -> None:
+        """Moves its weights, or arranges for their offloading to that device."""
 
     def decode(
         self,
@@ -35,3 +40,26 @@ def require_space(decoder: Decoder, space_name: str) -> None:
             f"the decoder {decoder.identity} understands embeddings of {decoder.space_name}, but these are of "
             f"{space_name}. Choose a decoder of that space, or train a prior on {decoder.space_name} embeddings."
         )
+
+
+def check_request(
+    decoder: Decoder,
+    embeddings_BD: Tensor,
+    negative_BD: Tensor | None,
+    prompt: str | None,
+    generators: list[torch.Generator],
+) -> None:
+    """Refuses what a decoder was asked for and cannot do."""
+    if embeddings_BD.ndim != 2 or len(generators) != len(embeddings_BD):
+        raise ValueError(
+            f"a decoder takes one embedding and one generator a picture, got embeddings of shape "
+            f"{tuple(embeddings_BD.shape)} and {len(generators)} generators"
+        )
+    if negative_BD is not None and not decoder.takes_negative:
+        raise ValueError(f"the decoder {decoder.identity} takes no negative embeddings. Leave them out.")
+    if negative_BD is not None and negative_BD.shape != embeddings_BD.shape:
+        raise ValueError(
+            f"negative embeddings have shape {tuple(negative_BD.shape)}, positive {tuple(embeddings_BD.shape)}"
+        )
+    if prompt and not decoder.takes_prompt:
+        raise ValueError(f"the decoder {decoder.identity} takes no prompt. Leave it out, or choose one that does.")

@@ -1,0 +1,152 @@
+"""Kandinsky 2.2: the decoder half of an unCLIP, with negative embeddings; also its img2img and ControlNet-depth kin.
+
+The built-in world's decoder is this very class with its own weights. Shapes: B pictures, D dimension.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import KandinskyV22ControlnetPipeline, KandinskyV22Img2ImgPipeline, KandinskyV22Pipeline
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from prefprior.decoders.pipeline import PipelineDecoder, Runtime, load
+
+
+class Kandinsky(PipelineDecoder):
+    """`KandinskyV22Pipeline`, given embeddings."""
+
+    pipeline_class: type = KandinskyV22Pipeline
+
+    def __init__(
+        self,
+        *,
+        model: str = "kandinsky-community/kandinsky-2-2-decoder",
+        space_name: str = "ViT-bigG-14/laion2b_s39b_b160k",
+        revision: str | None = "main",
+        variant: str | None = None,
+        steps: int = 50,
+        guidance: float = 4.0,
+        size: int = 512,
+        unconditional: str | None = None,  # .npy of a raw embedding to move away from where no negative is given
+        runtime: Runtime | None = None,
+    ) -> None:
+        if steps < 1 or size < 8:
+            raise ValueError(f"a decoder needs steps >= 1 and size >= 8, got {steps} and {size}")
+        runtime = runtime or Runtime()
+        read = self.reader(self.pipeline_class, variant, runtime)
+        pipeline, identity = load(read, model, revision=revision, variant=variant, runtime=runtime)
+        super().__init__(pipeline, space_name=space_name, identity=identity, runtime=runtime)
+        self.steps, self.guidance, self.size = steps, guidance, size
+        self.unconditional_D = self._read_unconditional(unconditional)
+
+    @property
+    def dim(self) -> int:
+        """Dimension the UNet's image projection was made for."""
+        return int(self.pipeline.unet.config.encoder_hid_dim)
+
+    def _run(
+        self, embeddings_BD: Tensor, negative_BD: Tensor | None, prompt: str, generators: list[torch.Generator]
+    ) -> list[Image.Image]:
+        if negative_BD is None:
+            negative_BD = self.unconditional_D.to(embeddings_BD).expand_as(embeddings_BD)
+        return list(
+            self.pipeline(
+                image_embeds=embeddings_BD,
+                negative_image_embeds=negative_BD,
+                height=self.size,
+                width=self.size,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                generator=generators,
+                **self._more(len(embeddings_BD), embeddings_BD),
+            ).images
+        )
+
+    def _more(self, count: int, like: Tensor) -> dict[str, Any]:
+        """What a variant adds to the call."""
+        return {}
+
+    def _read_unconditional(self, path: str | None) -> Tensor:
+        if path is None:
+            return torch.zeros(self.dim)
+        try:
+            value = torch.from_numpy(np.load(path, allow_pickle=False)).float().flatten()
+        except OSError as error:
+            raise ValueError(f"cannot read unconditional={path}: {error}") from error
+        if len(value) != self.dim:
+            raise ValueError(f"unconditional={path} has {len(value)} dimensions, the decoder {self.dim}")
+        return value
+
+
+class KandinskyImg2Img(Kandinsky):
+    """Starts from one given picture instead of noise, and bends it towards each embedding."""
+
+    pipeline_class = KandinskyV22Img2ImgPipeline
+
+    def __init__(
+        self,
+        *,
+        image: str,  # file
+        strength: float = 0.6,  # 0 keeps the picture, 1 forgets it
+        model: str = "kandinsky-community/kandinsky-2-2-decoder",
+        space_name: str = "ViT-bigG-14/laion2b_s39b_b160k",
+        revision: str | None = "main",
+        variant: str | None = None,
+        steps: int = 50,
+        guidance: float = 4.0,
+        size: int = 512,
+        unconditional: str | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        if not 0 < strength <= 1 or int(steps * strength) < 1:
+            raise ValueError(f"strength must lie in (0, 1] and leave at least one of {steps} steps, got {strength}")
+        self.picture, self.strength = read_picture(image, "image"), strength
+        super().__init__(
+            model=model, space_name=space_name, revision=revision, variant=variant, steps=steps, guidance=guidance,
+            size=size, unconditional=unconditional, runtime=runtime,
+        )  # fmt: skip
+
+    def _more(self, count: int, like: Tensor) -> dict[str, Any]:
+        return {"image": [self.picture] * count, "strength": self.strength}
+
+
+class KandinskyControlnet(Kandinsky):
+    """Follows the depth of one given depth map."""
+
+    pipeline_class = KandinskyV22ControlnetPipeline
+
+    def __init__(
+        self,
+        *,
+        depth: str,  # file of a depth map: near is bright
+        model: str = "kandinsky-community/kandinsky-2-2-controlnet-depth",
+        space_name: str = "ViT-bigG-14/laion2b_s39b_b160k",
+        revision: str | None = "main",
+        variant: str | None = None,
+        steps: int = 50,
+        guidance: float = 4.0,
+        size: int = 512,
+        unconditional: str | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self.depth = read_picture(depth, "depth").resize((size, size))
+        super().__init__(
+            model=model, space_name=space_name, revision=revision, variant=variant, steps=steps, guidance=guidance,
+            size=size, unconditional=unconditional, runtime=runtime,
+        )  # fmt: skip
+
+    def _more(self, count: int, like: Tensor) -> dict[str, Any]:
+        hint_HWC = torch.from_numpy(np.asarray(self.depth, dtype=np.float32) / 255)
+        return {"hint": hint_HWC.permute(2, 0, 1).expand(count, -1, -1, -1).to(like)}
+
+
+def read_picture(path: str, name: str) -> Image.Image:
+    """A picture file that a decoder was given, as RGB."""
+    try:
+        with Image.open(Path(path)) as picture:
+            return picture.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise ValueError(f"cannot read {name}={path} as a picture: {error}") from error

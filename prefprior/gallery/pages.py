@@ -1,0 +1,139 @@
+"""The pages of a gallery: one for each person and an index over all, as plain files without server or network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from prefprior.files import write_text
+from prefprior.gallery import sheet
+from prefprior.gallery.alike import most_alike, reduced, side_by_side
+from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, all_manifests, person_folder
+
+OVERVIEW = 8  # people on the overview sheet
+INDEX = "index.html"
+DATA = "people.js"
+
+
+def write_pages(root: Path, names: list[str], title: str) -> Path:
+    """Writes all pages of people whose folders are complete; returns the index."""
+    manifests = all_manifests(root, names)
+    taste = np.stack([_taste(person_folder(root, name) / SAMPLES) for name in names])
+    unit = reduced(taste)
+    alike, order = most_alike(unit), side_by_side(unit)
+    environment = _environment()
+    template = environment.get_template("person.html.j2")
+    for place, manifest in enumerate(manifests):
+        page = template.render(
+            title=title,
+            manifest=manifest,
+            facts=_facts(manifest),
+            alike=[_card(manifests[other]) for other in alike[place]],
+            before=_card(manifests[place - 1]) if place else None,
+            after=_card(manifests[place + 1]) if place + 1 < len(manifests) else None,
+            again=f"python sample.py from={PEOPLE}/{manifest['person']['slug']}/{MANIFEST}",
+        )
+        write_text(root / PEOPLE / manifest["person"]["slug"] / INDEX, page)
+    write_index(root, [_entry(m) for m in manifests], order, title, _facts(manifests[0]))
+    _write_overview(root, manifests)
+    return root / INDEX
+
+
+def write_index(
+    root: Path, entries: list[dict[str, Any]], order: list[int], title: str, facts: list[tuple[str, str]]
+) -> None:
+    """The index page and its data: columns, so that ten thousand people stay small; the page shows a few at a time."""
+    columns: dict[str, list[Any]] = {key: [entry.get(key) for entry in entries] for key in _keys(entries)}
+    place = [0] * len(entries)
+    for at, person in enumerate(order):
+        place[person] = at
+    columns["alike"] = place
+    data = json.dumps({"count": len(entries), "columns": columns}, ensure_ascii=False, separators=(",", ":"))
+    # A script, not JSON: pages opened from a file may not fetch, but may load scripts beside them.
+    closed = data.replace("</", "<\\/")
+    write_text(root / DATA, f"window.PEOPLE = {closed};\n")
+    page = (
+        _environment()
+        .get_template("index.html.j2")
+        .render(title=title, count=len(entries), facts=facts, data=DATA, people=PEOPLE, settings=SETTINGS)
+    )
+    write_text(root / INDEX, page)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("prefprior.gallery"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["percent"] = lambda value: f"{100 * value:.0f} %"
+    environment.filters["signed"] = lambda value: f"{value:+.2f}"
+    return environment
+
+
+def _taste(samples: Path) -> np.ndarray:
+    table = pq.read_table(samples, columns=["embedding"])
+    return np.asarray(table.column("embedding").to_pylist(), dtype=np.float32).mean(0)
+
+
+def _card(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {**manifest["person"], **manifest["summary"]}
+
+
+def _entry(manifest: dict[str, Any]) -> dict[str, Any]:
+    summary = manifest["summary"]
+    keys = ("better_than", "diversity", "utility", "utility_decoded")
+    return {
+        "slug": manifest["person"]["slug"],
+        "name": manifest["person"]["name"],
+        "words": manifest["person"]["words"],
+        **{key: round(summary[key], 3) for key in keys if key in summary},
+    }
+
+
+def _keys(entries: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for entry in entries for key in entry))
+
+
+def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """Settings as a reader wants them; the manifest has them all."""
+    settings = manifest["settings"]
+    recipe = settings["recipe"]
+    facts = [
+        ("prior", f"{settings['checkpoint']['path']} ({settings['checkpoint']['sha256'][:12]})"),
+        ("space", settings["space"]["name"]),
+        ("decoder", settings["decoder"]["identity"]),
+        ("seed", str(recipe["seed"])),
+        ("steps and guidance", settings["sampling"]["words"]),
+        ("chosen from", f"{recipe['best_of']} candidates a picture, diversity {recipe['diversity']:g}"),
+        ("near-copies", f"avoided from a likeness of {recipe['copy_threshold']:g}"),
+        ("history", f"{settings['history']} ratings at most"),
+        ("safety filter", settings["safety"]["identity"]),
+    ]
+    if settings["prompt"]["text"]:
+        facts.append(("prompt", f"“{settings['prompt']['text']}”, weight {settings['prompt']['weight']:g}"))
+    return facts
+
+
+def _write_overview(root: Path, manifests: list[dict[str, Any]]) -> None:
+    rows = []
+    for manifest in manifests[:OVERVIEW]:
+        best = sorted((r for r in manifest["rated"] if r["file"] and r["rating"] > 0), key=lambda r: -r["rating"])
+        liked = [_read(root / r["file"]) for r in best[:4]]
+        folder = root / PEOPLE / manifest["person"]["slug"]
+        made = [_read(folder / row["file"]) for row in manifest["made"][:8]]
+        rows.append((_caption(manifest), liked, made))
+    sheet.save(sheet.overview(rows), root / "sheet.png")
+
+
+def _caption(manifest: dict[str, Any]) -> str:
+    person = manifest["person"]
+    return f"{person['name']}  {person['words']}".strip()
+
+
+def _read(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.convert("RGB")

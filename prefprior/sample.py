@@ -1,0 +1,317 @@
+"""`python sample.py`: galleries for people, by a trained prior and a decoder of its space."""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from omegaconf import DictConfig, OmegaConf
+
+from prefprior import checkpoint
+from prefprior.config import build, conf_folder, overrides, plain, problems, run_command
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.encoders import OpenClipEncoder
+from prefprior.decoders.base import Decoder, require_space
+from prefprior.decoders.retrieval import Retrieval
+from prefprior.files import read_json
+from prefprior.gallery.drawing import Drawer, Prompt, Recipe
+from prefprior.gallery.groups import GalleryModule, GroupedPeople
+from prefprior.gallery.maker import Maker
+from prefprior.gallery.manifest import FORMAT, begin, file_hash, is_complete, person_folder, read_manifest
+from prefprior.gallery.pages import write_pages
+from prefprior.gallery.people import Folk, KnownFolk, Newcomer, from_file, from_folders
+from prefprior.models.guidance import Guidance
+from prefprior.models.predictor import PriorPredictor
+from prefprior.runs import find_checkpoint, run_folder, save_config, write_metrics
+
+# The decoder that is chosen where none is named.
+FITTING = {
+    "world-clip": "world",
+    "ViT-bigG-14/laion2b_s39b_b160k": "kandinsky",
+    "ViT-H-14/laion2b_s32b_b79k": "stable_unclip",
+    "ViT-L-14/openai": "karlo",
+}
+GALLERY = "gallery"
+
+
+@dataclass
+class SampleConfig:
+    """The top-level keys of conf/sample.yaml."""
+
+    checkpoint: str | None = None  # a file or a run's folder; by default the last run's
+    users: Any = "unseen"  # ids, unseen or all
+    people: int | None = 8  # of unseen or all, at most so many; null for everyone
+    likes: str | None = None  # folders of pictures of someone in no data set
+    dislikes: str | None = None
+    ratings: str | None = None  # or a CSV: picture, rating
+    interpolate: Any = None  # [a, b]: a walk from one person to another
+    history: int = 16  # how many ratings the prior sees of a person
+    n: int = 8
+    steps: int | None = None  # by default as the checkpoint says
+    guidance_history: float | None = None
+    guidance_rating: float | None = None
+    best_of: int = 4
+    diversity: float = 0.5
+    copy_threshold: float = 0.95
+    negative: bool = False
+    prompt: str | None = None
+    prompt_weight: float = 0.5
+    seed: int = 0
+    nearest: int = 3  # real pictures shown beside each made one
+    look: bool = True  # where the truth is known (the world): embed decoded pictures again, to measure them
+    people_at_once: int = 8
+    from_: str | None = None  # `from=manifest.json` on the command line
+    source: Any = None
+    embeddings: Any = None
+    decoder: Any = None
+    safety: Any = None
+    trainer: Any = None
+    run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S}"
+
+
+def run(cfg: DictConfig) -> Path:
+    """Makes what is missing of a gallery, then its pages and figures; returns the run's folder."""
+    wanted_hash = None
+    if cfg.from_ is not None:
+        cfg, wanted_hash = repeated(cfg)
+    folder = run_folder()
+    path = find_checkpoint(cfg.checkpoint)
+    found_hash = file_hash(path)
+    if wanted_hash not in (None, found_hash):
+        raise ValueError(
+            f"{path} is not the checkpoint these pictures were made with: its hash is {found_hash[:12]}, the "
+            f"manifest's {wanted_hash[:12]}. Give checkpoint=... of the original."
+        )
+    cfg.checkpoint = str(path)
+    predictor = checkpoint.load(path)
+    newcomer = any(cfg[key] is not None for key in ("likes", "dislikes", "ratings"))
+    data = _data(cfg, predictor, needed=not newcomer)
+    cfg.decoder = decoder_node(cfg.decoder, predictor.space.name)
+    decoder = _decoder(cfg.decoder, data)
+    require_space(decoder, predictor.space.name)
+    safety = build(cfg.safety)
+    folk = _folk(cfg, predictor, data)
+    maker = _maker(cfg, folder / GALLERY, found_hash, predictor, data, folk, decoder, safety)
+    groups = GroupedPeople(maker, size=2 if cfg.interpolate is not None else cfg.people_at_once)
+    trainer = build(
+        cfg.trainer,
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        precision="32-true",  # how a decoder computes is its own choice
+        callbacks=[TQDMProgressBar(leave=False)],
+    )
+    if trainer.is_global_zero:
+        save_config(folder, cfg)
+        begin(maker.root, maker.settings)
+    trainer.predict(
+        GalleryModule(maker, [decoder, safety, predictor.prior]), datamodule=groups, return_predictions=False
+    )
+    trainer.strategy.barrier("pictures")
+    if trainer.is_global_zero:
+        _finish(cfg, folder, maker, data)
+    return folder
+
+
+def repeated(cfg: DictConfig) -> tuple[DictConfig, str]:
+    """The configuration a manifest was made with, for its person alone; the command's own words come on top."""
+    manifest = read_manifest(cfg.from_)
+    merged = OmegaConf.create(manifest["settings"]["config"])
+    settings = manifest["settings"]
+    if all(settings["config"][key] is None for key in ("likes", "dislikes", "ratings", "interpolate")):
+        merged.users = [manifest["person"]["name"]]
+    given = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()} - {"from_"}
+    for key in (given & set(SampleConfig.__dataclass_fields__)) | {"run_dir", "from_", "trainer"}:
+        merged[key] = cfg[key]
+    return merged, settings["checkpoint"]["sha256"]
+
+
+def decoder_node(given: DictConfig | None, space_name: str) -> DictConfig:
+    """The decoder's configuration: the chosen one, or the fitting one with the command's changes."""
+    if given is not None and "_target_" in given:
+        return given
+    node = OmegaConf.load(conf_folder() / "decoder" / f"{FITTING.get(space_name, 'retrieval')}.yaml")
+    merged = OmegaConf.merge(node, given or {})
+    found = problems(merged, "decoder")
+    if found:
+        raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
+    return merged  # type: ignore[return-value]
+
+
+def _decoder(node: DictConfig, data: PreferenceDataModule | None) -> Decoder:
+    if not str(node._target_).endswith(f".{Retrieval.__name__}"):
+        return build(node)
+    pictures = None if data is None else data.source.pictures()
+    if data is None or pictures is None:
+        raise ValueError(
+            "decoder=retrieval shows real pictures, and those of the checkpoint's data are not at hand. "
+            "Give source.root=... or the like, or choose another decoder."
+        )
+    return build(node, catalogue=data.catalogue, pictures=pictures)
+
+
+def _data(cfg: DictConfig, predictor: PriorPredictor, *, needed: bool) -> PreferenceDataModule | None:
+    """The data the checkpoint was trained on; someone in no data set can do without it."""
+    trained = predictor.facts.get("train")
+    if trained is None:
+        if needed:
+            raise ValueError(f"{cfg.checkpoint} does not say what it was trained on. Give likes=... or ratings=...")
+        return None
+    nodes = OmegaConf.create({key: trained[key] for key in ("source", "embeddings", "data")})
+    for key in ("source", "embeddings"):
+        change = cfg[key]
+        if change is not None:
+            nodes[key] = change if "_target_" in change else OmegaConf.merge(nodes[key], change)
+    found = problems(nodes)
+    if found:
+        raise ValueError("the checkpoint's data cannot be read:\n" + "\n".join(f"  - {line}" for line in found))
+    try:
+        data = build(nodes.data, source=build(nodes.source), embeddings=build(nodes.embeddings), seed=trained["seed"])
+        data.setup()
+    except ValueError as error:
+        if needed:
+            raise
+        print(f"without real pictures beside the made ones: {error}")
+        return None
+    predictor.space.require_same(data.space, "the checkpoint", "data")
+    return data
+
+
+def _encoder(space_name: str) -> OpenClipEncoder:
+    """The encoder whose space a checkpoint lives in; `<model>/<pretrained tag>` is what spaces are called."""
+    model, _, tag = space_name.partition("/")
+    try:
+        return OpenClipEncoder(model=model, pretrained=tag or None)
+    except ValueError as error:
+        raise ValueError(
+            f"pictures and words must be embedded by {space_name}, which is not at hand: {error}\n"
+            "A space made by another program needs its embeddings given: python embed.py --help"
+        ) from error
+
+
+def _folk(cfg: DictConfig, predictor: PriorPredictor, data: PreferenceDataModule | None) -> Folk:
+    if cfg.likes is not None or cfg.dislikes is not None or cfg.ratings is not None:
+        if cfg.ratings is not None and (cfg.likes is not None or cfg.dislikes is not None):
+            raise ValueError("give either ratings=FILE or likes=FOLDER and dislikes=FOLDER, not both")
+        rated = from_file(cfg.ratings) if cfg.ratings is not None else from_folders(cfg.likes, cfg.dislikes)
+        name = Path(cfg.ratings or cfg.likes or cfg.dislikes).resolve().stem
+        space = predictor.space.name
+        return Newcomer(name=name, rated=rated, encoder=_encoder(space), space_name=space)
+    assert data is not None
+    users: Any = plain(cfg)["users"]
+    if cfg.interpolate is not None:
+        users = plain(cfg)["interpolate"]
+        if not isinstance(users, list) or len(set(map(str, users))) != 2:
+            raise ValueError(f"interpolate takes two people, such as interpolate=[a,b]; got {users}")
+    return KnownFolk(data, users=users, length=cfg.history, count=cfg.people, seed=cfg.seed)
+
+
+def _maker(
+    cfg: DictConfig,
+    root: Path,
+    checkpoint_hash: str,
+    predictor: PriorPredictor,
+    data: PreferenceDataModule | None,
+    folk: Folk,
+    decoder: Decoder,
+    safety: Any,
+) -> Maker:
+    sampling = predictor.sampling
+    guidance = Guidance(
+        history=sampling.guidance.history if cfg.guidance_history is None else cfg.guidance_history,
+        rating=sampling.guidance.rating if cfg.guidance_rating is None else cfg.guidance_rating,
+    )
+    steps = cfg.steps or sampling.steps
+    recipe = Recipe(
+        n=cfg.n, best_of=cfg.best_of, diversity=cfg.diversity, copy_threshold=cfg.copy_threshold,
+        negative=cfg.negative, seed=cfg.seed,
+    )  # fmt: skip
+    if cfg.negative and not decoder.takes_negative:
+        raise ValueError(f"the decoder {decoder.identity} takes no negative embeddings. Leave negative=true out.")
+    catalogue = None if data is None else data.catalogue
+    bend = None
+    if cfg.prompt and not decoder.takes_prompt:
+        if catalogue is None:
+            raise ValueError(
+                "a prompt bends taste by way of the data's pictures, which are not at hand. Leave it out, or choose a "
+                "decoder that takes words itself (ip_adapter_sdxl, stable_unclip)."
+            )
+        text_D = _encoder(predictor.space.name).encode_texts([cfg.prompt])[0]
+        bend = Prompt(text_D, catalogue, weight=cfg.prompt_weight)
+    drawer = Drawer(
+        space=predictor.space,
+        sample=partial(predictor.sample, steps=steps, guidance=guidance),  # type: ignore[arg-type]
+        rank=predictor.rank,
+        recipe=recipe,
+        catalogue=catalogue,
+        bend=bend,
+    )
+    source = None if data is None else data.source
+    truth = source if hasattr(source, "scaled_utility") and isinstance(folk, KnownFolk) else None
+    config = {key: value for key, value in plain(cfg).items() if key not in ("run_dir", "trainer", "from_")}
+    settings = {
+        "format": FORMAT,
+        "checkpoint": {"path": str(cfg.checkpoint), "sha256": checkpoint_hash},
+        "space": {"name": predictor.space.name, "fingerprint": predictor.space.fingerprint()},
+        "decoder": {"identity": decoder.identity, "space": decoder.space_name},
+        "safety": {"identity": safety.identity},
+        "recipe": recipe.__dict__,
+        "sampling": {
+            "steps": steps,
+            "guidance": {"history": guidance.history, "rating": guidance.rating},
+            "words": f"{steps} steps ({sampling.method}), history {guidance.history:g}, rating {guidance.rating:g}",
+        },
+        "prompt": {"text": cfg.prompt, "weight": cfg.prompt_weight},
+        "history": cfg.history,
+        "config": config,
+    }
+    return Maker(
+        root=root,
+        settings=settings,
+        folk=folk,
+        drawer=drawer,
+        decoder=decoder,
+        safety=safety,
+        catalogue=catalogue,
+        pictures=None if source is None else source.pictures(),
+        prompt=cfg.prompt,
+        nearest=cfg.nearest,
+        truth=truth,  # type: ignore[arg-type]
+        look=_encoder(predictor.space.name).encode_images if truth is not None and cfg.look else None,
+        interpolate=cfg.interpolate is not None,
+    )
+
+
+def _finish(cfg: DictConfig, folder: Path, maker: Maker, data: PreferenceDataModule | None) -> None:
+    """Pages and figures, once everybody's pictures are there."""
+    root, names = maker.root, maker.names_made
+    missing = [name for name in names if not is_complete(root, name)]
+    if missing:
+        raise ValueError(f"{len(missing)} people are missing, for example {missing[0]}. Run the same command again.")
+    name = data.source.name if data is not None else "own"
+    index = write_pages(root, names, f"Galleries: {name}" if isinstance(maker.folk, KnownFolk) else "A gallery")
+    summaries = [read_json(person_folder(root, n) / "manifest.json") for n in names]
+    figures: dict[str, float] = {}
+    for key in summaries[0]["summary"]:
+        value = np.mean([s["summary"][key] for s in summaries])
+        figures[f"{name}/{maker.folk.part}/prior/{key}@{cfg.history}"] = float(value)
+    for key in ("near_copies_avoided", "withheld"):
+        figures[f"{name}/{maker.folk.part}/prior/{key}@{cfg.history}"] = sum(s["counts"][key] for s in summaries)
+    write_metrics(folder, figures)
+    print(f"gallery: {index}", flush=True)
+
+
+def main() -> None:
+    """The command. `from` is a word of Python's and cannot name a field, so it is written `from_` inside."""
+    sys.argv = [f"from_={w.removeprefix('from=')}" if w.startswith("from=") else w for w in sys.argv]
+    torch.set_grad_enabled(False)
+    run_command("sample", SampleConfig, run)
+
+
+if __name__ == "__main__":
+    main()

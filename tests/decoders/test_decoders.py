@@ -1,0 +1,143 @@
+"""Each decoder, on a tiny pipeline of its own classes read from disk: every picture of a batch is what it is alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from prefprior.decoders.base import Decoder, require_space
+from prefprior.decoders.ip_adapter import IPAdapter
+from prefprior.decoders.kandinsky import Kandinsky, KandinskyControlnet, KandinskyImg2Img
+from prefprior.decoders.karlo import Karlo
+from prefprior.decoders.pipeline import Runtime
+from prefprior.decoders.stable_unclip import StableUnclip
+from tests.decoders import tiny
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pipelines")
+
+
+def make(name: str, root: Path, runtime: Runtime) -> Decoder:
+    folder = root / name
+    fresh = not folder.exists()
+    if name in {"kandinsky", "img2img"}:
+        model = str(tiny.kandinsky(folder) if fresh else folder)
+        if name == "kandinsky":
+            return Kandinsky(model=model, space_name="tiny", steps=2, size=32, runtime=runtime)
+        picture = root / "start.png"
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(picture)
+        return KandinskyImg2Img(
+            image=str(picture), strength=0.5, model=model, space_name="tiny", steps=4, size=32, runtime=runtime
+        )
+    if name == "controlnet":
+        model = str(tiny.kandinsky(folder, hint=True) if fresh else folder)
+        depth = root / "depth.png"
+        Image.linear_gradient("L").save(depth)
+        return KandinskyControlnet(depth=str(depth), model=model, space_name="tiny", steps=2, size=64, runtime=runtime)
+    if name == "karlo":
+        model = str(tiny.karlo(folder) if fresh else folder)
+        return Karlo(model=model, space_name="tiny", steps=2, upscale_steps=2, runtime=runtime)
+    if name == "stable_unclip":
+        model = str(tiny.stable_unclip(folder) if fresh else folder)
+        return StableUnclip(model=model, space_name="tiny", steps=2, size=32, noise_level=100, runtime=runtime)
+    family = name.split("_")[0]
+    if fresh:
+        tiny.adapter(root / f"{name}_adapter", tiny.stable_diffusion(folder, family))
+    return IPAdapter(
+        family=family, model=str(folder), adapter=str(root / f"{name}_adapter"), adapter_folder="sdxl_models",
+        adapter_weight="tiny.safetensors", space_name="tiny", steps=2, size=32, runtime=runtime,
+        **({"scheduler": "LCMScheduler", "guidance": 1.0} if name.endswith("lcm") else {}),
+    )  # fmt: skip
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def pixels(pictures: list[Image.Image]) -> np.ndarray:
+    return np.stack([np.asarray(picture, dtype=np.int16) for picture in pictures])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["kandinsky", "img2img", "controlnet", "karlo", "stable_unclip", "sd15", "sdxl", "sdxl_lcm"],
+)
+def test_a_batch_of_different_embeddings_gives_the_pictures_they_give_alone(name: str, folders: Path) -> None:
+    decoder = make(name, folders, Runtime(batch_size=3))
+    assert isinstance(decoder, Decoder)
+    given = torch.randn(4, decoder.dim, generator=torch.Generator().manual_seed(3))
+    negative = -given.flip(0) if decoder.takes_negative else None
+    prompt = "cat" if decoder.takes_prompt else None
+    together = pixels(decoder.decode(given, negative_BD=negative, prompt=prompt, generators=generators(1, 2, 3, 4)))
+    for i in range(4):
+        alone = pixels(
+            decoder.decode(
+                given[i : i + 1], negative_BD=None if negative is None else negative[i : i + 1], prompt=prompt,
+                generators=generators(i + 1),
+            )
+        )  # fmt: skip
+        assert np.abs(together[i] - alone[0]).max() <= 1  # rounding to 8 bits
+    # The same noise with another embedding is another picture: the embedding is really read.
+    other = pixels(
+        decoder.decode(5 * given.flip(0), negative_BD=negative, prompt=prompt, generators=generators(1, 2, 3, 4))
+    )
+    assert (np.abs(other - together).max(axis=(1, 2, 3)) > 2).all()
+
+
+@pytest.mark.parametrize("name", ["kandinsky", "sdxl"])
+def test_negative_embeddings_matter(name: str, folders: Path) -> None:
+    decoder = make(name, folders, Runtime())
+    given = torch.randn(1, decoder.dim, generator=torch.Generator().manual_seed(0))
+    plain = pixels(decoder.decode(given, negative_BD=None, prompt=None, generators=generators(0)))
+    bent = pixels(decoder.decode(given, negative_BD=4 * given.flip(1), prompt=None, generators=generators(0)))
+    assert np.abs(plain - bent).max() > 2
+
+
+def test_prompt_and_scale_share_one_weight(folders: Path) -> None:
+    decoder = make("sdxl", folders, Runtime())
+    assert isinstance(decoder, IPAdapter)
+    given = torch.randn(2, decoder.dim, generator=torch.Generator().manual_seed(0))
+    same_noise = {"negative_BD": None, "prompt": "dog", "generators": generators(5, 5)}
+    decoder.scale = 0.0  # words alone: both embeddings give one picture
+    first, second = pixels(decoder.decode(given, **same_noise))
+    assert np.abs(first - second).max() <= 1
+    decoder.scale = 1.0
+    first, second = pixels(decoder.decode(given, **{**same_noise, "generators": generators(5, 5)}))
+    assert np.abs(first - second).max() > 2
+
+
+def test_what_cannot_be_done_is_refused(folders: Path) -> None:
+    decoder = make("karlo", folders, Runtime())
+    given = torch.zeros(1, decoder.dim)
+    with pytest.raises(ValueError, match="no negative"):
+        decoder.decode(given, negative_BD=given, prompt=None, generators=generators(0))
+    with pytest.raises(ValueError, match="no prompt"):
+        decoder.decode(given, negative_BD=None, prompt="a", generators=generators(0))
+    with pytest.raises(ValueError, match="dimensions, got 3"):
+        decoder.decode(torch.zeros(1, 3), negative_BD=None, prompt=None, generators=generators(0))
+    with pytest.raises(ValueError, match=r"tiny.*ViT-L-14/openai"):
+        require_space(decoder, "ViT-L-14/openai")
+
+
+def test_missing_weights_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"decoder\.model=FOLDER"):
+        Kandinsky(model="nobody/nothing-at-all")
+    with pytest.raises(ValueError, match="sliced"):
+        IPAdapter(
+            family="sdxl", model=str(tmp_path), adapter_weight="a", adapter_folder="b", space_name="s",
+            runtime=Runtime(attention="sliced"),
+        )  # fmt: skip
+    with pytest.raises(ValueError, match="did you mean float16"):
+        Runtime(dtype="float61")
+
+
+def test_identity_changes_with_the_weights_layout(folders: Path, tmp_path: Path) -> None:
+    decoder = make("kandinsky", folders, Runtime())
+    again = Kandinsky(model=str(folders / "kandinsky"), space_name="tiny", steps=1, size=32)
+    assert decoder.identity == again.identity
+    other = Kandinsky(model=str(tiny.kandinsky(tmp_path / "other", hint=True)), space_name="tiny", steps=1, size=32)
+    assert other.identity.split("#")[1] != decoder.identity.split("#")[1]
