@@ -1,1 +1,1 @@
-"""The built-in miniature: procedural pictures, a miniature CLIP, a miniature unCLIP decoder, people with known tastes."""
+"""The built-in miniature: procedural pictures, a CLIP, an unCLIP decoder, and people with known tastes."""

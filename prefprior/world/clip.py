@@ -1,7 +1,7 @@
 """The miniature CLIP: an open_clip model with a registered config of its own, and the weights that ship with it.
 
-It keeps open_clip's default preprocessing (OpenAI's mean and standard deviation), so that whoever makes the model or its
-transform through open_clip alone gets the same numbers.
+It keeps open_clip's default preprocessing (OpenAI's mean and standard deviation), so that whoever makes the model or
+its transform through open_clip alone gets the same numbers.
 
 Shapes: N pictures or texts, Y X rows and columns, C colour channels, D dim of the embedding.
 """
@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from prefprior.files import written_whole
+from prefprior.world import tower  # registers the image tower with timm
 from prefprior.world.tokenizer import WorldTokenizer
 
 MODEL_NAME = "world-clip"
@@ -30,6 +31,7 @@ WEIGHTS = Path(__file__).with_name("weights") / "clip.safetensors"
 def register() -> None:
     """Make `open_clip.create_model("world-clip")` work; calling it again does nothing."""
     if MODEL_NAME not in open_clip.list_models():
+        assert tower.world_tower  # imported for its registration
         open_clip.add_model_config(CONFIG)
 
 

@@ -3,21 +3,29 @@
 Shapes: N pictures, D dim of the embedding, P columns of what is probed for.
 """
 
-from collections.abc import Sequence
+import time
+from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
+from diffusers import KandinskyV22Pipeline
 from torch import Tensor
 
+from prefprior.files import write_json
 from prefprior.world import clip
+from prefprior.world.build_decoder import DECODER
+from prefprior.world.build_movq import reconstruction_error
 from prefprior.world.captions import TABLE, caption
 from prefprior.world.factors import CATEGORICAL, CONTINUOUS, Factors, draw_factors
-from prefprior.world.pictures import render
+from prefprior.world.pictures import SIDE, render
 from prefprior.world.tokenizer import WorldTokenizer
 
+FIGURES = clip.WEIGHTS.with_name("figures.json")
 UNSEEN_SEED = 990_000  # far from every training seed
+# How the decoder is best used: found by trying 8 to 25 steps and guidance from 1 to 4.
+STEPS, GUIDANCE = 12, 2.0
 
 
 def unseen(n: int, seed: int = UNSEEN_SEED) -> tuple[Factors, np.ndarray]:
@@ -49,9 +57,7 @@ def probe_r2(factors: Factors, embedding_ND: np.ndarray, train: int) -> dict[str
     return scores
 
 
-def zero_shot(
-    model: open_clip.CLIP, tokenizer: WorldTokenizer, factors: Factors, unit_ND: Tensor
-) -> dict[str, float]:
+def zero_shot(model: open_clip.CLIP, tokenizer: WorldTokenizer, factors: Factors, unit_ND: Tensor) -> dict[str, float]:
     """Share of pictures whose word of each categorical factor is found from text alone, one phrase a word."""
     scores = {}
     for name in CATEGORICAL:
@@ -87,11 +93,107 @@ def clip_figures(model: open_clip.CLIP, tokenizer: WorldTokenizer, n: int = 8000
     }
 
 
-def table(figures: dict[str, float], floors: Sequence[tuple[str, float]] = ()) -> str:
-    """The figures as aligned lines; those with a floor say whether they reach it."""
+def load_decoder(folder: Path = DECODER) -> KandinskyV22Pipeline:
+    """The shipped pipeline in float32, silent."""
+    pipeline = KandinskyV22Pipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def decode(
+    pipeline: KandinskyV22Pipeline,
+    embedding_ND: Tensor,
+    *,
+    negative_ND: Tensor | None = None,
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+    seed: int = 0,
+    batch: int = 64,
+) -> np.ndarray:
+    """uint8 pictures (N, Y, X, C) of raw embeddings; without a negative, guidance leads away from "no condition"."""
+    negative_ND = torch.zeros_like(embedding_ND) if negative_ND is None else negative_ND
+    generator = torch.Generator().manual_seed(seed)
+    made = [
+        pipeline(
+            image_embeds=embedding_ND[start : start + batch],
+            negative_image_embeds=negative_ND[start : start + batch],
+            height=SIDE,
+            width=SIDE,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            generator=generator,
+            output_type="np",
+        ).images
+        for start in range(0, len(embedding_ND), batch)
+    ]
+    return (np.concatenate(made) * 255.0).round().astype(np.uint8)
+
+
+def decoder_figures(
+    model: open_clip.CLIP, pipeline: KandinskyV22Pipeline, n: int = 256, others: int = 1000
+) -> dict[str, float]:
+    """Figures of the decoder, flat, by name: n pictures decoded, each looked for among `others` more."""
+    _, pictures = unseen(others + n, seed=UNSEEN_SEED + 1)
+    raw_ND = clip.embed_pictures(model, pictures)
+    began = time.perf_counter()
+    made = decode(pipeline, raw_ND[:n])
+    seconds = time.perf_counter() - began
+    made_ND = clip.embed_pictures(model, made)
+    cosine_N = F.cosine_similarity(made_ND, raw_ND[:n], dim=-1)
+    hits = [first_of(made_ND[i : i + 1], torch.cat([raw_ND[i : i + 1], raw_ND[n:]])) for i in range(n)]
+    return {
+        "decoder/cosine/median": float(cosine_N.median()),
+        "decoder/cosine/tenth_percentile": float(cosine_N.quantile(0.1)),
+        f"decoder/first_of_{others}_others": float(np.mean(hits)),
+        "decoder/seconds_for_64": seconds * 64 / n,
+        "decoder/steps": float(STEPS),
+        "decoder/guidance": float(GUIDANCE),
+        "decoder/movq_error": reconstruction_error(pipeline.movq, pictures[:n]),
+    }
+
+
+# What the world promises: figure -> the least it must reach (the most, for seconds).
+FLOORS = {
+    "clip/probe_r2/mean": 0.85,
+    "clip/probe_r2/lowest": 0.70,
+    "clip/zero_shot/mean": 0.85,
+    "clip/caption_to_picture/first_of_1000": 0.85,
+    "decoder/cosine/median": 0.80,
+    "decoder/first_of_1000_others": 0.70,
+    "decoder/seconds_for_64": 60.0,
+    "weights/megabytes": 20.0,
+}
+AT_MOST = ("decoder/seconds_for_64", "weights/megabytes")
+
+
+def reached(name: str, value: float) -> bool:
+    """Whether a figure keeps what the world promises; figures without a promise do."""
+    if name not in FLOORS:
+        return True
+    return value <= FLOORS[name] if name in AT_MOST else value >= FLOORS[name]
+
+
+def table(figures: dict[str, float]) -> str:
+    """The figures as aligned lines; those with a promise say whether they keep it."""
     lines = []
     for name, value in figures.items():
-        floor = dict(floors).get(name)
-        note = "" if floor is None else f"   (at least {floor:g}: {'yes' if value >= floor else 'NO'})"
-        lines.append(f"{name:44s} {value:8.3f}{note}")
+        bound = "at most" if name in AT_MOST else "at least"
+        note = f"   {bound} {FLOORS[name]:g}: {'yes' if reached(name, value) else 'NO'}" if name in FLOORS else ""
+        lines.append(f"{name:42s} {value:9.3f}{note}")
     return "\n".join(lines)
+
+
+def measure() -> dict[str, float]:
+    """All figures of the weights that ship."""
+    model, _, tokenizer = clip.load()
+    folder = clip.WEIGHTS.parent
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    figures = clip_figures(model, tokenizer)
+    if (DECODER / "model_index.json").is_file():
+        figures |= decoder_figures(model, load_decoder())
+    return figures | {"weights/megabytes": size / 1e6}
+
+
+def write(figures: dict[str, float]) -> None:
+    """Put the figures beside the weights they describe."""
+    write_json(FIGURES, {name: round(value, 4) for name, value in figures.items()})

@@ -41,16 +41,16 @@ def _render_family(factors: Factors, seeds: np.ndarray, family: int) -> Tensor:
     """Draw pictures that share a shape family."""
     axis = torch.arange(SIDE, dtype=torch.float32) + 0.5
     y_YX, x_YX = torch.meshgrid(axis, axis, indexing="ij")
-    ground_NC, second_NC, ink_NSC = _colours(factors)
+    ground_N3C, second_N3C, ink_NSC = _colours(factors)
 
-    # Ground: its own colour, and its second tone where the background style puts it.
-    style_NYX = _background(factors["background"], x_YX, y_YX)
-    canvas_NCYX = _mix(_plane(ground_NC), _plane(second_NC), style_NYX[:, None])
+    # Ground: its own colours from left to right, and its second tone where the background style puts it.
+    style_NYX = _background(factors["background"], factors["softness"], x_YX, y_YX)
+    canvas_NCYX = _mix(_across(ground_N3C, x_YX), _across(second_N3C, x_YX), style_NYX[:, None])
 
     # Shapes, later ones over earlier ones.
     centre_NS2, angle_N = _layout(factors, seeds)
-    radius_N = 3.8 + 3.8 * factors["size"]
-    width_N = 0.8 + 0.7 * factors["softness"] * radius_N  # 0.8 px is plain antialiasing
+    radius_N = 4.6 + 3.6 * factors["size"]
+    width_N = 0.8 + 1.1 * factors["softness"] * radius_N  # 0.8 px is plain antialiasing
     cos_N11, sin_N11 = _column(np.cos(angle_N)), _column(np.sin(angle_N))
     number_N = factors["number"] + 3
     for s in range(MOST_SHAPES):
@@ -74,33 +74,51 @@ def _render_family(factors: Factors, seeds: np.ndarray, family: int) -> Tensor:
 
 
 def _colours(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Colours of the ground (N, C), of its second tone (N, C) and of each shape (N, S, C)."""
+    """Colours of the ground and of its second tone, each at the left, middle and right (N, 3, C); of shapes (N, S, C)."""
     # The darkest colour is 0.23 and the lightest 0.91: beyond them no hue can be told.
     middle = 0.44 + 0.26 * factors["lightness"]
     half = 0.11 + 0.10 * factors["contrast"]
     towards_ink = np.where(factors["tone"] == CATEGORICAL["tone"].index("light"), 1.0, -1.0)
     # Never quite grey: the hue stays a fact of the picture.
     saturation = 0.25 + 0.75 * factors["saturation"]
-    hue, offset = factors["hue"], 25.0 + 105.0 * factors["spread"]
-    ground_NC = srgb(middle - towards_ink * half, saturation, hue)
-    second_NC = srgb(middle - towards_ink * (half - 0.09), saturation, hue + 0.2 * offset)
-    # One ink stands on one side of the ground's hue; a second one stands on the other side.
+    hue, spread = factors["hue"], factors["spread"]
+
+    def ground(lightness: np.ndarray, turn: np.ndarray) -> np.ndarray:
+        # The ground's hue drifts across the sheet, as far as hues are spread.
+        return np.stack([srgb(lightness, saturation, hue + turn + side * 75.0 * spread) for side in (-1, 0, 1)], axis=1)
+
+    offset = 25.0 + 105.0 * spread
+    ground_N3C = ground(middle - towards_ink * half, 0.0 * offset)
+    second_N3C = ground(middle - towards_ink * (half - 0.09), 0.2 * offset)
+    # One ink stands on one side of the ground's hue; a second one on the other side, a little nearer in lightness.
     first_NC = srgb(middle + towards_ink * half, saturation, hue + offset)
-    other_NC = srgb(middle + towards_ink * half, saturation, hue - offset)
+    other_NC = srgb(middle + towards_ink * (half - 0.07), saturation, hue - offset)
     alternate_NS1 = ((factors["inks"] == 1)[:, None] & (np.arange(MOST_SHAPES) % 2 == 1))[:, :, None]
-    return ground_NC, second_NC, np.where(alternate_NS1, other_NC[:, None], first_NC[:, None])
+    return ground_N3C, second_N3C, np.where(alternate_NS1, other_NC[:, None], first_NC[:, None])
 
 
-def _background(style_N: np.ndarray, x_YX: Tensor, y_YX: Tensor) -> Tensor:
-    """Share of the ground's second tone at each pixel, by background style."""
+def _across(colour_N3C: np.ndarray, x_YX: Tensor) -> Tensor:
+    """A plane (N, C, Y, X) that goes from the left colour by the middle one to the right one."""
+    side_YX = (x_YX - SIDE / 2) / (SIDE / 2)
+    left, centre, right = (_plane(colour_N3C[:, i]) for i in range(3))
+    return centre + (left - centre) * (-side_YX).clamp(min=0) + (right - centre) * side_YX.clamp(min=0)
+
+
+def _background(style_N: np.ndarray, softness_N: np.ndarray, x_YX: Tensor, y_YX: Tensor) -> Tensor:
+    """Share of the ground's second tone at each pixel, by background style; its edges are as soft as the shapes'."""
+    soft_N11 = _column(softness_N)
     styles = [
         torch.zeros_like(x_YX),  # plain
         1.6 * _smoothstep(y_YX / SIDE),  # gradient; past 1 so that it does not read as a faint plain ground
-        _smoothstep((0.5 + 1.6 * torch.sin(2 * np.pi * y_YX / 21.33))),  # bands, three of them
-        _smoothstep((21.0 - torch.hypot(x_YX - 32, y_YX - 32)) / 1.2),  # halo
-        _smoothstep(0.5 + (x_YX + y_YX - SIDE) / 2.4),  # split, along the diagonal
+        _smoothstep(0.5 + (2.2 - 1.7 * soft_N11) * torch.sin(2 * np.pi * y_YX / 21.33)),  # bands, three of them
+        _smoothstep(0.5 + (21.0 - torch.hypot(x_YX - 32, y_YX - 32)) / (1.2 + 14 * soft_N11)),  # halo
+        _smoothstep(0.5 + (x_YX + y_YX - SIDE) / (2.4 + 28 * soft_N11)),  # split, along the diagonal
     ]
-    return torch.stack(styles)[torch.from_numpy(style_N)]
+    share_NYX = torch.zeros(len(style_N), SIDE, SIDE)
+    for index, style in enumerate(styles):
+        chosen = torch.from_numpy(style_N == index)
+        share_NYX[chosen] = style.expand(len(style_N), SIDE, SIDE)[chosen]
+    return share_NYX
 
 
 def _texture(texture_N: np.ndarray, x_YX: Tensor, y_YX: Tensor) -> Tensor:

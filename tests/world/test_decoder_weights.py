@@ -1,0 +1,59 @@
+"""The shipped decoder is a stock Kandinsky 2.2 pipeline that makes pictures of what it is asked for."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import KandinskyV22Pipeline
+
+from prefprior.world import clip, figures
+from prefprior.world.build_decoder import DECODER
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> KandinskyV22Pipeline:
+    return figures.load_decoder()
+
+
+@pytest.fixture(scope="module")
+def asked() -> torch.Tensor:
+    model, _, _ = clip.load()
+    _, pictures = figures.unseen(24, seed=figures.UNSEEN_SEED + 2)
+    return clip.embed_pictures(model, pictures)
+
+
+def test_it_is_wired_as_kandinsky_is(pipeline: KandinskyV22Pipeline) -> None:
+    config = pipeline.unet.config
+    assert (config.in_channels, config.out_channels) == (4, 8)
+    assert (config.encoder_hid_dim_type, config.addition_embed_type) == ("image_proj", "image")
+    assert pipeline.movq.config.norm_type == "spatial"
+    assert pipeline.unet.dtype == torch.float32
+
+
+def test_what_it_makes_embeds_where_it_was_asked_to(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
+    model, _, _ = clip.load()
+    made = clip.embed_pictures(model, figures.decode(pipeline, asked))
+    cosine = F.cosine_similarity(made, asked, dim=-1)
+    assert cosine.median() > 0.75
+    assert figures.first_of(made, asked) > 0.8
+
+
+def test_the_same_seed_makes_the_same_pictures(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
+    first, again, other = (figures.decode(pipeline, asked[:2], steps=4, seed=seed) for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_a_negative_embedding_leads_away_from_it(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
+    model, _, _ = clip.load()
+    wanted, unwanted = asked[:8], asked[8:16]
+    plain = clip.embed_pictures(model, figures.decode(pipeline, wanted))
+    led = clip.embed_pictures(model, figures.decode(pipeline, wanted, negative_ND=unwanted))
+    towards = F.cosine_similarity(plain, unwanted, dim=-1) - F.cosine_similarity(led, unwanted, dim=-1)
+    assert towards.mean() > 0
+
+
+def test_its_files_are_float16_safetensors() -> None:
+    names = {path.name for path in DECODER.rglob("*") if path.is_file()}
+    assert "diffusion_pytorch_model.safetensors" in names
+    assert not {name for name in names if name.endswith((".bin", ".pt", ".ckpt"))}
+    assert sum(path.stat().st_size for path in DECODER.parent.rglob("*") if path.is_file()) <= 20e6
