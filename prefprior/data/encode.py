@@ -93,10 +93,11 @@ def encode(
 ) -> tuple[EmbeddingTable, dict[str, str]]:
     """Embeds what is not yet in `folder`; returns the finished table and the reasons of the pictures set aside."""
     identity = encoder.identity()
+    # Every process works the plan out for itself: they meet only once the trainer has started them all.
+    order = work_order(pictures, folder)
+    plan = make_plan(pictures, order, folder, identity, rule, str(trainer.precision))
     if trainer.is_global_zero:
-        make_plan_file(pictures, folder)
-    trainer.strategy.barrier("plan")
-    plan = make_plan(pictures, folder, identity, rule, str(trainer.precision))
+        write_text(folder / PARTS / PLAN, "".join(f"{item}\n" for item in order))
     todo = [part for part in plan.parts if not part.path.is_file()]
     if todo:
         trainer.predict(
@@ -111,13 +112,13 @@ def encode(
     return EmbeddingTable.open(folder), read_set_aside(folder)
 
 
-def make_plan_file(pictures: Pictures, folder: Path) -> None:
-    """Notes the order of the work, so that pictures added after an interruption do not shift the parts already done."""
+def work_order(pictures: Pictures, folder: Path) -> list[str]:
+    """All ids: those an earlier run noted first, so that pictures added since do not shift the parts already done."""
     check_ids(pictures.ids, "the pictures")
     path = folder / PARTS / PLAN
     noted = read_ids(path) if path.is_file() else []
     there = set(noted)
-    write_text(path, "".join(f"{item}\n" for item in [*noted, *(i for i in pictures.ids if i not in there)]))
+    return [*noted, *(item for item in pictures.ids if item not in there)]
 
 
 def make_plan(pictures: Pictures, folder: Path, identity: dict[str, object], rule: EncodeRule, precision: str) -> Plan:
@@ -136,7 +137,7 @@ def make_plan(pictures: Pictures, folder: Path, identity: dict[str, object], rul
             raise ValueError(f"{folder} holds {old.vectors.dtype}, dtype={rule.dtype} was asked for: give the same")
     present = set(pictures.ids)
     known = old.ids if old is not None else []
-    fresh = [i for i in read_ids(folder / PARTS / PLAN) if i in present and (old is None or i not in old.row_of)]
+    fresh = [i for i in work if i in present and (old is None or i not in old.row_of)]
     order = [*known, *fresh]
     twin_of = twins(pictures, [i for i in known if i in present], fresh)
     distinct = [i for i in fresh if i not in twin_of]

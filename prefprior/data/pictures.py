@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 # The largest picture that is decoded: 100 megapixels are 300 MB of memory, and no camera's picture is much larger.
@@ -56,6 +56,8 @@ def decode(data: bytes | Path, name: str) -> Image.Image:
                 return picture.convert("RGB")
     except FileNotFoundError:
         raise BadPictureError("missing") from None
+    except UnidentifiedImageError:
+        raise BadPictureError("unreadable: not a picture") from None
     except BadPictureError:
         raise
     except Image.DecompressionBombError as error:

@@ -118,8 +118,10 @@ def _from_delimited(
     chosen = _choose(path, present, names, optional)
     try:
         table = pa_csv.read_csv(
-            io.BytesIO(data),
-            read_options=pa_csv.ReadOptions(column_names=present, skip_rows=1),
+            # Blank lines at the end are nobody's row; elsewhere they would shift the numbers of the lines.
+            io.BytesIO(data.rstrip(b"\r\n") + b"\n"),
+            # One thread: only then does an error know its line.
+            read_options=pa_csv.ReadOptions(column_names=present, skip_rows=1, use_threads=False),
             # Quoted line breaks make rows and lines differ; ids of that kind are refused later anyway.
             parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False),
             convert_options=pa_csv.ConvertOptions(

@@ -105,7 +105,14 @@ class TableSource:
 def offered_pictures(path: Path, ratings: RatingsTable) -> Pictures:
     """A folder of pictures, one tar, or a folder of tars; the ratings show whether ids have suffixes."""
     tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
-    if tars:
-        return TarPictures(tars)
     with_suffix = sum(str(item).lower().endswith(SUFFIXES) for item in ratings.items)
-    return FolderPictures(path, suffix=2 * with_suffix >= len(ratings.items))
+    pictures: Pictures = (
+        TarPictures(tars) if tars else FolderPictures(path, suffix=2 * with_suffix >= len(ratings.items))
+    )
+    if set(pictures.ids).isdisjoint(ratings.items):
+        raise ValueError(
+            f"none of the {len(ratings.items)} rated items, such as {str(ratings.items[0])!r}, is among the pictures "
+            f"of {path}, such as {pictures.ids[0]!r}. Item ids are paths below the folder, with or without suffix, "
+            "or the names of a tar's members up to the first dot."
+        )
+    return pictures

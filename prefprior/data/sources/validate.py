@@ -44,7 +44,9 @@ def ids(columns: Columns, name: str) -> tuple[np.ndarray, np.ndarray]:
     for code, value in enumerate(distinct):
         if not value.strip() or "\n" in value or "\r" in value or "\x00" in value:
             row = int(np.flatnonzero(encoded.indices.to_numpy() == code)[0])
-            raise ValueError(f"{columns.where(row)}: {value!r} cannot be a {name} id. Ids are single, visible lines.")
+            raise ValueError(
+                f"{columns.where(row)}: {value!r} cannot be the id of any {name}. Ids are single, visible lines."
+            )
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32), distinct
 
 

@@ -29,7 +29,7 @@ def flickr(root: Path, workers: int = 12) -> None:
             lines.append(f"A{w}, farm1_{i}.jpg, {1 + (w + i) % 5}")
     (root / RATINGS).write_text("\n".join(lines) + "\n")
     (root / SCORES).write_text("".join(f" farm1_{i}.jpg 0.5\n" for i in range(3 + workers)))
-    for i in range(2 + workers):
+    for i in range(1 + workers):  # the last is missing
         picture(i).save(root / "40K" / f"farm1_{i}.jpg")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from prefprior.data.sources.table import TableSource
 from tests.data.small import csv
@@ -91,7 +92,7 @@ def test_times_of_any_kind(tmp_path: Path, texts: list[str]) -> None:
 
 
 def test_order_is_by_time_within_a_user(tmp_path: Path) -> None:
-    path = csv(tmp_path / "r.csv", "ann,a,1,30", "bob,b,2,5", "ann,c,3,10", header="user,item,rating,time")
+    path = csv(tmp_path / "r.csv", "ann,a,1,30", "bob,b,2,5", "ann,c,3,10", "", header="user,item,rating,time")
     assert [r[1] for r in rows(table(path))] == ["c", "a", "b"]
 
 
@@ -112,7 +113,7 @@ def test_a_split_column_is_kept(tmp_path: Path) -> None:
         ("ann,x,9", r"r.csv:3: the rating 9 is off the scale 1 to 5.*source.low"),
         (",x,3", r"r.csv:3: there is no user"),
         ("ann,,3", r"r.csv:3: there is no item"),
-        ("ann,   ,3", r"r.csv:3: '   ' cannot be a item id"),
+        ("ann,   ,3", r"r.csv:3: '   ' cannot be the id of any item"),
         ("ann,x", r"line 3: Expected 3 columns, got 2.*cut short"),
         ("ann,x,3,4", r"line 3: Expected 3 columns, got 4"),
         ("ann,a,2", r"r.csv:2, .*r.csv:3: user 'ann' rates the item 'a' 2 times and differently.*duplicates=first"),
@@ -223,6 +224,20 @@ def test_what_belongs_together_is_asked_for(tmp_path: Path) -> None:
         TableSource(ratings="r.csv")
     with pytest.raises(ValueError, match=r"a name has letters"):
         TableSource(ratings="r.csv", pictures=".", name="a/../b")
+
+
+def test_ratings_and_pictures_must_know_each_other(tmp_path: Path) -> None:
+    (tmp_path / "p" / "deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / "p" / name)
+    for item in ("deep/b.png", "deep/b"):
+        path = csv(tmp_path / "r.csv", f"ann,{item},1", "bob,a,5" if item == "deep/b" else "bob,a.png,5")
+        pictures = TableSource(ratings=str(path), pictures=str(tmp_path / "p")).pictures()
+        assert pictures is not None
+        assert pictures.open(item).size == (4, 4)
+    path = csv(tmp_path / "r.csv", "ann,other,1", "bob,c,5")
+    with pytest.raises(ValueError, match=r"none of the 2 rated items, such as 'other', .* such as 'a'"):
+        TableSource(ratings=str(path), pictures=str(tmp_path / "p")).pictures()
 
 
 def test_json_numbers_may_be_ids(tmp_path: Path) -> None:
