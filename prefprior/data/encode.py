@@ -121,7 +121,9 @@ def work_order(pictures: Pictures, folder: Path) -> list[str]:
     return [*noted, *(item for item in pictures.ids if item not in there)]
 
 
-def make_plan(pictures: Pictures, folder: Path, identity: dict[str, object], rule: EncodeRule, precision: str) -> Plan:
+def make_plan(
+    pictures: Pictures, work: list[str], folder: Path, identity: dict[str, object], rule: EncodeRule, precision: str
+) -> Plan:
     """Compares the pictures with what is stored."""
     old = None
     if (folder / MANIFEST).is_file():
