@@ -15,10 +15,11 @@ from prefprior.config import build, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.evaluation.board import Board
 from prefprior.evaluation.bootstrap import Figure
+from prefprior.evaluation.decoded import Decoding
 from prefprior.evaluation.parts import fitting_parts, select
 from prefprior.evaluation.predictor import Predictor
 from prefprior.evaluation.report import paired, write_report
-from prefprior.evaluation.table import terminal_table
+from prefprior.evaluation.table import terminal_tables
 from prefprior.evaluation.world import Oracle
 from prefprior.files import write_json
 from prefprior.models.predictor import PriorPredictor
@@ -47,7 +48,10 @@ class EvaluateConfig:
     predictors: list[str] = field(default_factory=list)
     baselines: dict[str, Any] = field(default_factory=dict)
     board: Any = None
-    people: int | None = None  # at most so many; all if null
+    decoder: Any = None  # with an encoder: samples are decoded, embedded again and measured
+    encoder: Any = None
+    decoding: Any = None
+    people: int | None = 200  # at most so many; all if null
     history_share: float = 0.5  # of an unseen person's ratings
     history_cap: int = 512
     device: str = "cpu"
@@ -57,13 +61,15 @@ class EvaluateConfig:
 
 def run(cfg: DictConfig) -> Path:
     """Evaluates, prints the table and writes figures and report; returns the run's folder."""
-    folder, console = run_folder(), Console()
+    folder, console, board_of = run_folder(), Console(), build(cfg.board)
+    for name in cfg.predictors:
+        require_choice("a predictor", name, ("prior", *cfg.baselines, "oracle"))
     priors = _priors(cfg)
     data = load_data(cfg, priors)
     part, people = select(data, cfg.part, cfg.history_share, cfg.history_cap)
     people = people if cfg.people is None else people.first(cfg.people)
     predictors = _predictors(cfg, priors, data)
-    board_of, training = build(cfg.board), fitting_parts(data, part)
+    training, decoding = fitting_parts(data, part), _decoding(cfg)
     outcomes = []
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -71,14 +77,15 @@ def run(cfg: DictConfig) -> Path:
         for predictor in predictors:
             progress.update(task, description=predictor.name)
             predictor.fit(*training, torch.Generator().manual_seed(cfg.seed))
-            outcomes += board_of.run(predictor, people, data.source, lambda: progress.advance(task))
+            outcomes += board_of.run(predictor, people, data.source, lambda: progress.advance(task), decoding)
     board = Board(data.source.name, part, people, outcomes, cfg.seed)
     figures = board.figures()
     save_config(folder, cfg)
     write_metrics(folder, {key: figure.value for key, figure in figures.items()})
     write_json(folder / INTERVALS, {key: _plain(f) for key, f in {**figures, **paired(board)}.items()})
     write_report(folder / REPORT, board, figures, _facts(cfg, priors), data.source.pictures())
-    console.print(terminal_table(board, figures))
+    for table in terminal_tables(board, figures, console.width):
+        console.print(table)
     console.print(f"report: {folder / REPORT}", highlight=False)
     return folder
 
@@ -108,9 +115,9 @@ def load_data(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> PreferenceD
 
 
 def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
-    priors = {}
-    if "prior" in cfg.predictors:
-        priors["prior"] = checkpoint.load(find_checkpoint(cfg.checkpoint), cfg.device)
+    if "prior" not in cfg.predictors:
+        return {}
+    priors = {"prior": checkpoint.load(find_checkpoint(cfg.checkpoint), cfg.device)}
     if cfg.compare is not None:
         priors["other"] = checkpoint.load(find_checkpoint(cfg.compare), cfg.device)
         priors["other"].name = "compared"
@@ -119,20 +126,26 @@ def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
 
 def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: PreferenceDataModule) -> list[Predictor]:
     world = isinstance(data.source, WorldSource)
-    known = ["prior", *cfg.baselines, "oracle"]
     chosen: list[Predictor] = []
     for name in cfg.predictors:
-        require_choice("a predictor", name, known)
         if name == "prior":
             chosen += priors.values()
         elif name == "oracle":
             # Only a world knows the truth; elsewhere the table goes without.
-            chosen += [Oracle(data.source)] if world else []
+            chosen += [Oracle(data.source, None)] if world else []
         else:
             chosen.append(build(cfg.baselines[name]))
     if not chosen:
-        raise ValueError(f"no predictors to evaluate; choose some of {', '.join(known)}")
+        raise ValueError(f"no predictors to evaluate; choose some of prior, {', '.join(cfg.baselines)}")
     return chosen
+
+
+def _decoding(cfg: DictConfig) -> Decoding | None:
+    if cfg.decoder is None:
+        return None
+    if cfg.encoder is None:
+        raise ValueError("decoded pictures are embedded again: add encoder=..., the encoder of the decoder's space")
+    return build(cfg.decoding, decoder=build(cfg.decoder), encoder=build(cfg.encoder))
 
 
 def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> dict[str, Any]:

@@ -113,6 +113,8 @@ class _Network(nn.Module):
         super().__init__()
         self.space = space
         self.enter, self.rating = nn.Linear(space.dim, width), nn.Linear(1, width)
+        # Likes and dislikes of one look must be able to cancel at once, which a sum of the two above cannot do.
+        self.rated = nn.Linear(space.dim, width, bias=False)
         self.place = nn.Embedding(length, width)
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
@@ -124,7 +126,8 @@ class _Network(nn.Module):
     def forward(self, raw_BKD: Tensor, rating_BK: Tensor) -> Tensor:
         """(B, K, W) states; padding at the end cannot reach what stands before it."""
         length = raw_BKD.shape[1]
-        x = self.enter(self._features(raw_BKD)) + self.rating(rating_BK[..., None]) + self.place.weight[:length]
+        features, rating = self._features(raw_BKD), rating_BK[..., None]
+        x = self.enter(features) + self.rated(features * rating) + self.rating(rating) + self.place.weight[:length]
         mask = nn.Transformer.generate_square_subsequent_mask(length)
         return self.norm(self.blocks(x, mask=mask, is_causal=True))
 

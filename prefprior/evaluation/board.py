@@ -15,6 +15,7 @@ from prefprior.data.people import People
 from prefprior.evaluation.bootstrap import Figure, interval, weights
 from prefprior.evaluation.catalogue import exposure, exposure_intervals, lookalikes, segments, user_vectors
 from prefprior.evaluation.controls import CONTROLS
+from prefprior.evaluation.decoded import Decoded, Decoding
 from prefprior.evaluation.generation import closeness, population, require_samples, sample_recall, spread
 from prefprior.evaluation.personal import Personal, personal
 from prefprior.evaluation.predictor import Predictor
@@ -41,6 +42,7 @@ class Outcome:
     verdict: Personal | None = None
     samples_BnD: Tensor | None = None
     segment_B: np.ndarray | None = None
+    decoded: Decoded | None = None
 
     @property
     def row(self) -> str:
@@ -87,19 +89,26 @@ class Scoreboard:
         people: People,
         source: Any = None,
         progress: Callable[[], None] | None = None,
+        decoding: Decoding | None = None,
     ) -> list[Outcome]:
         """One outcome for each condition."""
         outcomes = []
         for length, control in self.conditions():
             generator = torch.Generator().manual_seed(self.seed)
             shown = people if control is None else CONTROLS[control](people, generator)
-            outcomes.append(self._one(predictor, shown, length, control, source))
+            outcomes.append(self._one(predictor, shown, length, control, source, decoding))
             if progress is not None:
                 progress()
         return outcomes
 
     def _one(
-        self, predictor: Predictor, people: People, length: int | None, control: str | None, source: Any
+        self,
+        predictor: Predictor,
+        people: People,
+        length: int | None,
+        control: str | None,
+        source: Any,
+        decoding: Decoding | None,
     ) -> Outcome:
         items, whole = len(people.catalogue), length is None and control is None
         scored = score(predictor, people, length, max(self.ks))
@@ -127,13 +136,16 @@ class Scoreboard:
         if verdict is not None:
             made["personal_gap"] = verdict.gap_B
             overall["personal_p"] = verdict.p_value
-        segment_B = None
+        segment_B, decoded = None, None
         if whole:
             bounds = exposure_intervals(scored.top_BK, items, weights(len(people), self.seed, LIST_RESAMPLES))
             overall |= population(samples_BnD, few, torch.Generator().manual_seed(self.seed))
             vectors_BD = user_vectors(samples_BnD, few)
             made["lookalikes"] = lookalikes(vectors_BD, few)
             segment_B, made["segment_lift"] = segments(vectors_BD, few, seed=self.seed)
+            if decoding is not None:
+                decoded = decoding.look(samples_BnD, people.catalogue.space, self.seed)
+                made |= _of_pictures(decoded, few, source)
         # Everybody has a place, so that predictors are compared person by person: NaN where no samples were made.
         place = {user: b for b, user in enumerate(people.users)}
         rows = np.array([place[user] for user in few.users])
@@ -150,12 +162,23 @@ class Scoreboard:
             verdict=verdict if whole else None,
             samples_BnD=samples_BnD if whole else None,
             segment_B=segment_B,
+            decoded=decoded,
         )
 
     def _sample(self, predictor: Predictor, people: People, length: int | None) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
         made = [predictor.sample(chunk.history(length), self.samples, generator).cpu() for chunk in people.chunks()]
         return require_samples(torch.cat(made), people, self.samples, people.catalogue.space, predictor.name)
+
+
+def _of_pictures(decoded: Decoded, people: People, source: Any) -> dict[str, Tensor]:
+    """What is measured on pictures embedded again, for the first people; NaN for the others."""
+    shown = people.take(torch.arange(len(decoded.pictures)))
+    figures = {"drift": decoded.drift_B, **closeness(decoded.embeddings_BnD, shown)}
+    if isinstance(source, WorldSource):
+        figures |= truth(source, shown.users, decoded.embeddings_BnD)
+    missing = torch.full((len(people) - len(shown),), torch.nan, dtype=torch.float64)
+    return {f"decoded_{name}": torch.cat([value_B.double(), missing]) for name, value_B in figures.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,15 +60,35 @@ METRICS: dict[str, Metric] = {
     "fair_gini": Metric("Gini*", True, "evenness by Gini, corrected: 1 is the most even exposure possible"),
 }
 
+DECODED = "decoded_"  # the same of pictures embedded again
+DRIFT = Metric("drift", False, "distance (1 - cosine) of a sample to its own picture embedded again")
+
 # What the first table shows, in this order, of what there is.
 HEADLINE = (
-    "utility", "modes", "auc", "spearman", "recall_20", "ndcg_20", "cosine_margin", "sample_recall_20", "personal_gap",
-    "personal_p", "diversity", "novelty", "coverage_20",
-)  # fmt: skip
+    "utility",
+    "decoded_utility",
+    "modes",
+    "auc",
+    "spearman",
+    "recall_20",
+    "ndcg_20",
+    "cosine_margin",
+    "sample_recall_20",
+    "personal_gap",
+    "personal_p",
+    "diversity",
+    "novelty",
+    "coverage_20",
+)
 
 
 def describe(name: str) -> Metric:
     """The metric behind a name such as `recall_20`."""
+    if name == f"{DECODED}drift":
+        return DRIFT
+    if name.startswith(DECODED):
+        plain = describe(name.removeprefix(DECODED))
+        return Metric(f"{plain.label}, decoded", plain.better, f"of decoded pictures: {plain.says}")
     if name in METRICS:
         return METRICS[name]
     base, _, k = name.rpartition("_")
@@ -81,8 +101,9 @@ def order(names: set[str]) -> list[str]:
     """Metrics in the order of the list above."""
     known = list(METRICS)
 
-    def place(name: str) -> tuple[int, int]:
-        base, _, k = name.rpartition("_")
-        return (known.index(name), 0) if name in METRICS else (known.index(base), int(k))
+    def place(name: str) -> tuple[bool, int, int]:
+        decoded, plain = name.startswith(DECODED), name.removeprefix(DECODED)
+        base, _, k = (plain, "", "0") if plain in METRICS or plain == "drift" else plain.rpartition("_")
+        return decoded, known.index(base) if base in METRICS else -1, int(k)
 
     return sorted(names, key=place)

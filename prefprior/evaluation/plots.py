@@ -8,7 +8,7 @@ import io
 import matplotlib
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from sklearn.decomposition import PCA
 
@@ -23,9 +23,16 @@ MARKERS = "osD^vPX*"
 DASHES = ("-", "--", "-.", ":")
 MAP_POINTS = 3000
 MAP_SAMPLES = 4  # of each person
-STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
+STYLE = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "prefprior",  # the same figures give the same file
+}
 
 
+@matplotlib.rc_context(STYLE)
 def few_shot(board: Board, figures: dict[str, Figure], metric: str) -> str | None:
     """A metric against the history's length, one line for each predictor, with intervals."""
     lengths = list(dict.fromkeys(o.shots for o in board.outcomes if o.control is None))
@@ -54,6 +61,7 @@ def few_shot(board: Board, figures: dict[str, Figure], metric: str) -> str | Non
     return _svg(canvas)
 
 
+@matplotlib.rc_context(STYLE)
 def separation(outcome: Outcome) -> str | None:
     """Each person's cosine to held-out likes against that to held-out dislikes."""
     likes_B, dislikes_B = outcome.by_person["cosine_likes"], outcome.by_person["cosine_dislikes"]
@@ -71,6 +79,7 @@ def separation(outcome: Outcome) -> str | None:
     return _svg(canvas)
 
 
+@matplotlib.rc_context(STYLE)
 def permutation(outcome: Outcome) -> str | None:
     """The personal gap against what dealing samples to random people gives."""
     if outcome.verdict is None:
@@ -91,6 +100,7 @@ def permutation(outcome: Outcome) -> str | None:
     return _svg(canvas)
 
 
+@matplotlib.rc_context(STYLE)
 def taste_map(board: Board, outcome: Outcome, seed: int = 0) -> str | None:
     """Catalogue, samples and people in the plane that shows most of the catalogue, coloured by segment."""
     if outcome.samples_BnD is None or outcome.segment_B is None:
@@ -117,16 +127,13 @@ def taste_map(board: Board, outcome: Outcome, seed: int = 0) -> str | None:
     return _svg(canvas)
 
 
-def _canvas(width: float, height: float) -> tuple[Canvas, plt.Axes]:
-    with matplotlib.rc_context(STYLE):
-        canvas = Canvas(figsize=(width, height), layout="constrained")
-        return canvas, canvas.subplots()
+def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
+    canvas = Canvas(figsize=(width, height), layout="constrained")
+    return canvas, canvas.subplots()
 
 
 def _svg(canvas: Canvas) -> str:
     out = io.StringIO()
-    # No date and a fixed salt: the same figures give the same file.
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "prefprior"}):
-        canvas.savefig(out, format="svg", dpi=150, metadata={"Date": None})
+    canvas.savefig(out, format="svg", dpi=150, metadata={"Date": None})
     text = out.getvalue()
     return text[text.index("<svg") :]

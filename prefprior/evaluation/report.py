@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import torch
+from PIL.Image import Image
 
 from prefprior.baselines.geometry import CosineRanker, unit
 from prefprior.data.pictures import Pictures
@@ -19,7 +20,7 @@ from prefprior.evaluation import plots
 from prefprior.evaluation.board import Board, Outcome
 from prefprior.evaluation.bootstrap import Figure, difference, weights
 from prefprior.evaluation.metrics import describe, order
-from prefprior.evaluation.table import headline
+from prefprior.evaluation.table import best, headline
 from prefprior.files import write_text
 
 CURVES = ("utility", "auc", "recall_20", "ndcg_20", "personal_gap", "cosine_margin")
@@ -47,7 +48,7 @@ def write_report(
     first = board.predictors[0]
     whole = board.find(first)
     assert whole is not None, "a board always holds the outcome from whole histories"
-    names = headline(board, figures)
+    names = headline(figures)
     everything = order({key.split("/")[-1].split("@")[0] for key in figures})
     html = environment.get_template("report.html.j2").render(
         board=board,
@@ -74,12 +75,7 @@ def write_report(
 def table_rows(board: Board, figures: dict[str, Figure], names: list[str], controls: bool) -> list[dict[str, Any]]:
     """Rows of predictors from whole histories, with or without their controls; the best of each column is marked."""
     shown = [o for o in board.outcomes if o.length is None and (controls or o.control is None)]
-    best: dict[str, float] = {}
-    for name in names:
-        judged = [o for o in board.outcomes if o.length is None and o.control is None and o.predictor != "oracle"]
-        values = [figures[board.key(o, name)].value for o in judged if board.key(o, name) in figures]
-        if values and describe(name).better is not None:
-            best[name] = max(values) if describe(name).better else min(values)
+    top = {name: best(board, figures, name) for name in names}
     rows = []
     for outcome in shown:
         cells: list[Cell | None] = []
@@ -89,7 +85,7 @@ def table_rows(board: Board, figures: dict[str, Figure], names: list[str], contr
                 cells.append(None)
                 continue
             interval = "" if figure.low != figure.low else f"{figure.low:.3f} to {figure.high:.3f}"
-            marked = outcome.control is None and figure.value == best.get(name)
+            marked = outcome.control is None and figure.value == top[name]
             cells.append(Cell(f"{figure.value:.3f}", interval, marked))
         rows.append({"name": outcome.row, "control": outcome.control is not None, "cells": cells})
     return rows
@@ -123,17 +119,19 @@ def differences(board: Board, names: list[str]) -> list[dict[str, Any]]:
                 continue
             sure = figure.low > 0 or figure.high < 0
             cells.append(Cell(f"{figure.value:+.3f}", f"{figure.low:+.3f} to {figure.high:+.3f}", sure))
-        rows.append({"name": f"less {predictor}", "cells": cells})
+        rows.append({"name": f"less {predictor}", "control": False, "cells": cells})
     return rows
 
 
 def picture_rows(board: Board, outcome: Outcome, pictures: Pictures) -> list[dict[str, Any]]:
-    """For a few people: what they liked so far, and the pictures nearest to their samples."""
+    """For a few people: what they liked so far, the pictures nearest to their samples, and those made of them."""
     if outcome.samples_BnD is None:
         return []
     people, catalogue = board.people.first(len(outcome.samples_BnD)), board.people.catalogue
     cosine, rows = CosineRanker(), []
-    for b in np.linspace(0, len(people) - 1, min(PEOPLE_SHOWN, len(people))).astype(int):
+    made = [] if outcome.decoded is None else outcome.decoded.pictures
+    last = len(made or people) - 1
+    for b in np.unique(np.linspace(0, last, PEOPLE_SHOWN).astype(int)):
         person = people.take(torch.tensor([b]))
         history = person.history()
         liked = history.items_BK[0][history.liked_BK[0]][:PICTURES_SHOWN]
@@ -144,16 +142,17 @@ def picture_rows(board: Board, outcome: Outcome, pictures: Pictures) -> list[dic
         rows.append(
             {
                 "user": person.users[0],
-                "liked": [_inline(pictures, catalogue.ids[i]) for i in liked.tolist()],
-                "near": [_inline(pictures, catalogue.ids[i]) for i in near],
+                "liked": [_inline(pictures.open(catalogue.ids[i]), catalogue.ids[i]) for i in liked.tolist()],
+                "nearest": [_inline(pictures.open(catalogue.ids[i]), catalogue.ids[i]) for i in near],
+                "made": [_inline(image, "made") for image in made[b]] if made else [],
             }
         )
     return rows
 
 
-def _inline(pictures: Pictures, item: str) -> dict[str, str]:
-    image = pictures.open(item).convert("RGB")
-    image.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
+def _inline(image: Image, name: str) -> dict[str, str]:
+    small = image.convert("RGB")
+    small.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
     out = io.BytesIO()
-    image.save(out, format="JPEG", quality=85)
-    return {"id": item, "src": "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()}
+    small.save(out, format="JPEG", quality=85)
+    return {"name": name, "src": "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()}

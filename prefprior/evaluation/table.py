@@ -1,57 +1,103 @@
-"""The scoreboard in a terminal."""
+"""The scoreboard in a terminal: as many columns a table as its width allows."""
 
 from rich.table import Table
 
-from prefprior.evaluation.board import Board
+from prefprior.evaluation.board import Board, Outcome
 from prefprior.evaluation.bootstrap import Figure
 from prefprior.evaluation.metrics import HEADLINE, describe
 
+# What a control should take away, in the order of preference.
+PERSONAL = ("utility", "auc", "personal_gap", "recall_20")
+PADDING = 2
 
-def headline(board: Board, figures: dict[str, Figure]) -> list[str]:
-    """The metrics of the first table that this board has."""
+
+def headline(figures: dict[str, Figure]) -> list[str]:
+    """The metrics of the first table for which there are figures."""
     found = {key.split("/")[-1].split("@")[0] for key in figures}
     return [name for name in HEADLINE if name in found]
 
 
-def write(figure: Figure, interval: bool = True) -> str:
-    """A figure with half the width of its 95 % interval."""
-    if not interval or figure.low != figure.low:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} ±{(figure.high - figure.low) / 2:.3f}"
-
-
-def terminal_table(board: Board, figures: dict[str, Figure]) -> Table:
-    """Every predictor and control from whole histories; the best predictor of each column is bold."""
-    names = headline(board, figures)
-    table = Table(
-        title=f"{board.data}, {board.part}: {len(board.people):,} people, {len(board.people.catalogue):,} pictures",
-        caption="mean over people ± half of the 95 % interval; +other, +shuffled, +flipped are controls",
-    )
-    table.add_column("predictor", no_wrap=True)
-    for name in names:
-        table.add_column(describe(name).label, justify="right")
-    best = {name: _best(board, figures, name) for name in names}
-    whole = [outcome for outcome in board.outcomes if outcome.length is None]
-    for outcome in whole:
-        cells = []
-        for name in names:
-            figure = figures.get(board.key(outcome, name))
-            text = "" if figure is None else write(figure, interval=name != "personal_p")
-            cells.append(f"[bold]{text}[/bold]" if outcome.row == best[name] else text)
-        table.add_row(outcome.row, *cells, style="dim" if outcome.control else None)
-    return table
-
-
-def _best(board: Board, figures: dict[str, Figure], metric: str) -> str | None:
+def best(board: Board, figures: dict[str, Figure], metric: str) -> float | None:
+    """The best figure from whole histories; the oracle and controls do not compete."""
+    values = [
+        figures[board.key(outcome, metric)].value
+        for outcome in _whole(board)
+        if outcome.control is None and outcome.predictor != "oracle" and board.key(outcome, metric) in figures
+    ]
     better = describe(metric).better
-    rows = {
-        outcome.row: figures[board.key(outcome, metric)].value
-        for outcome in board.outcomes
-        if outcome.length is None
-        and outcome.control is None
-        and outcome.predictor != "oracle"
-        and board.key(outcome, metric) in figures
-    }
-    if better is None or not rows:
+    if better is None or not values:
         return None
-    return max(rows, key=lambda row: rows[row]) if better else min(rows, key=lambda row: rows[row])
+    return max(values) if better else min(values)
+
+
+def terminal_tables(board: Board, figures: dict[str, Figure], width: int) -> list[Table]:
+    """Every predictor from whole histories, the best of each column bold; then what controls take away."""
+    rows = [outcome for outcome in _whole(board) if outcome.control is None]
+    columns = []
+    for name in headline(figures):
+        found = [figures.get(board.key(outcome, name)) for outcome in rows]
+        top = best(board, figures, name)
+        cells = [_bold(_write(figure), figure is not None and figure.value == top) for figure in found]
+        columns.append((describe(name).label, cells))
+    size = f"{len(board.people):,} people, {len(board.people.catalogue):,} pictures"
+    tables = _tables(f"{board.data}, {board.part}: {size}", [o.row for o in rows], columns, width)
+    if any(outcome.control for outcome in board.outcomes):
+        tables += _tables(
+            "controls: what is personal must vanish", board.predictors, _control_columns(board, figures), width
+        )
+    return tables
+
+
+def _control_columns(board: Board, figures: dict[str, Figure]) -> list[tuple[str, list[str]]]:
+    found = {key.split("/")[-1].split("@")[0] for key in figures}
+    controls = list(dict.fromkeys(outcome.control for outcome in _whole(board)))
+    columns = []
+    for name in [name for name in PERSONAL if name in found][:2]:
+        for control in controls:
+            outcomes = [board.find(predictor, None, control) for predictor in board.predictors]
+            cells = [_write(figures.get(board.key(o, name)) if o is not None else None) for o in outcomes]
+            columns.append((describe(name).label if control is None else f"+{control}", cells))
+    return columns
+
+
+def _tables(title: str, names: list[str], columns: list[tuple[str, list[str]]], width: int) -> list[Table]:
+    """Columns side by side while they fit, then another table below."""
+    first = max(len(name) for name in [*names, "predictor"]) + PADDING
+    tables: list[Table] = []
+    groups: list[list[tuple[str, list[str]]]] = [[]]
+    used = first
+    for label, cells in columns:
+        need = max(len(label), *(len(_plain(cell)) for cell in cells)) + PADDING
+        if groups[-1] and used + need > width:
+            groups.append([])
+            used = first
+        groups[-1].append((label, cells))
+        used += need
+    for group in groups:
+        table = Table(title=title if not tables else None, box=None, title_justify="left", padding=(0, PADDING, 0, 0))
+        table.add_column("predictor", no_wrap=True)
+        for label, _ in group:
+            table.add_column(label, justify="right", no_wrap=True)
+        for place, name in enumerate(names):
+            table.add_row(name, *(cells[place] for _, cells in group))
+        tables.append(table)
+    return tables
+
+
+def _whole(board: Board) -> list[Outcome]:
+    return [outcome for outcome in board.outcomes if outcome.length is None]
+
+
+def _write(figure: Figure | None) -> str:
+    """A figure with half the width of its 95 % interval."""
+    if figure is None:
+        return ""
+    return f"{figure.value:.3f}" + (f" ±{(figure.high - figure.low) / 2:.3f}" if figure.low == figure.low else "")
+
+
+def _bold(text: str, yes: bool) -> str:
+    return f"[bold]{text}[/bold]" if yes else text
+
+
+def _plain(text: str) -> str:
+    return text.removeprefix("[bold]").removesuffix("[/bold]")

@@ -12,7 +12,7 @@ from tests.evaluation.tastes import make_tastes
 
 @pytest.fixture(scope="module")
 def tastes():
-    return make_tastes(users=60, items=300, rated=40, dim=4)
+    return make_tastes(users=100, items=200, rated=40, dim=4)
 
 
 def fitted(predictor, tastes):
@@ -22,7 +22,7 @@ def fitted(predictor, tastes):
 
 @pytest.fixture(scope="module")
 def sequential(tastes):
-    return fitted(Sequential(width=32, depth=1, steps=150, batch_size=32, sampled=128, rate=3e-3, dropout=0.0), tastes)
+    return fitted(Sequential(width=32, depth=1, steps=200, batch_size=32, length=24, sampled=128, rate=3e-3, dropout=0.0), tastes)
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +33,17 @@ def by_id(tastes):
 def test_sequential_reads_a_taste_from_the_history(sequential, tastes):
     assert isinstance(sequential, Predictor)
     scored, people = score(sequential, tastes.people), tastes.people
-    assert float(auc(scored.score_BT, people.held_liked_BT, people.held_disliked_BT).nanmean()) > 0.7
+    assert float(auc(scored.score_BT, people.held_liked_BT, people.held_disliked_BT).nanmean()) > 0.65
 
 
 def test_sequential_does_not_see_padding_and_answers_nobody(sequential, tastes):
     history = tastes.people.history(5)
     wide = tastes.people.history(5).last(5)
-    wide.embeddings_BKD = torch.cat([wide.embeddings_BKD, torch.full((60, 2, 4), 9.0)], 1)
+    wide.embeddings_BKD = torch.cat([wide.embeddings_BKD, torch.full((100, 2, 4), 9.0)], 1)
     for name in ("ratings_BK", "ages_BK"):
-        setattr(wide, name, torch.cat([getattr(wide, name), torch.ones(60, 2)], 1))
-    wide.valid_BK = torch.cat([wide.valid_BK, torch.zeros(60, 2, dtype=torch.bool)], 1)
-    wide.items_BK = torch.cat([wide.items_BK, torch.full((60, 2), -1)], 1)
+        setattr(wide, name, torch.cat([getattr(wide, name), torch.ones(100, 2)], 1))
+    wide.valid_BK = torch.cat([wide.valid_BK, torch.zeros(100, 2, dtype=torch.bool)], 1)
+    wide.items_BK = torch.cat([wide.items_BK, torch.full((100, 2), -1)], 1)
     scores = sequential.rank(history, tastes.catalogue)
     assert torch.allclose(scores, sequential.rank(wide, tastes.catalogue), atol=1e-4)
     history.valid_BK[:] = False
@@ -54,13 +54,13 @@ def test_user_diffusion_knows_people_by_name_only(by_id, tastes):
     people = tastes.people
     assert isinstance(by_id, Predictor)
     made = by_id.sample(people.history(), 8, torch.Generator().manual_seed(0))
-    assert made.shape == (60, 8, 4)
+    assert made.shape == (100, 8, 4)
     assert personal(made, people).p_value < 0.01
     strangers = people.history()
-    strangers.users = [f"stranger {i}" for i in range(60)]
+    strangers.users = [f"stranger {i}" for i in range(100)]
     foreign = by_id.sample(strangers, 8, torch.Generator().manual_seed(0))
     assert personal(foreign, people).gap < 0.5 * personal(made, people).gap
-    assert by_id.rank(people.history(1), tastes.catalogue).shape == (60, 300)
+    assert by_id.rank(people.history(1), tastes.catalogue).shape == (100, 200)
 
 
 def test_mistakes_are_named():

@@ -1,3 +1,4 @@
+import io
 import json
 import re
 
@@ -12,8 +13,10 @@ from prefprior.baselines.random import RandomPredictor
 from prefprior.evaluation.board import Board, Scoreboard
 from prefprior.evaluation.metrics import METRICS, describe, order
 from prefprior.evaluation.report import paired, write_report
-from prefprior.evaluation.table import terminal_table
+from prefprior.evaluation.table import terminal_tables
 from tests.evaluation.tastes import Oracle, make_tastes
+
+KEY = "toy/unseen/mean+flipped/auc@all"
 
 
 class Drawn:
@@ -91,12 +94,17 @@ def test_the_same_run_gives_the_same_figures():
     assert json.dumps(results[0]) == json.dumps(results[1])
 
 
-def test_the_terminal_shows_predictors_and_controls(board, figures):
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(terminal_table(board, figures))
-    text = console.export_text()
-    for word in ("mean", "mean+shuffled", "oracle", "AUC", "40 people"):
+@pytest.mark.parametrize("width", [60, 90, 250])
+def test_the_terminal_shows_predictors_and_controls_whatever_its_width(board, figures, width):
+    console = Console(width=width, file=io.StringIO())
+    tables = terminal_tables(board, figures, width)
+    for table in tables:
+        console.print(table)
+    text = console.file.getvalue()
+    for word in ("oracle", "AUC", "NDCG@20", "coverage@20", "40 people", "+shuffled", f"{figures[KEY].value:.3f}"):
         assert word in text
+    assert "…" not in text  # nothing was cut off
+    assert len(tables) == 2 or width < 250
 
 
 def test_the_report_is_one_file_that_needs_nothing_else(board, figures, tmp_path):

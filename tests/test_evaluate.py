@@ -1,0 +1,106 @@
+"""The scoreboard as a user runs it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prefprior import checkpoint
+from prefprior.files import read_json
+from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.paths import Cosine
+from prefprior.models.prior import Prior
+from prefprior.models.sampling import Sampling
+from prefprior.runs import read_metrics
+from prefprior.space import Space
+from tests.commands import fails, run
+
+SMALL = ("board.lengths=[2,null]", "board.samples=3", "board.ks=[5,20]", "board.controls=[shuffled]")
+TABLE = ("source=table", "source.ratings=r.csv", "source.embeddings=e.npy", "source.items=ids.txt")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eighty people who like one half of sixty pictures each, and an untrained prior of their space."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    rng = np.random.default_rng(0)
+    raw = rng.normal(size=(60, 6)).astype(np.float32)
+    np.save(folder / "e.npy", raw)
+    (folder / "ids.txt").write_text("".join(f"p{i}\n" for i in range(60)))
+    lines = ["user,item,rating"]
+    for user in range(80):
+        taste = rng.normal(size=6)
+        lines += [f"u{user},p{i},{int(raw[i] @ taste > 0)}" for i in rng.choice(60, 24, replace=False)]
+    (folder / "r.csv").write_text("\n".join(lines) + "\n")
+    space = Space.measure("e", raw)
+    torch.manual_seed(0)
+    for name in ("one", "two"):
+        prior = Prior(space=space, width=16, depth=1, heads=2, denoiser_width=16, denoiser_depth=1, denoiser_heads=2)
+        source = {"ratings": "r.csv", "embeddings": "e.npy", "items": "ids.txt"}
+        checkpoint.save(
+            folder / "runs" / "train" / name / "prior.safetensors",
+            prior=prior,
+            objective=Denoising(path=Cosine()),
+            sampling=Sampling(steps=2),
+            facts={"train": {"source": {"_target_": "prefprior.data.sources.table.TableSource", **source}}, "steps": 0},
+        )
+    return folder
+
+
+def test_without_arguments_the_last_checkpoint_meets_the_baselines_on_its_own_data(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, folder, "evaluate", *SMALL, "run_dir=runs/evaluate/first")
+    here = folder / "runs" / "evaluate" / "first"
+    printed = capsys.readouterr().out
+    assert printed.strip().splitlines()[-1] == "folder: runs/evaluate/first"
+    assert "+shuffled" in printed
+    figures, intervals = read_metrics(here), read_json(here / "metrics_intervals.json")
+    assert figures["table/unseen/svm/auc@all"] > 0.7
+    assert figures.keys() <= intervals.keys()
+    assert intervals["table/unseen/prior-mean/auc@all"]["people"] > 0
+    bounds = intervals["table/unseen/mean/auc@2"]
+    assert bounds["low"] <= figures["table/unseen/mean/auc@2"] <= bounds["high"]
+    rows = {key.split("/")[2] for key in figures}
+    assert {"prior", "random", "wals", "rocchio+shuffled"} <= rows
+    assert "oracle" not in rows  # only a world knows the truth
+    assert "<svg" in (here / "report.html").read_text()
+    assert (here / "config.yaml").is_file()
+
+
+def test_two_checkpoints_are_compared_person_by_person(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("checkpoint=runs/train/one", "compare=runs/train/two", "predictors=[prior]", "run_dir=runs/evaluate/two")
+    run(monkeypatch, folder, "evaluate", *SMALL, *words)
+    intervals = read_json(folder / "runs" / "evaluate" / "two" / "metrics_intervals.json")
+    assert "table/unseen/prior-compared/auc@all" in intervals
+
+
+def test_baselines_need_no_checkpoint_and_wals_exports_what_table_reads(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("predictors=[mean,wals]", "baselines.wals.export=refined", "run_dir=runs/evaluate/three")
+    run(monkeypatch, folder, "evaluate", *SMALL, *TABLE, *words)
+    again = ("source.embeddings=refined/embeddings.npy", "source.items=refined/items.txt", "predictors=[mean]")
+    run(monkeypatch, folder, "evaluate", *SMALL, *TABLE[:2], *again, "run_dir=runs/evaluate/four")
+    runs, key = folder / "runs" / "evaluate", "table/unseen/mean/auc@all"
+    assert read_metrics(runs / "three")[key] != read_metrics(runs / "four")[key]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("predictors=[prior,waals]",), "did you mean wals"),
+        (("part=unsen",), "did you mean unseen"),
+        (("checkpoint=nowhere",), "there is no checkpoint at nowhere"),
+        (("predictors=[mean]",), "add source="),
+        (("baselines.wals.pul=3",), "did you mean pull"),
+        (("source.raings=r.csv",), "did you mean ratings"),
+        (("part=seen",), "nobody with both"),
+        (("board.controls=[odd]",), "controls are"),
+    ],
+)
+def test_mistakes_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+) -> None:
+    assert message in fails(monkeypatch, folder, "evaluate", *words)
