@@ -3,10 +3,9 @@
 For every person each predictor makes `samples` embeddings from the last n ratings of one history, and the world says
 how good they are: 0 is a random picture of the catalogue, 1 its best for that person (`prefprior.world.source`).
 
-    utility@n          mean over people and samples
-    utility_2_modes@n  the same over the people of two modes, and so on
-    modes@n            of people of several modes: the share of their modes that the samples cover
-    utility_decoded@n  as utility, of the decoded pictures embedded again
+    utility@n                mean over people and samples; utility_one_mode and utility_several_modes: of some people
+    modes@n                  of people of several modes: the share of their modes that the samples cover
+    utility_decoded@n        as utility, of the decoded pictures embedded again
 
 Shapes: B users, K history, n samples, D dimension.
 """
@@ -38,16 +37,16 @@ def measure(
     """Figures of each predictor, keyed `<predictor>/<metric>@<n>`; `history` holds the first ratings of each person."""
     step = history.valid_BK.shape[1]
     count_B = np.array([len(source.modes(user)) for user in history.users])
+    groups = {"utility": count_B > 0, "utility_one_mode": count_B == 1, "utility_several_modes": count_B > 1}
+    groups = {group: members_B for group, members_B in groups.items() if members_B.any()}
     figures: dict[str, float] = {}
     for name, predictor in predictors.items():
         for n in lengths:
             made_BnD = predictor.sample(history.last(n), samples, torch.Generator().manual_seed(seed))
             pairs = list(zip(history.users, made_BnD, strict=True))
             utility_B = np.array([source.scaled_utility(user, made_nD, step).mean() for user, made_nD in pairs])
-            figures[f"{name}/utility@{n}"] = float(utility_B.mean())
-            for modes in np.unique(count_B):
-                word = "mode" if modes == 1 else "modes"
-                figures[f"{name}/utility_{modes}_{word}@{n}"] = float(utility_B[count_B == modes].mean())
+            for group, members_B in groups.items():
+                figures[f"{name}/{group}@{n}"] = float(utility_B[members_B].mean())
             covered = [
                 source.modes_covered(user, made_nD, step).mean()
                 for (user, made_nD), modes in zip(pairs, count_B)

@@ -138,7 +138,7 @@ def test_an_oracle_scores_one_and_chance_zero(world: WorldSource, data: Preferen
     assert found["oracle/utility@16"] == pytest.approx(1, abs=0.05)
     assert found["oracle/utility@2"] == found["oracle/utility@16"]
     assert abs(found["chance/utility@16"]) < 0.2
-    assert {"oracle/modes@16", "oracle/utility_2_modes@16"} <= set(found)
+    assert {"oracle/modes@16", "oracle/utility_several_modes@16"} <= set(found)
 
 
 def test_decoded_utility_is_that_of_what_the_decoder_shows(world: WorldSource, data: PreferenceDataModule) -> None:
