@@ -13,7 +13,7 @@ from prefprior.world.build_decoder import DECODER, latents_and_embeddings, train
 from prefprior.world.build_movq import train_movq
 
 STAGES = ("clip", "movq", "decoder", "figures")
-# The pictures both trainings draw from, and how many of them the decoder sees: encoding more takes longer than it helps.
+# The pictures both trainings draw from, and how many of them the decoder sees: encoding more costs more than it helps.
 PICTURES, SEED, DECODER_PICTURES = 120_000, 1, 60_000
 
 HELP = """\

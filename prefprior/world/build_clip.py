@@ -1,11 +1,13 @@
 """Trains the miniature CLIP: open_clip's model and loss on rendered pictures and their captions.
 
-A picture can be found among a few hundred by its colours alone, and then nothing makes the model look at the rest. Three
-things do. Captions are given with phrases dropped and shuffled. Each picture is also told apart, within every factor, by
-that factor's phrases alone, as zero-shot classification will do it. And before any word is read, a linear layer on the
-embedding, thrown away afterwards, names the factors: words whose embeddings are still all alike teach very slowly.
+A picture can be found among a few hundred by its colours alone, and then nothing makes the model look at the rest.
+Three things do. Captions are given with phrases dropped and shuffled. Each picture is also told apart, within every
+factor, by that factor's phrases alone, as zero-shot classification will do it. And before any word is read, a linear
+layer on the embedding, thrown away afterwards, names the factors: words whose embeddings are still all alike teach
+very slowly.
 
-Shapes: N pictures of a batch, F factors, W words of the longest phrase, T tokens of the context, L phrases of a factor, P all phrases, D dim.
+Shapes: N pictures of a batch, F factors, W words of the longest phrase, T tokens of the context, L phrases of a factor,
+P all phrases, D dim of the embedding.
 """
 
 import time
@@ -25,7 +27,6 @@ from prefprior.world.captions import TABLE, levels
 from prefprior.world.factors import NAMES, Factors, draw_factors
 from prefprior.world.pictures import SIDE, render
 from prefprior.world.tokenizer import PAD, START, WorldTokenizer
-
 
 EMBEDDING = 64
 # Parameters of open_clip's model that belong to the text tower, by how their names begin.
@@ -114,7 +115,7 @@ def train_clip(
 ) -> None:
     """Train and write the weights, with snapshots on the way; an interrupted training goes on from its last state.
 
-    All pictures of a batch meet the phrases, the first `pairs` of them also meet their captions (text is half the cost).
+    All pictures of a batch meet the phrases, the first `pairs` also meet their captions (text is half the cost).
     """
     torch.manual_seed(seed)  # open_clip initialises from the global generator
     generator = torch.Generator().manual_seed(seed)

@@ -50,8 +50,8 @@ def train_movq(
     *,
     folder: Path,
     pictures_NYXC: np.ndarray,
-    steps: int = 1100,
-    batch: int = 32,
+    steps: int = 900,
+    batch: int = 24,
     peak_rate: float = 3e-3,
     seed: int = 2,
 ) -> None:

@@ -74,7 +74,7 @@ def _render_family(factors: Factors, seeds: np.ndarray, family: int) -> Tensor:
 
 
 def _colours(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Colours of the ground and of its second tone, each at the left, middle and right (N, 3, C); of shapes (N, S, C)."""
+    """Colours of the ground and of its second tone, left, middle and right (N, 3, C); of the shapes (N, S, C)."""
     # The darkest colour is 0.23 and the lightest 0.91: beyond them no hue can be told.
     middle = 0.44 + 0.26 * factors["lightness"]
     half = 0.11 + 0.10 * factors["contrast"]

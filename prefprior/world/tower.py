@@ -1,8 +1,8 @@
 """The miniature CLIP's image tower, known to timm as `world_tower`, so that an open_clip config can name it.
 
-Patches of 4 x 4, plain convolutions, and a read-out that keeps positions. Measured on this world, with the same supervision
-and samples: open_clip's ModifiedResNet and a small ViT, which pool over positions, stood near chance on half of
-the factors where this one had learned nearly all.
+Patches of 4 x 4, plain convolutions, and a read-out that keeps positions. Measured on this world, with the same
+supervision and samples: open_clip's ModifiedResNet and a small ViT, which pool over positions, stood near chance on
+most factors where this one had learned most of them.
 
 Shapes: N pictures, C channels, Y X rows and columns.
 """

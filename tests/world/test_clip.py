@@ -62,7 +62,7 @@ def test_words_point_at_pictures(loaded: tuple) -> None:
 
 
 def test_missing_or_foreign_weights_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="scripts/build_world.py"):
+    with pytest.raises(ValueError, match=r"scripts/build_world\.py"):
         clip.load(tmp_path / "none.safetensors")
     save_file(load_file(clip.WEIGHTS), tmp_path / "foreign.safetensors", metadata={"vocabulary": "cat dog"})
     with pytest.raises(ValueError, match="other captions"):

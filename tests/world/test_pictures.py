@@ -58,7 +58,8 @@ def test_pinning_a_factor_leaves_the_others_as_they_were(factors: Factors) -> No
     fixed = {"shape": "stars", "lightness": (0.7, 0.9), "number": ["three", "six"], "hue": (340, 380)}
     pinned = Factors.from_partial(fixed, 24, torch.Generator().manual_seed(0))
     assert {pinned.word("shape", i) for i in range(24)} == {"stars"}
-    assert (pinned["lightness"] >= 0.7).all() and (pinned["lightness"] <= 0.9).all()
+    assert (pinned["lightness"] >= 0.7).all()
+    assert (pinned["lightness"] <= 0.9).all()
     assert {pinned.word("number", i) for i in range(24)} == {"three", "six"}
     assert ((pinned["hue"] >= 340) | (pinned["hue"] <= 20)).all()
     assert all(np.array_equal(pinned[name], factors[name]) for name in NAMES if name not in fixed)
