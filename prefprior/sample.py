@@ -1,13 +1,10 @@
 """`python sample.py`: galleries for people, by a trained prior and a decoder of its space."""
 
-import sys
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,7 +21,7 @@ from prefprior.gallery.maker import Maker
 from prefprior.gallery.manifest import FORMAT, begin, file_hash, is_complete, person_folder, read_manifest
 from prefprior.gallery.pages import write_pages
 from prefprior.gallery.people import Folk, KnownFolk, Newcomer, from_file, from_folders
-from prefprior.models.guidance import Guidance
+from prefprior.gallery.sampler import PriorSampler
 from prefprior.models.predictor import PriorPredictor
 from prefprior.runs import find_checkpoint, run_folder, save_config, write_metrics
 
@@ -54,8 +51,8 @@ class SampleConfig:
     steps: int | None = None  # by default as the checkpoint says
     guidance_history: float | None = None
     guidance_rating: float | None = None
-    best_of: int = 4
-    diversity: float = 0.5
+    best_of: int | None = None  # candidates for each picture; by default as the checkpoint says
+    diversity: float | None = None  # what being unlike the others counts beside the score; likewise
     copy_threshold: float = 0.95
     negative: bool = False
     prompt: str | None = None
@@ -64,19 +61,21 @@ class SampleConfig:
     nearest: int = 3  # real pictures shown beside each made one
     look: bool = True  # where the truth is known (the world): embed decoded pictures again, to measure them
     people_at_once: int = 8
-    from_: str | None = None  # `from=manifest.json` on the command line
     source: Any = None
     embeddings: Any = None
     decoder: Any = None
     safety: Any = None
     trainer: Any = None
     run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S}"
+    # `from=manifest.json`: a word of Python's, which an ordinary field cannot be named.
+    __annotations__["from"] = str | None
+    vars()["from"] = field(default=None, init=False, repr=False, compare=False)
 
 
 def run(cfg: DictConfig) -> Path:
     """Makes what is missing of a gallery, then its pages and figures; returns the run's folder."""
     wanted_hash = None
-    if cfg.from_ is not None:
+    if cfg["from"] is not None:
         cfg, wanted_hash = repeated(cfg)
     folder = run_folder()
     path = find_checkpoint(cfg.checkpoint)
@@ -120,13 +119,13 @@ def run(cfg: DictConfig) -> Path:
 
 def repeated(cfg: DictConfig) -> tuple[DictConfig, str]:
     """The configuration a manifest was made with, for its person alone; the command's own words come on top."""
-    manifest = read_manifest(cfg.from_)
+    manifest = read_manifest(cfg["from"])
     merged = OmegaConf.create(manifest["settings"]["config"])
     settings = manifest["settings"]
     if all(settings["config"][key] is None for key in ("likes", "dislikes", "ratings", "interpolate")):
         merged.users = [manifest["person"]["name"]]
-    given = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()} - {"from_"}
-    for key in (given & set(SampleConfig.__dataclass_fields__)) | {"run_dir", "from_", "trainer"}:
+    given = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()} - {"from"}
+    for key in (given & {f.name for f in fields(SampleConfig)}) | {"run_dir", "from", "trainer"}:
         merged[key] = cfg[key]
     return merged, settings["checkpoint"]["sha256"]
 
@@ -221,16 +220,18 @@ def _maker(
     decoder: Decoder,
     safety: Any,
 ) -> Maker:
-    sampling = predictor.sampling
-    guidance = Guidance(
-        history=sampling.guidance.history if cfg.guidance_history is None else cfg.guidance_history,
-        rating=sampling.guidance.rating if cfg.guidance_rating is None else cfg.guidance_rating,
+    sampler = PriorSampler(
+        predictor, steps=cfg.steps, guidance_history=cfg.guidance_history, guidance_rating=cfg.guidance_rating
     )
-    steps = cfg.steps or sampling.steps
+    own = predictor.sampling
     recipe = Recipe(
-        n=cfg.n, best_of=cfg.best_of, diversity=cfg.diversity, copy_threshold=cfg.copy_threshold,
-        negative=cfg.negative, seed=cfg.seed,
-    )  # fmt: skip
+        n=cfg.n,
+        best_of=own.candidates if cfg.best_of is None else cfg.best_of,
+        diversity=own.diversity if cfg.diversity is None else cfg.diversity,
+        copy_threshold=cfg.copy_threshold,
+        negative=cfg.negative,
+        seed=cfg.seed,
+    )
     if cfg.negative and not decoder.takes_negative:
         raise ValueError(f"the decoder {decoder.identity} takes no negative embeddings. Leave negative=true out.")
     catalogue = None if data is None else data.catalogue
@@ -245,15 +246,15 @@ def _maker(
         bend = Prompt(text_D, catalogue, weight=cfg.prompt_weight)
     drawer = Drawer(
         space=predictor.space,
-        sample=partial(predictor.sample, steps=steps, guidance=guidance),  # type: ignore[arg-type]
-        rank=predictor.rank,
+        sample=sampler,
+        rank=sampler.rank,
         recipe=recipe,
         catalogue=catalogue,
         bend=bend,
     )
     source = None if data is None else data.source
     truth = source if hasattr(source, "scaled_utility") and isinstance(folk, KnownFolk) else None
-    config = {key: value for key, value in plain(cfg).items() if key not in ("run_dir", "trainer", "from_")}
+    config = {key: value for key, value in plain(cfg).items() if key not in ("run_dir", "trainer", "from")}
     settings = {
         "format": FORMAT,
         "checkpoint": {"path": str(cfg.checkpoint), "sha256": checkpoint_hash},
@@ -261,11 +262,7 @@ def _maker(
         "decoder": {"identity": decoder.identity, "space": decoder.space_name},
         "safety": {"identity": safety.identity},
         "recipe": recipe.__dict__,
-        "sampling": {
-            "steps": steps,
-            "guidance": {"history": guidance.history, "rating": guidance.rating},
-            "words": f"{steps} steps ({sampling.method}), history {guidance.history:g}, rating {guidance.rating:g}",
-        },
+        "sampling": sampler.settings(),
         "prompt": {"text": cfg.prompt, "weight": cfg.prompt_weight},
         "history": cfg.history,
         "config": config,
@@ -293,6 +290,8 @@ def _finish(cfg: DictConfig, folder: Path, maker: Maker, data: PreferenceDataMod
     missing = [name for name in names if not is_complete(root, name)]
     if missing:
         raise ValueError(f"{len(missing)} people are missing, for example {missing[0]}. Run the same command again.")
+    for leftover in root.rglob(".*.tmp"):  # what a killed run was writing
+        leftover.unlink()
     name = data.source.name if data is not None else "own"
     index = write_pages(root, names, f"Galleries: {name}" if isinstance(maker.folk, KnownFolk) else "A gallery")
     summaries = [read_json(person_folder(root, n) / "manifest.json") for n in names]
@@ -307,9 +306,7 @@ def _finish(cfg: DictConfig, folder: Path, maker: Maker, data: PreferenceDataMod
 
 
 def main() -> None:
-    """The command. `from` is a word of Python's and cannot name a field, so it is written `from_` inside."""
-    sys.argv = [f"from_={w.removeprefix('from=')}" if w.startswith("from=") else w for w in sys.argv]
-    torch.set_grad_enabled(False)
+    """The command."""
     run_command("sample", SampleConfig, run)
 
 

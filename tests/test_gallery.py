@@ -16,8 +16,8 @@ from prefprior.decoders.retrieval import Retrieval, nearest_rows
 from prefprior.decoders.safety import NoSafety
 from prefprior.evaluation.predictor import Catalogue
 from prefprior.gallery.alike import most_alike, reduced, side_by_side
-from prefprior.gallery.choosing import between, choose, directions, likeness_to, spread_of
 from prefprior.gallery.drawing import Drawer, Prompt, Recipe
+from prefprior.gallery.geometry import between, directions, likeness_to, spread_of
 from prefprior.gallery.maker import Maker
 from prefprior.gallery.manifest import begin, is_complete, person_folder, read_manifest, slug
 from prefprior.gallery.pages import write_pages
@@ -99,13 +99,23 @@ def maker(root: Path, folk: TinyFolk, **recipe: float) -> Maker:
     )  # fmt: skip
 
 
-def test_choosing_trades_score_for_spread() -> None:
-    unit = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0]]), dim=1)
-    scores = torch.tensor([1.0, 0.9, 0.0])
-    assert choose(scores, unit, 2, diversity=0.0) == [0, 1]
-    assert choose(scores, unit, 2, diversity=0.9)[1] == 2
-    assert sorted(choose(scores, unit, 3, diversity=0.5)) == [0, 1, 2]
-    assert spread_of(unit[[0, 2]]) == pytest.approx(1.0)
+def test_diversity_trades_score_for_spread() -> None:
+    folk = TinyFolk(1)
+    person = folk.gather(folk.names)[0]
+
+    def drawn(diversity: float):  # type: ignore[no-untyped-def]
+        recipe = Recipe(n=4, best_of=8, diversity=diversity)
+        return Drawer(space=folk.catalogue.space, sample=sample, rank=rank, recipe=recipe, catalogue=None).draw(person)
+
+    greedy, varied = drawn(0.0), drawn(4.0)
+    assert greedy.fit_n.mean() > varied.fit_n.mean()
+    assert greedy.spread < varied.spread
+    assert (greedy.fit_n[:-1] >= greedy.fit_n[1:]).all()
+
+
+def test_spread_is_the_mean_distance_of_pairs() -> None:
+    unit = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert spread_of(unit) == pytest.approx(1.0)
     assert spread_of(unit[:1]) == 0
 
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from prefprior.data.batch import History
 from prefprior.evaluation.predictor import Catalogue
-from prefprior.gallery.choosing import between, choose, directions, likeness_to, spread_of
+from prefprior.gallery.geometry import between, directions, likeness_to, spread_of
 from prefprior.gallery.people import Person
 from prefprior.gallery.seeds import generator_of
+from prefprior.models.selection import spread
 from prefprior.space import Space
 
 ROUNDS = 4  # how often new candidates are drawn where too many are near-copies
@@ -22,7 +23,7 @@ REFERENCE = 1000  # real pictures that scores are compared with
 
 
 class Sampler(Protocol):
-    """The trained prior's own way to sample, with its settings already chosen."""
+    """Independent draws, with steps and guidance already chosen."""
 
     def __call__(self, history: History, n: int, generator: torch.Generator, *, rating: float) -> Tensor:
         """(B, n, D) raw embeddings."""
@@ -34,7 +35,7 @@ class Recipe:
 
     n: int = 8
     best_of: int = 4  # candidates for each picture, from which the prior's own rank chooses
-    diversity: float = 0.5  # weight of being unlike the others, against the score
+    diversity: float = 1.0  # what being unlike the others counts beside the score (`prefprior.models.selection`)
     copy_threshold: float = 0.95  # standardised cosine to a rated picture from which on it is a near-copy
     negative: bool = False  # also sample what the person would hate, for the decoder to move away from
     seed: int = 0
@@ -42,8 +43,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.n < 1 or self.best_of < 1:
             raise ValueError(f"n and best_of must be at least 1, got {self.n} and {self.best_of}")
-        if not 0 <= self.diversity <= 1:
-            raise ValueError(f"diversity must lie between 0 and 1, got {self.diversity}")
+        if self.diversity < 0:
+            raise ValueError(f"diversity cannot be below 0, got {self.diversity}")
         if not 0 < self.copy_threshold <= 1:
             raise ValueError(f"copy_threshold must lie in (0, 1], got {self.copy_threshold}")
 
@@ -102,8 +103,8 @@ class Drawer:
             order = likeness_to(self.space, spare_MD, history_KD).argsort()[: recipe.n - len(candidates_MD)]
             candidates_MD = torch.cat([candidates_MD, spare_MD[order]])
         fit_M = self._fit(person.history, candidates_MD)
-        unit_MD = directions(self.space, candidates_MD)
-        chosen = choose(fit_M, unit_MD, recipe.n, recipe.diversity)
+        scaled_MD = self.space.to_model(candidates_MD)
+        chosen = spread(scaled_MD[None], fit_M[None], recipe.n, recipe.diversity)[0]
         negative_nD = None
         if recipe.negative:
             generator = generator_of(seed, name, "negative")
@@ -114,7 +115,7 @@ class Drawer:
             better_than_n=self._better_than(person.history, fit_M[chosen]),
             likeness_n=likeness_to(self.space, candidates_MD[chosen], history_KD),
             negative_nD=negative_nD,
-            spread=spread_of(unit_MD[chosen]),
+            spread=spread_of(directions(self.space, candidates_MD[chosen])),
             candidates=drawn,
             near_copies=near_copies,
         )

@@ -20,8 +20,8 @@ from prefprior.decoders.safety import Safety, blurred_card
 from prefprior.evaluation.predictor import Catalogue
 from prefprior.files import make_folder, write_json
 from prefprior.gallery import sheet
-from prefprior.gallery.choosing import directions
 from prefprior.gallery.drawing import Drawer, Drawn
+from prefprior.gallery.geometry import directions
 from prefprior.gallery.manifest import (
     FORMAT,
     MANIFEST,

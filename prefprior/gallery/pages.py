@@ -103,7 +103,7 @@ def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     settings = manifest["settings"]
     recipe = settings["recipe"]
     facts = [
-        ("prior", f"{settings['checkpoint']['path']} ({settings['checkpoint']['sha256'][:12]})"),
+        ("prior", " ".join((settings["checkpoint"]["path"], settings["checkpoint"]["sha256"][:12]))),
         ("space", settings["space"]["name"]),
         ("decoder", settings["decoder"]["identity"]),
         ("seed", str(recipe["seed"])),

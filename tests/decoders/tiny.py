@@ -35,7 +35,7 @@ DIM = 16
 CROSS = 32
 
 
-def kandinsky(folder: Path, *, hint: bool = False) -> Path:
+def kandinsky(folder: Path, *, hint: bool = False, dim: int = DIM) -> Path:
     """A `KandinskyV22Pipeline` folder whose scheduler draws noise at every step (or its ControlNet kin)."""
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
@@ -43,7 +43,7 @@ def kandinsky(folder: Path, *, hint: bool = False) -> Path:
         down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
         up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
         mid_block_type="UNetMidBlock2DSimpleCrossAttn", block_out_channels=(32, 64), layers_per_block=1,
-        encoder_hid_dim=DIM, encoder_hid_dim_type="image_proj", cross_attention_dim=CROSS, attention_head_dim=4,
+        encoder_hid_dim=dim, encoder_hid_dim_type="image_proj", cross_attention_dim=CROSS, attention_head_dim=4,
         resnet_time_scale_shift="scale_shift", class_embed_type=None,
     )  # fmt: skip
     plain = 2 if hint else 0  # a depth map is read at an eighth of the size, as the real first stage has it

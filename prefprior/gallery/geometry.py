@@ -1,7 +1,7 @@
-"""Which sampled embeddings become pictures: none too near to what the person rated, good ones, unlike each other.
+"""How embeddings lie to each other: likeness to what a person rated, spread, and the way between two.
 
 All cosines are of standardised embeddings: raw CLIP vectors share a large common part, and everything looks alike.
-Shapes: M candidates, K history, n chosen, D dimension.
+Shapes: M embeddings, K history, D dimension.
 """
 
 import torch
@@ -20,29 +20,6 @@ def likeness_to(space: Space, raw_MD: Tensor, history_KD: Tensor) -> Tensor:
     if len(history_KD) == 0:
         return torch.full((len(raw_MD),), -1.0)
     return (directions(space, raw_MD) @ directions(space, history_KD).T).amax(1)
-
-
-def choose(scores_M: Tensor, unit_MD: Tensor, n: int, diversity: float) -> list[int]:
-    """n candidates, best first: each next one has the best of (1 - diversity) x score - diversity x likeness.
-
-    Scores are brought to mean 0 and spread 1; likeness is the largest cosine to what is chosen already (maximal
-    marginal relevance, Carbonell & Goldstein 1998). With diversity 0 these are the n best, with 1 the most unlike.
-    """
-    if not 0 <= n <= len(scores_M):
-        raise ValueError(f"cannot choose {n} of {len(scores_M)} candidates")
-    spread = scores_M.std(unbiased=False).clamp_min(1e-6)
-    worth_M = (scores_M - scores_M.mean()) / spread
-    cosine_MM = unit_MD @ unit_MD.T
-    likeness_M = torch.zeros(len(scores_M))
-    left = torch.ones(len(scores_M), dtype=torch.bool)
-    chosen: list[int] = []
-    for _ in range(n):
-        value_M = (1 - diversity) * worth_M - diversity * likeness_M
-        best = int(torch.where(left, value_M, torch.full_like(value_M, -torch.inf)).argmax())
-        likeness_M = cosine_MM[best].clone() if not chosen else torch.maximum(likeness_M, cosine_MM[best])
-        left[best] = False
-        chosen.append(best)
-    return chosen
 
 
 def spread_of(unit_MD: Tensor) -> float:

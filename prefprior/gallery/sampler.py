@@ -1,0 +1,58 @@
+"""The trained prior as galleries use it: independent draws, with steps and guidance chosen for this gallery.
+
+The prior's own choice among candidates is made here instead, by `Drawer`, once near-copies are out.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prefprior.data.batch import History
+from prefprior.evaluation.predictor import Catalogue
+from prefprior.models.guidance import Guidance
+from prefprior.models.predictor import PriorPredictor
+from prefprior.models.sampling import Sampling
+
+
+class PriorSampler:
+    """Samples and ranks by a prior; what is not given is as the prior's checkpoint says."""
+
+    def __init__(
+        self,
+        predictor: PriorPredictor,
+        *,
+        steps: int | None = None,
+        guidance_history: float | None = None,
+        guidance_rating: float | None = None,
+    ) -> None:
+        own = predictor.sampling
+        self.guidance = Guidance(
+            history=own.guidance.history if guidance_history is None else guidance_history,
+            rating=own.guidance.rating if guidance_rating is None else guidance_rating,
+        )
+        self.steps = own.steps if steps is None else steps
+        sampling = Sampling(
+            method=own.method, steps=self.steps, guidance=self.guidance, candidates=1, on_shell=own.on_shell
+        )
+        self._independent = PriorPredictor(
+            prior=predictor.prior, objective=predictor.objective, sampling=sampling, facts=predictor.facts
+        )
+
+    def __call__(self, history: History, n: int, generator: torch.Generator, *, rating: float) -> Tensor:
+        """(B, n, D) raw embeddings of pictures that would get that rating."""
+        return self._independent.sample(history, n, generator, rating=rating)
+
+    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+        """(B, N) scores of a catalogue."""
+        return self._independent.rank(history, catalogue)
+
+    def settings(self) -> dict[str, Any]:
+        """What a manifest holds, and the same in words."""
+        history, rating = self.guidance.history, self.guidance.rating
+        return {
+            "steps": self.steps,
+            "method": self._independent.sampling.method,
+            "guidance": {"history": history, "rating": rating},
+            "words": f"{self.steps} steps, guidance by history {history:g} and by rating {rating:g}",
+        }
