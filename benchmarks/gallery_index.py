@@ -4,8 +4,8 @@
     python benchmarks/gallery_index.py --people 1000 --folder /tmp/gallery
 
 Every person has a thumbnail strip of its own. Headless Chromium opens the page from its file; memory is the sum over
-its processes of what each holds, with what they share counted once (proportional set size), while the page is open. First
-paint and the number of strips read by then come from the page's own performance entries.
+its processes of what each holds, with what they share counted once (proportional set size), while the page is open.
+First paint and the number of strips read by then come from the page's own performance entries.
 """
 
 import argparse
