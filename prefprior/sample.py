@@ -1,5 +1,7 @@
 """`python sample.py`: galleries for people, by a trained prior and a decoder of its space."""
 
+import logging
+import warnings
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,7 @@ def run(cfg: DictConfig) -> Path:
     wanted_hash = None
     if cfg["from"] is not None:
         cfg, wanted_hash = repeated(cfg)
+    _quiet()
     folder = run_folder()
     path = find_checkpoint(cfg.checkpoint)
     found_hash = file_hash(path)
@@ -303,6 +306,13 @@ def _finish(cfg: DictConfig, folder: Path, maker: Maker, data: PreferenceDataMod
         figures[f"{name}/{maker.folk.part}/prior/{key}@{cfg.history}"] = sum(s["counts"][key] for s in summaries)
     write_metrics(folder, figures)
     print(f"gallery: {index}", flush=True)
+
+
+def _quiet() -> None:
+    """Lightning's remarks on itself are no news to who looks at pictures."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (".*treespec.*", ".*does not have many workers.*"):
+        warnings.filterwarnings("ignore", message)
 
 
 def main() -> None:

@@ -21,10 +21,11 @@ class GalleryModule(lightning.LightningModule):
         for part in self.movable:
             part.to(self.device)  # type: ignore[attr-defined]
 
-    def predict_step(self, batch: list[str], batch_idx: int) -> None:
+    def predict_step(self, batch: list[str], batch_idx: int) -> list[str]:
         """Makes one group. The step stays out of Lightning's autocast: dtypes are the decoder's own choice."""
         with torch.autocast(self.device.type, enabled=False):
             self.maker.make(batch)
+        return batch
 
 
 class GroupedPeople(lightning.LightningDataModule):
