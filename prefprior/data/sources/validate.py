@@ -54,15 +54,17 @@ def times(columns: Columns, name: str = "time") -> np.ndarray:
     """A column as seconds since 1970, NaN where absent: from seconds, milli- or microseconds, or ISO 8601."""
     texts = pc.utf8_trim_whitespace(columns.values[name])
     absent = _absent(texts)
-    try:
-        values = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False).copy()
-    except pa.ArrowInvalid:
-        stamps = pd.to_datetime(pd.Series(texts.to_pylist()), format="ISO8601", utc=True, errors="coerce")
-        values = np.where(stamps.isna(), np.nan, stamps.astype("datetime64[us, UTC]").astype("int64") / 1e6)
-    else:
-        # Seconds have ten digits from 2001 to 2286, milliseconds thirteen, microseconds sixteen.
-        typical = np.nanmedian(np.abs(values)) if not absent.all() else 0.0
-        values /= 1e6 if typical > 1e14 else 1e3 if typical > 1e11 else 1.0
+    words = pd.Series(texts.to_pylist())
+    values = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    known = np.abs(values[np.isfinite(values)])
+    if len(known) + absent.sum() < len(words):  # rows of the kind that fewer have are named below
+        stamps = pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce")
+        if stamps.notna().sum() > len(known):
+            values = np.where(stamps.isna(), np.nan, stamps.astype("datetime64[us, UTC]").astype("int64") / 1e6)
+            known = known[:0]
+    # Seconds have ten digits from 2001 to 2286, milliseconds thirteen, microseconds sixteen.
+    typical = float(np.median(known)) if len(known) else 0.0
+    values /= 1e6 if typical > 1e14 else 1e3 if typical > 1e11 else 1.0
     bad = ~np.isfinite(values) & ~absent
     if bad.any():
         rows = np.flatnonzero(bad)
