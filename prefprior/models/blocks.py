@@ -1,6 +1,6 @@
 """The parts every prior is made of: attention, gated MLPs, scalar features, modulated residual blocks.
 
-Shapes: B batch, N tokens, R read-outs, C conditions per batch row, S draws per condition, W width, H heads, E head
+Shapes: B batch, N tokens, C conditions per batch row, S draws per condition, W width, H heads, E head
 width.
 """
 
@@ -91,7 +91,7 @@ class ScalarFeatures(nn.Module):
 
 class ModulatedBlock(nn.Module):
     """Residual block whose normalised input is shifted, scaled and gated by the condition (AdaLN-zero, DiT,
-    arXiv:2212.09748), with a gated MLP and attention to the read-outs side by side (PaLM, arXiv:2204.02311).
+    arXiv:2212.09748), with a gated MLP and attention to the history side by side (PaLM, arXiv:2204.02311).
 
     Side by side they share one matrix product in and one out, which on small batches is what a step costs.
     """
@@ -108,14 +108,18 @@ class ModulatedBlock(nn.Module):
         self.leave = nn.Linear(self.hidden + width, width, bias=False)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_BCSW: Tensor, modulation: Tensor, keys_BHRE: Tensor, values_BHRE: Tensor) -> Tensor:
+    def forward(
+        self, x_BCSW: Tensor, modulation: Tensor, keys_BHNE: Tensor, values_BHNE: Tensor, valid_BN: Tensor
+    ) -> Tensor:
         batch, conditions, draws, width = x_BCSW.shape
         shift, scale, gate = modulation.chunk(3, dim=-1)  # each broadcasts to B C S W
         h = torch.addcmul(shift, self.norm(x_BCSW), 1 + scale)  # B C S W
         opened, value, query = self.enter(h).split([self.hidden, self.hidden, width], dim=-1)
         query = query.reshape(batch, conditions * draws, self.heads, -1).transpose(1, 2)  # B H CS E
-        query = self.query_norm(query).to(values_BHRE.dtype)
-        read = scaled_dot_product_attention(query, keys_BHRE, values_BHRE)  # B H CS E
+        query = self.query_norm(query).to(values_BHNE.dtype)
+        read = scaled_dot_product_attention(
+            query, keys_BHNE, values_BHNE, attn_mask=valid_BN[:, None, None]
+        )  # B H CS E
         read = read.transpose(1, 2).reshape(batch, conditions, draws, width)
         update = self.leave(torch.cat([silu(opened) * value, read.to(value.dtype)], dim=-1))
         return torch.addcmul(x_BCSW, gate, self.dropout(update))

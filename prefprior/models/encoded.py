@@ -1,26 +1,24 @@
-"""What a prior keeps of histories and wishes between its three calls, and the protocol both architectures keep.
+"""What the light prior keeps of histories and wishes between its three calls.
 
-Shapes: B users, R read-outs, K history, C conditions per user, S draws, W width, M modulation, L denoiser blocks,
-H heads, E head width, D dimension.
+Shapes: B users, R read-outs, N tokens the denoiser attends to, C conditions per user, S draws, W width, M modulation,
+L denoiser blocks, H heads, E head width, D dimension.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
 
 import torch
-from torch import Tensor, nn
-
-from prefprior.data.batch import History
-from prefprior.space import Space, SpaceScale
+from torch import Tensor
+from torch.nn.functional import pad
 
 
 @dataclass
 class EncodedHistory:
-    """What the encoder read out of B histories: a summary and interests, and these as the denoiser attends to them."""
+    """What the encoder made of B histories: a summary and interests, and tokens as the denoiser attends to them."""
 
     readouts_BRW: Tensor
-    keys_BLHRE: Tensor
-    values_BLHRE: Tensor
+    keys_BLHNE: Tensor
+    values_BLHNE: Tensor
+    valid_BN: Tensor  # bool: which tokens there are
 
     def __len__(self) -> int:
         return len(self.readouts_BRW)
@@ -31,10 +29,17 @@ class EncodedHistory:
 
     def joined(self, others: list["EncodedHistory"]) -> "EncodedHistory":
         """This and others, one after the other."""
-        return EncodedHistory(*(torch.cat(parts) for parts in zip(*(e._parts() for e in [self, *others]))))
+        every = [self, *others]
+        longest = max(e.valid_BN.shape[1] for e in every)
+        return EncodedHistory(*(torch.cat(parts) for parts in zip(*(e._padded(longest)._parts() for e in every))))
 
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.readouts_BRW, self.keys_BLHRE, self.values_BLHRE
+    def _padded(self, length: int) -> "EncodedHistory":
+        missing = length - self.valid_BN.shape[1]
+        keys, values = (pad(part, (0, 0, 0, missing)) for part in (self.keys_BLHNE, self.values_BLHNE))
+        return EncodedHistory(self.readouts_BRW, keys, values, pad(self.valid_BN, (0, missing)))
+
+    def _parts(self) -> tuple[Tensor, ...]:
+        return self.readouts_BRW, self.keys_BLHNE, self.values_BLHNE, self.valid_BN
 
 
 @dataclass
@@ -42,39 +47,6 @@ class Condition:
     """All that a denoising step of the light denoiser needs to know of users and wishes."""
 
     modulation_BCM: Tensor
-    keys_BLHRE: Tensor
-    values_BLHRE: Tensor
-
-
-class Encoded(Protocol):
-    """Encoded histories of any architecture."""
-
-    def __len__(self) -> int: ...
-
-    def expand(self, count: int) -> Self: ...
-
-    def joined(self, others: list[Any]) -> Self: ...
-
-
-class Backbone(Protocol):
-    """What objectives and samplers ask of a prior, whatever its architecture."""
-
-    config: dict[str, Any]
-    space: Space
-    scale: SpaceScale
-    scores: Any  # the read-outs of `rank`; None where an architecture has none
-
-    def networks(self) -> list[nn.Module]:
-        """The parts worth compiling."""
-
-    def encode_history(self, history: History) -> Any:
-        """Once per person."""
-
-    def null_history(self, like: History) -> Any:
-        """One encoded history of nobody."""
-
-    def condition(self, encoded: Any, rating_BC: Tensor, rating_known_BC: Tensor | None = None) -> Any:
-        """Once per wish."""
-
-    def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
-        """Once per step."""
+    keys_BLHNE: Tensor
+    values_BLHNE: Tensor
+    valid_BN: Tensor

@@ -6,8 +6,8 @@ Shapes: B users, G variants of the condition, S samples, D dimension.
 import torch
 from torch import Tensor
 
+from prefprior.models.backbone import Backbone, Encoded
 from prefprior.models.configured import Recorded
-from prefprior.models.encoded import Backbone, Encoded
 from prefprior.models.objectives.base import Objective
 from prefprior.models.samplers import Denoise
 

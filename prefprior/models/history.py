@@ -45,8 +45,10 @@ class HistoryEncoder(nn.Module):
         self.blocks = nn.ModuleList(EncoderBlock(width, heads, ratio, dropout) for _ in range(depth))
         self.norm = nn.RMSNorm(width, eps=EPS)
 
-    def forward(self, embeddings_BKD: Tensor, ratings_BK: Tensor, ages_BK: Tensor, valid_BK: Tensor) -> Tensor:
-        """Read-out tokens (B, R, W)."""
+    def forward(
+        self, embeddings_BKD: Tensor, ratings_BK: Tensor, ages_BK: Tensor, valid_BK: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """All tokens (B, R + K, W), read-outs first, and which of them there are."""
         batch, readouts = len(embeddings_BKD), len(self.readouts_RW)
         # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
@@ -60,7 +62,7 @@ class HistoryEncoder(nn.Module):
         valid = torch.cat([valid_BK.new_ones(batch, readouts), valid_BK], dim=1)  # B R+K
         for block in self.blocks:
             x = block(x, valid)
-        return self.norm(x[:, :readouts])  # B R W
+        return self.norm(x), valid
 
 
 def packed(history: History, multiple: int = 8) -> History:

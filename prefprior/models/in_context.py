@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention, silu
 
 from prefprior.data.batch import History
+from prefprior.models.backbone import Backbone
 from prefprior.models.blocks import ScalarFeatures
-from prefprior.models.configured import Recorded
 from prefprior.models.history import packed
 from prefprior.space import Space, SpaceScale
 
@@ -173,10 +173,8 @@ class ContextCondition:
     extra_BCW: Tensor
 
 
-class InContextPrior(Recorded, nn.Module):
+class InContextPrior(Backbone):
     """The same three calls as `Prior`, but `predict` is the whole network. It has no read-out for `rank`."""
-
-    scores = None
 
     def __init__(
         self,
@@ -193,12 +191,15 @@ class InContextPrior(Recorded, nn.Module):
         super().__init__()
         self.space = space
         self.scale = SpaceScale(space)
+        self.scores = None
         self.steps_of_time = steps_of_time
         self.step_offset = step_offset
         self.network = InContextNetwork(dim=space.dim, width=width, depth=depth, heads=heads, context=context)
         self.rating = ScalarFeatures(width, 16)
         self.wish = ScalarFeatures(width, 16)
         self.wish_unknown_W = nn.Parameter(torch.zeros(width))
+        # There are no prompts in ratings: what projects them stays as it is (and DDP waits for no gradient of it).
+        self.network.embedding_proj.weight.requires_grad_(False)
         for added in (self.rating, self.wish):  # at the start, published weights do what they did
             nn.init.zeros_(added.leave.weight)
             nn.init.zeros_(added.leave.bias)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from prefprior.data.batch import PreferenceBatch
-from prefprior.models.encoded import Backbone
+from prefprior.models.backbone import Backbone
 from prefprior.models.objectives.base import LossTerms, Objective
 
 
@@ -45,7 +45,9 @@ class PreferenceModule(lightning.LightningModule):
         self.compile_prior = compile
 
     def setup(self, stage: str) -> None:
-        """Shows the objective the catalogue, and compiles the networks in place, so that weights keep their names."""
+        """Shows the objective the catalogue, freezes what it does not train, compiles in place (weights keep names)."""
+        if self.objective.rank is None and self.prior.scores is not None:
+            self.prior.scores.requires_grad_(False)  # DDP would wait for their gradients
         data = getattr(self.trainer, "datamodule", None)
         if data is not None and self.objective.rank is not None:
             items_N = torch.as_tensor(data.part("train").item_N, dtype=torch.long)

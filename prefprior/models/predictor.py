@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from prefprior.data.batch import History
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
-from prefprior.models.encoded import Backbone
+from prefprior.models.backbone import Backbone
 from prefprior.models.guidance import Guidance, guided
 from prefprior.models.objectives.base import Objective
 from prefprior.models.samplers import SAMPLERS
@@ -21,7 +21,8 @@ from prefprior.models.selection import spread
 from prefprior.space import Space
 
 RANKING_SAMPLES = 16  # whose mean ranks, where nothing was trained to score
-CHUNK = 16384  # pictures scored at once: with 512 users that is 32 MB of scores
+DRAWS_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
+SCORES_AT_ONCE = 2**20  # of users x pictures; each needs a number for every interest
 
 
 class PriorPredictor:
@@ -76,23 +77,22 @@ class PriorPredictor:
         """(B, n, D) raw embeddings of pictures each person would give that rating (1 loved, -1 hated).
 
         With `text_BD`, raw embeddings of the same CLIP's text tower, those candidates are preferred which are near to
-        the text; `text_weight` is what that counts beside the person's own taste. All draws come from the generator
-        in one go, so the same call gives the same embeddings to the bit.
+        the text; `text_weight` is what that counts beside the person's own taste. All noise comes from the generator
+        at once, so in how many parts it is worked off changes nothing.
         """
-        history = history.to(self.device)
-        encoded = self.prior.encode_history(history)
         many = n * self.sampling.candidates
-        raw_BMD = self._draw(history, encoded, many, generator, rating, steps, guidance or self.sampling.guidance)
-        if many == n:
-            return raw_BMD
-        quality_BM = torch.zeros(raw_BMD.shape[:2], device=self.device)
-        if self.scores_are_trained:
-            quality_BM = standardised(rating * self._scores_of(encoded, raw_BMD))
-        if text_BD is not None:
-            near_BM = torch.einsum("bmd,bd->bm", normalize(raw_BMD, dim=-1), normalize(text_BD.to(raw_BMD), dim=-1))
-            quality_BM = quality_BM + text_weight * standardised(near_BM)
-        rows_Bn = spread(self.prior.scale.to_model(raw_BMD), quality_BM, n, self.sampling.diversity)
-        return raw_BMD.gather(1, rows_Bn[..., None].expand(-1, -1, raw_BMD.shape[2]))
+        shape = (len(history), many, self.space.dim)
+        noise_BMD = torch.randn(shape, generator=generator, device=generator.device).to(self.device)
+        made = []
+        for rows in torch.arange(len(history)).split(max(1, DRAWS_AT_ONCE // many)):
+            some = history.take(rows).to(self.device)
+            encoded = self.prior.encode_history(some)
+            raw_BMD = self._denoised(some, encoded, noise_BMD[rows], rating, steps, guidance)
+            if many > n:
+                near = None if text_BD is None else text_weight * closeness(raw_BMD, text_BD[rows].to(raw_BMD))
+                raw_BMD = self._chosen(encoded, raw_BMD, n, rating, near)
+            made.append(raw_BMD)
+        return torch.cat(made)
 
     def negatives(self, history: History, n: int, generator: torch.Generator) -> Tensor:
         """(B, n, D) raw embeddings of pictures each person would hate: what decoders take as the negative."""
@@ -129,18 +129,20 @@ class PriorPredictor:
         return rows, best
 
     def _chunks(self, history: History, catalogue: Catalogue) -> Iterator[Tensor]:
-        """Scores of the catalogue, chunk by chunk (B, up to CHUNK).
+        """Scores of the catalogue, chunk by chunk.
 
         Where nothing was trained to score, closeness to the mean of samples does, from draws of its own fixed seed.
         """
         encoded = self.prior.encode_history(history)
         wanted_BD = None
         if not self.scores_are_trained:
-            generator = torch.Generator(self.device).manual_seed(0)
-            made = self._draw(history, encoded, RANKING_SAMPLES, generator, 1.0, None, self.sampling.guidance)
+            shape = (len(history), RANKING_SAMPLES, self.space.dim)
+            noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+            made = self._denoised(history, encoded, noise, 1.0, None, None)
             wanted_BD = normalize(normalize(made, dim=-1).mean(1), dim=-1)
-        for start in range(0, len(catalogue), CHUNK):
-            raw_ND = catalogue.embeddings_ND[start : start + CHUNK].to(self.device, torch.float32)
+        chunk = max(1, SCORES_AT_ONCE // len(history))
+        for start in range(0, len(catalogue), chunk):
+            raw_ND = catalogue.embeddings_ND[start : start + chunk].to(self.device, torch.float32)
             if wanted_BD is None:
                 yield self._scores_of(encoded, raw_ND)
             else:
@@ -148,23 +150,38 @@ class PriorPredictor:
 
     def _scores_of(self, encoded: Any, raw: Tensor) -> Tensor:
         scores = self.prior.scores
+        assert scores is not None
         return scores.fit(encoded, scores.item_directions(raw)) + scores.appeal(raw)
 
-    def _draw(
-        self, history: History, encoded: Any, n: int, generator: torch.Generator, rating: float, steps: int | None,
-        guidance: Guidance,
+    def _chosen(self, encoded: Any, raw_BMD: Tensor, n: int, rating: float, near_BM: Tensor | None) -> Tensor:
+        quality_BM = torch.zeros(raw_BMD.shape[:2], device=self.device)
+        if self.scores_are_trained:
+            quality_BM = standardised(rating * self._scores_of(encoded, raw_BMD))
+        if near_BM is not None:
+            quality_BM = quality_BM + near_BM
+        rows_Bn = spread(self.prior.scale.to_model(raw_BMD), quality_BM, n, self.sampling.diversity)
+        return raw_BMD.gather(1, rows_Bn[..., None].expand(-1, -1, raw_BMD.shape[2]))
+
+    def _denoised(
+        self, history: History, encoded: Any, noise_BSD: Tensor, rating: float, steps: int | None,
+        guidance: Guidance | None,
     ) -> Tensor:  # fmt: skip
         denoise = guided(
-            self.prior, self.objective, guidance, encoded, self.prior.null_history(history),
+            self.prior, self.objective, guidance or self.sampling.guidance, encoded, self.prior.null_history(history),
             torch.full((len(history),), rating, device=self.device),
         )  # fmt: skip
-        noise_BSD = torch.randn((len(history), n, self.space.dim), generator=generator, device=generator.device)
         method, steps = self.sampling.method, steps or self.sampling.steps
         if self.objective.one_step:
             method, steps = "one_step", 1
-        scaled_BSD = SAMPLERS[method](denoise, self.objective.path, noise_BSD.to(self.device), steps)
+        scaled_BSD = SAMPLERS[method](denoise, self.objective.path, noise_BSD, steps)
         raw_BSD = self.prior.scale.from_model(scaled_BSD)
         return self.space.onto_shell(raw_BSD) if self.sampling.on_shell else raw_BSD
+
+
+def closeness(raw_BMD: Tensor, text_BD: Tensor) -> Tensor:
+    """How near each candidate is to a text, beside its user's other candidates: what all pictures are away from all
+    texts in a CLIP space cancels out."""
+    return standardised(torch.einsum("bmd,bd->bm", normalize(raw_BMD, dim=-1), normalize(text_BD, dim=-1)))
 
 
 def standardised(value_BM: Tensor) -> Tensor:

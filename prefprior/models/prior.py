@@ -1,10 +1,10 @@
 """The prior: p(embedding of a picture this person would rate so | the pictures they rated).
 
-Three calls, each as rare as it can be: `encode_history` once per person, `condition` once per wish (target rating,
-text), `predict` once per denoising step, of any number of draws.
+Three calls, each as rare as it can be: `encode_history` once per person, `condition` once per wish (the
+target's rating), `predict` once per denoising step, of any number of draws.
 
-Shapes: B users, K history, R read-outs, C conditions per user, S draws per condition, W width of the encoder, V width
-of the denoiser, M modulation, L denoiser blocks, H heads, E head width, D dimension, Q score dimension, I interests.
+Shapes: B users, R read-outs, N tokens attended to, C conditions per user, S draws per condition, W encoder width,
+V denoiser width, M modulation, L denoiser blocks, H heads, E head width, D dimension.
 """
 
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from prefprior.data.batch import History
+from prefprior.models.backbone import Backbone
 from prefprior.models.blocks import EPS, GatedMLP, ModulatedBlock, ScalarFeatures
-from prefprior.models.configured import Recorded
 from prefprior.models.encoded import Condition, EncodedHistory
 from prefprior.models.history import HistoryEncoder, packed
 from prefprior.models.scores import Scores
@@ -21,7 +21,7 @@ from prefprior.space import Space, SpaceScale
 
 
 class Denoiser(nn.Module):
-    """The light network that runs at every step: modulated blocks over the noisy embedding, attending to read-outs.
+    """The light network that runs at every step: modulated blocks over the noisy embedding, attending to the history.
 
     Modulation is a sum of a part that depends on time only and a part that depends on user and wish only: in sampling
     the first is computed once per step for everybody and the second once per sample, so that a step costs no more than
@@ -48,12 +48,14 @@ class Denoiser(nn.Module):
         parts = modulation.split([*[3 * width] * len(self.blocks), 2 * width], dim=-1)
         x = self.enter(noisy_BCSD)  # B C S V
         for layer, block in enumerate(self.blocks):
-            x = block(x, parts[layer], condition.keys_BLHRE[:, layer], condition.values_BLHRE[:, layer])
+            x = block(
+                x, parts[layer], condition.keys_BLHNE[:, layer], condition.values_BLHNE[:, layer], condition.valid_BN
+            )
         shift, scale = parts[-1].chunk(2, dim=-1)
         return self.leave(torch.addcmul(shift, self.norm(x), 1 + scale))  # B C S D
 
 
-class Prior(Recorded, nn.Module):
+class Prior(Backbone):
     """Encode once, denoise many: history transformer, light conditional denoiser, and the scores of `rank`."""
 
     def __init__(
@@ -61,7 +63,7 @@ class Prior(Recorded, nn.Module):
         *,
         space: Space,
         width: int = 128,
-        depth: int = 3,
+        depth: int = 2,
         heads: int = 4,
         interests: int = 8,
         ratio: float = 4.0,
@@ -71,8 +73,11 @@ class Prior(Recorded, nn.Module):
         denoiser_ratio: float = 3.0,
         score_dim: int = 64,
         ages: bool = True,
+        read_history: bool = True,
         dropout: float = 0.0,
     ) -> None:
+        """With `read_history` the denoiser attends to the encoded ratings beside the read-outs; without, to those alone
+        and a step costs the same however long a history is."""
         super().__init__()
         for name, value in {
             "width": width,
@@ -86,6 +91,8 @@ class Prior(Recorded, nn.Module):
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         self.space = space
         self.scale = SpaceScale(space)
+        self.read_history = read_history
+        self.readouts = interests + 1
         # One read-out more than interests: the first is the summary that modulates the denoiser.
         self.encoder = HistoryEncoder(
             space=space, width=width, depth=depth, heads=heads, readouts=interests + 1, ratio=ratio, dropout=dropout,
@@ -113,12 +120,17 @@ class Prior(Recorded, nn.Module):
     def encode_history(self, history: History) -> EncodedHistory:
         """Reads the histories, once per person."""
         history = packed(history)
-        readouts_BRW = self.encoder(history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK)
+        tokens_BNW, valid_BN = self.encoder(
+            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK
+        )
+        readouts_BRW = tokens_BNW[:, : self.readouts]
+        if not self.read_history:
+            tokens_BNW, valid_BN = readouts_BRW, valid_BN[:, : self.readouts]
         blocks = self.denoiser.blocks
         heads = blocks[0].heads
-        kv = self.keys_values(readouts_BRW).unflatten(-1, (len(blocks), 2, heads, -1))  # B R L 2 H E
-        keys, values = kv.permute(3, 0, 2, 4, 1, 5).unbind(0)  # each B L H R E
-        return EncodedHistory(readouts_BRW, self.key_norm(keys).to(values.dtype), values)
+        kv = self.keys_values(tokens_BNW).unflatten(-1, (len(blocks), 2, heads, -1))  # B N L 2 H E
+        keys, values = kv.permute(3, 0, 2, 4, 1, 5).unbind(0)  # each B L H N E
+        return EncodedHistory(readouts_BRW, self.key_norm(keys).to(values.dtype), values, valid_BN)
 
     def null_history(self, like: History) -> EncodedHistory:
         """What the encoder says of nobody: the read-out of one empty history."""
@@ -133,7 +145,7 @@ class Prior(Recorded, nn.Module):
             rating_BCW = torch.where(rating_known_BC[..., None], rating_BCW, self.rating_unknown_W.to(rating_BCW.dtype))
         mixed = encoded.readouts_BRW[:, :1] + rating_BCW  # B C W
         mixed = mixed + self.mix(self.mix_norm(mixed))
-        return Condition(self.modulation(silu(mixed)), encoded.keys_BLHRE, encoded.values_BLHRE)
+        return Condition(self.modulation(silu(mixed)), encoded.keys_BLHNE, encoded.values_BLHNE, encoded.valid_BN)
 
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """One denoising step in the space's model scale; what the output means is the objective's affair."""

@@ -102,6 +102,15 @@ def test_vectors_do_not_decay(space, tmp_path):
     assert vectors["weight_decay"] == 0 < matrices["weight_decay"]
 
 
+def test_what_an_objective_does_not_train_is_frozen(space, tmp_path):
+    module = make_module(space)
+    module.objective = Denoising(path=Linear(), rank=None)
+    before = {name: value.clone() for name, value in module.prior.scores.state_dict().items()}
+    fit(module, tmp_path, 1)
+    assert all(torch.equal(value, before[name]) for name, value in module.prior.scores.state_dict().items())
+    assert [n for n, p in module.prior.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
 def test_losses_differ_between_steps_and_seeds(space):
     module = make_module(space)
     first = torch.rand(3, generator=module._generator(1, 0))

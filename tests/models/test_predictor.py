@@ -44,6 +44,13 @@ def test_samples_are_repeatable_diverse_and_on_the_shell(trained):
     assert torch.pdist(samples[0]).min() > 0.1
 
 
+def test_in_how_many_parts_it_is_worked_off_changes_nothing(trained, monkeypatch):
+    history = make_history(5, 6)
+    whole = draw(trained, history)
+    monkeypatch.setattr(module, "DRAWS_AT_ONCE", 2 * 4 * trained.sampling.candidates)
+    torch.testing.assert_close(draw(trained, history), whole, atol=1e-4, rtol=1e-4)
+
+
 def test_negatives_are_what_a_hated_rating_gives(trained):
     history = make_history(3, 6)
     negatives = trained.negatives(history, 4, torch.Generator().manual_seed(0))
@@ -97,7 +104,7 @@ def test_rank_and_top_agree_whatever_the_chunk(trained, catalogue, monkeypatch):
     history = make_history(3, 6)
     scores = trained.rank(history, catalogue)
     assert scores.shape == (3, 50)
-    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr(module, "SCORES_AT_ONCE", 3 * 7)
     torch.testing.assert_close(trained.rank(history, catalogue), scores)
     rows, best = trained.top(history, catalogue, 5, seen=True)
     torch.testing.assert_close(best, scores.topk(5).values)

@@ -104,6 +104,16 @@ def test_bf16_autocast_is_finite_and_near(prior):
     assert (low - exact).norm() / exact.norm() < 0.05
 
 
+def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space):
+    history = make_history(4, 40)
+    history.valid_BK[:] = True
+    for read_history, tokens in ((True, 4 + 40), (False, 4)):
+        prior = make_prior(space, read_history=read_history)
+        condition = prior.condition(prior.encode_history(history), torch.ones(4, 1))
+        assert condition.keys_BLHNE.shape[3] == tokens
+        assert torch.isfinite(outputs(prior, history)).all()
+
+
 @pytest.mark.parametrize(("argument", "value"), [("depth", 0), ("interests", 0), ("dropout", 1.0), ("heads", 5)])
 def test_what_cannot_be_is_refused(space, argument, value):
     with pytest.raises(ValueError, match=r"at least 1|dropout|cannot be split"):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prefprior.data.batch import History, PreferenceBatch
-from prefprior.models.encoded import Backbone
+from prefprior.models.backbone import Backbone
 from prefprior.models.paths import Path
 
 

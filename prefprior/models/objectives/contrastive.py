@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from prefprior.data.batch import PreferenceBatch
+from prefprior.models.backbone import Backbone
 from prefprior.models.configured import Recorded
-from prefprior.models.encoded import Backbone, EncodedHistory
+from prefprior.models.encoded import EncodedHistory
 from prefprior.models.objectives.base import mean_over
 
 

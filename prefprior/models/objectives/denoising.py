@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from prefprior.data.batch import PreferenceBatch
+from prefprior.models.backbone import Backbone
 from prefprior.models.configured import Recorded
-from prefprior.models.encoded import Backbone
 from prefprior.models.objectives.base import LossTerms, mean_over, probability, with_dropped_histories
 from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.paths import PREDICTIONS, Path

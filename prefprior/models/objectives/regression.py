@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, one_hot
 
 from prefprior.data.batch import PreferenceBatch
+from prefprior.models.backbone import Backbone
 from prefprior.models.configured import Recorded
-from prefprior.models.encoded import Backbone
 from prefprior.models.objectives.base import LossTerms, mean_over, probability, with_dropped_histories
 from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.paths import Linear, Path

@@ -1,0 +1,52 @@
+"""What objectives and samplers ask of a prior, whatever its architecture.
+
+Shapes: B users, C conditions per user, S draws per condition, D dimension.
+"""
+
+from abc import abstractmethod
+from typing import Any, Protocol, Self
+
+from torch import Tensor, nn
+
+from prefprior.data.batch import History
+from prefprior.models.configured import Recorded
+from prefprior.models.scores import Scores
+from prefprior.space import Space, SpaceScale
+
+
+class Encoded(Protocol):
+    """Encoded histories of any architecture."""
+
+    def __len__(self) -> int: ...
+
+    def expand(self, count: int) -> Self: ...
+
+    def joined(self, others: list[Any]) -> Self: ...
+
+
+class Backbone(Recorded, nn.Module):
+    """Three calls, each as rare as an architecture can make it."""
+
+    space: Space
+    scale: SpaceScale
+    scores: Scores | None  # the read-outs of `rank`, where an architecture has any
+
+    @abstractmethod
+    def networks(self) -> list[nn.Module]:
+        """The parts worth compiling."""
+
+    @abstractmethod
+    def encode_history(self, history: History) -> Any:
+        """Once per person."""
+
+    @abstractmethod
+    def null_history(self, like: History) -> Any:
+        """One encoded history of nobody."""
+
+    @abstractmethod
+    def condition(self, encoded: Any, rating_BC: Tensor, rating_known_BC: Tensor | None = None) -> Any:
+        """Once per wish: the rating that the target should get."""
+
+    @abstractmethod
+    def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
+        """Once per step, in the space's model scale."""
