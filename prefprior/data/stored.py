@@ -51,10 +51,6 @@ class StoredEmbeddings:
 
     def command(self, source: Source) -> str:
         """The command that embeds the source as this command names it."""
-        words = [word for word in overrides() if word.startswith(("source.", "embeddings.root=", "encoder."))]
-        asked = [word for word in overrides() if word.startswith("encoder=")]
-        encoder = chosen("encoder")
-        if encoder in (None, "world") and not asked:  # the world's encoder is the default for the world alone
-            encoder = self.encoder
+        words = [word for word in overrides() if word.startswith(("source.", "embeddings.root="))]
         name = chosen("source") or source.name
-        return shlex.join(["python", "embed.py", f"source={name}", f"encoder={encoder}", *words])
+        return shlex.join(["python", "embed.py", f"source={name}", f"encoder={self.encoder}", *words])

@@ -64,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, pictures: list[Image.Image]) 
     flickr(folder / "FLICKR-AES", pictures)
     with pytest.MonkeyPatch.context() as patch:
         # Before embedding, the message is the command that embeds.
-        wanted = ["train", "experiment=flickr_aes", "source.root=FLICKR-AES", "encoder=world", *SMALL]
+        wanted = ["train", "experiment=flickr_aes", "source.root=FLICKR-AES", "embeddings.encoder=world", *SMALL]
         message = fails(patch, folder, *wanted)
         command = re.search(r"python embed\.py .*", message)
         assert command is not None, message
