@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from prefprior.files import written_whole
-from prefprior.models.configured import from_node
 from prefprior.models.backbone import Backbone
+from prefprior.models.configured import from_node
 from prefprior.models.objectives.base import Objective
 from prefprior.models.predictor import PriorPredictor
 from prefprior.models.sampling import Sampling
