@@ -16,7 +16,6 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.encoders import OpenClipEncoder
 from prefprior.decoders.base import Decoder, require_space
 from prefprior.decoders.retrieval import Retrieval
-from prefprior.files import read_json
 from prefprior.gallery.drawing import Drawer, Prompt, Recipe
 from prefprior.gallery.groups import GalleryModule, GroupedPeople
 from prefprior.gallery.maker import Maker
@@ -106,7 +105,7 @@ def run(cfg: DictConfig) -> Path:
         enable_checkpointing=False,
         enable_model_summary=False,
         precision="32-true",  # how a decoder computes is its own choice
-        callbacks=[TQDMProgressBar(leave=False)],
+        callbacks=[TQDMProgressBar(leave=False)] if cfg.trainer.get("enable_progress_bar", True) else [],
     )
     if trainer.is_global_zero:
         save_config(folder, cfg)
@@ -129,7 +128,8 @@ def repeated(cfg: DictConfig) -> tuple[DictConfig, str]:
         merged.users = [manifest["person"]["name"]]
     given = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()} - {"from"}
     for key in (given & {f.name for f in fields(SampleConfig)}) | {"run_dir", "from", "trainer"}:
-        merged[key] = cfg[key]
+        partial = isinstance(cfg[key], DictConfig) and "_target_" not in cfg[key]  # such as decoder.steps=10
+        merged[key] = OmegaConf.merge(merged[key], cfg[key]) if partial and merged.get(key) else cfg[key]
     return merged, settings["checkpoint"]["sha256"]
 
 
@@ -297,13 +297,14 @@ def _finish(cfg: DictConfig, folder: Path, maker: Maker, data: PreferenceDataMod
         leftover.unlink()
     name = data.source.name if data is not None else "own"
     index = write_pages(root, names, f"Galleries: {name}" if isinstance(maker.folk, KnownFolk) else "A gallery")
-    summaries = [read_json(person_folder(root, n) / "manifest.json") for n in names]
-    figures: dict[str, float] = {}
-    for key in summaries[0]["summary"]:
-        value = np.mean([s["summary"][key] for s in summaries])
-        figures[f"{name}/{maker.folk.part}/prior/{key}@{cfg.history}"] = float(value)
-    for key in ("near_copies_avoided", "withheld"):
-        figures[f"{name}/{maker.folk.part}/prior/{key}@{cfg.history}"] = sum(s["counts"][key] for s in summaries)
+    totals: dict[str, list[float]] = {}
+    for person in names:
+        manifest = read_manifest(person_folder(root, person))
+        for key, value in {**manifest["summary"], **manifest["counts"]}.items():
+            totals.setdefault(key, []).append(value)
+    figures = {
+        f"{name}/{maker.folk.part}/prior/{key}@{cfg.history}": float(np.mean(values)) for key, values in totals.items()
+    }
     write_metrics(folder, figures)
     print(f"gallery: {index}", flush=True)
 

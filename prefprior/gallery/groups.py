@@ -35,20 +35,16 @@ class GroupedPeople(lightning.LightningDataModule):
         super().__init__()
         if size < 1:
             raise ValueError(f"people_at_once must be at least 1, got {size}")
-        names = maker.folk.names
-        self.maker = maker
-        self.groups = [names[start : start + size] for start in range(0, len(names), size)]
-
-    @property
-    def missing(self) -> list[list[str]]:
-        """Groups that are not whole yet."""
-        root = self.maker.root
-        if self.maker.interpolate:  # the group is two people, who make one gallery
-            return [] if is_complete(root, self.maker.names_made[0]) else self.groups
-        return [group for group in self.groups if not all(is_complete(root, name) for name in group)]
+        names, root = maker.folk.names, maker.root
+        if maker.interpolate:  # two people, who make one gallery
+            whole = is_complete(root, maker.names_made[0])
+            self.missing = [] if whole else [names]
+        else:
+            groups = [names[start : start + size] for start in range(0, len(names), size)]
+            self.missing = [group for group in groups if not all(is_complete(root, name) for name in group)]
+        # Looked up here and not later: all processes get here before any of them has made anything, so all deal alike.
 
     def predict_dataloader(self) -> DataLoader:
         """This process's groups."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        mine = self.missing[rank::world]
-        return DataLoader(mine, batch_size=None, collate_fn=None)  # type: ignore[arg-type]
+        return DataLoader(self.missing[rank::world], batch_size=None)  # type: ignore[arg-type]

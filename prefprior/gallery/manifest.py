@@ -81,8 +81,3 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"{path} is not a gallery's manifest of format {FORMAT}")
     return manifest
-
-
-def all_manifests(root: Path, names: list[str]) -> list[dict[str, Any]]:
-    """The manifests of those people, in order; all must be complete."""
-    return [read_manifest(person_folder(root, name)) for name in names]

@@ -12,7 +12,7 @@ from PIL import Image
 from prefprior.files import write_text
 from prefprior.gallery import sheet
 from prefprior.gallery.alike import most_alike, reduced, side_by_side
-from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, all_manifests, person_folder
+from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, person_folder, read_manifest
 
 OVERVIEW = 8  # people on the overview sheet
 INDEX = "index.html"
@@ -21,25 +21,29 @@ DATA = "people.js"
 
 def write_pages(root: Path, names: list[str], title: str) -> Path:
     """Writes all pages of people whose folders are complete; returns the index."""
-    manifests = all_manifests(root, names)
-    taste = np.stack([_taste(person_folder(root, name) / SAMPLES) for name in names])
-    unit = reduced(taste)
+    cards, tastes = [], []
+    for name in names:  # manifests are read twice rather than kept: there may be many people
+        folder = person_folder(root, name)
+        cards.append(_card(read_manifest(folder)))
+        tastes.append(_taste(folder / SAMPLES))
+    unit = reduced(np.stack(tastes))
     alike, order = most_alike(unit), side_by_side(unit)
-    environment = _environment()
-    template = environment.get_template("person.html.j2")
-    for place, manifest in enumerate(manifests):
+    template = _environment().get_template("person.html.j2")
+    for place, name in enumerate(names):
+        manifest = read_manifest(person_folder(root, name))
         page = template.render(
             title=title,
             manifest=manifest,
             facts=_facts(manifest),
-            alike=[_card(manifests[other]) for other in alike[place]],
-            before=_card(manifests[place - 1]) if place else None,
-            after=_card(manifests[place + 1]) if place + 1 < len(manifests) else None,
+            alike=[cards[other] for other in alike[place]],
+            before=cards[place - 1] if place else None,
+            after=cards[place + 1] if place + 1 < len(names) else None,
             again=f"python sample.py from={PEOPLE}/{manifest['person']['slug']}/{MANIFEST}",
         )
-        write_text(root / PEOPLE / manifest["person"]["slug"] / INDEX, page)
-    write_index(root, [_entry(m) for m in manifests], order, title, _facts(manifests[0]))
-    _write_overview(root, manifests)
+        write_text(person_folder(root, name) / INDEX, page)
+    first = [read_manifest(person_folder(root, name)) for name in names[:OVERVIEW]]
+    write_index(root, [_entry(card) for card in cards], order, title, _facts(first[0]))
+    _write_overview(root, first)
     return root / INDEX
 
 
@@ -83,14 +87,10 @@ def _card(manifest: dict[str, Any]) -> dict[str, Any]:
     return {**manifest["person"], **manifest["summary"]}
 
 
-def _entry(manifest: dict[str, Any]) -> dict[str, Any]:
-    summary = manifest["summary"]
-    keys = ("better_than", "diversity", "utility", "utility_decoded")
-    return {
-        "slug": manifest["person"]["slug"],
-        "name": manifest["person"]["name"],
-        "words": manifest["person"]["words"],
-        **{key: round(summary[key], 3) for key in keys if key in summary},
+def _entry(card: dict[str, Any]) -> dict[str, Any]:
+    figures = ("better_than", "diversity", "utility", "utility_decoded")
+    return {key: card[key] for key in ("slug", "name", "words")} | {
+        key: round(card[key], 3) for key in figures if key in card
     }
 
 
@@ -120,7 +120,7 @@ def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _write_overview(root: Path, manifests: list[dict[str, Any]]) -> None:
     rows = []
-    for manifest in manifests[:OVERVIEW]:
+    for manifest in manifests:
         best = sorted((r for r in manifest["rated"] if r["file"] and r["rating"] > 0), key=lambda r: -r["rating"])
         liked = [_read(root / r["file"]) for r in best[:4]]
         folder = root / PEOPLE / manifest["person"]["slug"]

@@ -78,8 +78,8 @@ class KnownFolk:
             for user in wanted:
                 if user not in self._part_of:
                     raise ValueError(
-                        f"{data.source.name} has no person {user!r}{nearest(user, self._part_of)}. "
-                        "Give ids, or users=all or users=unseen."
+                        f"{data.source.name} has no person {user!r}: give ids, or users=all or users=unseen"
+                        f"{nearest(user, self._part_of)}"
                     )
             self.names = list(dict.fromkeys(wanted))
         if users in ("unseen", "all") and count is not None:
