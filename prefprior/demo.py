@@ -73,15 +73,12 @@ def world_data(prior: PriorPredictor, path: Path) -> PreferenceDataModule:
     """The data a prior was trained on, which must be the world."""
     trained = prior.facts["train"]
     nodes = OmegaConf.create({key: trained[key] for key in ("source", "embeddings", "data")})
+    if not str(nodes.source._target_).endswith(f".{WorldSource.__name__}"):
+        raise ValueError(f"{path}, the last trained prior, is not of the world. Train one: python train.py")
     if found := problems(nodes):
         raise ValueError(f"{path} was trained by another version: {'; '.join(found)}. Run python train.py again.")
-    source = build(nodes.source)
-    if not isinstance(source, WorldSource):
-        raise ValueError(
-            f"{path}, the last trained prior, is of {source.name}; the demo is about the world: run make demo"
-        )
     data: PreferenceDataModule = build(
-        nodes.data, source=source, embeddings=build(nodes.embeddings), seed=trained["seed"]
+        nodes.data, source=build(nodes.source), embeddings=build(nodes.embeddings), seed=trained["seed"]
     )
     data.setup()
     prior.space.require_same(data.space, "the prior", "the world")

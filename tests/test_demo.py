@@ -71,7 +71,8 @@ def test_figures_of_everyone_and_the_last_two_lines(trained: Path, capsys: pytes
     for name in ("prior", "mean_of_likes", "neighbours", "chance"):
         for metric in ("utility@2", "utility@16", "utility_decoded@16", "modes@16", "utility_several_modes@16"):
             assert f"world/unseen/{name}/{metric}" in figures
-    assert figures["world/unseen/oracle/utility@16"] == pytest.approx(1, abs=0.2)
+    # Sixteen pictures of a catalogue this small are not all among its very best.
+    assert figures["world/unseen/oracle/utility@16"] > 0.4
     assert abs(figures["world/unseen/chance/utility@16"]) < 0.3
     assert figures["world/unseen/mean_of_likes/utility@16"] > figures["world/unseen/chance/utility@16"]
     lines = capsys.readouterr().out.strip().splitlines()
@@ -84,5 +85,5 @@ def test_a_prior_of_other_data_is_refused(trained: Path) -> None:
         **NODES,
         "source": {"_target_": "prefprior.data.sources.table.TableSource", "ratings": "r.csv"},
     }
-    with pytest.raises(ValueError, match="demo is about the world"):
+    with pytest.raises(ValueError, match="not of the world"):
         demo.world_data(prior, trained)
