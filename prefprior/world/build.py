@@ -1,6 +1,7 @@
 """The command that makes the world's weights: four stages, each skipped when its result is there."""
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,12 +10,19 @@ from diffusers import VQModel
 
 from prefprior.world import clip, figures
 from prefprior.world.build_clip import train_clip, training_set
-from prefprior.world.build_decoder import DECODER, latents_and_embeddings, train_reader, train_unet
-from prefprior.world.build_movq import train_movq
+from prefprior.world.build_decoder import (
+    DECODER,
+    is_current,
+    latents_and_embeddings,
+    save_pipeline,
+    train_reader,
+    train_unet,
+)
+from prefprior.world.build_movq import sharpen_movq, train_movq
 
 STAGES = ("clip", "movq", "decoder", "figures")
 # The pictures both trainings draw from, and how many of them the decoder sees: encoding more costs more than it helps.
-PICTURES, SEED, DECODER_PICTURES = 120_000, 1, 60_000
+PICTURES, SEED, DECODER_PICTURES = 120_000, 1, 24_000
 
 HELP = """\
 Make the built-in world's weights from nothing, on a CPU, in about two hours on two cores:
@@ -24,7 +32,7 @@ Make the built-in world's weights from nothing, on a CPU, in about two hours on 
   decoder   train the UNet on that CLIP's embeddings                 -> prefprior/world/weights/decoder
   figures   measure everything on unseen renders, print and write    -> prefprior/world/weights/figures.json
 
-A stage whose result is there is skipped; --force makes it again. An interrupted run goes on from its last snapshot.
+A stage whose result is there is skipped; --force makes it again. An interrupted training goes on where it was.
 Examples:
   python scripts/build_world.py                 whatever is missing, then the figures
   python scripts/build_world.py figures         only measure
@@ -34,16 +42,22 @@ Examples:
 
 def build(stages: list[str], cache: Path, force: bool) -> None:
     """Run the stages in order."""
-    if "clip" in stages and (force or not clip.WEIGHTS.is_file() or (cache / "clip-training.pt").is_file()):
+    if "clip" in stages and (force or not clip.WEIGHTS.is_file()):
         train_clip(weights=clip.WEIGHTS, cache=cache, pictures=PICTURES, seed=SEED)
-    if "movq" in stages and (force or not (_has_decoder() or (cache / "movq").is_dir())):
-        train_movq(folder=cache / "movq", pictures_NYXC=training_set(PICTURES, SEED, cache)[1])
-    if "decoder" in stages and (force or not _has_decoder()):
+        _forget(cache, "unet-training.pt", "latents.safetensors")
+    if "movq" in stages and (force or not (is_current(DECODER) or (cache / "movq").is_dir())):
+        pictures_NYXC = training_set(PICTURES, SEED, cache)[1]
+        movq = sharpen_movq(train_movq(pictures_NYXC=pictures_NYXC, cache=cache), pictures_NYXC)
+        _publish(movq, cache / "movq")
+        _forget(cache, "movq-training.pt", "unet-training.pt", "latents.safetensors")
+    if "decoder" in stages and (force or not is_current(DECODER)):
         pictures_NYXC = training_set(PICTURES, SEED, cache)[1][:DECODER_PICTURES]
         movq = VQModel.from_pretrained(cache / "movq", local_files_only=True).eval()
         latents, embeddings = latents_and_embeddings(movq, pictures_NYXC, cache / "latents.safetensors")
         reader = train_reader(latents, embeddings)
-        train_unet(folder=DECODER, movq=movq, latent_NLYX=latents, embedding_ND=embeddings, reader=reader)
+        unet = train_unet(cache=cache, latent_NLYX=latents, embedding_ND=embeddings, reader=reader)
+        save_pipeline(unet, movq, DECODER)
+        _forget(cache, "unet-training.pt")
     if "figures" in stages:
         measured = figures.measure()
         print(figures.table(measured))
@@ -52,9 +66,19 @@ def build(stages: list[str], cache: Path, force: bool) -> None:
         print(f"figures: {figures.FIGURES}" + (f"; missed: {', '.join(missed)}" if missed else "; all promises kept"))
 
 
-def _has_decoder() -> bool:
-    """Whether a decoder is there."""
-    return (DECODER / "model_index.json").is_file()
+def _forget(cache: Path, *names: str) -> None:
+    """Remove what was kept of earlier stages' making, lest it be taken for what belongs to the new result."""
+    for name in names:
+        (cache / name).unlink(missing_ok=True)
+
+
+def _publish(movq: VQModel, folder: Path) -> None:
+    """Write an autoencoder to a folder that is there whole or not at all."""
+    part = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(part, ignore_errors=True)
+    movq.save_pretrained(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
 
 
 def main() -> None:

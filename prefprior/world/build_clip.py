@@ -10,7 +10,6 @@ Shapes: N pictures of a batch, F factors, W words of the longest phrase, T token
 P all phrases, D dim of the embedding.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,11 @@ from open_clip.loss import ClipLoss
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from prefprior.files import written_whole
 from prefprior.world import clip
 from prefprior.world.captions import TABLE, levels
 from prefprior.world.factors import NAMES, Factors, draw_factors
 from prefprior.world.pictures import SIDE, render
+from prefprior.world.progress import Progress
 from prefprior.world.tokenizer import PAD, START, WorldTokenizer
 
 EMBEDDING = 64
@@ -110,10 +109,9 @@ def train_clip(
     pairs: int = 192,
     wordless_steps: int = 300,
     pictures: int = 120_000,
-    snapshot_seconds: float = 240.0,
     seed: int = 1,
 ) -> None:
-    """Train and write the weights, with snapshots on the way; an interrupted training goes on from its last state.
+    """Train and write the weights; an interrupted training goes on from its last kept state.
 
     All pictures of a batch meet the phrases, the first `pairs` also meet their captions (text is half the cost).
     """
@@ -129,17 +127,14 @@ def train_clip(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=[group["peak"] for group in optimizer.param_groups], total_steps=steps, pct_start=0.08
     )
-    state_path, first = cache / "clip-training.pt", 0
-    if state_path.is_file():
-        state = torch.load(state_path, weights_only=True)
-        first = state["step"]
-        model.load_state_dict(state["model"])
-        reader.load_state_dict(state["reader"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        generator.set_state(state["generator"])
+    progress = Progress(
+        path=cache / "clip-training.pt",
+        parts={"model": model, "reader": reader, "optimizer": optimizer, "schedule": schedule},
+        generator=generator,
+    )
+    first = progress.restore()
 
-    loss_of, written, means = ClipLoss(), time.monotonic(), {"read": 1.9, "told": 1.9, "pairs": 5.0}
+    loss_of, means = ClipLoss(), {"read": 1.9, "told": 1.9, "pairs": 5.0}
     with tqdm(range(first, steps), initial=first, total=steps, desc="clip", mininterval=10.0) as bar:
         for step in bar:
             index_N = torch.randint(pictures, (batch,), generator=generator)
@@ -168,18 +163,6 @@ def train_clip(
             with torch.no_grad():
                 model.logit_scale.clamp_(max=float(np.log(100.0)))
             bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()}, refresh=False)
-            if time.monotonic() - written > snapshot_seconds:
-                clip.save(model, tokenizer, weights)
-                state = {
-                    "step": step + 1,
-                    "model": model.state_dict(),
-                    "reader": reader.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "generator": generator.get_state(),
-                }
-                with written_whole(state_path) as part:
-                    torch.save(state, part)
-                written = time.monotonic()
+            progress.keep(step + 1)
     clip.save(model, tokenizer, weights)
-    state_path.unlink(missing_ok=True)
+    progress.done()

@@ -4,7 +4,8 @@ Shapes: N pictures of a batch, D dim of the embedding, L channels of the latent,
 """
 
 import copy
-import time
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from prefprior.files import written_whole
+from prefprior.files import read_json, write_json, written_whole
 from prefprior.world import clip
 from prefprior.world.build_movq import LATENT_CHANNELS, LATENT_SIDE, encode
+from prefprior.world.progress import Progress
 
 DECODER = Path(__file__).with_name("weights") / "decoder"
+ENCODER = "encoder.json"  # in the decoder's folder: which CLIP it was made for
 EMBEDDING = 64
 
 
@@ -87,7 +90,7 @@ def latents_and_embeddings(movq: VQModel, pictures_NYXC: np.ndarray, path: Path)
 
 
 def train_reader(
-    latent_NLYX: Tensor, embedding_ND: Tensor, *, steps: int = 1500, batch: int = 128, seed: int = 3
+    latent_NLYX: Tensor, embedding_ND: Tensor, *, steps: int = 600, batch: int = 128, seed: int = 3
 ) -> LatentReader:
     """Train the stand-in to point where CLIP points, on clean and slightly noisy latents; returned frozen."""
     torch.manual_seed(seed)
@@ -113,19 +116,17 @@ def train_reader(
 
 def train_unet(
     *,
-    folder: Path,
-    movq: VQModel,
+    cache: Path,
     latent_NLYX: Tensor,
     embedding_ND: Tensor,
     reader: LatentReader,
-    steps: int = 6000,
-    batch: int = 96,
+    steps: int = 2300,
+    batch: int = 40,
     peak_rate: float = 1.2e-3,
     reading_weight: float = 0.5,
-    snapshot_seconds: float = 600.0,
     seed: int = 4,
-) -> None:
-    """Train the UNet and write the pipeline to `folder`, with snapshots on the way."""
+) -> UNet2DConditionModel:
+    """Train the UNet; what is returned is the running average of its weights."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     unet = make_unet().to(memory_format=torch.channels_last).train()
@@ -133,8 +134,13 @@ def train_unet(
     signal_T = make_scheduler().alphas_cumprod
     optimizer = torch.optim.AdamW(unet.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peak_rate, total_steps=steps, pct_start=0.05)
-    written, mean_loss, mean_reading = time.monotonic(), 1.0, 1.0
-    with tqdm(range(steps), desc="unet", mininterval=10.0) as bar:
+    progress = Progress(
+        path=cache / "unet-training.pt",
+        parts={"unet": unet, "average": average, "optimizer": optimizer, "schedule": schedule},
+        generator=generator,
+    )
+    first, mean_loss, mean_reading = progress.restore(), 1.0, 1.0
+    with tqdm(range(first, steps), initial=first, total=steps, desc="unet", mininterval=10.0) as bar:
         for step in bar:
             index_N = torch.randint(len(latent_NLYX), (batch,), generator=generator)
             clean, asked_ND = latent_NLYX[index_N].float(), embedding_ND[index_N]
@@ -142,7 +148,7 @@ def train_unet(
             kept_N1 = (torch.rand(batch, 1, generator=generator) > 0.1).float()
             given_ND = asked_ND * kept_N1 * (0.9 + 0.2 * torch.rand(batch, 1, generator=generator))
             # Noisier times are drawn more often: it is there that the embedding decides what the picture is.
-            time_N = (len(signal_T) * torch.rand(batch, generator=generator) ** 0.7).long()
+            time_N = (len(signal_T) * torch.rand(batch, generator=generator) ** 0.5).long()
             signal = signal_T[time_N][:, None, None, None]
             noise = torch.randn(clean.shape, generator=generator)
             noisy = signal.sqrt() * clean + (1 - signal).sqrt() * noise
@@ -168,16 +174,14 @@ def train_unet(
             nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            decay = min(0.999, (1 + step) / (10 + step))
+            decay = min(0.997, (1 + step) / (10 + step))
             with torch.no_grad():
                 torch._foreach_lerp_(list(average.parameters()), list(unet.parameters()), 1 - decay)
             mean_loss += 0.02 * (loss.item() - mean_loss)
             mean_reading += 0.02 * (reading.item() - mean_reading)
             bar.set_postfix(loss=f"{mean_loss:.4f}", reading=f"{mean_reading:.3f}", refresh=False)
-            if time.monotonic() - written > snapshot_seconds:
-                save_pipeline(average, movq, folder)
-                written = time.monotonic()
-    save_pipeline(average, movq, folder)
+            progress.keep(step + 1)
+    return average
 
 
 def save_pipeline(unet: UNet2DConditionModel, movq: VQModel, folder: Path) -> None:
@@ -189,10 +193,24 @@ def save_pipeline(unet: UNet2DConditionModel, movq: VQModel, folder: Path) -> No
     )
     part = folder.with_name(f".{folder.name}.tmp")
     half.save_pretrained(part)
-    for source in sorted(path for path in part.rglob("*") if path.is_file()):
+    write_json(part / ENCODER, encoder_identity())
+    # The index goes last: without it the folder is no pipeline.
+    files = sorted(
+        (path for path in part.rglob("*") if path.is_file()), key=lambda path: path.name == "model_index.json"
+    )
+    for source in files:
         target = folder / source.relative_to(part)
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
-    for path in sorted(part.rglob("*"), reverse=True):
-        path.rmdir()
-    part.rmdir()
+    shutil.rmtree(part)
+
+
+def encoder_identity() -> dict[str, str]:
+    """Which CLIP a decoder is made for: embeddings of another training of it mean something else."""
+    return {"model": clip.MODEL_NAME, "sha256": hashlib.sha256(clip.WEIGHTS.read_bytes()).hexdigest()}
+
+
+def is_current(folder: Path) -> bool:
+    """Whether a complete decoder for the CLIP that ships is in the folder."""
+    complete = (folder / "model_index.json").is_file() and (folder / ENCODER).is_file()
+    return complete and read_json(folder / ENCODER) == encoder_identity()

@@ -35,10 +35,10 @@ def register() -> None:
         open_clip.add_model_config(CONFIG)
 
 
-def create() -> tuple[open_clip.CLIP, WorldTokenizer]:
-    """The untrained model and its tokenizer."""
+def create(weights: Path | None = None) -> tuple[open_clip.CLIP, WorldTokenizer]:
+    """The model and its tokenizer; untrained unless weights are given."""
     register()
-    model = open_clip.create_model(MODEL_NAME)
+    model = open_clip.create_model(MODEL_NAME, pretrained=str(weights) if weights else None)
     tokenizer = WorldTokenizer(context_length=model.context_length)
     if tokenizer.vocab_size != model.vocab_size:
         raise ValueError(
@@ -53,16 +53,11 @@ def load(weights: str | Path = WEIGHTS) -> tuple[open_clip.CLIP, Callable[..., A
     weights = Path(weights)
     if not weights.is_file():
         raise ValueError(f"no weights at {weights}. Make them with: python scripts/build_world.py clip")
-    model, tokenizer = create()
+    model, tokenizer = create(weights)
     with safe_open(weights, framework="pt") as file:
         words = (file.metadata() or {}).get("vocabulary", "")
-        state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
     if words != tokenizer.vocabulary:
         raise ValueError(f"{weights} was trained on other captions; train again with scripts/build_world.py clip")
-    for name, buffer in model.state_dict().items():
-        if not buffer.is_floating_point():
-            state[name] = state[name].to(buffer.dtype)
-    model.load_state_dict(state)
     preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     return model.eval(), preprocess, tokenizer
 

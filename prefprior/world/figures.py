@@ -95,7 +95,7 @@ def clip_figures(model: open_clip.CLIP, tokenizer: WorldTokenizer, n: int = 8000
 
 def load_decoder(folder: Path = DECODER) -> KandinskyV22Pipeline:
     """The shipped pipeline in float32, silent."""
-    pipeline = KandinskyV22Pipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+    pipeline = KandinskyV22Pipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
