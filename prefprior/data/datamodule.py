@@ -1,5 +1,7 @@
 """Everything training and evaluation need of the data: ratings in a space, parted, scaled and batched."""
 
+from collections.abc import Iterable
+from functools import cached_property
 from math import ceil
 from typing import Any
 
@@ -9,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from prefprior.data.batch import History
 from prefprior.data.draws import DrawRule
+from prefprior.data.embeddings import EmbeddingTable
 from prefprior.data.loader import FixedBatches, FixedLoader, TrainingBatches, TrainingLoader
 from prefprior.data.matching import match
 from prefprior.data.ratings import RatingsTable
@@ -21,16 +24,22 @@ from prefprior.evaluation.predictor import Catalogue
 from prefprior.space import Space
 
 
+def belongs(part: str, name: str) -> bool:
+    """Whether a part is meant by a name: "val" and "test" stand for all parts whose names begin so."""
+    return part == name or (name in ("val", "test") and part.startswith(name))
+
+
+def in_order(parts: Iterable[str]) -> list[str]:
+    """Training first, then validation."""
+    return sorted(map(str, parts), key=lambda part: (part != "train", not part.startswith("val"), part))
+
+
 class PreferenceDataModule(LightningDataModule):
-    """A source's ratings with its embeddings; after `setup()`: `space`, `catalogue`, `ratings`, `scale` and the parts.
+    """A source's ratings with its embeddings: `space`, `catalogue`, `ratings`, `scale` and the parts.
 
-    Item codes of every table are rows of the catalogue. `scale` is fitted on the training part.
+    Each is read when first asked for; `setup()` asks for all. Item codes of every table are rows of the catalogue.
+    `scale` is fitted on the training part.
     """
-
-    space: Space
-    catalogue: Catalogue
-    ratings: RatingsTable
-    scale: PersonScale
 
     def __init__(
         self,
@@ -64,43 +73,59 @@ class PreferenceDataModule(LightningDataModule):
         self.batch_size, self.epoch_batches = batch_size, epoch_batches
         self.missing_allowed = missing_allowed
         self.workers, self.pin_memory, self.seed = workers, pin_memory, seed
-        self._part_N: np.ndarray | None = None
         self._drawn = 0
         self._loader: TrainingLoader | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Reads, checks and parts the data; once, whichever stage asks first."""
-        if self._part_N is not None:
-            return
-        table = self.source.ratings()
-        embeddings = self.embeddings.table(self.source)
-        self.space = embeddings.space
-        self.catalogue = embeddings.catalogue()
-        self.ratings = match(table, embeddings, self.missing_allowed)
-        self._part_N = self.splits.parts(self.ratings)
-        self.scale = self.scaling.fit(self.part("train"))
-        rank_zero_info(self.summary())
+        if "scale" not in self.__dict__:
+            rank_zero_info(self.summary())
+            self.scale  # noqa: B018 (fitted now, so that faults show before training begins)
+
+    @cached_property
+    def _table(self) -> EmbeddingTable:
+        return self.embeddings.table(self.source)
+
+    @property
+    def space(self) -> Space:
+        """The space of the embeddings."""
+        return self._table.space
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """All items that have an embedding."""
+        return self._table.catalogue()
+
+    @cached_property
+    def ratings(self) -> RatingsTable:
+        """The ratings of items in the catalogue."""
+        return match(self.source.ratings(), self._table, self.missing_allowed)
+
+    @cached_property
+    def scale(self) -> PersonScale:
+        """How ratings of different people compare, as the training part tells."""
+        return self.scaling.fit(self.part("train"))
+
+    @cached_property
+    def _part_N(self) -> np.ndarray:
+        return self.splits.parts(self.ratings)
 
     @property
     def part_names(self) -> list[str]:
         """The parts, training first."""
-        assert self._part_N is not None, "setup() has to run first"
-        names = [str(name) for name in np.unique(self._part_N)]
-        return sorted(names, key=lambda name: (name != "train", not name.startswith("val"), name))
+        return in_order(str(name) for name in np.unique(self._part_N))
 
     def part(self, name: str) -> RatingsTable:
         """The ratings of one part; "val" and "test" also stand for all parts whose names begin so."""
-        assert self._part_N is not None, "setup() has to run first"
-        chosen = self._part_N == name
-        if not chosen.any() and name in ("val", "test"):
-            chosen = np.char.startswith(self._part_N.astype(str), name)
+        wanted = [part for part in in_order(np.unique(self._part_N)) if belongs(part, name)]
+        chosen = np.isin(self._part_N, wanted)
         if not chosen.any():
             raise ValueError(f"{self.source.name} has no part {name}; its parts are {', '.join(self.part_names)}")
         return self.ratings.take(np.flatnonzero(chosen))
 
     def has_part(self, name: str) -> bool:
         """Whether there is anything to be had from `part(name)`."""
-        return any(p == name or (name in ("val", "test") and p.startswith(name)) for p in self.part_names)
+        return any(belongs(part, name) for part in self.part_names)
 
     def users(self, name: str) -> list[str]:
         """The people with ratings in a part."""

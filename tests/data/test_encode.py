@@ -15,7 +15,8 @@ from lightning.pytorch import Trainer
 from PIL import Image
 
 from prefprior.data.embeddings import EmbeddingTable
-from prefprior.data.encode import PARTS, SET_ASIDE, EncodeModule, EncodeRule, encode, read_set_aside
+from prefprior.data.encode import SET_ASIDE, EncodeModule, encode, read_set_aside
+from prefprior.data.encode_plan import PARTS, EncodeRule
 from prefprior.data.encoders import Encoder, OpenClipEncoder
 from prefprior.data.pictures import FolderPictures
 
