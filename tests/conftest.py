@@ -1,4 +1,4 @@
-"""What every test lives under: no network, two threads, no leftovers of Hydra."""
+"""What every test lives under: no network, few threads, no leftovers of Hydra."""
 
 import os
 import socket
@@ -6,12 +6,15 @@ import socket
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the commands that tests start
 
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-torch.set_num_threads(int(os.environ.get("PREFPRIOR_TEST_THREADS", "2")))
+# Several test processes share the cores; threads that wait for each other's cores cost more than they bring.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.fixture(autouse=True)
