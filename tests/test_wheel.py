@@ -74,10 +74,12 @@ def test_the_commands_work_in_an_empty_folder(wheel: Path, tmp_path: Path) -> No
     empty = tmp_path / "empty"
     empty.mkdir()
 
+    env = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)}
+
     def command(name: str, *words: str) -> str:
         done = subprocess.run(
             [str(place / "bin" / f"prefprior-{name}"), *words],
-            cwd=empty, env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)},
+            cwd=empty, env=env,
             capture_output=True, text=True, timeout=400,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

@@ -22,7 +22,9 @@ def fitted(predictor, tastes):
 
 @pytest.fixture(scope="module")
 def sequential(tastes):
-    return fitted(Sequential(width=32, depth=1, steps=200, batch_size=32, length=24, sampled=128, rate=3e-3, dropout=0.0), tastes)
+    return fitted(
+        Sequential(width=32, depth=1, steps=200, batch_size=32, length=24, sampled=128, rate=3e-3, dropout=0.0), tastes
+    )
 
 
 @pytest.fixture(scope="module")
