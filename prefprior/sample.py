@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import DictConfig, OmegaConf
 
 from prefprior import checkpoint
-from prefprior.config import build, conf_folder, overrides, plain, problems, run_command
+from prefprior.config import build, check, conf_folder, overrides, plain, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.encoders import OpenClipEncoder
 from prefprior.decoders.base import Decoder, require_space
@@ -130,6 +130,7 @@ def repeated(cfg: DictConfig) -> tuple[DictConfig, str]:
     for key in (given & {f.name for f in fields(SampleConfig)}) | {"run_dir", "from", "trainer"}:
         partial = isinstance(cfg[key], DictConfig) and "_target_" not in cfg[key]  # such as decoder.steps=10
         merged[key] = OmegaConf.merge(merged[key], cfg[key]) if partial and merged.get(key) else cfg[key]
+    check(merged, SampleConfig)  # a manifest is a file like any other, and may have been written by anybody
     return merged, settings["checkpoint"]["sha256"]
 
 
