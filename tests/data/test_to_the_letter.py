@@ -129,7 +129,7 @@ def test_pinterest(tmp_path: Path, pictures: list[Image.Image], monkeypatch: pyt
         board = tmp_path / "boards" / f"person {i % 13}"
         board.mkdir(parents=True, exist_ok=True)
         picture.save(board / f"{i}.jpg")
-    embed_and_train(monkeypatch, tmp_path, "pinterest", "source.root=boards", "data.splits.val=0.3")
+    assert embed_and_train(monkeypatch, tmp_path, "pinterest", "source.root=boards")
 
 
 def test_pickapic(tmp_path: Path, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch) -> None:
