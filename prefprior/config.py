@@ -22,14 +22,17 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object, instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from prefprior.choices import nearest
 
-# What a configuration may construct: ours, and the two libraries whose classes experiments name directly.
+# What a configuration may construct: classes of ours, and of the two libraries that experiments name directly. Nodes
+# also come out of checkpoints and manifests that people pass on, so this is what keeps loading one from running code.
 TRUSTED = ("prefprior.", "torch.optim.", "lightning.")
-SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger",)  # makes another library's object
+SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 
 def conf_folder() -> Path:
@@ -43,6 +46,9 @@ def build(node: Any, **runtime: Any) -> Any:
     """Constructs what a `_target_` node names; `runtime` adds what only a running command knows."""
     if node is None:
         return None
+    node = node if OmegaConf.is_config(node) else OmegaConf.create(node)
+    if found := problems(node):
+        raise ValueError("this cannot be built:\n" + "\n".join(f"  - {line}" for line in found))
     try:
         if not runtime:
             return instantiate(node, _convert_="all")
@@ -66,12 +72,19 @@ def problems(node: Any, where: str = "") -> list[str]:
     hints: dict[str, Any] = {}
     known: set[str] | None = None
     if target is not None:
+        refused = (
+            f"{where}._target_ is {target}: only classes of {', '.join(t + '*' for t in TRUSTED)} may be constructed"
+        )
         if not str(target).startswith(TRUSTED):
-            return [f"{where}._target_ is {target}: only {', '.join(t + '*' for t in TRUSTED)} may be constructed"]
+            return [refused]
         try:
             callee = get_object(str(target))
         except Exception as error:  # whatever an import raises, the person needs the key it came from
             return [f"{where}._target_ is {target}, which cannot be imported: {error}"]
+        # The name alone proves nothing: `prefprior.files.os.remove` begins well too.
+        ours = str(getattr(callee, "__module__", "")).startswith(TRUSTED)
+        if not ours or not (inspect.isclass(callee) or target in FUNCTIONS):
+            return [refused]
         known, hints = _arguments(callee)
     for key in node:
         path = f"{where}.{key}" if where else str(key)
@@ -119,7 +132,7 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
         try:
             check(cfg, schema)
             folder = run(cfg)
-        except ValueError as error:
+        except (ValueError, MisconfigurationException) as error:  # the latter: Lightning's word on devices and the like
             with suppress(OSError):  # Hydra made the run's folder before we could look at the configuration
                 Path(HydraConfig.get().runtime.output_dir).rmdir()
             sys.exit(f"error: {error}")

@@ -4,6 +4,7 @@ Only the world can tell, because it knows its people's tastes. Reads the last tr
 """
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,8 @@ def run() -> Path:
     prior = checkpoint.load(path)
     data = world_data(prior, path)
     assert isinstance(data.source, WorldSource)
-    history = newcomers(data, max(LENGTHS))
+    histories = newcomers(data, LENGTHS)
+    history = histories[max(LENGTHS)]
     predictors: dict[str, Predictor] = {
         "prior": prior,
         "mean_of_likes": MeanOfLikes(),
@@ -56,7 +58,7 @@ def run() -> Path:
         predictor.fit(training, None, torch.Generator().manual_seed(0))
     console = Console()
     with console.status(f"true utility for {len(history)} unseen people ..."):
-        figures = measure(data.source, predictors, history)
+        figures = measure(data.source, predictors, histories)
     decoder = make_decoder(prior.space.name)
     few = history.take(list(range(min(DECODED_PEOPLE, len(history)))))
     with console.status(f"decoding and embedding again, for {len(few)} of them ..."):
@@ -85,14 +87,15 @@ def world_data(prior: PriorPredictor, path: Path) -> PreferenceDataModule:
     return data
 
 
-def newcomers(data: PreferenceDataModule, length: int) -> History:
-    """The first ratings of unseen people who have given that many."""
+def newcomers(data: PreferenceDataModule, lengths: Sequence[int]) -> dict[int, History]:
+    """The first n ratings, for each n, of the same unseen people: those who have given the most that is asked for."""
     test = data.part("test")
     counts = torch.bincount(torch.from_numpy(test.user_N.astype("int64")), minlength=len(test.users))
-    users = [str(test.users[code]) for code in (counts >= length).nonzero()[:, 0]][:PEOPLE]
+    users = [str(test.users[code]) for code in (counts >= max(lengths)).nonzero()[:, 0]][:PEOPLE]
     if not users:
-        raise ValueError(f"nobody unseen has given {length} ratings: the world has too few people (source.people)")
-    return build_histories(test, data.catalogue, users, length, scale=data.scale, order="time")[0]
+        raise ValueError(f"nobody unseen has given {max(lengths)} ratings: the world needs more source.people")
+    # Each on its own: how a person's ratings compare is judged by the n ratings that are there, not by later ones.
+    return {n: build_histories(test, data.catalogue, users, n, scale=data.scale, order="time")[0] for n in lengths}
 
 
 def make_decoder(space_name: str) -> Decoder:

@@ -49,12 +49,13 @@ def run(cfg: DictConfig) -> Path:
     if trainer.is_global_zero:
         save_config(folder, cfg)
         seconds = time.monotonic() - started
+        encoded = f"{source.name}/all/{encoder.space_name.replace('/', '__')}"
         write_metrics(
             folder,
             {
-                f"{source.name}/all/{encoder.space_name}/pictures": len(table),
-                f"{source.name}/all/{encoder.space_name}/set_aside": len(bad),
-                f"{source.name}/all/{encoder.space_name}/seconds": seconds,
+                f"{encoded}/pictures": len(table),
+                f"{encoded}/set_aside": len(bad),
+                f"{encoded}/seconds": seconds,
             },
         )
     rank_zero_info(f"{len(table):,} pictures of {source.name} are embedded in {table.space.name}: {target}")

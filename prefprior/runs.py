@@ -44,6 +44,8 @@ def write_metrics(folder: Path, figures: dict[str, float]) -> Path:
         raise ValueError(
             f"these figures are not finite: {', '.join(bad[:5])}. Too few people or items to measure them?"
         )
+    odd = [key for key in figures if key.count("/") != 3]
+    assert not odd, f"keys are <data>/<part>/<predictor>/<metric>@<n>: {odd[:3]}"
     path = folder / METRICS
     write_json(path, {key: float(value) for key, value in figures.items()})
     return path

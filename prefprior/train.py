@@ -3,12 +3,14 @@
 import logging
 import shlex
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning import LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -20,7 +22,7 @@ from prefprior.config import build, chosen, overrides, plain, run_command
 from prefprior.models.module import PreferenceModule
 from prefprior.runs import CHECKPOINT, differing_keys, run_folder, save_config, write_metrics
 
-# Where a run computes and what it reports may change when it is continued; what it learns may not.
+# Where a run lies and what it reports may change when it is continued; what it learns, and how, may not.
 MAY_DIFFER = ("run_dir", "logger", "debug")
 
 
@@ -61,6 +63,9 @@ def run(cfg: DictConfig) -> Path:
     resume = folder / "checkpoints" / "last.ckpt"
     _quiet()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    source = build(cfg.source)
+    data = build(cfg.data, source=source, embeddings=build(cfg.embeddings), seed=cfg.seed)
+    data.setup()
     trainer = build(
         cfg.trainer,
         default_root_dir=folder,
@@ -68,11 +73,8 @@ def run(cfg: DictConfig) -> Path:
         callbacks=[*_callbacks(cfg), _keep_last(folder), JoinMetrics()],
         enable_model_summary=False,
     )
-    if trainer.is_global_zero:
+    if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match
         save_config(folder, cfg)
-    source = build(cfg.source)
-    data = build(cfg.data, source=source, embeddings=build(cfg.embeddings), seed=cfg.seed)
-    data.setup()
     say = rank_zero_only(print)
     say(data.summary())
     objective = build(cfg.objective)
@@ -89,25 +91,8 @@ def run(cfg: DictConfig) -> Path:
         compile=cfg.compile,
     )
     say(f"prior: {sum(p.numel() for p in prior.parameters()):,} weights")
-    if resume.is_file():
-        say(f"going on from {resume}")
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=resume if resume.is_file() else None, weights_only=True)
-    except SystemExit:  # what Lightning makes of Ctrl-C, after it has put everything down
-        if not trainer.interrupted:
-            raise
-        words = [word for word in overrides() if not word.startswith("run_dir=")]
-        raise ValueError(
-            f"interrupted in epoch {trainer.current_epoch}. To go on after the last finished one:\n"
-            f"  {shlex.join(['python', 'train.py', *words, f'run_dir={folder}'])}"
-        ) from None
+    steps = _fit(trainer, module, data, resume, say)
     if trainer.is_global_zero:
-        figures = {
-            f"{data.source.name}/{name.split('/')[0]}/prior/{name.split('/')[1]}": float(value)
-            for name, value in trainer.callback_metrics.items()
-            if name.count("/") == 1 and not name.endswith(("_step", "_epoch"))
-        }
-        write_metrics(folder, figures)
         checkpoint.save(
             folder / CHECKPOINT,
             prior=prior,
@@ -117,11 +102,52 @@ def run(cfg: DictConfig) -> Path:
                 "train": plain(cfg),
                 "choices": {group: chosen(group) for group in ("source", "experiment")},
                 "seed": cfg.seed,
-                "steps": trainer.global_step,
+                "steps": steps,
             },
         )
+        write_metrics(folder, _figures(data.source.name, trainer))
         print("next: python sample.py (galleries), python evaluate.py (the scoreboard)")
     return folder
+
+
+def _fit(
+    trainer: lightning.Trainer,
+    module: PreferenceModule,
+    data: LightningDataModule,
+    resume: Path,
+    say: Callable[[str], None],
+) -> int:
+    """Trains to the end, from where it stopped if it did; returns the number of steps taken in all."""
+    begun = torch.load(resume, weights_only=True, map_location="cpu") if resume.is_file() else None
+    if begun is not None:
+        say(f"going on from {resume}")
+    if begun is not None and trainer.max_epochs is not None and begun["epoch"] + 1 >= trainer.max_epochs:
+        # Only what comes after training was interrupted. Lightning would skip the loop, and with it the step that puts
+        # averaged weights in place; a checkpoint's `state_dict` holds those already.
+        module.load_state_dict(begun["state_dict"])
+        trainer.validate(module, datamodule=data, verbose=False)
+        return int(begun["global_step"])
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resume if begun is not None else None, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C, after it has put everything down
+        if not trainer.interrupted:
+            raise
+        words = [word for word in overrides() if not word.startswith("run_dir=")]
+        raise ValueError(
+            f"interrupted in epoch {trainer.current_epoch}. To go on after the last finished one:\n"
+            f"  {shlex.join(['python', 'train.py', *words, f'run_dir={trainer.default_root_dir}'])}"
+        ) from None
+    return trainer.global_step
+
+
+def _figures(source: str, trainer: lightning.Trainer) -> dict[str, float]:
+    """The last losses of both parts, by prior: `<source>/<part>/prior/<loss>`."""
+    named = {
+        name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(("train/", "val/"))
+    }
+    return {
+        f"{source}/{part}/prior/{loss}": value for (part, loss), value in ((n.split("/"), v) for n, v in named.items())
+    }
 
 
 def _keep_last(folder: Path) -> ModelCheckpoint:

@@ -47,10 +47,21 @@ def test_a_missing_value_names_the_argument_to_add() -> None:
         config.check(bad, Schema)
 
 
-@pytest.mark.parametrize("target", ["os.system", "subprocess.Popen", "builtins.eval"])
-def test_foreign_targets_are_refused_before_they_are_imported(target: str) -> None:
+@pytest.mark.parametrize(
+    "target",
+    ["os.system", "subprocess.Popen", "builtins.eval", "prefprior.files.os.getpid", "prefprior.files.write_text"],
+)
+def test_foreign_targets_are_refused(target: str) -> None:
+    """Also where a good name leads to another module's function: a shared checkpoint must not run anything."""
     with pytest.raises(ValueError, match="may be constructed"):
         config.check(cfg(optimizer={"_target_": target}), Schema)
+    with pytest.raises(ValueError, match="may be constructed"):
+        config.build(OmegaConf.create({"_target_": target}))
+
+
+def test_positional_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="_args_ is unknown"):
+        config.build(OmegaConf.create({"_target_": "prefprior.callbacks.speed.Speed", "_args_": [3]}))
 
 
 def test_dotted_overrides_may_name_any_argument() -> None:

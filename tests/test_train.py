@@ -88,6 +88,26 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     assert "holds a finished run" in fails(monkeypatch, folder, "train", *words)
 
 
+def test_a_run_that_died_after_its_last_epoch_is_only_finished(
+    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*QUICK, "run_dir=runs/train/late")
+    run(monkeypatch, folder, "train", *words)
+    late = folder / "runs/train/late"
+    figures = read_metrics(late)
+    (late / "prior.safetensors").unlink()
+    (late / "metrics.json").unlink()
+    run(monkeypatch, folder, "train", *words)
+    assert equal(unbroken, late), "the averaged weights, not the last ones"
+    assert read_metrics(late)["world/val/prior/loss"] == pytest.approx(figures["world/val/prior/loss"], rel=1e-6)
+
+
+def test_a_command_that_could_not_begin_does_not_bind_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["experiment=table", "run_dir=runs/train/mine"]
+    fails(monkeypatch, tmp_path, "train", *words, "source.ratings=nowhere.csv")
+    assert not (tmp_path / "runs/train/mine/config.yaml").exists()
+
+
 def test_the_checkpoint_loads_in_a_fresh_process_from_another_folder(unbroken: Path, tmp_path: Path) -> None:
     code = (
         "from prefprior import checkpoint; import sys, torch; from prefprior.data.batch import History;"

@@ -1,6 +1,6 @@
 """The true utility of what predictors make for people of the world, which only a world can tell.
 
-For every person each predictor makes `samples` embeddings from the last n ratings of one history, and the world says
+For every person each predictor makes `samples` embeddings from their first n ratings, and the world says
 how good they are: 0 is a random picture of the catalogue, 1 its best for that person (`prefprior.world.source`).
 
     utility@n                mean over people and samples; utility_one_mode and utility_several_modes: of some people
@@ -10,7 +10,7 @@ how good they are: 0 is a random picture of the catalogue, 1 its best for that p
 Shapes: B users, K history, n samples, D dimension.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -28,22 +28,24 @@ LENGTHS = (2, 4, 8, 16)
 def measure(
     source: WorldSource,
     predictors: Mapping[str, Predictor],
-    history: History,
+    histories: Mapping[int, History],
     *,
-    lengths: Sequence[int] = LENGTHS,
     samples: int = 16,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Figures of each predictor, keyed `<predictor>/<metric>@<n>`; `history` holds the first ratings of each person."""
-    step = history.valid_BK.shape[1]
-    count_B = np.array([len(source.modes(user)) for user in history.users])
+    """Figures of each predictor, keyed `<predictor>/<metric>@<n>`.
+
+    `histories` holds the same people's histories of n ratings by n, each on the scale that those n ratings tell alone.
+    """
+    step, users = max(histories), next(iter(histories.values())).users
+    count_B = np.array([len(source.modes(user)) for user in users])
     groups = {"utility": count_B > 0, "utility_one_mode": count_B == 1, "utility_several_modes": count_B > 1}
     groups = {group: members_B for group, members_B in groups.items() if members_B.any()}
     figures: dict[str, float] = {}
     for name, predictor in predictors.items():
-        for n in lengths:
-            made_BnD = predictor.sample(history.last(n), samples, torch.Generator().manual_seed(seed))
-            pairs = list(zip(history.users, made_BnD, strict=True))
+        for n, history in histories.items():
+            made_BnD = predictor.sample(history, samples, torch.Generator().manual_seed(seed))
+            pairs = list(zip(users, made_BnD, strict=True))
             utility_B = np.array([source.scaled_utility(user, made_nD, step).mean() for user, made_nD in pairs])
             for group, members_B in groups.items():
                 figures[f"{name}/{group}@{n}"] = float(utility_B[members_B].mean())

@@ -134,7 +134,7 @@ def test_an_oracle_scores_one_and_chance_zero(world: WorldSource, data: Preferen
     history = _history(data, users)
     oracle, chance = Oracle(world, 16), _Chance(data)
     oracle.fit(TrainingPart(data.ratings, data.catalogue), None, torch.Generator())
-    found = measure(world, {"oracle": oracle, "chance": chance}, history, lengths=(2, 16), samples=2)
+    found = measure(world, {"oracle": oracle, "chance": chance}, {2: history.last(2), 16: history}, samples=2)
     assert found["oracle/utility@16"] == pytest.approx(1, abs=0.05)
     assert found["oracle/utility@2"] == found["oracle/utility@16"]
     assert abs(found["chance/utility@16"]) < 0.2
