@@ -1,6 +1,11 @@
 """Makes the built-in world's weights again from nothing, or measures those that ship. See --help."""
 
-from prefprior.world.build import main
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # from a clone, without an installed package
+
+from prefprior.world.build import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

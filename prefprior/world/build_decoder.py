@@ -201,6 +201,7 @@ def save_pipeline(unet: UNet2DConditionModel, movq: VQModel, folder: Path) -> No
     for source in files:
         target = folder / source.relative_to(part)
         target.parent.mkdir(parents=True, exist_ok=True)
+        source.chmod(0o644)  # safetensors writes files only their owner may read
         source.replace(target)
     shutil.rmtree(part)
 

@@ -99,9 +99,11 @@ def train_movq(
 @torch.no_grad()
 def _fold(standardise: nn.BatchNorm2d, convolution: nn.Conv2d) -> None:
     """Put the standardisation of its output into a 1 x 1 convolution, so that the stock VQModel encodes as trained."""
-    scale_L = (standardise.running_var + standardise.eps).rsqrt()
+    mean_L, variance_L, bias_L = standardise.running_mean, standardise.running_var, convolution.bias
+    assert mean_L is not None and variance_L is not None and bias_L is not None
+    scale_L = (variance_L + standardise.eps).rsqrt()
     convolution.weight.mul_(scale_L[:, None, None, None])
-    convolution.bias.sub_(standardise.running_mean).mul_(scale_L)
+    bias_L.sub_(mean_L).mul_(scale_L)
 
 
 def sharpen_movq(

@@ -31,7 +31,7 @@ WEIGHTS = Path(__file__).with_name("weights") / "clip.safetensors"
 def register() -> None:
     """Make `open_clip.create_model("world-clip")` work; calling it again does nothing."""
     if MODEL_NAME not in open_clip.list_models():
-        assert tower.world_tower  # imported for its registration
+        assert callable(tower.world_tower)  # imported for its registration
         open_clip.add_model_config(CONFIG)
 
 
@@ -70,6 +70,7 @@ def save(model: open_clip.CLIP, tokenizer: WorldTokenizer, path: str | Path) -> 
     }
     with written_whole(path) as part:
         save_file(state, part, metadata={"vocabulary": tokenizer.vocabulary, "model": MODEL_NAME})
+        part.chmod(0o644)  # safetensors writes files only their owner may read
 
 
 def normalised(pictures_NYXC: np.ndarray) -> Tensor:

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from diffusers import KandinskyV22Pipeline
 
+from prefprior.files import read_json
 from prefprior.world import clip, figures
-from prefprior.world.build_decoder import DECODER
+from prefprior.world.build_decoder import DECODER, is_current
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +46,21 @@ def test_the_same_seed_makes_the_same_pictures(pipeline: KandinskyV22Pipeline, a
 
 def test_a_negative_embedding_leads_away_from_it(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
     model, _, _ = clip.load()
-    wanted, unwanted = asked[:8], asked[8:16]
-    plain = clip.embed_pictures(model, figures.decode(pipeline, wanted))
-    led = clip.embed_pictures(model, figures.decode(pipeline, wanted, negative_ND=unwanted))
-    towards = F.cosine_similarity(plain, unwanted, dim=-1) - F.cosine_similarity(led, unwanted, dim=-1)
-    assert towards.mean() > 0
+    wanted, unwanted = asked[:12], asked[12:]
+    both = (wanted + unwanted) / 2**0.5  # as long as either, and as near to one as to the other
+    plain = clip.embed_pictures(model, figures.decode(pipeline, both))
+    led = clip.embed_pictures(model, figures.decode(pipeline, both, negative_ND=unwanted))
+    nearer = F.cosine_similarity(led, wanted, dim=-1) - F.cosine_similarity(plain, wanted, dim=-1)
+    farther = F.cosine_similarity(plain, unwanted, dim=-1) - F.cosine_similarity(led, unwanted, dim=-1)
+    assert nearer.mean() > 0.03
+    assert farther.mean() > 0.05
+
+
+def test_the_figures_that_ship_keep_the_promises_and_are_for_this_clip() -> None:
+    measured = read_json(figures.FIGURES)
+    assert set(figures.FLOORS) <= set(measured)
+    assert [name for name, value in measured.items() if not figures.reached(name, value)] == []
+    assert is_current(DECODER)
 
 
 def test_its_files_are_float16_safetensors() -> None:

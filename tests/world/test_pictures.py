@@ -43,7 +43,7 @@ def test_every_factor_shows_whatever_the_others_are(name: str) -> None:
         low, high = (0.0, 180.0) if name == "hue" else CONTINUOUS[name]
         ends = [low, high]
     else:
-        ends = [0, 1]
+        ends = [0, len(CATEGORICAL[name]) - 1]
     low_end, high_end = (
         render(Factors.from_partial({name: end}, n, torch.Generator().manual_seed(1)), np.arange(n)).astype(float)
         for end in ends
@@ -102,4 +102,4 @@ def test_the_tokenizer_names_words_it_does_not_know() -> None:
 def test_partial_descriptions_are_told_in_words() -> None:
     assert describe({}) == "anything"
     told = describe({"shape": ["stars", "moons"], "lightness": (0.8, 1.0), "hue": 0.0})
-    assert told == "stars or moons, rose ground, quite bright to extremely bright"
+    assert told == "stars or moons, rose ground, very bright to extremely bright"
