@@ -25,7 +25,7 @@ STAGES = ("clip", "movq", "decoder", "figures")
 PICTURES, SEED, DECODER_PICTURES = 120_000, 1, 24_000
 
 HELP = """\
-Make the built-in world's weights from nothing, on a CPU, in about two hours on two cores:
+Make the built-in world's weights from nothing, on a CPU, in about an hour on two free cores:
 
   clip      render 120,000 pictures, train the miniature CLIP        -> prefprior/world/weights/clip.safetensors
   movq      train the autoencoder of pictures and latents            -> CACHE/movq

@@ -100,7 +100,9 @@ def train_movq(
 def _fold(standardise: nn.BatchNorm2d, convolution: nn.Conv2d) -> None:
     """Put the standardisation of its output into a 1 x 1 convolution, so that the stock VQModel encodes as trained."""
     mean_L, variance_L, bias_L = standardise.running_mean, standardise.running_var, convolution.bias
-    assert mean_L is not None and variance_L is not None and bias_L is not None
+    assert mean_L is not None
+    assert variance_L is not None
+    assert bias_L is not None
     scale_L = (variance_L + standardise.eps).rsqrt()
     convolution.weight.mul_(scale_L[:, None, None, None])
     bias_L.sub_(mean_L).mul_(scale_L)

@@ -98,7 +98,7 @@ def describe(fixed: Mapping[str, Pinned]) -> str:
     told = []
     for name in [name for name in ORDER if name in fixed]:
         value = fixed[name]
-        ends = [value] if isinstance(value, (int, float, str)) else list(value)
+        ends: list[float | str] = [value] if isinstance(value, (int, float, str)) else list(value)
         phrases = list(dict.fromkeys(_phrase_of(name, end) for end in ends))
         told.append((" to " if name in CONTINUOUS else " or ").join(phrases))
     return ", ".join(told)

@@ -102,10 +102,11 @@ def concatenate(parts: Sequence[Factors]) -> Factors:
 def _pinned_range(name: str, value: Pinned) -> tuple[float, float]:
     """The (low, high) range a continuous factor is pinned to."""
     low, high = CONTINUOUS[name]
-    pair = [value, value] if isinstance(value, (int, float)) else list(value)
-    if len(pair) != 2 or any(isinstance(end, str) for end in pair) or float(pair[0]) > float(pair[1]):
+    pair: list[float | str] = [value, value] if isinstance(value, (int, float)) else list(value)
+    ends = [float(end) for end in pair if not isinstance(end, str)]
+    if len(pair) != 2 or len(ends) != 2 or ends[0] > ends[1]:
         raise ValueError(f"{name} takes a number or a (low, high) range, got {value!r}")
-    start, stop = float(pair[0]), float(pair[1])
+    start, stop = ends
     if name != "hue" and not (low <= start and stop <= high):
         raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {value!r}")
     return start, stop
@@ -114,7 +115,7 @@ def _pinned_range(name: str, value: Pinned) -> tuple[float, float]:
 def _pinned_indices(name: str, value: Pinned) -> np.ndarray:
     """The word indices a categorical factor is pinned to."""
     words = CATEGORICAL[name]
-    chosen = [value] if isinstance(value, (str, int, float)) else list(value)
+    chosen: list[float | str] = [value] if isinstance(value, (str, int, float)) else list(value)
     indices = [words.index(v) if isinstance(v, str) and v in words else v for v in chosen]
     if not indices or any(isinstance(i, str) or int(i) != i or not 0 <= i < len(words) for i in indices):
         raise ValueError(f"{name} must be among {', '.join(words)}, got {value!r}")

@@ -24,7 +24,7 @@ from prefprior.world.tokenizer import WorldTokenizer
 
 FIGURES = clip.WEIGHTS.with_name("figures.json")
 UNSEEN_SEED = 990_000  # far from every training seed
-# How the decoder is best used: at 12 steps, guidance 1, 1.5, 2 gave a median cosine of .85, .85, .80; 20 steps at 3, .68.
+# Best of what was tried: at 12 steps, guidance 1, 1.5, 2 gave a median cosine of .85, .85, .80; 20 steps at 3 gave .68.
 STEPS, GUIDANCE = 12, 1.5
 
 
