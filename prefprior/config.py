@@ -87,7 +87,7 @@ def problems(node: Any, where: str = "") -> list[str]:
             return [refused]
         known, hints = _arguments(callee)
     for key in node:
-        path = f"{where}.{key}" if where else str(key)
+        path = f"{where}.{key!s}" if where else str(key)
         if OmegaConf.is_missing(node, key):
             found.append(f"{path} has no value: add {path}=... to the command")
             continue
@@ -107,7 +107,7 @@ def problems(node: Any, where: str = "") -> list[str]:
 def check(cfg: DictConfig, schema: type) -> None:
     """Raises one ValueError that lists all problems of a composed configuration."""
     known = [f.name for f in fields(schema)]
-    found = [f"{key} is unknown{nearest(str(key), known)}" for key in cfg if key not in known and key != "hydra"]
+    found = [f"{key!s} is unknown{nearest(str(key), known)}" for key in cfg if key not in known and key != "hydra"]
     for name in known:
         if OmegaConf.is_missing(cfg, name):
             found.append(f"{name} has no value: add {name}=... to the command")
@@ -219,6 +219,6 @@ def _with_nearest(error: BaseException, schema: type) -> str:
 
 def plain(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
     """The resolved configuration as plain containers."""
-    value = OmegaConf.to_container(OmegaConf.create(cfg) if not OmegaConf.is_config(cfg) else cfg, resolve=True)
+    value = OmegaConf.to_container(cfg if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg)), resolve=True)
     assert isinstance(value, dict)
     return typing.cast(dict[str, Any], value)

@@ -13,6 +13,8 @@ from prefprior import checkpoint
 from prefprior.choices import require_choice
 from prefprior.config import build, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.people import People
+from prefprior.decoders.base import require_space
 from prefprior.evaluation.board import Board
 from prefprior.evaluation.bootstrap import Figure
 from prefprior.evaluation.decoded import Decoding
@@ -24,6 +26,7 @@ from prefprior.evaluation.world import Oracle
 from prefprior.files import write_json
 from prefprior.models.predictor import PriorPredictor
 from prefprior.runs import find_checkpoint, run_folder, save_config, write_metrics
+from prefprior.sample import _decoder, _encoder, decoder_node
 from prefprior.world.source import WorldSource
 
 INTERVALS = "metrics_intervals.json"
@@ -48,8 +51,8 @@ class EvaluateConfig:
     predictors: list[str] = field(default_factory=list)
     baselines: dict[str, Any] = field(default_factory=dict)
     board: Any = None
-    decoder: Any = None  # with an encoder: samples are decoded, embedded again and measured
-    encoder: Any = None
+    decoder: Any = None  # samples are decoded, embedded again and measured
+    encoder: Any = None  # the one of the decoder's space if left out
     decoding: Any = None
     people: int | None = 200  # at most so many; all if null
     history_share: float = 0.5  # of an unseen person's ratings
@@ -64,12 +67,14 @@ def run(cfg: DictConfig) -> Path:
     folder, console, board_of = run_folder(), Console(), build(cfg.board)
     for name in cfg.predictors:
         require_choice("a predictor", name, ("prior", *cfg.baselines, "oracle"))
+    cfg.device = require_device(cfg.device)
     priors = _priors(cfg)
     data = load_data(cfg, priors)
+    decoding = _decoding(cfg, data)
     part, people = select(data, cfg.part, cfg.history_share, cfg.history_cap)
     people = people if cfg.people is None else people.first(cfg.people)
     predictors = _predictors(cfg, priors, data)
-    training, decoding = fitting_parts(data, part), _decoding(cfg)
+    training = fitting_parts(data, part)
     outcomes = []
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -83,26 +88,29 @@ def run(cfg: DictConfig) -> Path:
     save_config(folder, cfg)
     write_metrics(folder, {key: figure.value for key, figure in figures.items()})
     write_json(folder / INTERVALS, {key: _plain(f) for key, f in {**figures, **paired(board)}.items()})
-    write_report(folder / REPORT, board, figures, _facts(cfg, priors), data.source.pictures())
+    write_report(folder / REPORT, board, figures, _facts(cfg, priors, people), data.source.pictures())
     for table in terminal_tables(board, figures, console.width):
         console.print(table)
+    if people.repeated:
+        console.print(f"left out: {people.repeated:,} held-out ratings of pictures that the same person rated before")
     console.print(f"report: {folder / REPORT}", highlight=False)
     return folder
 
 
 def load_data(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> PreferenceDataModule:
-    """The data the (first) checkpoint was trained on, with whatever the command changes."""
-    first = next(iter(priors.values()), None)
-    stored = {} if first is None else first.facts.get("train", {})
-    nodes = {name: OmegaConf.create(stored.get(name) or default) for name, default in DATA.items()}
+    """The data the checkpoint was trained on, with whatever the command changes."""
+    stored = _trained_on(cfg)
+    nodes: dict[str, Any] = {name: OmegaConf.create(stored.get(name) or default) for name, default in DATA.items()}
     for name in nodes:
         given = cfg[name]
         if given is not None:
             # A whole source replaces the checkpoint's; a few of its arguments change them.
             whole = name == "source" and "_target_" in given
             nodes[name] = OmegaConf.create(given) if whole else OmegaConf.merge(nodes[name], given)
-    if not nodes["source"]:
-        raise ValueError("without a prior there is no data to evaluate on: add source=... (for example source=world)")
+    if "_target_" not in nodes["source"]:
+        raise ValueError(
+            "the checkpoint does not say what it was trained on: add source=... (for example source=world)"
+        )
     if found := [line for name, node in nodes.items() for line in problems(node, name)]:
         raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
     data: PreferenceDataModule = build(
@@ -114,8 +122,40 @@ def load_data(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> PreferenceD
     return data
 
 
+def require_device(name: str) -> str:
+    """Refuses a device that there is not, before anything is read."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device is {name!r}; it must be cpu, cuda, cuda:<number> or mps") from None
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device.type, False) or (
+        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    ):
+        raise ValueError(f"there is no device {name!r} here. Leave device=... out to use the CPU.")
+    return name
+
+
+def _trained_on(cfg: DictConfig) -> dict[str, Any]:
+    """What the checkpoint says of its data; nothing is needed of it where the command names a whole source."""
+    whole = cfg.source is not None and "_target_" in cfg.source
+    if whole and cfg.checkpoint is None and "prior" not in cfg.predictors:
+        return {}
+    try:
+        path = find_checkpoint(cfg.checkpoint)
+    except ValueError as error:
+        if cfg.checkpoint is not None or "prior" in cfg.predictors:
+            raise
+        raise ValueError(
+            f"there is no data to evaluate on: add source=... (for example source=world). {error}"
+        ) from None
+    return checkpoint.describe(path)["facts"].get("train", {})
+
+
 def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
     if "prior" not in cfg.predictors:
+        if cfg.compare is not None:
+            raise ValueError("compare=... sets a second prior beside the first: add prior to predictors")
         return {}
     priors = {"prior": checkpoint.load(find_checkpoint(cfg.checkpoint), cfg.device)}
     if cfg.compare is not None:
@@ -125,14 +165,13 @@ def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
 
 
 def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: PreferenceDataModule) -> list[Predictor]:
-    world = isinstance(data.source, WorldSource)
     chosen: list[Predictor] = []
     for name in cfg.predictors:
         if name == "prior":
             chosen += priors.values()
         elif name == "oracle":
             # Only a world knows the truth; elsewhere the table goes without.
-            chosen += [Oracle(data.source, None)] if world else []
+            chosen += [Oracle(data.source, None)] if isinstance(data.source, WorldSource) else []
         else:
             chosen.append(build(cfg.baselines[name]))
     if not chosen:
@@ -140,21 +179,32 @@ def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: Prefer
     return chosen
 
 
-def _decoding(cfg: DictConfig) -> Decoding | None:
+def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
     if cfg.decoder is None:
+        if cfg.encoder is not None:
+            raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
         return None
-    if cfg.encoder is None:
-        raise ValueError("decoded pictures are embedded again: add encoder=..., the encoder of the decoder's space")
-    return build(cfg.decoding, decoder=build(cfg.decoder), encoder=build(cfg.encoder))
+    if cfg.encoder is not None and "_target_" not in cfg.encoder:
+        raise ValueError(
+            "an encoder is chosen before its arguments are changed: add encoder=... (such as encoder=world)"
+        )
+    decoder = _decoder(decoder_node(cfg.decoder, data.space.name), data)
+    require_space(decoder, data.space.name)
+    encoder = _encoder(data.space.name) if cfg.encoder is None else build(cfg.encoder)
+    decoder.to(cfg.device)
+    encoder.to(cfg.device)
+    return build(cfg.decoding, decoder=decoder, encoder=encoder)
 
 
-def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> dict[str, Any]:
+def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor], people: People) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if "prior" in priors:
         facts["checkpoint"] = find_checkpoint(cfg.checkpoint)
         facts["trained for steps"] = priors["prior"].facts.get("steps", "?")
     if "other" in priors:
         facts["compared with"] = find_checkpoint(cfg.compare)
+    if people.repeated:
+        facts["held-out ratings left out because the same person rated the picture before"] = f"{people.repeated:,}"
     return {**facts, "seed": cfg.seed}
 
 

@@ -113,6 +113,9 @@ class Space:
 class SpaceScale(nn.Module):
     """A space's statistics as buffers, so that they follow a network to its device; not part of its weights."""
 
+    mean_D: Tensor
+    std_D: Tensor
+
     def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space

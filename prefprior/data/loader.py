@@ -47,7 +47,7 @@ class TrainingLoader:
 
     def __init__(
         self,
-        batches: TrainingBatches,
+        batches: Dataset[PreferenceBatch],
         *,
         batch_size: int,
         epoch_batches: int,
@@ -72,7 +72,16 @@ class TrainingLoader:
             yield batch
 
 
-class FixedBatches(Dataset[PreferenceBatch]):
+class CountedBatches(Dataset[PreferenceBatch]):
+    """Batches that know how many they are."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class FixedBatches(CountedBatches):
     """One pass over all users with the same draws every time; ranks see disjoint users and equally many batches."""
 
     def __init__(
@@ -85,9 +94,6 @@ class FixedBatches(Dataset[PreferenceBatch]):
         everyone = np.arange(max(users, self.count * world)) % users
         self.slices = np.array_split(everyone, self.count * world)
 
-    def __len__(self) -> int:
-        return self.count
-
     def __getitem__(self, number: int) -> PreferenceBatch:
         if not 0 <= number < self.count:
             raise IndexError(number)
@@ -97,9 +103,9 @@ class FixedBatches(Dataset[PreferenceBatch]):
 
 
 class FixedLoader:
-    """Iterates `FixedBatches`."""
+    """Iterates `FixedBatches`, or the like."""
 
-    def __init__(self, batches: FixedBatches, *, workers: int, pin_memory: bool) -> None:
+    def __init__(self, batches: CountedBatches, *, workers: int, pin_memory: bool) -> None:
         self.batches, self.workers, self.pin_memory = batches, workers, pin_memory
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from prefprior.data.batch import PreferenceBatch, join
 from prefprior.data.draws import DrawRule
 from prefprior.data.hashing import mix, permuted
-from prefprior.data.loader import DRAW, FIXED, ORDER
+from prefprior.data.loader import DRAW, FIXED, ORDER, CountedBatches
 from prefprior.data.sequences import Assembler
 from prefprior.data.shards import Shard, ShardSet, read_shards
 
@@ -110,7 +110,7 @@ class ShardBatches(Dataset[PreferenceBatch]):
         return number, ends[number - 1] if number else 0
 
 
-class FixedShardBatches(Dataset[PreferenceBatch]):
+class FixedShardBatches(CountedBatches):
     """One pass over the shards of some parts in their order; ranks see disjoint users and equally many batches."""
 
     def __init__(
@@ -132,9 +132,6 @@ class FixedShardBatches(Dataset[PreferenceBatch]):
         everyone = np.arange(max(users, self.count * world)) % users
         self.slices = np.array_split(everyone, self.count * world)
         self._windows = Windows(shards)
-
-    def __len__(self) -> int:
-        return self.count
 
     def __getitem__(self, number: int) -> PreferenceBatch:
         if not 0 <= number < self.count:

@@ -59,7 +59,7 @@ class PipelineDecoder(ABC):
             pipeline.enable_xformers_memory_efficient_attention()
         if runtime.vae_slicing:
             first_stage = getattr(pipeline, "vae", None) or getattr(pipeline, "movq", None)
-            if not hasattr(first_stage, "enable_slicing"):
+            if first_stage is None or not hasattr(first_stage, "enable_slicing"):
                 raise ValueError(f"{identity} has no sliced decoding of latents. Set runtime.vae_slicing=false.")
             first_stage.enable_slicing()
 

@@ -111,14 +111,15 @@ def taste_map(board: Board, outcome: Outcome, seed: int = 0) -> str | None:
     plane = PCA(2, random_state=seed).fit(pictures_ND)
     made_BnD = unit(catalogue.space, outcome.samples_BnD)
     canvas, axes = _canvas(6.4, 5.2)
-    axes.scatter(*plane.transform(pictures_ND).T, s=5, color="#c8c8c8", label="pictures", rasterized=True)
+    x, y = plane.transform(pictures_ND).T
+    axes.scatter(x, y, s=5, color="#c8c8c8", label="pictures", rasterized=True)
     few_BnD = made_BnD[:, :MAP_SAMPLES]
-    made = plane.transform(few_BnD.flatten(0, 1).numpy())
+    x, y = plane.transform(few_BnD.flatten(0, 1).numpy()).T
     colours = [COLOURS[s % len(COLOURS)] for s in outcome.segment_B]
     by_sample = np.repeat(colours, few_BnD.shape[1])
-    axes.scatter(*made.T, s=5, c=by_sample, alpha=0.6, label="samples", rasterized=True)
-    people = plane.transform(made_BnD.mean(1).numpy())
-    axes.scatter(*people.T, s=42, c=colours, edgecolors="black", linewidths=0.8, label="people", rasterized=True)
+    axes.scatter(x, y, s=5, c=by_sample, alpha=0.6, label="samples", rasterized=True)
+    x, y = plane.transform(made_BnD.mean(1).numpy()).T
+    axes.scatter(x, y, s=42, c=colours, edgecolors="black", linewidths=0.8, label="people", rasterized=True)
     axes.set_xticks([])
     axes.set_yticks([])
     share = plane.explained_variance_ratio_.sum()

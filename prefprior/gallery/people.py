@@ -86,7 +86,7 @@ class KnownFolk:
             self.names = sorted(self.names, key=lambda u: seed_of(seed, "chosen", u))[:count]
         if users in ("unseen", "all"):
             self.names.sort()
-        self.part = users if users in ("unseen", "all") else "chosen"  # type: ignore[assignment]
+        self.part = users if users in ("unseen", "all") else "chosen"
 
     def gather(self, names: list[str]) -> list[Person]:
         """Histories from the person's own part, most recent or hash-chosen as the data's order says."""
