@@ -26,7 +26,6 @@ from prefprior.evaluation.world import Oracle
 from prefprior.files import write_json
 from prefprior.models.predictor import PriorPredictor
 from prefprior.runs import find_checkpoint, run_folder, save_config, write_metrics
-from prefprior.sample import _decoder, _encoder, decoder_node
 from prefprior.world.source import WorldSource
 
 INTERVALS = "metrics_intervals.json"
@@ -184,6 +183,8 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
         if cfg.encoder is not None:
             raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
         return None
+    from prefprior.sample import _decoder, _encoder, decoder_node  # diffusers takes seconds: only who decodes waits
+
     if cfg.encoder is not None and "_target_" not in cfg.encoder:
         raise ValueError(
             "an encoder is chosen before its arguments are changed: add encoder=... (such as encoder=world)"

@@ -87,13 +87,28 @@ def test_baselines_need_no_checkpoint_and_wals_exports_what_table_reads(
     assert read_metrics(runs / "three")[key] != read_metrics(runs / "four")[key]
 
 
+def test_baselines_alone_are_measured_on_the_last_runs_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, folder, "evaluate", *SMALL, "predictors=[mean]", "run_dir=runs/evaluate/five")
+    assert "table/unseen/mean/auc@all" in read_metrics(folder / "runs" / "evaluate" / "five")
+
+
+def test_without_data_a_source_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "add source=" in fails(monkeypatch, tmp_path, "evaluate", "predictors=[mean]")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("predictors=[prior,waals]",), "did you mean wals"),
         (("part=unsen",), "did you mean unseen"),
         (("checkpoint=nowhere",), "there is no checkpoint at nowhere"),
-        (("predictors=[mean]",), "add source="),
+        (("predictors=[mean]", "compare=runs/train/two"), "add prior to predictors"),
+        (("predictors=[mean]", "checkpoint=nowhere"), "there is no checkpoint at nowhere"),
+        (("device=gpu",), "must be cpu, cuda"),
+        (("device=cuda:99",), "there is no device"),
+        (("decoder=retrieval",), "decoder=retrieval shows real pictures"),
+        (("encoder=world",), "add decoder="),
+        (("decoder.stepps=5",), "decoder.stepps is unknown"),
         (("baselines.wals.pul=3",), "did you mean pull"),
         (("source.raings=r.csv",), "did you mean ratings"),
         (("part=seen",), "nobody with both"),

@@ -35,6 +35,7 @@ class People:
     held_item_BT: Tensor  # int64, -1 padded
     held_rating_BT: Tensor  # in [-1, 1], as seen from the whole history
     held_liked_BT: Tensor  # bool, by the source's own threshold
+    repeated: int = 0  # held-out ratings that were left out, because their picture is in the same person's past
     sign: float = 1.0  # -1 turns all ratings of the histories round (a control)
 
     def __len__(self) -> int:
@@ -52,9 +53,11 @@ class People:
         """People with ratings in both tables: the histories are their `cap` newest ratings of the first.
 
         Both tables share the codes of users and, as items, the rows of the catalogue. `scale` defaults to the plain
-        one.
+        one. What a person has already rated is never a candidate, so it is not held out either: `repeated` counts it.
         """
         scale = scale or PersonScale(before.scale, "scale", 1.0, 0.0, 1.0)
+        again = _repeated(before, after, len(catalogue))
+        after = after.take(np.flatnonzero(~again))
         codes = np.intersect1d(before.user_N, after.user_N)
         past, held = _rows(before, codes), _rows(after, codes)
         recent = [rows[-cap:] for rows in past]
@@ -74,6 +77,7 @@ class People:
             held_item_BT=torch.from_numpy(held_item_BT),
             held_rating_BT=torch.from_numpy(np.where(held_item_BT >= 0, signed_BT, 0).astype(np.float32)),
             held_liked_BT=torch.from_numpy(_padded(liked_N, held, False)),
+            repeated=int(again.sum()),
         )
 
     @classmethod
@@ -174,6 +178,13 @@ def first_share(table: RatingsTable, share: float) -> np.ndarray:
     first = np.empty(len(table), dtype=bool)
     first[by_user] = place < np.minimum(np.ceil(share * count), np.maximum(count - 1, 1))
     return first
+
+
+def _repeated(before: RatingsTable, after: RatingsTable, items: int) -> np.ndarray:
+    """(N,) which ratings of `after` are of a picture that the same person has rated in `before`."""
+    past = np.isin(before.user_N, after.user_N)  # few, where the past is a large training part
+    pair_P = before.user_N[past].astype(np.int64) * items + before.item_N[past]
+    return np.isin(after.user_N.astype(np.int64) * items + after.item_N, pair_P)
 
 
 def _rows(table: RatingsTable, codes: np.ndarray) -> list[np.ndarray]:

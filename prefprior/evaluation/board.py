@@ -17,6 +17,7 @@ from prefprior.evaluation.catalogue import exposure, exposure_intervals, lookali
 from prefprior.evaluation.controls import CONTROLS
 from prefprior.evaluation.decoded import Decoded, Decoding
 from prefprior.evaluation.generation import closeness, population, require_samples, sample_recall, spread
+from prefprior.evaluation.metrics import DECODED
 from prefprior.evaluation.personal import Personal, personal
 from prefprior.evaluation.predictor import Predictor
 from prefprior.evaluation.ranking import ranking
@@ -178,7 +179,7 @@ def _of_pictures(decoded: Decoded, people: People, source: Any) -> dict[str, Ten
     if isinstance(source, WorldSource):
         figures |= truth(source, shown.users, decoded.embeddings_BnD)
     missing = torch.full((len(people) - len(shown),), torch.nan, dtype=torch.float64)
-    return {f"decoded_{name}": torch.cat([value_B.double(), missing]) for name, value_B in figures.items()}
+    return {f"{name}{DECODED}": torch.cat([value_B.double(), missing]) for name, value_B in figures.items()}
 
 
 @dataclass(frozen=True, eq=False)

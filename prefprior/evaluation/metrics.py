@@ -60,13 +60,13 @@ METRICS: dict[str, Metric] = {
     "fair_gini": Metric("Gini*", True, "evenness by Gini, corrected: 1 is the most even exposure possible"),
 }
 
-DECODED = "decoded_"  # the same of pictures embedded again
+DECODED = "_decoded"  # the same of pictures embedded again
 DRIFT = Metric("drift", False, "distance (1 - cosine) of a sample to its own picture embedded again")
 
 # What the first table shows, in this order, of what there is.
 HEADLINE = (
     "utility",
-    "decoded_utility",
+    "utility_decoded",
     "modes",
     "auc",
     "spearman",
@@ -84,10 +84,10 @@ HEADLINE = (
 
 def describe(name: str) -> Metric:
     """The metric behind a name such as `recall_20`."""
-    if name == f"{DECODED}drift":
+    if name == f"drift{DECODED}":
         return DRIFT
-    if name.startswith(DECODED):
-        plain = describe(name.removeprefix(DECODED))
+    if name.endswith(DECODED):
+        plain = describe(name.removesuffix(DECODED))
         return Metric(f"{plain.label}, decoded", plain.better, f"of decoded pictures: {plain.says}")
     if name in METRICS:
         return METRICS[name]
@@ -102,7 +102,7 @@ def order(names: set[str]) -> list[str]:
     known = list(METRICS)
 
     def place(name: str) -> tuple[bool, int, int]:
-        decoded, plain = name.startswith(DECODED), name.removeprefix(DECODED)
+        decoded, plain = name.endswith(DECODED), name.removesuffix(DECODED)
         base, _, k = (plain, "", "0") if plain in METRICS or plain == "drift" else plain.rpartition("_")
         return decoded, known.index(base) if base in METRICS else -1, int(k)
 

@@ -47,9 +47,9 @@ def outcome_and_board():
 def test_a_faithful_decoder_does_not_drift(outcome_and_board):
     outcome, board = outcome_and_board
     figures = board.figures()
-    assert figures["toy/unseen/random/decoded_drift@all"].value == pytest.approx(0, abs=1e-6)
-    assert figures["toy/unseen/random/decoded_drift@all"].people == 5
-    assert "toy/unseen/random/decoded_drift@2" not in figures
+    assert figures["toy/unseen/random/drift_decoded@all"].value == pytest.approx(0, abs=1e-6)
+    assert figures["toy/unseen/random/drift_decoded@all"].people == 5
+    assert "toy/unseen/random/drift_decoded@2" not in figures
     assert [len(row) for row in outcome.decoded.pictures] == [3] * 5
 
 
@@ -70,10 +70,10 @@ def test_drift_is_measured_and_foreign_spaces_are_refused():
 
 
 def test_decoded_metrics_have_words_and_come_last():
-    assert describe("decoded_utility").label == "utility, decoded"
-    assert order({"decoded_drift", "novelty", "decoded_auc", "auc"}) == [
+    assert describe("utility_decoded").label == "utility, decoded"
+    assert order({"drift_decoded", "novelty", "auc_decoded", "auc"}) == [
         "auc",
         "novelty",
-        "decoded_drift",
-        "decoded_auc",
+        "drift_decoded",
+        "auc_decoded",
     ]

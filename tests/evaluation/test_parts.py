@@ -65,6 +65,18 @@ def test_a_part_by_name_holds_both_and_unseen_items_only_new_pictures():
     assert not held & rated
 
 
+def test_a_picture_that_comes_back_is_not_held_out_again():
+    data = Data()
+    data.ratings.item_N[45:47] = data.ratings.item_N[40:42]  # u4's first half holds both
+    _, people = select(data, "unseen", 0.5, 512)
+    assert people.repeated == 2
+    assert people.held_valid_BT.sum(1).tolist() == [3, 5]
+    assert not set(people.held_item_BT[0].tolist()) & set(people.item_BK[0].tolist())
+    data.ratings.item_N[45:50] = data.ratings.item_N[40:45]
+    _, people = select(data, "unseen", 0.5, 512)
+    assert (people.users, people.repeated) == (["u5"], 5)
+
+
 def test_what_is_evaluated_is_never_learned_from():
     training, validation = fitting_parts(Data(), "unseen")
     assert validation is None  # validation stands for the test here, so nothing may be tuned on it
