@@ -61,7 +61,7 @@ class SampleConfig:
     seed: int = 0
     nearest: int = 3  # real pictures shown beside each made one
     look: bool = True  # where the truth is known (the world): embed decoded pictures again, to measure them
-    people_at_once: int = 8
+    people_at_once: int = 2  # decoded as one, and made again as one where a run was interrupted
     source: Any = None
     embeddings: Any = None
     decoder: Any = None
