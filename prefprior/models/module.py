@@ -50,8 +50,7 @@ class PreferenceModule(lightning.LightningModule):
             self.prior.scores.requires_grad_(False)  # DDP would wait for their gradients
         data = getattr(self.trainer, "datamodule", None)
         if data is not None and self.objective.rank is not None:
-            items_N = torch.as_tensor(data.part("train").item_N, dtype=torch.long)
-            counts_N = torch.bincount(items_N, minlength=len(data.catalogue))
+            counts_N = torch.as_tensor(data.item_counts(), dtype=torch.long)
             self.objective.rank.use_catalogue(data.catalogue.embeddings_ND, counts_N)
         if self.compile_prior:
             for network in self.prior.networks():

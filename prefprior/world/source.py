@@ -75,7 +75,6 @@ class WorldSource:
             item_N=np.concatenate([r.item_R for r in rated]).astype(np.int32),
             rating_N=np.concatenate([r.rating_R for r in rated]).astype(np.float32),
             time_N=np.concatenate([r.time_R for r in rated]),
-            counts={"rows": sum(len(r.item_R) for r in rated)},
             facts={"seed": self.seed, "views": self.views},
         )
 
