@@ -143,6 +143,8 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(task)()
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {_with_nearest(error, schema)}")
+    except OSError as error:  # Hydra could not make the run's folder, or a library could not write into it
+        sys.exit(f"error: {error}. Free some space, or choose a run_dir you may write to.")
     except KeyboardInterrupt:
         sys.exit("interrupted")
 

@@ -47,7 +47,7 @@ def test_ratings_prompt_and_nobody_at_all(pipe, pictures):
     assert torch.equal(plain, pipe(pictures[:2], num_images=2, ratings=[1, 1], generator=seeded()).image_embeds)
     other = pipe(pictures[:2], num_images=2, ratings=[1, -0.5], generator=seeded()).image_embeds
     assert not torch.allclose(plain, other, atol=1e-4)
-    prompted = pipe(pictures[:2], num_images=2, prompt="a red square", generator=seeded())
+    prompted = pipe(pictures[:2], num_images=2, prompt="squares", generator=seeded())
     assert torch.isfinite(prompted.image_embeds).all()
     assert torch.isfinite(pipe(num_images=2, generator=seeded()).image_embeds).all()
     # Without a generator each call is new, and the global one is left alone.
