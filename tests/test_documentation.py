@@ -36,7 +36,8 @@ def commands() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("page", "name", "words"), commands())
 def test_the_command_composes(page: str, name: str, words: str) -> None:
-    given = [word for word in shlex.split(words) if "=" in word and not word.endswith("=...") and not word.startswith(("-", "hydra.", "hydra/"))]
+    given = [word for word in shlex.split(words) if "=" in word and not word.endswith("=...")]
+    given = [word for word in given if not word.startswith(("-", "hydra.", "hydra/"))]
     overrides = [_open_nodes(word.split(",")[0] if "[" not in word else word) for word in given]
     schema = getattr(import_module(f"prefprior.{name}"), SCHEMAS[name])
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
