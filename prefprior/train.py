@@ -43,7 +43,7 @@ class TrainConfig:
     experiment: Any = None
     debug: Any = None
     seed: int = 0
-    run_dir: str = "runs/train/${now:%Y-%m-%d_%H-%M-%S}"
+    run_dir: str = "runs/train/${now:%Y-%m-%d_%H-%M-%S_%f}"  # to the microsecond: two runs may begin in one second
     warmup: float = 0.05  # share of the steps in which the learning rate rises
     final_lr: float = 0.02  # what is left of it at the end of the cosine
     compile: bool = False  # torch.compile both networks; pays off on a GPU
