@@ -17,7 +17,7 @@ from prefprior.choices import nearest
 from prefprior.data.batch import History
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.encoders import Encoder
-from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures
+from prefprior.data.pictures import SUFFIXES, BadPictureError, FolderPictures, Pictures
 from prefprior.gallery.seeds import seed_of
 
 # The order in which a person's part is looked for: unseen parts say more than training.
@@ -74,7 +74,7 @@ class KnownFolk:
         elif users == "all":
             self.names = list(self._part_of)
         else:
-            wanted = [users] if isinstance(users, str) else [str(u) for u in users]
+            wanted = [str(u) for u in (users if isinstance(users, list) else [users])]
             for user in wanted:
                 if user not in self._part_of:
                     raise ValueError(
@@ -149,7 +149,8 @@ class Newcomer:
         if self._person is None:
             pictures = OwnPictures([path for path, _ in self._rated])
             count = len(self._rated)
-            embeddings = self._encoder.encode_images([pictures.open(item) for item in pictures.ids])
+            opened = [_opened(pictures, item, path) for item, (path, _) in zip(pictures.ids, self._rated, strict=True)]
+            embeddings = self._encoder.encode_images(opened)
             history = History(
                 embeddings_BKD=embeddings[None].float(),
                 ratings_BK=torch.tensor([[rating for _, rating in self._rated]]),
@@ -161,6 +162,13 @@ class Newcomer:
             ratings = [rating for _, rating in self._rated]
             self._person = Person(self.names[0], self.part, history, pictures.ids, ratings, pictures)
         return [self._person for _ in names]
+
+
+def _opened(pictures: Pictures, item: str, path: Path) -> Image:
+    try:
+        return pictures.open(item)
+    except BadPictureError as error:
+        raise ValueError(f"{path} cannot be used ({error}). Take it out, or replace it.") from None
 
 
 def from_folders(likes: str | None, dislikes: str | None) -> list[tuple[Path, float]]:
