@@ -20,6 +20,7 @@ $(VENV)/ready: setup.cfg pyproject.toml
 
 demo: $(VENV)/ready
 	$(BIN)/python train.py
+	$(BIN)/python evaluate.py
 	$(BIN)/python sample.py
 	$(BIN)/python -m prefprior.demo
 

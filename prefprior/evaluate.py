@@ -18,17 +18,16 @@ from prefprior.decoders.base import require_space
 from prefprior.evaluation.board import Board
 from prefprior.evaluation.bootstrap import Figure
 from prefprior.evaluation.decoded import Decoding
+from prefprior.evaluation.oracle import Oracle
 from prefprior.evaluation.parts import fitting_parts, select
 from prefprior.evaluation.predictor import Predictor
 from prefprior.evaluation.report import paired, write_report
 from prefprior.evaluation.table import terminal_tables
-from prefprior.evaluation.world import Oracle
 from prefprior.files import write_json
 from prefprior.models.predictor import PriorPredictor
-from prefprior.runs import find_checkpoint, run_folder, save_config, write_metrics
+from prefprior.runs import INTERVALS, find_checkpoint, run_folder, save_config, write_metrics
 from prefprior.world.source import WorldSource
 
-INTERVALS = "metrics_intervals.json"
 REPORT = "report.html"
 DATA: dict[str, dict[str, Any]] = {
     "source": {},
@@ -50,9 +49,9 @@ class EvaluateConfig:
     predictors: list[str] = field(default_factory=list)
     baselines: dict[str, Any] = field(default_factory=dict)
     board: Any = None
-    decoder: Any = None  # samples are decoded, embedded again and measured
+    decoder: Any = None  # samples are decoded, embedded again and measured; on the world, by its own if left out
     encoder: Any = None  # the one of the decoder's space if left out
-    decoding: Any = None
+    decoding: Any = None  # what is decoded of it; nothing if null
     people: int | None = 200  # at most so many; all if null
     history_share: float = 0.5  # of an unseen person's ratings
     history_cap: int = 512
@@ -170,7 +169,7 @@ def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: Prefer
             chosen += priors.values()
         elif name == "oracle":
             # Only a world knows the truth; elsewhere the table goes without.
-            chosen += [Oracle(data.source, None)] if isinstance(data.source, WorldSource) else []
+            chosen += [Oracle(data.source)] if isinstance(data.source, WorldSource) else []
         else:
             chosen.append(build(cfg.baselines[name]))
     if not chosen:
@@ -179,7 +178,8 @@ def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: Prefer
 
 
 def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
-    if cfg.decoder is None:
+    # The world's decoder takes seconds and needs no download: on the world, it is a part of the scoreboard.
+    if cfg.decoding is None or (cfg.decoder is None and not isinstance(data.source, WorldSource)):
         if cfg.encoder is not None:
             raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
         return None

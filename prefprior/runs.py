@@ -13,6 +13,8 @@ from prefprior.files import make_folder, read_json, write_json, write_text
 ROOT = Path("runs")
 CHECKPOINT = "prior.safetensors"
 METRICS = "metrics.json"
+INTERVALS = "metrics_intervals.json"  # of an evaluation: the same figures with their intervals
+GALLERY = "gallery"  # the folder of a sampling run that holds what was made
 CONFIG = "config.yaml"
 
 

@@ -24,7 +24,7 @@ from prefprior.gallery.pages import write_pages
 from prefprior.gallery.people import Folk, KnownFolk, Newcomer, from_file, from_folders
 from prefprior.gallery.sampler import PriorSampler
 from prefprior.models.predictor import PriorPredictor
-from prefprior.runs import find_checkpoint, run_folder, save_config, write_metrics
+from prefprior.runs import GALLERY, find_checkpoint, run_folder, save_config, write_metrics
 
 # The decoder that is chosen where none is named.
 FITTING = {
@@ -33,7 +33,6 @@ FITTING = {
     "ViT-H-14/laion2b_s32b_b79k": "stable_unclip",
     "ViT-L-14/openai": "karlo",
 }
-GALLERY = "gallery"
 
 
 @dataclass

@@ -46,7 +46,7 @@ def run(cfg: DictConfig) -> Path:
         least = cfg.least if name == "train" else 1
         parts[name] = write_part(folder, name, sequences, vectors, shard_bytes=size, least=least)
         print(f"{name}: {len(sequences):,} people in {len(parts[name])} shards", flush=True)
-    write_manifest(folder, data.source.name, data.space, data.scale, parts, data.item_counts())
+    write_manifest(folder, data.source.name, data.space, data.scale, parts, data.item_counts(), data.settled())
     figures = {
         f"{data.source.name}/{name}/shards/{key}": float(sum(shard[key] for shard in shards))
         for name, shards in parts.items()

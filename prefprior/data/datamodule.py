@@ -196,6 +196,14 @@ class PreferenceDataModule(LightningDataModule):
         )
         return FixedLoader(batches, workers=self.workers, pin_memory=self.pin_memory)
 
+    def settled(self) -> dict[str, Any]:
+        """How ratings are parted and scaled, by argument: what shards hold for good."""
+        return {
+            f"{name}.{key}": value
+            for name, part in (("splits", self.splits), ("scaling", self.scaling))
+            for key, value in vars(part).items()
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """How far the stream was consumed: what a resumed training continues from."""
         return {"drawn": self._loader.drawn if self._loader is not None else self._drawn}

@@ -89,6 +89,7 @@ class ShardDataModule(PreferenceDataModule):
         shards = ShardSet.open(folders[0])
         if "train" not in shards.parts:
             raise ValueError(f"{folders[0]} has no training part: make the shards again with another split")
+        shards.require_settled(self.settled())
         return shards
 
     @property

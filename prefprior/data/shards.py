@@ -25,7 +25,7 @@ from prefprior.data.sequences import Sequences
 from prefprior.files import make_folder, read_json, write_json, written_whole
 from prefprior.space import Space
 
-MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 1
+MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 2
 _BLOCK = 512  # of a tar
 _LONGEST = 90  # a tar's plain header has 100 characters for a name
 
@@ -37,6 +37,7 @@ class Shard:
     path: Path
     users: int
     bytes: int
+    fingerprint: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,7 @@ class ShardSet:
     scale: PersonScale
     parts: dict[str, list[Shard]]
     ratings: dict[str, int]
+    settled: dict[str, Any]  # how ratings were parted and scaled, by argument (`splits.by`, ...)
 
     @classmethod
     def open(cls, folder: str | Path) -> "ShardSet":
@@ -62,14 +64,27 @@ class ShardSet:
             raise ValueError(f"{path} is of format {value.get('format')}, not {FORMAT}. Make it again: python shard.py")
         parts: dict[str, list[Shard]] = {}
         for name, shards in value["parts"].items():
-            parts[name] = [Shard(folder / s["name"], s["users"], s["bytes"]) for s in shards]
+            parts[name] = [Shard(folder / s["name"], s["users"], s["bytes"], s["fingerprint"]) for s in shards]
             for shard in parts[name]:
                 size = shard.path.stat().st_size if shard.path.is_file() else None
                 if size != shard.bytes:
                     found = "is missing" if size is None else f"has {size} bytes instead of {shard.bytes}"
                     raise ValueError(f"{shard.path} {found}. Copy it again, or make the shards again: python shard.py")
         scale = PersonScale(RatingScale(**value["rating_scale"]), **value["person_scale"])
-        return cls(folder, value["source"], Space.from_dict(value["space"]), scale, parts, value["ratings"])
+        return cls(
+            folder, value["source"], Space.from_dict(value["space"]), scale, parts, value["ratings"], value["settled"]
+        )
+
+    def require_settled(self, asked: dict[str, Any]) -> None:
+        """Refuses to be read as if ratings had been parted or scaled in another way than they were."""
+        differing = [key for key in asked if self.settled.get(key) != asked[key]]
+        if differing:
+            made = ", ".join(f"{key}={self.settled.get(key)}" for key in differing)
+            wanted = " ".join(f"data.{key}={asked[key]}" for key in differing)
+            raise ValueError(
+                f"the shards in {self.folder} were made with {made}, which cannot be changed any more. Train with that, "
+                f"or make them again: python shard.py ... {wanted}"
+            )
 
 
 def record_type(dim: int, dtype: np.dtype) -> np.dtype:
@@ -117,10 +132,12 @@ def write_manifest(
     scale: PersonScale,
     parts: dict[str, list[dict[str, Any]]],
     item_counts_I: np.ndarray,
+    settled: dict[str, Any],
 ) -> None:
     """Completes a set of shards, and removes tars that are no part of it.
 
-    `item_counts_I`: how often each row of the catalogue was rated in training.
+    `item_counts_I`: how often each row of the catalogue was rated in training; `settled`: how ratings were parted and
+    scaled.
     """
     with written_whole(folder / COUNTS) as part, open(part, "wb") as file:
         np.save(file, item_counts_I, allow_pickle=False)
@@ -133,6 +150,7 @@ def write_manifest(
             "rating_scale": vars(scale.scale),
             "person_scale": {key: getattr(scale, key) for key in ("how", "weight", "centre", "spread")},
             "ratings": {name: sum(s["ratings"] for s in shards) for name, shards in parts.items()},
+            "settled": settled,
             "parts": parts,
         },
     )
@@ -154,6 +172,8 @@ def read_shards(shards: list[Shard], dim: int) -> tuple[Sequences, Tensor]:
             key = name.removesuffix(".npy")
             users.append(unquote(key))
             hashes.append(int(key[1:], 16) if key.startswith("~") else None)
+        if fingerprint(shard.path) != shard.fingerprint:
+            raise ValueError(f"{shard.path} is not what it was when the shards were made. Make them again: python shard.py")
     all_N = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
     count = np.asarray([len(a) for a in arrays], dtype=np.int64)
     start_U = np.cumsum(count) - count

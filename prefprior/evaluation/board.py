@@ -28,6 +28,8 @@ from prefprior.world.source import WorldSource
 
 # Resamples for figures that are not means over people: each costs a pass over all lists.
 LIST_RESAMPLES = 200
+# Fewer tell nothing of a history's length: the least that a test over people needs.
+LEAST_PEOPLE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,7 @@ class Outcome:
     length: int | None
     control: str | None
     by_person: dict[str, np.ndarray] = field(default_factory=dict)  # (B,) each, NaN where undefined
+    people: int = 0  # who have a history of that length
     overall: dict[str, float] = field(default_factory=dict)  # figures of all people together
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)  # intervals of some of those
     verdict: Personal | None = None
@@ -92,12 +95,15 @@ class Scoreboard:
         progress: Callable[[], None] | None = None,
         decoding: Decoding | None = None,
     ) -> list[Outcome]:
-        """One outcome for each condition."""
+        """One outcome for each condition; of a history's length, over the people who have rated so much."""
         outcomes = []
         for length, control in self.conditions():
             generator = torch.Generator().manual_seed(self.seed)
             shown = people if control is None else CONTROLS[control](people, generator)
-            outcomes.append(self._one(predictor, shown, length, control, source, decoding))
+            if length is not None:
+                shown = shown.take((shown.valid_BK.sum(1) >= length).nonzero()[:, 0])
+            if len(shown) >= LEAST_PEOPLE or length is None:
+                outcomes.append(self._one(predictor, shown, people.users, length, control, source, decoding))
             if progress is not None:
                 progress()
         return outcomes
@@ -106,6 +112,7 @@ class Scoreboard:
         self,
         predictor: Predictor,
         people: People,
+        everybody: list[str],
         length: int | None,
         control: str | None,
         source: Any,
@@ -144,20 +151,23 @@ class Scoreboard:
             vectors_BD = user_vectors(samples_BnD, few)
             made["lookalikes"] = lookalikes(vectors_BD, few)
             segment_B, made["segment_lift"] = segments(vectors_BD, few, seed=self.seed)
-            if decoding is not None:
-                decoded = decoding.look(samples_BnD, people.catalogue.space, self.seed)
-                made |= _of_pictures(decoded, few, source)
-        # Everybody has a place, so that predictors are compared person by person: NaN where no samples were made.
-        place = {user: b for b, user in enumerate(people.users)}
-        rows = np.array([place[user] for user in few.users])
-        for name, value_B in made.items():
-            by_person[name] = torch.full((len(people),), torch.nan, dtype=torch.float64)
-            by_person[name][rows] = value_B.double()
+        if decoding is not None and control is None and length in decoding.lengths:
+            decoded = decoding.look(samples_BnD, people.catalogue.space, self.seed)
+            made |= _of_pictures(decoded, few, source)
+        # Everybody has a place, so that predictors are compared person by person: NaN for whom there is no figure.
+        place = {user: b for b, user in enumerate(everybody)}
+        placed = {}
+        for users, found in ((people.users, by_person), (few.users, made)):
+            rows = np.array([place[user] for user in users])
+            for name, value_B in found.items():
+                placed[name] = np.full(len(everybody), np.nan)
+                placed[name][rows] = value_B.double().numpy()
         return Outcome(
             predictor=predictor.name,
             length=length,
             control=control,
-            by_person={name: value.numpy() for name, value in by_person.items()},
+            by_person=placed,
+            people=len(people),
             overall=overall,
             bounds=bounds,
             verdict=verdict if whole else None,
@@ -206,7 +216,7 @@ class Board:
                     found[self.key(outcome, name)] = figure
             for name, value in outcome.overall.items():
                 low, high = outcome.bounds.get(name, (float("nan"), float("nan")))
-                found[self.key(outcome, name)] = Figure(value, low, high, len(self.people))
+                found[self.key(outcome, name)] = Figure(value, low, high, outcome.people)
         return found
 
     def key(self, outcome: Outcome, metric: str) -> str:

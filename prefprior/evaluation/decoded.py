@@ -3,6 +3,7 @@
 Shapes: B people, n samples, D dimension.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,13 +29,22 @@ class Decoding:
     """A decoder with the encoder of its space."""
 
     def __init__(
-        self, *, decoder: Decoder, encoder: Encoder, people: int = 16, samples: int = 2, batch_size: int = 16
+        self,
+        *,
+        decoder: Decoder,
+        encoder: Encoder,
+        people: int = 16,
+        samples: int = 2,
+        lengths: Sequence[int | None] = (None,),
+        batch_size: int = 16,
     ) -> None:
-        """Pictures are slow: only `samples` of each of the first `people` are made."""
-        if people < 1 or samples < 2 or batch_size < 1:
+        """Pictures are slow: only `samples` of each of the first `people` are made, from histories of these `lengths`
+        (None: whole ones)."""
+        if min(people, samples, batch_size) < 1:
             raise ValueError(
-                f"people and batch_size must be at least 1, samples 2; got {people}, {batch_size}, {samples}"
+                f"people, samples and batch_size must be at least 1; got {people}, {samples}, {batch_size}"
             )
+        self.lengths = tuple(lengths)
         require_space(decoder, encoder.space_name)
         self.decoder, self.encoder = decoder, encoder
         self.people, self.samples, self.batch_size = people, samples, batch_size

@@ -25,6 +25,8 @@ METRICS: dict[str, Metric] = {
     "pearson": Metric("Pearson", True, "correlation of scores and held-out ratings, by person"),
     "mae": Metric("MAE", False, "error of ratings on [-1, 1], after one line fit on the other half of the people"),
     "utility": Metric("utility", True, "true utility of samples: 0 a random picture, 1 the person's best (world only)"),
+    "utility_one_mode": Metric("utility, one taste", True, "the same, of people with one taste (world only)"),
+    "utility_several_modes": Metric("utility, several", True, "the same, of people with several tastes (world only)"),
     "utility_best": Metric("best utility", True, "true utility of a person's best sample (world only)"),
     "regret": Metric("regret", False, "how far samples stay below the person's best (world only)"),
     "modes": Metric("modes", True, "share of a person's several tastes that samples cover (world only)"),

@@ -13,7 +13,11 @@ from prefprior.world.source import WorldSource
 
 
 def truth(source: WorldSource, users: list[str], samples_BnD: Tensor) -> dict[str, Tensor]:
-    """Utility of the samples (mean, best and regret) and, for people of several modes, the share of modes covered."""
+    """Utility of the samples (mean, best and regret), and the share of modes covered by people who have several.
+
+    `utility_one_mode` and `utility_several_modes` are the same utility, each for the people it names: the mean of what
+    one likes serves the first, not the second.
+    """
     mean, best, covered = [], [], []
     for user, samples_nD in zip(users, samples_BnD, strict=True):
         utility_n = source.scaled_utility(user, samples_nD)
@@ -22,8 +26,11 @@ def truth(source: WorldSource, users: list[str], samples_BnD: Tensor) -> dict[st
         best.append(float(utility_n.max()))
         covered.append(float(modes_K.mean()) if len(modes_K) > 1 else float("nan"))
     mean_B = torch.tensor(mean, dtype=torch.float64)
+    several_B = torch.tensor([len(source.modes(user)) > 1 for user in users])
     return {
         "utility": mean_B,
+        "utility_one_mode": mean_B.masked_fill(several_B, torch.nan),
+        "utility_several_modes": mean_B.masked_fill(~several_B, torch.nan),
         "utility_best": torch.tensor(best, dtype=torch.float64),
         "regret": (1 - mean_B).clamp_min(0),
         "modes": torch.tensor(covered, dtype=torch.float64),

@@ -22,7 +22,7 @@ from prefprior.world.build_movq import sharpen_movq, train_movq
 
 STAGES = ("clip", "movq", "decoder", "figures")
 # The pictures both trainings draw from, and how many of them the decoder sees: encoding more costs more than it helps.
-PICTURES, SEED, DECODER_PICTURES = 120_000, 1, 24_000
+PICTURES, SEED, DECODER_PICTURES = 120_000, 1, 48_000
 
 HELP = """\
 Make the built-in world's weights from nothing, on a CPU, in about an hour on two free cores:

@@ -82,6 +82,7 @@ class People:
     schools_SF: np.ndarray
     catalogue: Seen
     _tastes: dict[int, Taste] = field(default_factory=dict, init=False, repr=False)
+    _rated: dict[int, Rated] = field(default_factory=dict, init=False, repr=False)
 
     def taste(self, person: int) -> Taste:
         """The taste of one person."""
@@ -92,5 +93,7 @@ class People:
 
     def ratings(self, person: int) -> Rated:
         """The ratings of one person."""
-        rng = np.random.default_rng([self.seed, person, 1])
-        return self.habits.rate(self.taste(person), self.model, self.catalogue, rng)
+        if person not in self._rated:
+            rng = np.random.default_rng([self.seed, person, 1])
+            self._rated[person] = self.habits.rate(self.taste(person), self.model, self.catalogue, rng)
+        return self._rated[person]

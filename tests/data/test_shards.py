@@ -11,6 +11,7 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.hashing import mix
 from prefprior.data.loader import DRAW, FixedBatches
 from prefprior.data.ratings import RatingsTable
+from prefprior.data.scaling import RatingScaling
 from prefprior.data.sequences import Assembler, Sequences
 from prefprior.data.shard_module import ShardDataModule
 from prefprior.data.shards import ShardSet, read_shards, write_manifest, write_part
@@ -29,7 +30,7 @@ def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arg
         parts[name] = write_part(
             folder, name, sequences, data.catalogue.embeddings_ND.numpy(), shard_bytes=10**9, least=least
         )
-    write_manifest(folder, "small", data.space, data.scale, parts, data.item_counts())
+    write_manifest(folder, "small", data.space, data.scale, parts, data.item_counts(), data.settled())
     return data
 
 
@@ -142,8 +143,21 @@ def test_broken_shards_are_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(b"x" * len(whole))
     with pytest.raises(ValueError, match=r"train-000001.tar is not a tar"):
         read_shards(ShardSet.open(folder).parts["train"], 8)
+    changed = bytearray(whole)
+    changed[whole.index(b"NUMPY") + 200] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(ValueError, match=r"train-000001.tar is not what it was"):
+        read_shards(ShardSet.open(folder).parts["train"], 8)
     path.unlink()
     with pytest.raises(ValueError, match=r"train-000001.tar is missing"):
         ShardSet.open(folder)
     with pytest.raises(ValueError, match=r"python shard\.py"):
         streamed(tmp_path / "nowhere")
+
+
+def test_shards_hold_one_way_of_parting_and_scaling_for_good(tmp_path: Path) -> None:
+    sharded(tmp_path)
+    with pytest.raises(ValueError, match=r"were made with splits\.by=auto, .*python shard\.py .*data\.splits\.by=item"):
+        streamed(tmp_path, splits=Splits(by="item"))
+    with pytest.raises(ValueError, match=r"made with scaling\.how=person"):
+        streamed(tmp_path, scaling=RatingScaling(how="scale"))
