@@ -102,8 +102,8 @@ def load_data(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> PreferenceD
     for name in nodes:
         given = cfg[name]
         if given is not None:
-            # A whole source replaces the checkpoint's; a few of its arguments change them.
-            whole = name == "source" and "_target_" in given
+            # A whole node replaces the checkpoint's; a few arguments change it.
+            whole = "_target_" in given
             nodes[name] = OmegaConf.create(given) if whole else OmegaConf.merge(nodes[name], given)
     if "_target_" not in nodes["source"]:
         raise ValueError(

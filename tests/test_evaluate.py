@@ -76,15 +76,22 @@ def test_two_checkpoints_are_compared_person_by_person(folder: Path, monkeypatch
     assert "table/unseen/prior-compared/auc@all" in intervals
 
 
-def test_baselines_need_no_checkpoint_and_wals_exports_what_table_reads(
+def test_baselines_need_no_checkpoint_and_wals_exports_embeddings_to_train_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("predictors=[mean,wals]", "baselines.wals.export=refined", "run_dir=runs/evaluate/three")
     run(monkeypatch, folder, "evaluate", *SMALL, *TABLE, *words)
-    again = ("source.embeddings=refined/embeddings.npy", "source.items=refined/items.txt", "predictors=[mean]")
-    run(monkeypatch, folder, "evaluate", *SMALL, *TABLE[:2], *again, "run_dir=runs/evaluate/four")
+    again = ("embeddings=wals", "predictors=[mean]")
+    run(monkeypatch, folder, "evaluate", *SMALL, *TABLE, *again, "run_dir=runs/evaluate/four")
     runs, key = folder / "runs" / "evaluate", "table/unseen/mean/auc@all"
     assert read_metrics(runs / "three")[key] != read_metrics(runs / "four")[key]
+    small = ("prior=tiny", "trainer.max_epochs=1", "data.epoch_batches=2", "data.batch_size=8", "callbacks=default")
+    train = ("experiment=table", *TABLE[1:], "embeddings=wals", *small, "run_dir=runs/refined/one")
+    run(monkeypatch, folder, "train", *train)
+    assert checkpoint.load(folder / "runs" / "refined" / "one" / "prior.safetensors").space.name == "e+wals"
+    message = fails(monkeypatch, folder, "train", *train, "embeddings.folder=nowhere", "run_dir=runs/refined/two")
+    assert "python evaluate.py source=table source.ratings=r.csv" in message
+    assert "baselines.wals.export=nowhere" in message
 
 
 def test_baselines_alone_are_measured_on_the_last_runs_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

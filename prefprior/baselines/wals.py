@@ -23,11 +23,13 @@ from prefprior.baselines.geometry import ROWS, unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow, folded
 from prefprior.baselines.retrieval import draw_best
 from prefprior.data.batch import History
+from prefprior.data.embeddings import EmbeddingTable
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
-from prefprior.files import make_folder, write_text, written_whole
 
 # Rows with at most this many ratings are solved exactly by an n x n system; more take conjugate gradient steps.
 FEW = 64
+# Ends the name of the space of refined embeddings: decoders of the space they came from know nothing of it.
+REFINED = "+wals"
 # Without any zeros, scoring everything 1 would be perfect.
 LIKED_ONLY = 0.01
 
@@ -155,11 +157,9 @@ class Wals(Baseline):
         return torch.cat(parts)
 
     def write(self, folder: str | Path) -> None:
-        """Refined embeddings as `source=table` reads them: embeddings.npy and items.txt."""
-        folder = make_folder(folder)
-        with written_whole(folder / "embeddings.npy") as part, open(part, "wb") as file:
-            np.save(file, self.refined().numpy(), allow_pickle=False)
-        write_text(folder / "items.txt", "".join(f"{item}\n" for item in self.catalogue.ids))
+        """Refined embeddings as `embeddings=wals` reads them: a table of a space of its own."""
+        name = f"{self.catalogue.space.name}{REFINED}"
+        EmbeddingTable.write(folder, name, self.catalogue.ids, self.refined().numpy(), encoder={"refined_by": "wals"})
 
     def _items(self, catalogue: Catalogue) -> Tensor:
         """Item factors of a catalogue: those of training where they are known, embeddings elsewhere."""

@@ -10,6 +10,7 @@ from prefprior.baselines.wals import Wals
 from prefprior.evaluation.predictor import Catalogue
 from prefprior.evaluation.rating import auc
 from prefprior.evaluation.scoring import score
+from prefprior.data.refined import RefinedEmbeddings
 from tests.evaluation.tastes import make_tastes
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -117,13 +118,14 @@ def test_another_catalogue_is_matched_by_id():
     assert torch.allclose(wals.rank(history, turned), wals.rank(history, catalogue).flip(1), atol=1e-6)
 
 
-def test_refined_embeddings_are_written_as_a_table_reads_them(tmp_path):
+def test_refined_embeddings_are_a_table_of_their_own_space(tmp_path):
     tastes = make_tastes()
     wals = fitted(tastes, export=str(tmp_path / "refined"))
-    vectors = np.load(tmp_path / "refined" / "embeddings.npy", allow_pickle=False)
-    assert vectors.shape == (200, 8)
-    assert (tmp_path / "refined" / "items.txt").read_text().split() == tastes.catalogue.ids
-    features = unit(tastes.catalogue.space, torch.from_numpy(vectors))
+    table = RefinedEmbeddings(folder=str(tmp_path / "refined")).table(None)
+    assert table.vectors.shape == (200, 8)
+    assert table.space.name == f"{tastes.catalogue.space.name}+wals"
+    assert table.ids == tastes.catalogue.ids
+    features = unit(tastes.catalogue.space, torch.from_numpy(np.array(table.vectors)))
     factors = torch.nn.functional.normalize(wals._items(tastes.catalogue), dim=1)
     assert torch.allclose(features, factors, atol=1e-4)
 
