@@ -62,7 +62,7 @@ class TrainingLoader:
         return self.epoch_batches
 
     def __iter__(self) -> Iterator[PreferenceBatch]:
-        places = [self.drawn + i * self.batch_size for i in range(self.epoch_batches)]
+        places = range(self.drawn, self.drawn + self.epoch_batches * self.batch_size, self.batch_size)
         loader = DataLoader(
             self.batches, sampler=places, batch_size=None, num_workers=self.workers, pin_memory=self.pin_memory
         )
