@@ -9,6 +9,7 @@ import diffusers
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.models.embeddings import ImageProjection
+from diffusers.utils import is_peft_available
 from PIL.Image import Image
 from torch import Tensor
 
@@ -74,6 +75,8 @@ class IPAdapter(PipelineDecoder):
         families: dict[str, Any] = {"sd15": PerPictureSD, "sdxl": PerPictureSDXL}
         if family not in families:
             raise ValueError(f"family is {family!r}; it must be sd15 or sdxl{nearest(family, families)}")
+        if lora is not None and not is_peft_available():
+            raise ValueError("a LoRA (decoder.lora) needs the package peft: pip install peft, or prefprior[decoders]")
         runtime = runtime or Runtime()
         if runtime.attention == "sliced":  # it would replace the adapter's attention, and the embedding with it
             raise ValueError("an IP-Adapter does not work with runtime.attention=sliced. Use default or offload.")

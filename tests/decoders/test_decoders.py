@@ -12,6 +12,7 @@ from prefprior.decoders.ip_adapter import IPAdapter
 from prefprior.decoders.kandinsky import Kandinsky, KandinskyControlnet, KandinskyImg2Img
 from prefprior.decoders.karlo import Karlo
 from prefprior.decoders.pipeline import Runtime
+from prefprior.decoders.safety import DiffusersSafety, blurred_card
 from prefprior.decoders.stable_unclip import StableUnclip
 from tests.decoders import tiny
 
@@ -108,6 +109,45 @@ def test_prompt_and_scale_share_one_weight(folders: Path) -> None:
     decoder.scale = 1.0
     first, second = pixels(decoder.decode(given, **{**same_noise, "generators": generators(5, 5)}))
     assert np.abs(first - second).max() > 2
+
+
+def test_a_lora_changes_the_pictures_and_the_identity(folders: Path, tmp_path: Path) -> None:
+    plain = make("sd15_lcm", folders, Runtime())
+    lora = tiny.lora(tmp_path / "lora", folders / "sd15_lcm")
+    lively = IPAdapter(
+        family="sd15", model=str(folders / "sd15_lcm"), adapter=str(folders / "sd15_lcm_adapter"),
+        adapter_folder="sdxl_models", adapter_weight="tiny.safetensors", space_name="tiny", steps=2, size=32,
+        scheduler="LCMScheduler", guidance=1.0, lora=str(lora), lora_weight="pytorch_lora_weights.safetensors",
+    )  # fmt: skip
+    given = torch.randn(2, plain.dim, generator=torch.Generator().manual_seed(0))
+    made = [d.decode(given, negative_BD=None, prompt="cat", generators=generators(1, 2)) for d in (plain, lively)]
+    assert np.abs(pixels(made[0]) - pixels(made[1])).max() > 2
+    assert lively.identity == f"{plain.identity.split(' + ')[0]} + {lora}/pytorch_lora_weights.safetensors" + "".join(
+        f" + {part}" for part in plain.identity.split(" + ")[1:]
+    )
+
+
+def test_without_peft_a_lora_says_what_to_install(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("sd15_lcm", folders, Runtime())
+    monkeypatch.setattr("prefprior.decoders.ip_adapter.is_peft_available", lambda: False)
+    with pytest.raises(ValueError, match="pip install peft"):
+        IPAdapter(
+            family="sd15", model=str(folders / "sd15_lcm"), adapter=str(folders / "sd15_lcm_adapter"),
+            adapter_folder="sdxl_models", adapter_weight="tiny.safetensors", space_name="tiny", lora="anything",
+        )  # fmt: skip
+
+
+def test_the_safety_checker_flags_by_its_threshold(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue", "white")]
+    strict = DiffusersSafety(model=str(tiny.safety_checker(tmp_path / "strict", threshold=-2.0)), batch_size=2)
+    lax = DiffusersSafety(model=str(tiny.safety_checker(tmp_path / "lax", threshold=2.0)))
+    assert strict.flagged(pictures) == [True, True, True]
+    assert lax.flagged(pictures) == [False, False, False]
+    card = np.asarray(blurred_card(pictures[1]), dtype=float)
+    assert card.shape == (32, 32, 3)
+    assert card.std(axis=(0, 1)).max() < 1  # nothing to be seen in it
+    with pytest.raises(ValueError, match=r"safety\.model=FOLDER"):
+        DiffusersSafety(model=str(tmp_path / "nowhere"))
 
 
 def test_what_cannot_be_done_is_refused(folders: Path) -> None:

@@ -19,9 +19,13 @@ from diffusers import (
     VQModel,
 )
 from diffusers.pipelines.deprecated.unclip import UnCLIPTextProjModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import (
+    CLIPConfig,
     CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
@@ -197,4 +201,30 @@ def adapter(folder: Path, base: Path, dim: int = DIM) -> Path:
             index += 2  # the published files count self-attention too
     (folder / "sdxl_models").mkdir(parents=True)
     save_file(weights, folder / "sdxl_models" / "tiny.safetensors")
+    return folder
+
+
+def lora(folder: Path, base: Path) -> Path:
+    """A LoRA of a Stable Diffusion UNet in the layout diffusers publishes, `pytorch_lora_weights.safetensors`."""
+    torch.manual_seed(2)
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=get_peft_model_state_dict(unet))
+    return folder
+
+
+def safety_checker(folder: Path, *, threshold: float) -> Path:
+    """A folder of Stable Diffusion's safety checker whose only concept lies everywhere; all above `threshold` is found."""
+    torch.manual_seed(3)
+    tower = CLIPVisionConfig(
+        hidden_size=32, projection_dim=DIM, num_hidden_layers=1, num_attention_heads=4, image_size=32,
+        intermediate_size=37, patch_size=8,
+    )  # fmt: skip
+    config = CLIPConfig(vision_config=tower.to_dict(), text_config=text_config().to_dict(), projection_dim=DIM)
+    checker = StableDiffusionSafetyChecker(config)
+    with torch.no_grad():
+        checker.concept_embeds_weights.fill_(threshold)
+        checker.special_care_embeds_weights.fill_(2.0)  # a cosine is never above 1
+    checker.save_pretrained(folder)
+    CLIPImageProcessor(crop_size=32, size=32).save_pretrained(folder)
     return folder
