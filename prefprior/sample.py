@@ -121,8 +121,13 @@ def run(cfg: DictConfig) -> Path:
 def repeated(cfg: DictConfig) -> tuple[DictConfig, str]:
     """The configuration a manifest was made with, for its person alone; the command's own words come on top."""
     manifest = read_manifest(cfg["from"])
-    merged = OmegaConf.create(manifest["settings"]["config"])
     settings = manifest["settings"]
+    if "config" not in settings:
+        raise ValueError(
+            f"{cfg['from']} is of a gallery made in training, whose weights are gone. Sample from a checkpoint: "
+            "python sample.py checkpoint=... users=[...]"
+        )
+    merged = OmegaConf.create(settings["config"])
     if all(settings["config"][key] is None for key in ("likes", "dislikes", "ratings", "interpolate")):
         merged.users = [manifest["person"]["name"]]
     given = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()} - {"from"}

@@ -24,7 +24,9 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: dict[str, fl
     monkeypatch.chdir(tmp_path)
     folder = Path("runs/evaluate/one")
     folder.mkdir(parents=True)
-    write_json(folder / "metrics_intervals.json", {key: {"value": value, "people": 7} for key, value in figures.items()})
+    write_json(
+        folder / "metrics_intervals.json", {key: {"value": value, "people": 7} for key, value in figures.items()}
+    )
     write_metrics(folder, figures)
     return folder
 

@@ -210,12 +210,12 @@ def test_ratings_of_a_newcomer(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / "likes").mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "likes" / name)
-    assert [rating for _, rating in from_folders(str(tmp_path / "likes"), None)] == [1.0, 1.0]
+    assert [(r.rating, r.age) for r in from_folders(str(tmp_path / "likes"), None)] == [(1.0, 0), (1.0, 1)]
     with pytest.raises(ValueError, match=r"dislikes=.*not a folder"):
         from_folders(None, str(tmp_path / "nowhere"))
     table = tmp_path / "mine.csv"
     table.write_text("picture,rating\nlikes/a.png,5\nlikes/b.png,1\n")
-    assert [rating for _, rating in from_file(str(table))] == [1.0, -1.0]
+    assert [(r.rating, r.age) for r in from_file(str(table))] == [(1.0, 1), (-1.0, 0)]  # the last row is the newest
     table.write_text("picture,rating\nlikes/a.png,5\nlikes/c.png,1\n")
     with pytest.raises(ValueError, match=r"mine\.csv:3: there is no file .*c\.png"):
         from_file(str(table))

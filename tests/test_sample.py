@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from prefprior import checkpoint
+from prefprior.callbacks.wandb_logger import wandb_logger
 from prefprior.config import build
 from prefprior.files import read_json
 from prefprior.gallery.callback import GalleryCallback
@@ -252,6 +253,10 @@ def test_the_callback_shows_fixed_validation_people(folder: Path, monkeypatch: p
     callback.on_validation_epoch_end(trainer, module)
     shown = sorted(p.name for p in Path("run/galleries/epoch-0005/people").iterdir())
     assert len(shown) == 2
+    page = Path(f"run/galleries/epoch-0005/people/{shown[0]}")
+    assert "python sample.py" not in (page / "index.html").read_text()  # its weights are kept nowhere
+    message = fails(monkeypatch, folder, "sample", f"from={(page / 'manifest.json').absolute()}")
+    assert "made in training" in message
     assert set(shown) <= set(data.users("val"))
     trainer.current_epoch = 5
     callback.on_validation_epoch_end(trainer, module)
@@ -259,3 +264,27 @@ def test_the_callback_shows_fixed_validation_people(folder: Path, monkeypatch: p
     trainer.current_epoch = 9
     callback.on_validation_epoch_end(trainer, module)
     assert sorted(p.name for p in Path("run/galleries/epoch-0010/people").iterdir()) == shown
+
+
+def test_the_callback_logs_a_table_to_an_offline_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(folder / "staged"))
+    data = build(NODES["data"], source=build(NODES["source"]), embeddings=build(NODES["embeddings"]))
+    data.setup()
+    predictor = checkpoint.load("runs/train/one/prior.safetensors")
+    module = PreferenceModule(prior=predictor.prior, objective=predictor.objective, optimizer=torch.optim.AdamW)
+    logger = wandb_logger(project="prefprior", folder=Path("logged"))
+    trainer = SimpleNamespace(
+        current_epoch=0, sanity_checking=False, is_global_zero=True, datamodule=data, loggers=[logger],
+        default_root_dir="logged",
+    )  # fmt: skip
+    GalleryCallback(people=2, n=2, every_n_epochs=1).on_validation_epoch_end(trainer, module)
+    logger.experiment.finish()
+    (table,) = Path("logged").rglob("gallery*.table.json")
+    logged = read_json(table)
+    assert logged["columns"] == ["person", "gallery", "better_than", "utility"]
+    assert {row[0] for row in logged["data"]} <= set(data.users("val"))
+    assert len(logged["data"]) == 2
+    assert {row[1]["_type"] for row in logged["data"]} == {"image-file"}

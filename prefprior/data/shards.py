@@ -173,7 +173,9 @@ def read_shards(shards: list[Shard], dim: int) -> tuple[Sequences, Tensor]:
             users.append(unquote(key))
             hashes.append(int(key[1:], 16) if key.startswith("~") else None)
         if fingerprint(shard.path) != shard.fingerprint:
-            raise ValueError(f"{shard.path} is not what it was when the shards were made. Make them again: python shard.py")
+            raise ValueError(
+                f"{shard.path} is not what it was when the shards were made. Make them again: python shard.py"
+            )
     all_N = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
     count = np.asarray([len(a) for a in arrays], dtype=np.int64)
     start_U = np.cumsum(count) - count

@@ -38,13 +38,20 @@ def write_pages(root: Path, names: list[str], title: str) -> Path:
             alike=[cards[other] for other in alike[place]],
             before=cards[place - 1] if place else None,
             after=cards[place + 1] if place + 1 < len(names) else None,
-            again=f"python sample.py from={PEOPLE}/{manifest['person']['slug']}/{MANIFEST}",
+            again=_again(manifest),
         )
         write_text(person_folder(root, name) / INDEX, page)
     first = [read_manifest(person_folder(root, name)) for name in names[:OVERVIEW]]
     write_index(root, [_entry(card) for card in cards], order, title, _facts(first[0]))
     _write_overview(root, first)
     return root / INDEX
+
+
+def _again(manifest: dict[str, Any]) -> str | None:
+    """The command that makes a person's pictures again; there is none for what was made while a prior was trained."""
+    if "config" not in manifest["settings"]:
+        return None
+    return f"python sample.py from={PEOPLE}/{manifest['person']['slug']}/{MANIFEST}"
 
 
 def write_index(

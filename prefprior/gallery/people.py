@@ -127,12 +127,22 @@ class OwnPictures:
         return self._folders[item].digest(Path(item).name)
 
 
+@dataclass(frozen=True)
+class Rated:
+    """A picture somebody brings along."""
+
+    path: Path
+    rating: float  # in [-1, 1]
+    age: int  # how many ratings ago; 0 is the newest
+
+
 class Newcomer:
     """Someone in no data set: folders of likes and dislikes, or a file of ratings; embedded on the fly."""
 
     part = "own"
 
-    def __init__(self, *, name: str, rated: list[tuple[Path, float]], encoder: Encoder, space_name: str) -> None:
+    def __init__(self, *, name: str, rated: list["Rated"], encoder: Encoder, space_name: str) -> None:
+        """All that is rated is seen, however much that is: nothing is held out of a newcomer's history."""
         if encoder.space_name != space_name:
             raise ValueError(
                 f"the checkpoint needs pictures embedded by {space_name}, but the encoder at hand is "
@@ -147,19 +157,21 @@ class Newcomer:
     def gather(self, names: list[str]) -> list[Person]:
         """The one person, encoded once."""
         if self._person is None:
-            pictures = OwnPictures([path for path, _ in self._rated])
+            pictures = OwnPictures([rated.path for rated in self._rated])
             count = len(self._rated)
-            opened = [_opened(pictures, item, path) for item, (path, _) in zip(pictures.ids, self._rated, strict=True)]
+            opened = [
+                _opened(pictures, item, rated.path) for item, rated in zip(pictures.ids, self._rated, strict=True)
+            ]
+            ratings = [rated.rating for rated in self._rated]
             embeddings = self._encoder.encode_images(opened)
             history = History(
                 embeddings_BKD=embeddings[None].float(),
-                ratings_BK=torch.tensor([[rating for _, rating in self._rated]]),
-                ages_BK=torch.arange(count, dtype=torch.float32)[None],
+                ratings_BK=torch.tensor([ratings]),
+                ages_BK=torch.tensor([[float(rated.age) for rated in self._rated]]),
                 valid_BK=torch.ones(1, count, dtype=torch.bool),
                 items_BK=torch.full((1, count), -1),
                 users=list(self.names),
             )
-            ratings = [rating for _, rating in self._rated]
             self._person = Person(self.names[0], self.part, history, pictures.ids, ratings, pictures)
         return [self._person for _ in names]
 
@@ -171,9 +183,13 @@ def _opened(pictures: Pictures, item: str, path: Path) -> Image:
         raise ValueError(f"{path} cannot be used ({error}). Take it out, or replace it.") from None
 
 
-def from_folders(likes: str | None, dislikes: str | None) -> list[tuple[Path, float]]:
-    """Every picture below the two folders, loved (1) or hated (-1)."""
-    rated: list[tuple[Path, float]] = []
+def from_folders(likes: str | None, dislikes: str | None) -> list[Rated]:
+    """Every picture below the two folders, loved (1) or hated (-1).
+
+    Two folders are two lists: the first like and the first dislike are as recent as each other, as in
+    `prefprior.pipeline`.
+    """
+    rated: list[Rated] = []
     for folder, rating, key in ((likes, 1.0, "likes"), (dislikes, -1.0, "dislikes")):
         if folder is None:
             continue
@@ -183,19 +199,25 @@ def from_folders(likes: str | None, dislikes: str | None) -> list[tuple[Path, fl
         found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
         if not found:
             raise ValueError(f"{key}={folder} holds no pictures ({', '.join(SUFFIXES)})")
-        rated += [(path, rating) for path in found]
+        rated += [Rated(path, rating, age) for age, path in enumerate(found)]
     return rated
 
 
-def from_file(path: str) -> list[tuple[Path, float]]:
-    """A CSV with the columns `picture` (a path from the file's folder) and `rating` (any scale: its ends are -1, 1)."""
+def from_file(path: str) -> list[Rated]:
+    """A CSV with the columns `picture` (a path from the file's folder) and `rating` (any scale: its ends are -1, 1).
+
+    Its last row is the newest, as in a log.
+    """
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"there is no file ratings={path}. It is a CSV with the columns picture and rating.")
     rows = list(_rows(file))
     low, high = min(r for _, r in rows), max(r for _, r in rows)
     scale = (high - low) / 2
-    return [(picture, (rating - low) / scale - 1 if scale else 1.0) for picture, rating in rows]
+    return [
+        Rated(picture, (rating - low) / scale - 1 if scale else 1.0, len(rows) - 1 - row)
+        for row, (picture, rating) in enumerate(rows)
+    ]
 
 
 def _rows(file: Path) -> Iterator[tuple[Path, float]]:

@@ -163,7 +163,9 @@ def train_unet(
                     .float()
                 )
                 # What the guess says the clean latent is must also read as what was asked for.
-                read_ND = reader((signal.sqrt() * noisy - (1 - signal).sqrt() * guess).to(memory_format=torch.channels_last))
+                read_ND = reader(
+                    (signal.sqrt() * noisy - (1 - signal).sqrt() * guess).to(memory_format=torch.channels_last)
+                )
                 read_ND = read_ND.float()
             loss = F.mse_loss(guess, velocity)
             missed_N = 1 - F.cosine_similarity(read_ND, asked_ND, dim=-1)

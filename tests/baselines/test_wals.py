@@ -7,10 +7,10 @@ import torch
 from prefprior.baselines.geometry import unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow
 from prefprior.baselines.wals import Wals
+from prefprior.data.refined import RefinedEmbeddings
 from prefprior.evaluation.predictor import Catalogue
 from prefprior.evaluation.rating import auc
 from prefprior.evaluation.scoring import score
-from prefprior.data.refined import RefinedEmbeddings
 from tests.evaluation.tastes import make_tastes
 
 GENERATOR = torch.Generator().manual_seed(0)

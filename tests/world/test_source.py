@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prefprior.evaluation.world import Oracle, measure, measure_decoded
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.pictures import Pictures
 from prefprior.data.sequences import build_histories
 from prefprior.data.sources.base import Source
 from prefprior.evaluation.predictor import TrainingPart
-from prefprior.evaluation.world import Oracle, measure, measure_decoded
 from prefprior.world import catalogue, clip
 from prefprior.world.source import BEST, WorldSource
 
