@@ -59,7 +59,7 @@ def table(figures: Mapping[str, float], intervals: Mapping[str, Mapping[str, flo
     people = {key: int(intervals[f"{DATA}/prior/{key}"]["people"]) for _, key in COLUMNS}
     shown = Table(
         title="True utility of what was made for people never seen: 0 a random picture, 1 their catalogue's best",
-        caption=f"from their newest 2 ({people['utility@2']} people) to 16 ratings ({people['utility@16']}); from 16 on: "
+        caption=f"from their newest 2 ({people['utility@2']} people) to 16 ratings ({people['utility@16']}); from 16: "
         f"decoded: pictures for {people['utility_decoded@16']} people, embedded again; several tastes: the "
         f"{people['modes@16']} people who have more than one; covered: the share of those tastes that 16 samples find",
     )

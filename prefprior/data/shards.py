@@ -82,8 +82,8 @@ class ShardSet:
             made = ", ".join(f"{key}={self.settled.get(key)}" for key in differing)
             wanted = " ".join(f"data.{key}={asked[key]}" for key in differing)
             raise ValueError(
-                f"the shards in {self.folder} were made with {made}, which cannot be changed any more. Train with that, "
-                f"or make them again: python shard.py ... {wanted}"
+                f"the shards in {self.folder} were made with {made}, which cannot be changed any more. "
+                f"Train with that, or make them again: python shard.py ... {wanted}"
             )
 
 

@@ -163,10 +163,8 @@ def train_unet(
                     .float()
                 )
                 # What the guess says the clean latent is must also read as what was asked for.
-                read_ND = reader(
-                    (signal.sqrt() * noisy - (1 - signal).sqrt() * guess).to(memory_format=torch.channels_last)
-                )
-                read_ND = read_ND.float()
+                clean_guess = signal.sqrt() * noisy - (1 - signal).sqrt() * guess
+                read_ND = reader(clean_guess.to(memory_format=torch.channels_last)).float()
             loss = F.mse_loss(guess, velocity)
             missed_N = 1 - F.cosine_similarity(read_ND, asked_ND, dim=-1)
             reading = (missed_N * kept_N1[:, 0]).sum() / kept_N1.sum()

@@ -214,7 +214,7 @@ def lora(folder: Path, base: Path) -> Path:
 
 
 def safety_checker(folder: Path, *, threshold: float) -> Path:
-    """A folder of Stable Diffusion's safety checker whose only concept lies everywhere; all above `threshold` is found."""
+    """A folder of Stable Diffusion's safety checker with one threshold for every concept (a cosine)."""
     torch.manual_seed(3)
     tower = CLIPVisionConfig(
         hidden_size=32, projection_dim=DIM, num_hidden_layers=1, num_attention_heads=4, image_size=32,
