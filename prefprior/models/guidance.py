@@ -1,4 +1,4 @@
-"""Guidance: what history, target rating and text each add to a denoising step, each with its own scale.
+"""Guidance: what history and target rating each add to a denoising step, each with its own scale.
 
 Shapes: B users, G variants of the condition, S samples, D dimension.
 """
@@ -13,17 +13,15 @@ from prefprior.models.samplers import Denoise
 
 
 class Guidance(Recorded):
-    """Scales of the three directions; the defaults leave what the network says alone.
+    """Scales of the two directions; the defaults leave what the network says alone.
 
     `history`: 1 is the conditional prediction itself, above 1 moves away from that of an unknown person (classifier-
-    free guidance, Ho & Salimans 2022, arXiv:2207.12598). `rating`: how far to move from hated towards loved. `text`:
-    as `history`, for a prompt.
+    free guidance, Ho & Salimans 2022, arXiv:2207.12598). `rating`: how far to move from hated towards loved.
     """
 
-    def __init__(self, *, history: float = 1.0, rating: float = 0.0, text: float = 1.0) -> None:
+    def __init__(self, *, history: float = 1.0, rating: float = 0.0) -> None:
         self.history = history
         self.rating = rating
-        self.text = text
 
 
 def guided(

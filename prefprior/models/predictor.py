@@ -20,6 +20,7 @@ from prefprior.models.sampling import Sampling
 from prefprior.models.selection import spread
 from prefprior.space import Space
 
+TEXT_CANDIDATES = 4  # at least so many for each sample, where a text is to choose among them
 RANKING_SAMPLES = 16  # whose mean ranks, where nothing was trained to score
 DRAWS_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
 SCORES_AT_ONCE = 2**20  # of users x pictures; each needs a number for every interest
@@ -80,7 +81,7 @@ class PriorPredictor:
         the text; `text_weight` is what that counts beside the person's own taste. All noise comes from the generator
         at once, so in how many parts it is worked off changes nothing.
         """
-        many = n * self.sampling.candidates
+        many = n * (self.sampling.candidates if text_BD is None else max(self.sampling.candidates, TEXT_CANDIDATES))
         shape = (len(history), many, self.space.dim)
         noise_BMD = torch.randn(shape, generator=generator, device=generator.device).to(self.device)
         made = []

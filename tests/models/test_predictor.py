@@ -83,7 +83,11 @@ def test_candidates_make_samples_better_by_the_prior_s_own_score(prior, space):
     assert (score(draw(many, history)) > score(draw(few, history))).all()
 
 
-def test_a_text_draws_samples_towards_it(trained):
+@pytest.mark.parametrize("candidates", [1, 8])
+def test_a_text_draws_samples_towards_it(trained, candidates):
+    trained = PriorPredictor(
+        prior=trained.prior, objective=trained.objective, sampling=Sampling(steps=3, candidates=candidates)
+    )
     history, text = make_history(5, 6), torch.randn(5, DIM, generator=torch.Generator().manual_seed(2))
 
     def closeness(samples):
