@@ -19,7 +19,7 @@ from prefprior.evaluation.board import Board
 from prefprior.evaluation.bootstrap import Figure
 from prefprior.evaluation.decoded import Decoding
 from prefprior.evaluation.oracle import Oracle
-from prefprior.evaluation.parts import fitting_parts, select
+from prefprior.evaluation.parts import Beginning, fitting_parts, select
 from prefprior.evaluation.predictor import Predictor
 from prefprior.evaluation.report import paired, write_report
 from prefprior.evaluation.table import terminal_tables
@@ -53,7 +53,8 @@ class EvaluateConfig:
     encoder: Any = None  # the one of the decoder's space if left out
     decoding: Any = None  # what is decoded of it; nothing if null
     people: int | None = 200  # at most so many; all if null
-    history_share: float = 0.5  # of an unseen person's ratings
+    history_share: float = 0.5  # of an unseen person's ratings; the rest is held out
+    history_first: int | None = None  # or so many of them, as in the protocols of 10 and 100 shots
     history_cap: int = 512
     device: str = "cpu"
     seed: int = 0
@@ -69,7 +70,7 @@ def run(cfg: DictConfig) -> Path:
     priors = _priors(cfg)
     data = load_data(cfg, priors)
     decoding = _decoding(cfg, data)
-    part, people = select(data, cfg.part, cfg.history_share, cfg.history_cap)
+    part, people = select(data, cfg.part, Beginning(cfg.history_share, cfg.history_first), cfg.history_cap)
     people = people if cfg.people is None else people.first(cfg.people)
     predictors = _predictors(cfg, priors, data)
     training = fitting_parts(data, part)

@@ -161,8 +161,9 @@ class People:
             yield self.take(torch.arange(start, min(start + size, len(self))))
 
 
-def first_share(table: RatingsTable, share: float) -> np.ndarray:
-    """(N,) which ratings are among the first `share` of their person's (rounded up, but never all of several).
+def first_share(table: RatingsTable, share: float, count: int | None = None) -> np.ndarray:
+    """(N,) which ratings are among the first `share` of their person's (rounded up, but never all of several), or among
+    the first `count` of them.
 
     First in time; where times are unknown, a choice by hash, so that the order of a file cannot matter.
     """
@@ -174,9 +175,10 @@ def first_share(table: RatingsTable, share: float) -> np.ndarray:
     ordered = table.user_N[by_user]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])[: len(ordered)]
     counts = np.diff(np.r_[starts, len(ordered)])
-    place, count = np.arange(len(ordered)) - np.repeat(starts, counts), np.repeat(counts, counts)
+    place, all_of = np.arange(len(ordered)) - np.repeat(starts, counts), np.repeat(counts, counts)
     first = np.empty(len(table), dtype=bool)
-    first[by_user] = place < np.minimum(np.ceil(share * count), np.maximum(count - 1, 1))
+    wanted = np.ceil(share * all_of) if count is None else count
+    first[by_user] = place < np.minimum(wanted, np.maximum(all_of - 1, 1))
     return first
 
 

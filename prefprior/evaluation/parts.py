@@ -7,7 +7,7 @@ train         people who were trained on, over ratings that were trained on: how
 <part>        a part of the data by its own name (val, test, test_unseen, ...): seen and unseen people together
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,16 +21,33 @@ from prefprior.evaluation.predictor import TrainingPart
 KINDS = ("unseen", "seen", "unseen_items", "train")
 
 
-def select(data: PreferenceDataModule, part: str | None, history_share: float, cap: int) -> tuple[str, People]:
+@dataclass(frozen=True)
+class Beginning:
+    """How much of what an unseen person rated is their history: a share of it, or a number of ratings; the rest is held
+    out."""
+
+    share: float = 0.5
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"history_share must be between 0 and 1, got {self.share}")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"history_first must be at least 1, got {self.count}")
+
+    def of(self, table: RatingsTable) -> np.ndarray:
+        """(N,) which ratings are of somebody's history."""
+        return first_share(table, self.share, self.count)
+
+
+def select(data: PreferenceDataModule, part: str | None, beginning: Beginning, cap: int) -> tuple[str, People]:
     """The people of a part; by default of `unseen`, or of `seen` where everybody was trained on. Names its choice."""
-    if not 0 < history_share < 1:
-        raise ValueError(f"history_share must be between 0 and 1, got {history_share}")
     if part is None:
         part = "unseen" if len(_unseen(data, held_part(data))) else "seen"
     known = [*KINDS, *data.part_names, "val", "test"]
     if part not in known:
         raise ValueError(f"part is {part!r}; it must be one of {', '.join(dict.fromkeys(known))}{nearest(part, known)}")
-    people = _people(data, part, history_share, cap)
+    people = _people(data, part, beginning, cap)
     if len(people) == 0:
         raise ValueError(
             f"the part {part} of {data.source.name} has nobody with both a history and held-out ratings. "
@@ -56,14 +73,14 @@ def fitting_parts(data: PreferenceDataModule, part: str) -> tuple[TrainingPart, 
     return training, TrainingPart(data.part("val"), data.catalogue)
 
 
-def _people(data: PreferenceDataModule, part: str, history_share: float, cap: int) -> People:
+def _people(data: PreferenceDataModule, part: str, beginning: Beginning, cap: int) -> People:
     train = data.part("train")
     if part == "train":
-        return _split(data, train, history_share, cap)
+        return _split(data, train, beginning, cap)
     table = data.part(held_part(data) if part in KINDS else part)
     unseen = ~np.isin(table.user_N, train.user_N)
     # The past of people who were trained on is all of the training part; everybody else's is their own beginning.
-    first = unseen & first_share(table, history_share)
+    first = unseen & beginning.of(table)
     if part == "unseen":
         before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(unseen & ~first))
     elif part == "seen":
@@ -77,8 +94,8 @@ def _people(data: PreferenceDataModule, part: str, history_share: float, cap: in
     return people
 
 
-def _split(data: PreferenceDataModule, table: RatingsTable, history_share: float, cap: int) -> People:
-    first = first_share(table, history_share)
+def _split(data: PreferenceDataModule, table: RatingsTable, beginning: Beginning, cap: int) -> People:
+    first = beginning.of(table)
     before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(~first))
     return People.of(before, after, data.catalogue, data.scale, cap)
 

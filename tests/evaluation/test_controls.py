@@ -38,6 +38,8 @@ def test_ragged_people_are_padded_and_masked():
 def test_first_share_always_leaves_something_to_hold_out():
     table = make_tastes(users=2, rated=3).training.ratings
     assert first_share(table, 1.0).sum() == len(table) - 2
+    assert first_share(table, 0.5, count=1).sum() == 2  # a number of ratings goes before a share
+    assert first_share(table, 0.5, count=99).sum() == len(table) - 2
 
 
 def test_where_keeps_only_some_held_out_items():

@@ -14,7 +14,7 @@ from prefprior.world.figures import load_decoder
 from prefprior.world.progress import Progress
 
 
-class Interrupted(Exception):
+class InterruptedTrainingError(Exception):
     """What stops a training in these tests."""
 
 
@@ -28,7 +28,7 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> dict[str, int | None]:
         self.seconds = 0.0
         keep(self, step)
         if step == stop["after"]:
-            raise Interrupted
+            raise InterruptedTrainingError
 
     monkeypatch.setattr(Progress, "keep", keep_and_stop)
     return stop
@@ -62,7 +62,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     (tmp_path / "broken").mkdir()
     whole = train(tmp_path / "whole").state_dict()
     stopping["after"] = 2
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedTrainingError):
         train(tmp_path / "broken")
     stopping["after"] = None
     resumed = train(tmp_path / "broken").state_dict()
