@@ -30,6 +30,8 @@ from prefprior.evaluation.predictor import Catalogue, TrainingPart
 FEW = 64
 # Ends the name of the space of refined embeddings: decoders of the space they came from know nothing of it.
 REFINED = "+wals"
+# Numbers held at a time where ratings are gathered as pairs of factors.
+FLOATS = 1 << 22
 # Without any zeros, scoring everything 1 would be perfect.
 LIKED_ONLY = 0.01
 
@@ -108,21 +110,28 @@ class Wals(Baseline):
             )
 
     def objective(self) -> float:
-        """What the sweeps minimise, in float64."""
-        items, people = self._factors_ID[self._warm].double(), self._people_UD.double()
+        """What the sweeps minimise, summed in float64."""
+        people = self._people_UD.double()
+        some = max(1, FLOATS // people.shape[1])
         row = torch.repeat_interleave(torch.arange(len(people)), self._by_person.count_R)
         error = 0.0
-        for start in range(0, len(row), ROWS):
-            part = slice(start, start + ROWS)
-            score = (people[row[part]] * items[self._by_person.column_N[part]]).sum(1)
+        for start in range(0, len(row), some):
+            part = slice(start, start + some)
+            items = self._factors_ID[self._warm[self._by_person.column_N[part]]].double()
+            score = (people[row[part]] * items).sum(1)
             error += float((score - self._by_person.rating_N[part]).square().sum())
-        anchors = unit(self.catalogue.space, self.catalogue.embeddings_ND[self._warm]).double()
-        everything = float(((people.T @ people) * (items.T @ items)).sum()) if self._zeros else 0.0
+        moved, gram_DD = 0.0, torch.zeros(people.shape[1], people.shape[1], dtype=torch.float64)
+        for places in self._warm.split(some):
+            items = self._factors_ID[places].double()
+            anchors = unit(self.catalogue.space, self.catalogue.embeddings_ND[places]).double()
+            moved += float((items - anchors).square().sum())
+            if self._zeros:
+                gram_DD += items.T @ items
         return (
             error
-            + self._zeros * everything
+            + self._zeros * float(((people.T @ people) * gram_DD).sum())
             + self.user_strength * float((people - self._mean_D.double()).square().sum())
-            + self.pull * float((items - anchors).square().sum())
+            + self.pull * moved
         )
 
     def fold_in(self, history: History) -> Tensor:
