@@ -12,6 +12,7 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from side_by_side import fake_space, report
 
@@ -34,9 +35,8 @@ def fake_people(args: argparse.Namespace) -> People:
     catalogue = Catalogue(
         fake_space(args.dim), [str(i) for i in range(args.items)], torch.randn(args.items, args.dim, generator=g)
     )
-    item = torch.stack(
-        [torch.randperm(args.items, generator=g)[: args.history + args.held] for _ in range(args.people)]
-    )
+    rng, each = np.random.default_rng(0), args.history + args.held
+    item = torch.from_numpy(np.stack([rng.choice(args.items, each, replace=False) for _ in range(args.people)]))
     rating = torch.randint(0, 2, item.shape, generator=g) * 2.0 - 1
     past, held = slice(0, args.history), slice(args.history, None)
     return People(

@@ -52,7 +52,7 @@ def write(folder: Path, sequences: Sequences, vectors_ND: np.ndarray, space: Spa
     """One training part."""
     scale = PersonScale(RatingScale(1, 5, 4), "person", 5.0, 3.0, 1.4)
     shards = write_part(folder, "train", sequences, vectors_ND, shard_bytes=shard_bytes, least=8)
-    write_manifest(folder, "synthetic", space, scale, {"train": shards}, np.zeros(0, np.int64), SETTLED)
+    write_manifest(folder, "synthetic", space, scale, {"train": shards}, np.zeros(0, np.int64), SETTLED, "")
 
 
 def many_users(count: int, dim: int, each: int = 4) -> tuple[Sequences, np.ndarray]:

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from prefprior.files import make_folder, read_json
-from prefprior.runs import GALLERY, INTERVALS, METRICS, ROOT, last_run, read_metrics, write_metrics
+from prefprior.runs import CONFIG, GALLERY, INTERVALS, METRICS, ROOT, last_run, read_metrics, write_metrics
 
 # Rows of the scoreboard, and what they are called to somebody who has never seen one.
 SHOWN = {"prior": "prior", "mean": "mean_of_likes", "nearest": "neighbours", "random": "chance", "oracle": "oracle"}
@@ -29,6 +30,7 @@ def run() -> Path:
     """Prints the table and where figures and gallery are; returns the demo's folder."""
     gallery = last_run("sample", f"{GALLERY}/index.html", "python sample.py") / "index.html"
     board = last_run("evaluate", METRICS, "python evaluate.py")
+    require_one_prior(board, gallery.parents[1])
     figures = shown_figures(read_metrics(board), board)
     folder = make_folder(ROOT / "demo" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
     metrics = write_metrics(folder, figures)
@@ -38,13 +40,24 @@ def run() -> Path:
     return folder
 
 
+def require_one_prior(board: Path, gallery: Path) -> None:
+    """Refuses to show one prior's figures beside another's pictures."""
+    priors = [OmegaConf.load(folder / CONFIG).get("checkpoint") for folder in (board, gallery)]
+    if priors[0] != priors[1]:
+        raise ValueError(
+            f"{board} measured {priors[0]}, but {gallery} shows {priors[1]}: run python evaluate.py and "
+            "python sample.py again, with the same checkpoint."
+        )
+
+
 def shown_figures(measured: Mapping[str, float], board: Path) -> dict[str, float]:
     """The figures of the predictors that are shown, under the names they are shown by."""
     needed = [f"{DATA}/{name}/{key}" for name in SHOWN for _, key in COLUMNS]
     if missing := [key for key in needed if key not in measured]:
         raise ValueError(
             f"{board}, the last evaluation, lacks {len(missing)} figures of the world ({', '.join(missing[:2])}, ...). "
-            "Make them with: python train.py && python evaluate.py"
+            "It was of other data, of few people, or of a choice of predictors. Make them with: python evaluate.py "
+            "(after python train.py, if the last prior is not of the world)"
         )
     parts = [key.split("/") for key in measured if key.startswith(f"{DATA}/")]
     return {

@@ -15,7 +15,7 @@ from prefprior.config import build, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.people import People
 from prefprior.decoders.base import require_space
-from prefprior.evaluation.board import Board
+from prefprior.evaluation.board import LEAST_PEOPLE, Board
 from prefprior.evaluation.bootstrap import Figure
 from prefprior.evaluation.decoded import Decoding
 from prefprior.evaluation.oracle import Oracle
@@ -26,7 +26,7 @@ from prefprior.evaluation.table import terminal_tables
 from prefprior.files import write_json
 from prefprior.models.predictor import PriorPredictor
 from prefprior.runs import INTERVALS, find_checkpoint, run_folder, save_config, write_metrics
-from prefprior.world.source import WorldSource
+from prefprior.world.source import truth_known
 
 REPORT = "report.html"
 DATA: dict[str, dict[str, Any]] = {
@@ -64,15 +64,25 @@ class EvaluateConfig:
 def run(cfg: DictConfig) -> Path:
     """Evaluates, prints the table and writes figures and report; returns the run's folder."""
     folder, console, board_of = run_folder(), Console(), build(cfg.board)
+    if "prior" in cfg.predictors:
+        cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))  # so that the run's folder says which
     for name in cfg.predictors:
         require_choice("a predictor", name, ("prior", *cfg.baselines, "oracle"))
     cfg.device = require_device(cfg.device)
     priors = _priors(cfg)
     data = load_data(cfg, priors)
     decoding = _decoding(cfg, data)
+    if cfg.history_first is not None and cfg.history_first > cfg.history_cap:
+        raise ValueError(
+            f"history_first={cfg.history_first} is more than history_cap={cfg.history_cap}: raise that too"
+        )
     part, people = select(data, cfg.part, Beginning(cfg.history_share, cfg.history_first), cfg.history_cap)
     people = people if cfg.people is None else people.first(cfg.people)
     predictors = _predictors(cfg, priors, data)
+    if short := [n for n in board_of.lengths if n is not None and people.with_history_of(n) < LEAST_PEOPLE]:
+        console.print(
+            f"left out: histories of {', '.join(map(str, short))}, which fewer than {LEAST_PEOPLE} people have"
+        )
     training = fitting_parts(data, part)
     outcomes = []
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -103,8 +113,9 @@ def load_data(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> PreferenceD
     for name in nodes:
         given = cfg[name]
         if given is not None:
-            # A whole node replaces the checkpoint's; a few arguments change it.
-            whole = "_target_" in given
+            # A whole source replaces the checkpoint's; a few arguments change it. How data was parted always stays,
+            # unless the command says otherwise: who was trained on must not be taken for a stranger.
+            whole = name != "data" and "_target_" in given
             nodes[name] = OmegaConf.create(given) if whole else OmegaConf.merge(nodes[name], given)
     if "_target_" not in nodes["source"]:
         raise ValueError(
@@ -170,7 +181,8 @@ def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: Prefer
             chosen += priors.values()
         elif name == "oracle":
             # Only a world knows the truth; elsewhere the table goes without.
-            chosen += [Oracle(data.source)] if isinstance(data.source, WorldSource) else []
+            source = data.source
+            chosen += [Oracle(source)] if truth_known(source, data.space) else []
         else:
             chosen.append(build(cfg.baselines[name]))
     if not chosen:
@@ -179,8 +191,12 @@ def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: Prefer
 
 
 def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
+    if cfg.decoding is None:
+        if cfg.decoder is not None or cfg.encoder is not None:
+            raise ValueError("decoding=null decodes nothing: leave it out, or leave decoder=... and encoder=... out")
+        return None
     # The world's decoder takes seconds and needs no download: on the world, it is a part of the scoreboard.
-    if cfg.decoding is None or (cfg.decoder is None and not isinstance(data.source, WorldSource)):
+    if cfg.decoder is None and not truth_known(data.source, data.space):
         if cfg.encoder is not None:
             raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
         return None

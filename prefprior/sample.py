@@ -25,6 +25,7 @@ from prefprior.gallery.people import Folk, KnownFolk, Newcomer, from_file, from_
 from prefprior.gallery.sampler import PriorSampler
 from prefprior.models.predictor import PriorPredictor
 from prefprior.runs import GALLERY, find_checkpoint, run_folder, save_config, write_metrics
+from prefprior.world.source import truth_known
 
 # The decoder that is chosen where none is named.
 FITTING = {
@@ -261,7 +262,7 @@ def _maker(
         bend=bend,
     )
     source = None if data is None else data.source
-    truth = source if hasattr(source, "scaled_utility") and isinstance(folk, KnownFolk) else None
+    truth = source if isinstance(folk, KnownFolk) and truth_known(source, predictor.space) else None
     config = {key: value for key, value in plain(cfg).items() if key not in ("run_dir", "trainer", "from")}
     settings = {
         "format": FORMAT,

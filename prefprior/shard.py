@@ -9,7 +9,7 @@ from omegaconf import MISSING, DictConfig
 from prefprior.config import build, run_command
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.sequences import Sequences
-from prefprior.data.shards import write_manifest, write_part
+from prefprior.data.shards import digest, write_manifest, write_part
 from prefprior.data.stored import embedding_folder
 from prefprior.files import make_folder
 from prefprior.runs import run_folder, save_config, write_metrics
@@ -46,7 +46,10 @@ def run(cfg: DictConfig) -> Path:
         least = cfg.least if name == "train" else 1
         parts[name] = write_part(folder, name, sequences, vectors, shard_bytes=size, least=least)
         print(f"{name}: {len(sequences):,} people in {len(parts[name])} shards", flush=True)
-    write_manifest(folder, data.source.name, data.space, data.scale, parts, data.item_counts(), data.settled())
+    write_manifest(
+        folder, data.source.name, data.space, data.scale, parts, data.item_counts(), data.settled(),
+        digest(data.part("train")),
+    )  # fmt: skip
     figures = {
         f"{data.source.name}/{name}/shards/{key}": float(sum(shard[key] for shard in shards))
         for name, shards in parts.items()

@@ -28,6 +28,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: dict[str, fl
         folder / "metrics_intervals.json", {key: {"value": value, "people": 7} for key, value in figures.items()}
     )
     write_metrics(folder, figures)
+    (folder / "config.yaml").write_text("checkpoint: runs/train/one/prior.safetensors\n")
     return folder
 
 
@@ -37,6 +38,7 @@ def gallery(board: Path) -> Path:
     index = Path("runs/sample/one/gallery/index.html")
     index.parent.mkdir(parents=True)
     index.write_text("<html></html>")
+    (index.parents[1] / "config.yaml").write_text("checkpoint: runs/train/one/prior.safetensors\n")
     return index
 
 
@@ -54,6 +56,12 @@ def test_it_needs_a_scoreboard_and_says_how_to_make_one(gallery: Path, board: Pa
 def test_a_scoreboard_of_other_data_is_refused(gallery: Path, board: Path) -> None:
     write_metrics(board, {"table/unseen/prior/auc@all": 0.5})
     with pytest.raises(ValueError, match=r"lacks 35 figures.*python evaluate\.py"):
+        demo.run()
+
+
+def test_figures_and_pictures_of_two_priors_are_refused(gallery: Path, board: Path) -> None:
+    (board / "config.yaml").write_text("checkpoint: runs/train/two/prior.safetensors\n")
+    with pytest.raises(ValueError, match=r"measured runs/train/two.*shows runs/train/one"):
         demo.run()
 
 

@@ -137,6 +137,10 @@ class People:
                 picked[name] = picked[name][:, :width]
         return replace(self, users=[self.users[int(row)] for row in rows], **picked)
 
+    def with_history_of(self, length: int) -> int:
+        """How many people have a history of at least so many ratings."""
+        return int((self.valid_BK.sum(1) >= length).sum())
+
     def first(self, count: int) -> "People":
         """At most `count` of the people, spread evenly over them."""
         if count >= len(self):

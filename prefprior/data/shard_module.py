@@ -10,8 +10,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from prefprior.data.datamodule import PreferenceDataModule, belongs, in_order
 from prefprior.data.draws import DrawRule
 from prefprior.data.loader import FixedLoader, TrainingLoader
+from prefprior.data.ratings import RatingsTable
 from prefprior.data.scaling import PersonScale, RatingScaling
-from prefprior.data.shards import COUNTS, MANIFEST, ShardSet
+from prefprior.data.shards import COUNTS, MANIFEST, ShardSet, digest
 from prefprior.data.sources.base import Source
 from prefprior.data.splits import Splits
 from prefprior.data.stored import StoredEmbeddings
@@ -106,6 +107,19 @@ class ShardDataModule(PreferenceDataModule):
     def part_names(self) -> list[str]:
         """The parts, training first."""
         return in_order(self.shards.parts)
+
+    @cached_property
+    def ratings(self) -> RatingsTable:
+        """The source's ratings, for what shards do not hold; refused if they were parted otherwise than the shards'."""
+        table = super().ratings
+        if (found := digest(table.take(np.flatnonzero(self.splits.parts(table) == "train")))) != self.shards.training:
+            raise ValueError(
+                f"the training part of {self.source.name} is no longer that of the shards in {self.shards.folder} "
+                f"({found} instead of {self.shards.training}): its files, or arguments of the source, have changed. "
+                "Evaluated like this, people who were trained on could pass for strangers. Make the shards again: "
+                "python shard.py"
+            )
+        return table
 
     def item_counts(self) -> np.ndarray:
         """How often each row of the catalogue was rated in training, (I,) int64."""

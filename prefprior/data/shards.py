@@ -19,7 +19,7 @@ from torch import Tensor
 
 from prefprior.data.embeddings import fingerprint
 from prefprior.data.hashing import id_hashes, mix
-from prefprior.data.ratings import RatingScale
+from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.data.scaling import PersonScale
 from prefprior.data.sequences import Sequences
 from prefprior.files import make_folder, read_json, write_json, written_whole
@@ -51,6 +51,7 @@ class ShardSet:
     parts: dict[str, list[Shard]]
     ratings: dict[str, int]
     settled: dict[str, Any]  # how ratings were parted and scaled, by argument (`splits.by`, ...)
+    training: str  # the digest of the training part
 
     @classmethod
     def open(cls, folder: str | Path) -> "ShardSet":
@@ -72,19 +73,27 @@ class ShardSet:
                     raise ValueError(f"{shard.path} {found}. Copy it again, or make the shards again: python shard.py")
         scale = PersonScale(RatingScale(**value["rating_scale"]), **value["person_scale"])
         return cls(
-            folder, value["source"], Space.from_dict(value["space"]), scale, parts, value["ratings"], value["settled"]
-        )
+            folder, value["source"], Space.from_dict(value["space"]), scale, parts, value["ratings"], value["settled"],
+            value["training"],
+        )  # fmt: skip
 
     def require_settled(self, asked: dict[str, Any]) -> None:
         """Refuses to be read as if ratings had been parted or scaled in another way than they were."""
         differing = [key for key in asked if self.settled.get(key) != asked[key]]
         if differing:
-            made = ", ".join(f"{key}={self.settled.get(key)}" for key in differing)
+            made = " ".join(f"data.{key}={self.settled.get(key)}" for key in differing)
             wanted = " ".join(f"data.{key}={asked[key]}" for key in differing)
             raise ValueError(
                 f"the shards in {self.folder} were made with {made}, which cannot be changed any more. "
-                f"Train with that, or make them again: python shard.py ... {wanted}"
+                f"Give those words, or make them again: python shard.py ... {wanted}"
             )
+
+
+def digest(table: RatingsTable) -> str:
+    """Who rated what, whatever the order of rows: the same for the same part of the same source."""
+    users, items = id_hashes(str(u) for u in table.users), id_hashes(str(i) for i in table.items)
+    pair_N = mix(users[table.user_N], items[table.item_N])
+    return f"{len(table):x}-{int(np.bitwise_xor.reduce(pair_N)):016x}"
 
 
 def record_type(dim: int, dtype: np.dtype) -> np.dtype:
@@ -133,11 +142,12 @@ def write_manifest(
     parts: dict[str, list[dict[str, Any]]],
     item_counts_I: np.ndarray,
     settled: dict[str, Any],
+    training: str,
 ) -> None:
     """Completes a set of shards, and removes tars that are no part of it.
 
     `item_counts_I`: how often each row of the catalogue was rated in training; `settled`: how ratings were parted and
-    scaled.
+    scaled; `training`: the digest of the training part.
     """
     with written_whole(folder / COUNTS) as part, open(part, "wb") as file:
         np.save(file, item_counts_I, allow_pickle=False)
@@ -151,6 +161,7 @@ def write_manifest(
             "person_scale": {key: getattr(scale, key) for key in ("how", "weight", "centre", "spread")},
             "ratings": {name: sum(s["ratings"] for s in shards) for name, shards in parts.items()},
             "settled": settled,
+            "training": training,
             "parts": parts,
         },
     )

@@ -76,7 +76,7 @@ class IPAdapter(PipelineDecoder):
         if family not in families:
             raise ValueError(f"family is {family!r}; it must be sd15 or sdxl{nearest(family, families)}")
         if lora is not None and not is_peft_available():
-            raise ValueError("a LoRA (decoder.lora) needs the package peft: pip install peft, or prefprior[decoders]")
+            raise ValueError("a LoRA (decoder.lora) needs the package peft: pip install 'prefprior[decoders]'")
         runtime = runtime or Runtime()
         if runtime.attention == "sliced":  # it would replace the adapter's attention, and the embedding with it
             raise ValueError("an IP-Adapter does not work with runtime.attention=sliced. Use default or offload.")

@@ -24,7 +24,7 @@ from prefprior.evaluation.ranking import ranking
 from prefprior.evaluation.rating import rating
 from prefprior.evaluation.scoring import score
 from prefprior.evaluation.truth import truth
-from prefprior.world.source import WorldSource
+from prefprior.world.source import truth_known
 
 # Resamples for figures that are not means over people: each costs a pass over all lists.
 LIST_RESAMPLES = 200
@@ -41,6 +41,7 @@ class Outcome:
     control: str | None
     by_person: dict[str, np.ndarray] = field(default_factory=dict)  # (B,) each, NaN where undefined
     people: int = 0  # who have a history of that length
+    users: list[str] = field(default_factory=list)  # for whom samples were made, in their order
     overall: dict[str, float] = field(default_factory=dict)  # figures of all people together
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)  # intervals of some of those
     verdict: Personal | None = None
@@ -72,15 +73,18 @@ class Scoreboard:
         controls: Sequence[str] = tuple(CONTROLS),
         seed: int = 0,
     ) -> None:
-        """`lengths` of histories (None: all); ranking metrics at `ks`; `samples` for each of at most `sample_people`
-        people (distances between samples need all pairs); `controls` are run from whole histories."""
+        """`lengths` of histories (None: all, which is always among them); ranking metrics at `ks`; `samples` for each
+        of at most `sample_people` people (distances between samples need all pairs); `controls` are run from whole
+        histories."""
         if not lengths or any(n is not None and n < 1 for n in lengths):
             raise ValueError(f"lengths must be numbers of at least 1 (null: whole histories), got {list(lengths)}")
         if not ks or min(ks) < 1 or samples < 2 or sample_people < 3:
             raise ValueError(f"ks must be at least 1, samples 2, sample_people 3; got {ks}, {samples}, {sample_people}")
         if unknown := [name for name in controls if name not in CONTROLS]:
             raise ValueError(f"controls are {', '.join(CONTROLS)}; got {', '.join(unknown)}")
-        self.lengths, self.ks, self.samples = tuple(lengths), tuple(ks), samples
+        # Tables, comparisons and the report are of whole histories.
+        self.lengths = (*(n for n in lengths if n is not None), None)
+        self.ks, self.samples = tuple(ks), samples
         self.sample_people, self.controls, self.seed = sample_people, tuple(controls), seed
 
     def conditions(self) -> list[tuple[int | None, str | None]]:
@@ -96,6 +100,11 @@ class Scoreboard:
         decoding: Decoding | None = None,
     ) -> list[Outcome]:
         """One outcome for each condition; of a history's length, over the people who have rated so much."""
+        if decoding is not None and not set(decoding.lengths) & set(self.lengths):
+            raise ValueError(
+                f"pictures are to be decoded from histories of {list(decoding.lengths)} (decoding.lengths), but only "
+                f"those of {list(self.lengths)} are measured (board.lengths; null: whole ones)"
+            )
         outcomes = []
         for length, control in self.conditions():
             generator = torch.Generator().manual_seed(self.seed)
@@ -138,7 +147,7 @@ class Scoreboard:
             **spread(samples_BnD, few),
             **sample_recall(samples_BnD, few, self.ks),
         }
-        if isinstance(source, WorldSource):
+        if truth_known(source, people.catalogue.space):
             made |= truth(source, few.users, samples_BnD)
         verdict = personal(samples_BnD, few, self.seed)
         if verdict is not None:
@@ -168,10 +177,11 @@ class Scoreboard:
             control=control,
             by_person=placed,
             people=len(people),
+            users=few.users,
             overall=overall,
             bounds=bounds,
             verdict=verdict if whole else None,
-            samples_BnD=samples_BnD if whole else None,
+            samples_BnD=samples_BnD if whole or decoded is not None else None,
             segment_B=segment_B,
             decoded=decoded,
         )
@@ -186,7 +196,7 @@ def _of_pictures(decoded: Decoded, people: People, source: Any) -> dict[str, Ten
     """What is measured on pictures embedded again, for the first people; NaN for the others."""
     shown = people.take(torch.arange(len(decoded.pictures)))
     figures = {"drift": decoded.drift_B, **closeness(decoded.embeddings_BnD, shown)}
-    if isinstance(source, WorldSource):
+    if truth_known(source, people.catalogue.space):
         figures |= truth(source, shown.users, decoded.embeddings_BnD)
     missing = torch.full((len(people) - len(shown),), torch.nan, dtype=torch.float64)
     return {f"{name}{DECODED}": torch.cat([value_B.double(), missing]) for name, value_B in figures.items()}
@@ -229,6 +239,18 @@ class Board:
             if (outcome.predictor, outcome.length, outcome.control) == (predictor, length, control):
                 return outcome
         return None
+
+    @property
+    def decoded_length(self) -> int | None:
+        """From how long histories pictures were decoded; of several lengths the whole ones (None), where they are."""
+        lengths = [outcome.length for outcome in self.outcomes if outcome.decoded is not None]
+        return None if None in lengths or not lengths else lengths[0]
+
+    def figure(self, figures: dict[str, Figure], outcome: Outcome, metric: str) -> Figure | None:
+        """A figure from whole histories; of decoded pictures, from those they were decoded for."""
+        if metric.endswith(DECODED) and outcome.control is None:
+            outcome = self.find(outcome.predictor, self.decoded_length) or outcome
+        return figures.get(self.key(outcome, metric))
 
     @property
     def predictors(self) -> list[str]:

@@ -20,7 +20,7 @@ from prefprior.evaluation import plots
 from prefprior.evaluation.board import Board, Outcome
 from prefprior.evaluation.bootstrap import Figure, difference, weights
 from prefprior.evaluation.metrics import describe, order
-from prefprior.evaluation.table import best, headline
+from prefprior.evaluation.table import best, headline, label, shown
 from prefprior.files import write_text
 
 CURVES = ("utility", "auc", "recall_20", "ndcg_20", "personal_gap", "cosine_margin")
@@ -48,8 +48,9 @@ def write_report(
     first = board.predictors[0]
     whole = board.find(first)
     assert whole is not None, "a board always holds the outcome from whole histories"
-    names = headline(figures)
-    everything = order({key.split("/")[-1].split("@")[0] for key in figures})
+    pictured = board.find(first, board.decoded_length) or whole
+    names = headline(board, figures)
+    everything = order(shown(board, figures))
     html = environment.get_template("report.html.j2").render(
         board=board,
         facts=facts,
@@ -58,6 +59,7 @@ def write_report(
         liked=int(board.people.held_liked_BT.sum()),
         names=names,
         describe=describe,
+        label=lambda name: label(board, name),
         rows=table_rows(board, figures, names, controls=False),
         control_rows=table_rows(board, figures, names, controls=True),
         differences=differences(board, names),
@@ -67,7 +69,7 @@ def write_report(
         separation=plots.separation(whole),
         permutation=plots.permutation(whole),
         map=plots.taste_map(board, whole),
-        people=[] if pictures is None else picture_rows(board, whole, pictures),
+        people=[] if pictures is None else picture_rows(board, pictured, pictures),
     )
     write_text(path, html)
 
@@ -80,7 +82,7 @@ def table_rows(board: Board, figures: dict[str, Figure], names: list[str], contr
     for outcome in shown:
         cells: list[Cell | None] = []
         for name in names:
-            figure = figures.get(board.key(outcome, name))
+            figure = board.figure(figures, outcome, name)
             if figure is None:
                 cells.append(None)
                 continue
@@ -127,13 +129,14 @@ def picture_rows(board: Board, outcome: Outcome, pictures: Pictures) -> list[dic
     """For a few people: what they liked so far, the pictures nearest to their samples, and those made of them."""
     if outcome.samples_BnD is None:
         return []
-    people, catalogue = board.people.first(len(outcome.samples_BnD)), board.people.catalogue
+    place, catalogue = {user: b for b, user in enumerate(board.people.users)}, board.people.catalogue
+    people = board.people.take(torch.tensor([place[user] for user in outcome.users]))
     cosine, rows = CosineRanker(), []
     made = [] if outcome.decoded is None else outcome.decoded.pictures
     last = len(made or people) - 1
     for b in np.unique(np.linspace(0, last, PEOPLE_SHOWN).astype(int)):
         person = people.take(torch.tensor([b]))
-        history = person.history()
+        history = person.history(outcome.length)
         liked = history.items_BK[0][history.liked_BK[0]][:PICTURES_SHOWN]
         scores_nN = cosine(unit(catalogue.space, outcome.samples_BnD[b]), catalogue)
         seen = person.seen_item_BS[0]

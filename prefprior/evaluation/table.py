@@ -4,25 +4,39 @@ from rich.table import Table
 
 from prefprior.evaluation.board import Board, Outcome
 from prefprior.evaluation.bootstrap import Figure
-from prefprior.evaluation.metrics import HEADLINE, describe
+from prefprior.evaluation.metrics import DECODED, HEADLINE, describe
 
 # What a control should take away, in the order of preference.
 PERSONAL = ("utility", "auc", "personal_gap", "recall_20")
 PADDING = 2
 
 
-def headline(figures: dict[str, Figure]) -> list[str]:
+def headline(board: Board, figures: dict[str, Figure]) -> list[str]:
     """The metrics of the first table for which there are figures."""
-    found = {key.split("/")[-1].split("@")[0] for key in figures}
+    found = shown(board, figures)
     return [name for name in HEADLINE if name in found]
+
+
+def shown(board: Board, figures: dict[str, Figure]) -> set[str]:
+    """The metrics a table of whole histories has anything to say of."""
+    names = {key.split("/")[-1].split("@")[0] for key in figures}
+    whole = [outcome for outcome in _whole(board) if outcome.control is None]
+    return {name for name in names if any(board.figure(figures, outcome, name) is not None for outcome in whole)}
+
+
+def label(board: Board, metric: str) -> str:
+    """What a column is called; of decoded pictures, with the length of the histories they were decoded for."""
+    length = board.decoded_length if metric.endswith(DECODED) else None
+    return describe(metric).label + ("" if length is None else f" @{length}")
 
 
 def best(board: Board, figures: dict[str, Figure], metric: str) -> float | None:
     """The best figure from whole histories; the oracle and controls do not compete."""
     values = [
-        figures[board.key(outcome, metric)].value
+        figure.value
         for outcome in _whole(board)
-        if outcome.control is None and outcome.predictor != "oracle" and board.key(outcome, metric) in figures
+        if outcome.control is None and outcome.predictor != "oracle"
+        if (figure := board.figure(figures, outcome, metric)) is not None
     ]
     better = describe(metric).better
     if better is None or not values:
@@ -34,11 +48,11 @@ def terminal_tables(board: Board, figures: dict[str, Figure], width: int) -> lis
     """Every predictor from whole histories, the best of each column bold; then what controls take away."""
     rows = [outcome for outcome in _whole(board) if outcome.control is None]
     columns = []
-    for name in headline(figures):
-        found = [figures.get(board.key(outcome, name)) for outcome in rows]
+    for name in headline(board, figures):
+        found = [board.figure(figures, outcome, name) for outcome in rows]
         top = best(board, figures, name)
         cells = [_bold(_write(figure), figure is not None and figure.value == top) for figure in found]
-        columns.append((describe(name).label, cells))
+        columns.append((label(board, name), cells))
     size = f"{len(board.people):,} people, {len(board.people.catalogue):,} pictures"
     tables = _tables(f"{board.data}, {board.part}: {size}", [o.row for o in rows], columns, width)
     if any(outcome.control for outcome in board.outcomes):

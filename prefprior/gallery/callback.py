@@ -22,6 +22,7 @@ from prefprior.gallery.seeds import seed_of
 from prefprior.models.module import PreferenceModule
 from prefprior.models.predictor import PriorPredictor
 from prefprior.models.sampling import Sampling
+from prefprior.world.source import truth_known
 
 
 class GalleryCallback(Callback):
@@ -96,7 +97,7 @@ class GalleryCallback(Callback):
             safety=NoSafety(),
             catalogue=data.catalogue,
             pictures=pictures,
-            truth=data.source if hasattr(data.source, "scaled_utility") else None,  # type: ignore[arg-type]
+            truth=data.source if truth_known(data.source, data.space) else None,
         )
         maker.make(folk.names)
         write_pages(folder, folk.names, f"{data.source.name}, {when}")

@@ -23,9 +23,10 @@ from prefprior.world.build_movq import sharpen_movq, train_movq
 STAGES = ("clip", "movq", "decoder", "figures")
 # The pictures both trainings draw from, and how many of them the decoder sees: encoding more costs more than it helps.
 PICTURES, SEED, DECODER_PICTURES = 120_000, 1, 48_000
+LATENTS = f"latents-{DECODER_PICTURES}.safetensors"
 
 HELP = """\
-Make the built-in world's weights from nothing, on a CPU, in about an hour on two free cores:
+Make the built-in world's weights from nothing, on a CPU, in about an hour and a half on two free cores:
 
   clip      render 120,000 pictures, train the miniature CLIP        -> prefprior/world/weights/clip.safetensors
   movq      train the autoencoder of pictures and latents            -> CACHE/movq
@@ -44,16 +45,16 @@ def build(stages: list[str], cache: Path, force: bool) -> None:
     """Run the stages in order."""
     if "clip" in stages and (force or not clip.WEIGHTS.is_file()):
         train_clip(weights=clip.WEIGHTS, cache=cache, pictures=PICTURES, seed=SEED)
-        _forget(cache, "unet-training.pt", "latents.safetensors")
+        _forget(cache, "unet-training.pt", LATENTS)
     if "movq" in stages and (force or not (is_current(DECODER) or (cache / "movq").is_dir())):
         pictures_NYXC = training_set(PICTURES, SEED, cache)[1]
         movq = sharpen_movq(train_movq(pictures_NYXC=pictures_NYXC, cache=cache), pictures_NYXC)
         _publish(movq, cache / "movq")
-        _forget(cache, "movq-training.pt", "unet-training.pt", "latents.safetensors")
+        _forget(cache, "movq-training.pt", "unet-training.pt", LATENTS)
     if "decoder" in stages and (force or not is_current(DECODER)):
         pictures_NYXC = training_set(PICTURES, SEED, cache)[1][:DECODER_PICTURES]
         movq = VQModel.from_pretrained(cache / "movq", local_files_only=True).eval()
-        latents, embeddings = latents_and_embeddings(movq, pictures_NYXC, cache / "latents.safetensors")
+        latents, embeddings = latents_and_embeddings(movq, pictures_NYXC, cache / LATENTS)
         reader = train_reader(latents, embeddings)
         unet = train_unet(cache=cache, latent_NLYX=latents, embedding_ND=embeddings, reader=reader)
         save_pipeline(unet, movq, DECODER)

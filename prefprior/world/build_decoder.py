@@ -211,6 +211,11 @@ def encoder_identity() -> dict[str, str]:
 
 
 def is_current(folder: Path) -> bool:
-    """Whether a complete decoder for the CLIP that ships is in the folder."""
-    complete = (folder / "model_index.json").is_file() and (folder / ENCODER).is_file()
-    return complete and read_json(folder / ENCODER) == encoder_identity()
+    """Whether a complete decoder of this architecture for the CLIP that ships is in the folder."""
+    parts = (folder / "model_index.json", folder / ENCODER, folder / "unet" / "config.json")
+    if not all(path.is_file() for path in parts) or read_json(folder / ENCODER) != encoder_identity():
+        return False
+    made, wanted = read_json(folder / "unet" / "config.json"), make_unet().config
+    return all(
+        made.get(key) == list(wanted[key]) for key in ("down_block_types", "up_block_types", "block_out_channels")
+    )

@@ -11,12 +11,14 @@ Shapes: N pictures, D dimension, K modes of one person, P people.
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 from torch import Tensor
 
 from prefprior.data.embeddings import EmbeddingTable
 from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.space import Space
 from prefprior.world import clip
 from prefprior.world.captions import describe
 from prefprior.world.catalogue import WorldPictures, catalogue_table, references
@@ -151,6 +153,12 @@ class WorldSource:
             self._scales[key] = float(all_N.mean()), float(np.sort(all_N)[-best:].mean())
         zero, one = self._scales[key]
         return (utility - zero) / (one - zero)
+
+
+def truth_known(source: Any, space: Space) -> TypeGuard[WorldSource]:
+    """Whether a source can say how good samples of a space are: it must be a world, and the space its own, for a
+    world looks at refined embeddings as it looks at its own, and would say something."""
+    return isinstance(source, WorldSource) and space.name == clip.MODEL_NAME
 
 
 def _name(person: int) -> str:

@@ -14,7 +14,7 @@ from prefprior.data.ratings import RatingsTable
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.sequences import Assembler, Sequences
 from prefprior.data.shard_module import ShardDataModule
-from prefprior.data.shards import ShardSet, read_shards, write_manifest, write_part
+from prefprior.data.shards import ShardSet, digest, read_shards, write_manifest, write_part
 from prefprior.data.splits import Splits
 from prefprior.data.streaming import FixedShardBatches, ShardBatches
 from tests.data.small import SmallSource, module, ratings
@@ -30,7 +30,9 @@ def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arg
         parts[name] = write_part(
             folder, name, sequences, data.catalogue.embeddings_ND.numpy(), shard_bytes=10**9, least=least
         )
-    write_manifest(folder, "small", data.space, data.scale, parts, data.item_counts(), data.settled())
+    write_manifest(
+        folder, "small", data.space, data.scale, parts, data.item_counts(), data.settled(), digest(data.part("train"))
+    )
     return data
 
 
@@ -157,7 +159,16 @@ def test_broken_shards_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_shards_hold_one_way_of_parting_and_scaling_for_good(tmp_path: Path) -> None:
     sharded(tmp_path)
-    with pytest.raises(ValueError, match=r"were made with splits\.by=auto, .*python shard\.py .*data\.splits\.by=item"):
+    with pytest.raises(ValueError, match=r"data\.splits\.by=auto, .*python shard\.py .*data\.splits\.by=item"):
         streamed(tmp_path, splits=Splits(by="item"))
-    with pytest.raises(ValueError, match=r"made with scaling\.how=person"):
+    with pytest.raises(ValueError, match=r"made with data\.scaling\.how=person"):
         streamed(tmp_path, scaling=RatingScaling(how="scale"))
+
+
+def test_shards_of_other_ratings_are_refused_where_the_source_is_read(tmp_path: Path) -> None:
+    sharded(tmp_path)
+    same_people = ShardDataModule(source=SmallSource(ratings(users=60)), root=str(tmp_path))
+    assert len(same_people.part("train")) == same_people.shards.ratings["train"]
+    others = ShardDataModule(source=SmallSource(ratings(users=59)), root=str(tmp_path))
+    with pytest.raises(ValueError, match=r"no longer that of the shards.*python shard\.py"):
+        others.part("train")

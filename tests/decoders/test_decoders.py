@@ -130,7 +130,7 @@ def test_a_lora_changes_the_pictures_and_the_identity(folders: Path, tmp_path: P
 def test_without_peft_a_lora_says_what_to_install(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make("sd15_lcm", folders, Runtime())
     monkeypatch.setattr("prefprior.decoders.ip_adapter.is_peft_available", lambda: False)
-    with pytest.raises(ValueError, match="pip install peft"):
+    with pytest.raises(ValueError, match="pip install"):
         IPAdapter(
             family="sd15", model=str(folders / "sd15_lcm"), adapter=str(folders / "sd15_lcm_adapter"),
             adapter_folder="sdxl_models", adapter_weight="tiny.safetensors", space_name="tiny", lora="anything",

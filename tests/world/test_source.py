@@ -5,13 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from prefprior.evaluation.world import Oracle, measure, measure_decoded
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.pictures import Pictures
-from prefprior.data.sequences import build_histories
 from prefprior.data.sources.base import Source
-from prefprior.evaluation.predictor import TrainingPart
 from prefprior.world import catalogue, clip
 from prefprior.world.source import BEST, WorldSource
 
@@ -127,65 +124,3 @@ def test_strangers_and_tiny_worlds_are_refused(world: WorldSource, tmp_path: Pat
             world.utility(stranger, world.embeddings().vectors[:1])
     with pytest.raises(ValueError, match="200 pictures"):
         WorldSource(pictures=10, root=str(tmp_path))
-
-
-def test_an_oracle_scores_one_and_chance_zero(world: WorldSource, data: PreferenceDataModule) -> None:
-    users = world.ratings().users[:12].tolist()
-    history = _history(data, users)
-    oracle, chance = Oracle(world, 16), _Chance(data)
-    oracle.fit(TrainingPart(data.ratings, data.catalogue), None, torch.Generator())
-    found = measure(world, {"oracle": oracle, "chance": chance}, {2: history.last(2), 16: history}, samples=2)
-    assert found["oracle/utility@16"] == pytest.approx(1, abs=0.05)
-    assert found["oracle/utility@2"] == found["oracle/utility@16"]
-    assert abs(found["chance/utility@16"]) < 0.2
-    assert {"oracle/modes@16", "oracle/utility_several_modes@16"} <= set(found)
-
-
-def test_decoded_utility_is_that_of_what_the_decoder_shows(world: WorldSource, data: PreferenceDataModule) -> None:
-    history = _history(data, world.ratings().users[:6].tolist())
-    oracle = Oracle(world, 16)
-    oracle.fit(TrainingPart(data.ratings, data.catalogue), None, torch.Generator())
-    pictures = world.pictures()
-    decoder = _Nearest(world)
-
-    def embed(shown: list) -> torch.Tensor:
-        return torch.from_numpy(clip.embed_pictures(model, np.stack([np.asarray(p) for p in shown])).numpy())
-
-    model, _, _ = clip.load()
-    found = measure_decoded(world, {"oracle": oracle}, history, decoder, embed, samples=2, batch=5)
-    assert found == {"oracle/utility_decoded@16": pytest.approx(1, abs=0.05)}
-    assert len(decoder.seeds) == len(set(decoder.seeds)) == 12
-    assert pictures.ids[0] == world.embeddings().ids[0]
-
-
-def _history(data: PreferenceDataModule, users: list[str]):  # type: ignore[no-untyped-def]
-    return build_histories(data.ratings, data.catalogue, users, 16, scale=data.scale, order="time")[0]
-
-
-class _Chance:
-    name = "chance"
-
-    def __init__(self, data: PreferenceDataModule) -> None:
-        self.data = data
-
-    def sample(self, history, n: int, generator: torch.Generator) -> torch.Tensor:  # type: ignore[no-untyped-def]
-        rows = torch.randint(len(self.data.catalogue), (len(history), 64), generator=generator)
-        return self.data.catalogue.embeddings_ND[rows].float()
-
-
-class _Nearest:
-    """Decodes by showing the catalogue's picture of that very embedding."""
-
-    space_name, identity, takes_negative, takes_prompt = clip.MODEL_NAME, "nearest", False, False
-
-    def __init__(self, world: WorldSource) -> None:
-        self.table, self.pictures = world.embeddings(), world.pictures()
-        self.seeds: list[int] = []
-
-    def to(self, device: str) -> None:
-        """Nothing to move."""
-
-    def decode(self, embeddings_BD, *, negative_BD, prompt, generators):  # type: ignore[no-untyped-def]
-        self.seeds += [g.initial_seed() for g in generators]
-        rows = np.abs(self.table.vectors[None] - embeddings_BD.numpy()[:, None]).sum(2).argmin(1)
-        return [self.pictures.open(self.table.ids[row]) for row in rows]
