@@ -42,7 +42,7 @@ def run() -> Path:
 
 def require_one_prior(board: Path, gallery: Path) -> None:
     """Refuses to show one prior's figures beside another's pictures."""
-    priors = [OmegaConf.load(folder / CONFIG).get("checkpoint") for folder in (board, gallery)]
+    priors = [OmegaConf.select(OmegaConf.load(folder / CONFIG), "checkpoint") for folder in (board, gallery)]
     if priors[0] != priors[1]:
         raise ValueError(
             f"{board} measured {priors[0]}, but {gallery} shows {priors[1]}: run python evaluate.py and "

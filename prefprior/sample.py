@@ -287,7 +287,7 @@ def _maker(
         pictures=None if source is None else source.pictures(),
         prompt=cfg.prompt,
         nearest=cfg.nearest,
-        truth=truth,  # type: ignore[arg-type]
+        truth=truth,
         look=_encoder(predictor.space.name).encode_images if truth is not None and cfg.look else None,
         interpolate=cfg.interpolate is not None,
     )
