@@ -19,7 +19,7 @@ from prefprior.data.pictures import Pictures
 from prefprior.evaluation import plots
 from prefprior.evaluation.board import Board, Outcome
 from prefprior.evaluation.bootstrap import Figure, difference, weights
-from prefprior.evaluation.metrics import describe, order
+from prefprior.evaluation.metrics import DECODED, describe, order
 from prefprior.evaluation.table import best, headline, label, shown
 from prefprior.files import write_text
 
@@ -94,19 +94,25 @@ def table_rows(board: Board, figures: dict[str, Figure], names: list[str], contr
 
 
 def paired(board: Board) -> dict[str, Figure]:
-    """The first predictor less each other one from whole histories, person by person."""
+    """The first predictor less each other one, person by person: from whole histories, and of decoded pictures."""
     drawn_RB = weights(len(board.people), board.seed)
-    first, found = board.find(board.predictors[0]), {}
-    assert first is not None, "a board always holds the outcome from whole histories"
+    found = {}
     for predictor in board.predictors[1:]:
-        other = board.find(predictor)
-        if other is None:
-            continue
-        for name in first.by_person.keys() & other.by_person.keys():
-            figure = difference(first.by_person[name], other.by_person[name], drawn_RB)
-            if figure is not None:
-                found[f"{board.data}/{board.part}/{first.predictor}-{predictor}/{name}@all"] = figure
+        for length in dict.fromkeys((None, board.decoded_length)):
+            first, other = board.find(board.predictors[0], length), board.find(predictor, length)
+            if first is None or other is None:
+                continue
+            for name in first.by_person.keys() & other.by_person.keys():
+                if length is not None and not name.endswith(DECODED):
+                    continue
+                figure = difference(first.by_person[name], other.by_person[name], drawn_RB)
+                if figure is not None:
+                    found[f"{board.data}/{board.part}/{_pair(board, predictor)}/{name}@{first.shots}"] = figure
     return found
+
+
+def _pair(board: Board, other: str) -> str:
+    return f"{board.predictors[0]}-{other}"
 
 
 def differences(board: Board, names: list[str]) -> list[dict[str, Any]]:
@@ -115,7 +121,8 @@ def differences(board: Board, names: list[str]) -> list[dict[str, Any]]:
     for predictor in board.predictors[1:]:
         cells: list[Cell | None] = []
         for name in names:
-            figure = found.get(f"{board.data}/{board.part}/{board.predictors[0]}-{predictor}/{name}@all")
+            shots = "all" if not name.endswith(DECODED) or board.decoded_length is None else board.decoded_length
+            figure = found.get(f"{board.data}/{board.part}/{_pair(board, predictor)}/{name}@{shots}")
             if figure is None:
                 cells.append(None)
                 continue

@@ -14,7 +14,7 @@ from prefprior.evaluation.bootstrap import Figure
 from prefprior.evaluation.decoded import Decoding
 from prefprior.evaluation.oracle import Oracle
 from prefprior.evaluation.predictor import TrainingPart
-from prefprior.evaluation.report import picture_rows, write_report
+from prefprior.evaluation.report import paired, picture_rows, write_report
 from prefprior.evaluation.table import headline, label, terminal_tables
 from prefprior.evaluation.truth import truth
 from prefprior.space import Space
@@ -145,6 +145,13 @@ def test_tables_and_report_show_what_was_decoded(
     write_report(tmp_path / "report.html", board, figures, {}, world.pictures())
     html = (tmp_path / "report.html").read_text()
     assert f"{figures['world/unseen/oracle/utility_decoded@16'].value:.3f}" in html
+
+
+def test_decoded_pictures_are_compared_too(board: Board) -> None:
+    gap = paired(board)["world/unseen/oracle-random/utility_decoded@16"]
+    assert gap.people == 4
+    assert gap.value > 0.3
+    assert "world/unseen/oracle-random/utility@16" not in paired(board)
 
 
 def test_lengths_that_are_not_measured_cannot_be_decoded(board: Board, world: WorldSource, decoder: Nearest) -> None:
