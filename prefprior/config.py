@@ -23,6 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -136,7 +137,7 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
             with suppress(OSError):  # Hydra made the run's folder before we could look at the configuration
                 Path(HydraConfig.get().runtime.output_dir).rmdir()
             sys.exit(f"error: {error}")
-        if folder is not None:
+        if folder is not None and rank_zero_only.rank == 0:  # the last line, also where there are many processes
             print(f"folder: {folder}", flush=True)
 
     try:

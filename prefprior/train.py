@@ -18,6 +18,7 @@ from omegaconf import MISSING, DictConfig
 
 from prefprior import checkpoint
 from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
+from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.config import build, chosen, overrides, plain, run_command
 from prefprior.models.module import PreferenceModule
 from prefprior.runs import CHECKPOINT, differing_keys, run_folder, save_config, write_metrics
@@ -71,6 +72,7 @@ def run(cfg: DictConfig) -> Path:
         default_root_dir=folder,
         logger=_loggers(cfg, folder),
         callbacks=[*_callbacks(cfg), _keep_last(folder), JoinMetrics()],
+        plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
     if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match

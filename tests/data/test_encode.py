@@ -198,3 +198,29 @@ def test_sigkill_at_any_moment(tmp_path: Path, encoder: OpenClipEncoder) -> None
     process.wait()
     run(tmp_path / "p", encoder, tmp_path / "cut")
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+def test_two_processes_write_the_bytes_of_one(tmp_path: Path) -> None:
+    (tmp_path / "boards").mkdir()
+    draw(tmp_path / "boards" / "a", 0, 12)
+    draw(tmp_path / "boards" / "b", 12, 20)
+    (tmp_path / "boards" / "b" / "broken.png").write_bytes(b"no picture")
+    root = Path(__file__).parents[2]
+    words = ["source=pinterest", "source.root=boards", "encoder=world", "part_size=3", "batch_size=3", "max_bad=0.5"]
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
+    printed = {}
+    for name, more in (("one", []), ("two", two)):
+        command = subprocess.Popen(
+            [sys.executable, str(root / "embed.py"), *words, *more, f"embeddings.root={name}"], cwd=tmp_path,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)},
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            printed[name], errors = command.communicate(timeout=480)
+        except subprocess.TimeoutExpired:
+            os.killpg(command.pid, signal.SIGKILL)  # its second process too, which would wait for the first for ever
+            raise
+        assert command.returncode == 0, errors[-2000:]
+    one, other = (files(tmp_path / name / "pinterest" / "world-clip") for name in ("one", "two"))
+    assert one == other
+    assert printed["two"].count("folder: ") == 1
