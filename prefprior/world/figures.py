@@ -24,8 +24,8 @@ from prefprior.world.tokenizer import WorldTokenizer
 
 FIGURES = clip.WEIGHTS.with_name("figures.json")
 UNSEEN_SEED = 990_000  # far from every training seed
-# Best of what was tried on yet other renders: at 6 steps, guidance 1, 1.3, 1.6, 2 gave a median cosine of .93, .94, .93,
-# .90; 4 steps at 1.3 .94, 12 steps at 1.5 .94. conf/decoder/world.yaml holds the same.
+# Best of what was tried on yet other renders: at 6 steps, guidance 1, 1.3, 1.6, 2 gave a median cosine of .93, .94,
+# .93, .90; 4 steps at 1.3 .94, 12 steps at 1.5 .94. conf/decoder/world.yaml holds the same.
 STEPS, GUIDANCE = 6, 1.3
 
 
