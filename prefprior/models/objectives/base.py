@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from prefprior.data.batch import History, PreferenceBatch
 from prefprior.models.backbone import Backbone
@@ -53,7 +53,13 @@ def with_dropped_histories(history: History, drop: float, generator: torch.Gener
 def mean_over(values: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean; 0 where nothing has a weight, so that a batch without targets teaches nothing and breaks nothing.
 
-    Selecting comes first: what has no weight may be NaN.
+    Selecting comes first: what has no weight may be NaN. Where several processes share a batch, each divides its sum by
+    the mean of all their weights: the average over processes, which is what DDP takes of gradients, is then the mean
+    over the whole batch, however unevenly its targets are dealt.
     """
     kept = torch.where(weights > 0, values * weights, 0)
-    return kept.sum() / weights.sum().clamp(min=1e-8)
+    total = weights.detach().sum()
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        distributed.all_reduce(total)
+        total = total / distributed.get_world_size()
+    return kept.sum() / total.clamp(min=1e-8)
