@@ -5,6 +5,7 @@ top level may carry the fields of the command's dataclass. All problems are told
 known name.
 """
 
+import errno
 import functools
 import inspect
 import os
@@ -105,6 +106,14 @@ def problems(node: Any, where: str = "") -> list[str]:
     return found
 
 
+def argument(node: DictConfig, name: str) -> Any:
+    """What a checked node says of an argument, or what its constructor would take instead; None if it takes none."""
+    if name in node:
+        return node[name]
+    parameter = inspect.signature(get_object(str(node["_target_"]))).parameters.get(name)
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
 def check(cfg: DictConfig, schema: type) -> None:
     """Raises one ValueError that lists all problems of a composed configuration."""
     known = [f.name for f in fields(schema)]
@@ -137,15 +146,16 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
             with suppress(OSError):  # Hydra made the run's folder before we could look at the configuration
                 Path(HydraConfig.get().runtime.output_dir).rmdir()
             sys.exit(f"error: {error}")
-        if folder is not None and rank_zero_only.rank == 0:  # the last line, also where there are many processes
-            print(f"folder: {folder}", flush=True)
+        if folder is not None:  # the last line, once, also where there are many processes
+            rank_zero_only(print)(f"folder: {folder}", flush=True)
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(task)()
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {_with_nearest(error, schema)}")
     except OSError as error:  # Hydra could not make the run's folder, or a library could not write into it
-        sys.exit(f"error: {error}. Free some space, or choose a run_dir you may write to.")
+        remedy = "Free some space" if error.errno == errno.ENOSPC else "Choose a run_dir you may write to"
+        sys.exit(f"error: cannot write {error.filename or 'into the run folder'}: {error.strerror or error}. {remedy}.")
     except KeyboardInterrupt:
         sys.exit("interrupted")
 

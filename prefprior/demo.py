@@ -45,8 +45,8 @@ def require_one_prior(board: Path, gallery: Path) -> None:
     priors = [OmegaConf.select(OmegaConf.load(folder / CONFIG), "checkpoint") for folder in (board, gallery)]
     if priors[0] != priors[1]:
         raise ValueError(
-            f"{board} measured {priors[0]}, but {gallery} shows {priors[1]}: run python evaluate.py and "
-            "python sample.py again, with the same checkpoint."
+            f"{board} measured {priors[0]}, but {gallery} shows {priors[1]}. Make one of them again:\n"
+            f"  python evaluate.py checkpoint={priors[1]}\n  python sample.py checkpoint={priors[0]}"
         )
 
 

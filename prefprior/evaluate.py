@@ -63,6 +63,8 @@ class EvaluateConfig:
 
 def run(cfg: DictConfig) -> Path:
     """Evaluates, prints the table and writes figures and report; returns the run's folder."""
+    if cfg.people is not None and cfg.people < 3:
+        raise ValueError(f"people must be at least 3, or null for all, got {cfg.people}")
     folder, console, board_of = run_folder(), Console(), build(cfg.board)
     if "prior" in cfg.predictors:
         cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))  # so that the run's folder says which
@@ -206,7 +208,7 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
         raise ValueError(
             "an encoder is chosen before its arguments are changed: add encoder=... (such as encoder=world)"
         )
-    decoder = _decoder(decoder_node(cfg.decoder, data.space.name), data)
+    decoder = _decoder(decoder_node(cfg.decoder, data.space.name), data, data.space.name)
     require_space(decoder, data.space.name)
     encoder = _encoder(data.space.name) if cfg.encoder is None else build(cfg.encoder)
     decoder.to(cfg.device)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from prefprior import checkpoint
-from prefprior.config import build, check, conf_folder, overrides, plain, problems, run_command
+from prefprior.config import argument, build, check, conf_folder, overrides, plain, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.encoders import OpenClipEncoder
 from prefprior.decoders.base import Decoder, require_space
@@ -75,6 +76,8 @@ class SampleConfig:
 
 def run(cfg: DictConfig) -> Path:
     """Makes what is missing of a gallery, then its pages and figures; returns the run's folder."""
+    if cfg.people is not None and cfg.people < 1:
+        raise ValueError(f"people must be at least 1, or null for everyone, got {cfg.people}")
     wanted_hash = None
     if cfg["from"] is not None:
         cfg, wanted_hash = repeated(cfg)
@@ -92,8 +95,10 @@ def run(cfg: DictConfig) -> Path:
     newcomer = any(cfg[key] is not None for key in ("likes", "dislikes", "ratings"))
     data = _data(cfg, predictor, needed=not newcomer)
     cfg.decoder = decoder_node(cfg.decoder, predictor.space.name)
-    decoder = _decoder(cfg.decoder, data)
+    decoder = _decoder(cfg.decoder, data, predictor.space.name)
     require_space(decoder, predictor.space.name)
+    say = rank_zero_only(print)
+    say(f"prior: {path} ({predictor.space.name}); decoder: {decoder.identity}", flush=True)
     safety = build(cfg.safety)
     folk = _folk(cfg, predictor, data)
     maker = _maker(cfg, folder / GALLERY, found_hash, predictor, data, folk, decoder, safety)
@@ -151,14 +156,23 @@ def decoder_node(given: DictConfig | None, space_name: str) -> DictConfig:
     return merged  # type: ignore[return-value]
 
 
-def _decoder(node: DictConfig, data: PreferenceDataModule | None) -> Decoder:
+def _decoder(node: DictConfig, data: PreferenceDataModule | None, space_name: str) -> Decoder:
+    """Made only if it fits: a foreign one is refused before its gigabytes are looked for."""
     if not str(node._target_).endswith(f".{Retrieval.__name__}"):
+        claimed = argument(node, "space_name")
+        if claimed not in (None, space_name):
+            raise ValueError(
+                f"the decoder {node._target_.rsplit('.', 1)[-1]} understands embeddings of {claimed}, but the prior "
+                f"makes those of {space_name}. Choose a decoder of that space, or a prior trained on {claimed}."
+            )
         return build(node)
     pictures = None if data is None else data.source.pictures()
     if data is None or pictures is None:
         raise ValueError(
-            "decoder=retrieval shows real pictures, and those of the checkpoint's data are not at hand. "
-            "Give source.root=... or the like, or choose another decoder."
+            f"decoder=retrieval shows real pictures (all there is for a space without a decoder, such as {space_name}), "
+            "and those of the data are not at hand. "
+            "If you have them, say where: source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set). "
+            "python evaluate.py needs none."
         )
     return build(node, catalogue=data.catalogue, pictures=pictures)
 

@@ -108,7 +108,10 @@ def run(cfg: DictConfig) -> Path:
             },
         )
         write_metrics(folder, _figures(data.source.name, trainer))
-        print("next: python sample.py (galleries), python evaluate.py (the scoreboard)")
+        print(
+            "next: python evaluate.py (the scoreboard); python sample.py (galleries: by a decoder of "
+            f"{data.space.name}, or of the data's own pictures)"
+        )
     return folder
 
 
@@ -122,7 +125,7 @@ def _fit(
     """Trains to the end, from where it stopped if it did; returns the number of steps taken in all."""
     begun = torch.load(resume, weights_only=True, map_location="cpu") if resume.is_file() else None
     if begun is not None:
-        say(f"going on from {resume}")
+        say(f"going on in {resume.parents[1]} after epoch {begun['epoch']}")
     if begun is not None and trainer.max_epochs is not None and begun["epoch"] + 1 >= trainer.max_epochs:
         # Only what comes after training was interrupted. Lightning would skip the loop, and with it the step that puts
         # averaged weights in place; a checkpoint's `state_dict` holds those already.
@@ -135,8 +138,13 @@ def _fit(
         if not trainer.interrupted:
             raise
         words = [word for word in overrides() if not word.startswith("run_dir=")]
+        kept = (
+            f"To go on after epoch {trainer.current_epoch - 1}"
+            if resume.is_file()
+            else "No epoch was finished. To begin again"
+        )
         raise ValueError(
-            f"interrupted in epoch {trainer.current_epoch}. To go on after the last finished one:\n"
+            f"interrupted in epoch {trainer.current_epoch}. {kept}:\n"
             f"  {shlex.join(['python', 'train.py', *words, f'run_dir={trainer.default_root_dir}'])}"
         ) from None
     return trainer.global_step

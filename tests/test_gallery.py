@@ -219,6 +219,9 @@ def test_ratings_of_a_newcomer(tmp_path: Path) -> None:
     table.write_text("picture,rating\nlikes/a.png,5\nlikes/c.png,1\n")
     with pytest.raises(ValueError, match=r"mine\.csv:3: there is no file .*c\.png"):
         from_file(str(table))
+    table.write_text("")
+    with pytest.raises(ValueError, match=r":1: the first line must name .* has nothing"):
+        from_file(str(table))
 
 
 def test_a_gallery_is_made_whole_and_the_same_again(tmp_path: Path) -> None:

@@ -176,6 +176,10 @@ def test_wrong_words_say_what_is_right(folder: Path, monkeypatch: pytest.MonkeyP
     assert "of own" in message
     monkeypatch.chdir(folder)
     assert "python train.py" in fails(monkeypatch, folder, "sample", "checkpoint=nothing")
+    assert "people must be at least 1" in fails(monkeypatch, folder, "sample", "people=0")
+    # Refused by what it says of itself, before anything is looked for on disk or in a network.
+    message = fails(monkeypatch, folder, "sample", "decoder=karlo", "decoder.model=nowhere", QUIET)
+    assert "Karlo understands embeddings of ViT-L-14/openai, but the prior makes those of own" in message
 
 
 @pytest.mark.skipif(not world_clip.WEIGHTS.is_file(), reason="needs the world's encoder")

@@ -54,6 +54,8 @@ def few_shot(board: Board, figures: dict[str, Figure], metric: str) -> str | Non
             low, high = [f.low for _, f in found], [f.high for _, f in found]
             axes.fill_between(x, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
         drawn += 1
+    if not drawn:
+        return None
     axes.set_xticks(range(len(lengths)), lengths)
     axes.set_xlabel("ratings in the history")
     axes.set_ylabel(describe(metric).label)

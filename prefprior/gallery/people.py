@@ -225,7 +225,8 @@ def _rows(file: Path) -> Iterator[tuple[Path, float]]:
         reader = csv.DictReader(stream)
         if not {"picture", "rating"} <= set(reader.fieldnames or []):
             raise ValueError(
-                f"{file}:1: needs the columns picture and rating, has {', '.join(reader.fieldnames or [])}"
+                f"{file}:1: the first line must name the columns picture and rating, but has "
+                f"{', '.join(reader.fieldnames or []) or 'nothing'}"
             )
         empty = True
         for row in reader:

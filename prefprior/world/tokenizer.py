@@ -15,6 +15,9 @@ from prefprior.world.captions import TABLE
 PAD, UNKNOWN, START = 0, 1, 2
 
 
+EXAMPLE = "dark figures, circles, blue ground, banded background"
+
+
 class WorldTokenizer:
     """Callable as open_clip's tokenizers are: text or texts to (N, T) token ids, padded.
 
@@ -41,7 +44,10 @@ class WorldTokenizer:
         unknown = [word for word in words if word not in self.ids]
         if unknown and self.strict:
             hints = [f"{word} (nearest: {', '.join(self.nearest(word)) or 'none'})" for word in unknown[:5]]
-            raise ValueError(f"words that no caption of the world uses: {'; '.join(hints)}. Text: {text!r}")
+            raise ValueError(
+                f"the world's miniature CLIP knows {len(self.ids)} words, and not these: {'; '.join(hints)}. It reads "
+                f"texts such as {EXAMPLE!r}; its words are {', '.join(self.ids)}"
+            )
         return [self.ids.get(word, UNKNOWN) for word in words]
 
     def nearest(self, word: str) -> list[str]:
