@@ -169,10 +169,9 @@ def _decoder(node: DictConfig, data: PreferenceDataModule | None, space_name: st
     pictures = None if data is None else data.source.pictures()
     if data is None or pictures is None:
         raise ValueError(
-            f"decoder=retrieval shows real pictures (all there is for a space without a decoder, such as {space_name}), "
-            "and those of the data are not at hand. "
-            "If you have them, say where: source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set). "
-            "python evaluate.py needs none."
+            "decoder=retrieval shows real pictures (all there is for a space without a decoder, such as "
+            f"{space_name}), and those of the data are not at hand. If you have them, say where: "
+            "source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set). python evaluate.py needs none."
         )
     return build(node, catalogue=data.catalogue, pictures=pictures)
 
