@@ -70,6 +70,7 @@ class IPAdapter(PipelineDecoder):
         scheduler_options: dict[str, Any] | None = None,
         lora: str | None = None,  # few-step weights: a hub id or a folder
         lora_weight: str | None = None,
+        lora_revision: str | None = "main",
         runtime: Runtime | None = None,
     ) -> None:
         families: dict[str, Any] = {"sd15": PerPictureSD, "sdxl": PerPictureSDXL}
@@ -87,7 +88,7 @@ class IPAdapter(PipelineDecoder):
         if scheduler is not None:
             pipeline.scheduler = _scheduler(scheduler, pipeline.scheduler.config, scheduler_options or {})
         if lora is not None:
-            pipeline.load_lora_weights(_place(lora), weight_name=lora_weight)
+            pipeline.load_lora_weights(_place(lora), weight_name=lora_weight, revision=lora_revision)
             pipeline.fuse_lora()
             identity += f" + {lora}/{lora_weight or ''}"
         _load_adapter(pipeline, adapter, adapter_folder, adapter_weight, adapter_revision)
