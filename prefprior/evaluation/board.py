@@ -103,7 +103,8 @@ class Scoreboard:
         if decoding is not None and not set(decoding.lengths) & set(self.lengths):
             raise ValueError(
                 f"pictures are to be decoded from histories of {list(decoding.lengths)} (decoding.lengths), but only "
-                f"those of {list(self.lengths)} are measured (board.lengths; null: whole ones)"
+                f"those of {list(self.lengths)} are measured (board.lengths; null: whole ones). Make them agree, or "
+                "decode nothing: decoding=null"
             )
         outcomes = []
         for length, control in self.conditions():
