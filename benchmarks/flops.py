@@ -39,7 +39,7 @@ def main() -> None:
             network.compile()
     batch = fake_batch(args.people, args.history, args.targets, args.dim).to(args.device)
     objective = Denoising(path=Cosine(), prediction="v", draws=args.draws)
-    optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5, foreach=True)
+    optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5, fused=True)
     side = torch.randn(args.side, args.side, device=args.device, dtype=torch.bfloat16 if low else torch.float32)
 
     def step() -> None:

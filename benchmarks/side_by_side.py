@@ -13,6 +13,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
 
+from prefprior.allocation import keep_freed_memory
 from prefprior.data.batch import History, PreferenceBatch
 from prefprior.files import write_json
 from prefprior.space import Space
@@ -33,7 +34,11 @@ def arguments(description: str | None, *, people: int, history: int, dim: int) -
 
 
 def interleaved(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each contender, over rounds in which each has one turn; one turn before does not count."""
+    """Median seconds of each contender, over rounds in which each has one turn; one turn before does not count.
+
+    Memory is kept as training keeps it, for all of them.
+    """
+    keep_freed_memory()
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for round_ in range(rounds + 1):
         for name, run in contenders.items():

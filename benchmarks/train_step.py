@@ -20,7 +20,7 @@ from prefprior.models.prior import Prior
 def stepper(prior: Any, batch: PreferenceBatch, draws: int) -> Callable[[], None]:
     """One whole training step of a prior."""
     objective = Denoising(path=Cosine(), prediction="v", draws=draws)
-    optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5, foreach=True)
+    optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5, fused=True)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -33,7 +33,7 @@ def stepper(prior: Any, batch: PreferenceBatch, draws: int) -> Callable[[], None
 def main() -> None:
     """Times both and prints the ratio."""
     parser = arguments(__doc__, people=64, history=16, dim=1280)
-    parser.add_argument("--targets", type=int, default=4)
+    parser.add_argument("--targets", type=int, nargs="+", default=[4, 8, 16], help="of each person, by one history")
     parser.add_argument("--draws", type=int, default=1, help="noisy versions of each target; both get as many")
     args = parser.parse_args()
     space = fake_space(args.dim)
@@ -45,21 +45,20 @@ def main() -> None:
         denoiser_depth=args.denoiser_depth,
         denoiser_heads=args.width // 64,
     )
-    seconds = interleaved(
-        {
-            "light": stepper(light, fake_batch(args.people, args.history, args.targets, args.dim), args.draws),
-            "in_context": stepper(
-                InContextPrior(space=space, **sizes), fake_batch(args.people, args.history, 1, args.dim), args.draws
-            ),
-        },
-        args.rounds,
-    )
-    rate = {"light": args.people * args.targets / seconds["light"], "in_context": args.people / seconds["in_context"]}
+    steps = {
+        f"light_{targets}": stepper(light, fake_batch(args.people, args.history, targets, args.dim), args.draws)
+        for targets in args.targets
+    }
+    in_context = InContextPrior(space=space, **sizes)
+    steps["in_context"] = stepper(in_context, fake_batch(args.people, args.history, 1, args.dim), args.draws)
+    seconds = interleaved(steps, args.rounds)
+    rate = {f"light_{targets}": args.people * targets / seconds[f"light_{targets}"] for targets in args.targets}
+    rate["in_context"] = args.people / seconds["in_context"]
     report(
         args,
         {f"{name}_step_s": value for name, value in seconds.items()}
         | {f"{name}_targets_per_s": value for name, value in rate.items()}
-        | {"ratio": rate["light"] / rate["in_context"]},
+        | {f"ratio_{targets}": rate[f"light_{targets}"] / rate["in_context"] for targets in args.targets},
     )
 
 

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import MISSING, DictConfig
 
 from prefprior import checkpoint
+from prefprior.allocation import keep_freed_memory
 from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.config import build, chosen, overrides, plain, run_command
@@ -63,6 +64,7 @@ def run(cfg: DictConfig) -> Path:
         )
     resume = folder / "checkpoints" / "last.ckpt"
     _quiet()
+    keep_freed_memory()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     source = build(cfg.source)
     data = build(cfg.data, source=source, embeddings=build(cfg.embeddings), seed=cfg.seed)

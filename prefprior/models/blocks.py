@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
+from prefprior.models.fused import RMSNorm, swiglu
+
 EPS = 1e-6  # of RMS norms; fp32's own epsilon is too small once activations are bf16
 
 
@@ -28,8 +30,7 @@ class GatedMLP(nn.Module):
         self.leave = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.enter(x).chunk(2, dim=-1)
-        return self.leave(silu(gate) * value)
+        return self.leave(swiglu(self.enter(x)))
 
 
 class SelfAttention(nn.Module):
@@ -43,8 +44,8 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.leave = nn.Linear(width, width, bias=False)
         # Unbounded attention logits are what makes half precision diverge (Dehghani et al. 2023, arXiv:2302.05442).
-        self.query_norm = nn.RMSNorm(width // heads, eps=EPS)
-        self.key_norm = nn.RMSNorm(width // heads, eps=EPS)
+        self.query_norm = RMSNorm(width // heads, eps=EPS)
+        self.key_norm = RMSNorm(width // heads, eps=EPS)
 
     def forward(self, x_BNW: Tensor, valid_BN: Tensor) -> Tensor:
         batch, length, width = x_BNW.shape
@@ -60,9 +61,9 @@ class EncoderBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, ratio: float, dropout: float) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(width, eps=EPS)
+        self.attention_norm = RMSNorm(width, eps=EPS)
         self.attention = SelfAttention(width, heads)
-        self.mlp_norm = nn.RMSNorm(width, eps=EPS)
+        self.mlp_norm = RMSNorm(width, eps=EPS)
         self.mlp = GatedMLP(width, ratio)
         self.dropout = nn.Dropout(dropout)
 
@@ -102,24 +103,31 @@ class ModulatedBlock(nn.Module):
             raise ValueError(f"a width of {width} cannot be split among {heads} heads")
         self.heads = heads
         self.hidden = hidden_width(width, ratio)
-        self.norm = nn.RMSNorm(width, eps=EPS, elementwise_affine=False)
-        self.query_norm = nn.RMSNorm(width // heads, eps=EPS)
+        self.norm = RMSNorm(width, eps=EPS, elementwise_affine=False)
+        self.query_norm = RMSNorm(width // heads, eps=EPS)
         self.enter = nn.Linear(width, 2 * self.hidden + width, bias=False)
         self.leave = nn.Linear(self.hidden + width, width, bias=False)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x_BCSW: Tensor, modulation: Tensor, keys_BHNE: Tensor, values_BHNE: Tensor, valid_BN: Tensor
+        self,
+        x_BCSW: Tensor,
+        shift: Tensor,
+        scale: Tensor,
+        gate: Tensor,
+        keys_BHNE: Tensor,
+        values_BHNE: Tensor,
+        valid_BN: Tensor,
     ) -> Tensor:
+        """`shift`, `scale` and `gate` broadcast to B C S W."""
         batch, conditions, draws, width = x_BCSW.shape
-        shift, scale, gate = modulation.chunk(3, dim=-1)  # each broadcasts to B C S W
         h = torch.addcmul(shift, self.norm(x_BCSW), 1 + scale)  # B C S W
-        opened, value, query = self.enter(h).split([self.hidden, self.hidden, width], dim=-1)
+        gated, query = self.enter(h).split([2 * self.hidden, width], dim=-1)
         query = query.reshape(batch, conditions * draws, self.heads, -1).transpose(1, 2)  # B H CS E
         query = self.query_norm(query).to(values_BHNE.dtype)
         read = scaled_dot_product_attention(
             query, keys_BHNE, values_BHNE, attn_mask=valid_BN[:, None, None]
         )  # B H CS E
         read = read.transpose(1, 2).reshape(batch, conditions, draws, width)
-        update = self.leave(torch.cat([silu(opened) * value, read.to(value.dtype)], dim=-1))
+        update = self.leave(torch.cat([swiglu(gated), read.to(gated.dtype)], dim=-1))
         return torch.addcmul(x_BCSW, gate, self.dropout(update))

@@ -4,6 +4,7 @@ Shapes: B users, R read-outs, N tokens the denoiser attends to, C conditions per
 L denoiser blocks, H heads, E head width, D dimension.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,30 +17,41 @@ class EncodedHistory:
     """What the encoder made of B histories: a summary and interests, and tokens as the denoiser attends to them."""
 
     readouts_BRW: Tensor
-    keys_BLHNE: Tensor
-    values_BLHNE: Tensor
     valid_BN: Tensor  # bool: which tokens there are
+    keys_BHNE: tuple[Tensor, ...]  # L of them, one for each block of the denoiser
+    values_BHNE: tuple[Tensor, ...]
 
     def __len__(self) -> int:
         return len(self.readouts_BRW)
 
     def expand(self, count: int) -> "EncodedHistory":
         """One encoded history, for `count` users (the null history, say)."""
-        return EncodedHistory(*(part.expand(count, *part.shape[1:]) for part in self._parts()))
+        return self._each(lambda part: part.expand(count, *part.shape[1:]))
 
     def joined(self, others: list["EncodedHistory"]) -> "EncodedHistory":
         """This and others, one after the other."""
         every = [self, *others]
         longest = max(e.valid_BN.shape[1] for e in every)
-        return EncodedHistory(*(torch.cat(parts) for parts in zip(*(e._padded(longest)._parts() for e in every))))
+        padded = [e._padded(longest) for e in every]
+        return EncodedHistory(
+            torch.cat([e.readouts_BRW for e in padded]),
+            torch.cat([e.valid_BN for e in padded]),
+            tuple(torch.cat(parts) for parts in zip(*(e.keys_BHNE for e in padded))),
+            tuple(torch.cat(parts) for parts in zip(*(e.values_BHNE for e in padded))),
+        )
 
     def _padded(self, length: int) -> "EncodedHistory":
         missing = length - self.valid_BN.shape[1]
-        keys, values = (pad(part, (0, 0, 0, missing)) for part in (self.keys_BLHNE, self.values_BLHNE))
-        return EncodedHistory(self.readouts_BRW, keys, values, pad(self.valid_BN, (0, missing)))
+        if not missing:
+            return self
+        keys, values = (
+            tuple(pad(part, (0, 0, 0, missing)) for part in parts) for parts in (self.keys_BHNE, self.values_BHNE)
+        )
+        return EncodedHistory(self.readouts_BRW, pad(self.valid_BN, (0, missing)), keys, values)
 
-    def _parts(self) -> tuple[Tensor, ...]:
-        return self.readouts_BRW, self.keys_BLHNE, self.values_BLHNE, self.valid_BN
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "EncodedHistory":
+        keys, values = (tuple(map(change, parts)) for parts in (self.keys_BHNE, self.values_BHNE))
+        return EncodedHistory(change(self.readouts_BRW), change(self.valid_BN), keys, values)
 
 
 @dataclass
@@ -47,6 +59,6 @@ class Condition:
     """All that a denoising step of the light denoiser needs to know of users and wishes."""
 
     modulation_BCM: Tensor
-    keys_BLHNE: Tensor
-    values_BLHNE: Tensor
     valid_BN: Tensor
+    keys_BHNE: tuple[Tensor, ...]
+    values_BHNE: tuple[Tensor, ...]

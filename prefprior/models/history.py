@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from prefprior.data.batch import History
 from prefprior.models.blocks import EPS, EncoderBlock, ScalarFeatures
+from prefprior.models.fused import RMSNorm
 from prefprior.space import Space, SpaceScale
 
 AGE_HORIZON = 1024.0  # ages are taken on a logarithmic scale on which this is 1
@@ -43,7 +44,7 @@ class HistoryEncoder(nn.Module):
         self.age = ScalarFeatures(width, 32) if ages else None
         self.readouts_RW = nn.Parameter(torch.randn(readouts, width))
         self.blocks = nn.ModuleList(EncoderBlock(width, heads, ratio, dropout) for _ in range(depth))
-        self.norm = nn.RMSNorm(width, eps=EPS)
+        self.norm = RMSNorm(width, eps=EPS)
 
     def forward(
         self, embeddings_BKD: Tensor, ratings_BK: Tensor, ages_BK: Tensor, valid_BK: Tensor

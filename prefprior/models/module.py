@@ -6,6 +6,8 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -85,6 +87,28 @@ class PreferenceModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, share), "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clips as the trainer is told to; a fused optimizer as well, where Lightning would refuse without need.
+
+        It takes every fused optimizer under mixed precision for one that still has gradients to unscale. In bf16
+        nothing is scaled.
+        """
+        precision = self.trainer.precision_plugin
+        if not isinstance(precision, MixedPrecision) or not gradient_clip_val:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif precision.scaler is None:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            super(MixedPrecision, precision).clip_gradients(optimizer, gradient_clip_val, algorithm)
+        elif any(group.get("fused") for group in optimizer.param_groups):
+            raise ValueError(
+                f"trainer.precision={precision.precision} scales gradients, and a fused optimizer cannot clip those: "
+                "add optimizer.fused=false, or use trainer.precision=bf16-mixed"
+            )
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _generator(self, round_: int, batch_idx: int) -> torch.Generator:
         # Hashed, so that neighbouring steps and ranks get seeds that have nothing to do with each other.

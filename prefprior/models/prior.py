@@ -15,6 +15,7 @@ from prefprior.data.batch import History
 from prefprior.models.backbone import Backbone
 from prefprior.models.blocks import EPS, GatedMLP, ModulatedBlock, ScalarFeatures
 from prefprior.models.encoded import Condition, EncodedHistory
+from prefprior.models.fused import RMSNorm
 from prefprior.models.history import HistoryEncoder, packed
 from prefprior.models.scores import Scores
 from prefprior.space import Space, SpaceScale
@@ -35,7 +36,7 @@ class Denoiser(nn.Module):
         self.time = ScalarFeatures(time_width)
         self.time_modulation = nn.Linear(time_width, depth * 3 * width + 2 * width)
         self.blocks = nn.ModuleList(ModulatedBlock(width, heads, ratio, dropout) for _ in range(depth))
-        self.norm = nn.RMSNorm(width, eps=EPS, elementwise_affine=False)
+        self.norm = RMSNorm(width, eps=EPS, elementwise_affine=False)
         self.leave = nn.Linear(width, dim)
         for layer in (self.time_modulation, self.leave):
             nn.init.zeros_(layer.weight)
@@ -44,14 +45,12 @@ class Denoiser(nn.Module):
     def forward(self, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """What the objective asked for (B, C, S, D); time broadcasts over (B, C, S)."""
         modulation = self.time_modulation(silu(self.time(time))) + condition.modulation_BCM[:, :, None]  # B C S M
-        width = self.enter.out_features
-        parts = modulation.split([*[3 * width] * len(self.blocks), 2 * width], dim=-1)
+        # Cut once into all its parts: each cut costs backward a tensor of the whole size.
+        *parts, shift, scale = modulation.chunk(3 * len(self.blocks) + 2, dim=-1)  # each B C S V
         x = self.enter(noisy_BCSD)  # B C S V
         for layer, block in enumerate(self.blocks):
-            x = block(
-                x, parts[layer], condition.keys_BLHNE[:, layer], condition.values_BLHNE[:, layer], condition.valid_BN
-            )
-        shift, scale = parts[-1].chunk(2, dim=-1)
+            keys_BHNE, values_BHNE = condition.keys_BHNE[layer], condition.values_BHNE[layer]
+            x = block(x, *parts[3 * layer : 3 * layer + 3], keys_BHNE, values_BHNE, condition.valid_BN)
         return self.leave(torch.addcmul(shift, self.norm(x), 1 + scale))  # B C S D
 
 
@@ -103,11 +102,11 @@ class Prior(Backbone):
             dropout=dropout,
         )  # fmt: skip
         self.keys_values = nn.Linear(width, denoiser_depth * 2 * denoiser_width, bias=False)
-        self.key_norm = nn.RMSNorm(denoiser_width // denoiser_heads, eps=EPS)
+        self.key_norm = RMSNorm(denoiser_width // denoiser_heads, eps=EPS)
         self.rating = ScalarFeatures(width, 16)
         self.rating_unknown_W = nn.Parameter(torch.zeros(width))
         self.mix = GatedMLP(width, 4.0)
-        self.mix_norm = nn.RMSNorm(width, eps=EPS)
+        self.mix_norm = RMSNorm(width, eps=EPS)
         self.modulation = nn.Linear(width, self.denoiser.time_modulation.out_features)
         nn.init.normal_(self.modulation.weight, std=0.02)
         nn.init.zeros_(self.modulation.bias)
@@ -128,9 +127,13 @@ class Prior(Backbone):
             tokens_BNW, valid_BN = readouts_BRW, valid_BN[:, : self.readouts]
         blocks = self.denoiser.blocks
         heads = blocks[0].heads
-        kv = self.keys_values(tokens_BNW).unflatten(-1, (len(blocks), 2, heads, -1))  # B N L 2 H E
-        keys, values = kv.permute(3, 0, 2, 4, 1, 5).unbind(0)  # each B L H N E
-        return EncodedHistory(readouts_BRW, self.key_norm(keys).to(values.dtype), values, valid_BN)
+        # 2 L times B H N E, keys first
+        parts = [
+            part.unflatten(-1, (heads, -1)).transpose(1, 2)
+            for part in self.keys_values(tokens_BNW).chunk(2 * len(blocks), dim=-1)
+        ]
+        keys = tuple(self.key_norm(part).to(part.dtype) for part in parts[: len(blocks)])
+        return EncodedHistory(readouts_BRW, valid_BN, keys, tuple(parts[len(blocks) :]))
 
     def null_history(self, like: History) -> EncodedHistory:
         """What the encoder says of nobody: the read-out of one empty history."""
@@ -145,7 +148,7 @@ class Prior(Backbone):
             rating_BCW = torch.where(rating_known_BC[..., None], rating_BCW, self.rating_unknown_W.to(rating_BCW.dtype))
         mixed = encoded.readouts_BRW[:, :1] + rating_BCW  # B C W
         mixed = mixed + self.mix(self.mix_norm(mixed))
-        return Condition(self.modulation(silu(mixed)), encoded.keys_BLHNE, encoded.values_BLHNE, encoded.valid_BN)
+        return Condition(self.modulation(silu(mixed)), encoded.valid_BN, encoded.keys_BHNE, encoded.values_BHNE)
 
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """One denoising step in the space's model scale; what the output means is the objective's affair."""

@@ -110,7 +110,7 @@ def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space):
     for read_history, tokens in ((True, 4 + 40), (False, 4)):
         prior = make_prior(space, read_history=read_history)
         condition = prior.condition(prior.encode_history(history), torch.ones(4, 1))
-        assert condition.keys_BLHNE.shape[3] == tokens
+        assert condition.keys_BHNE[0].shape[2] == tokens
         assert torch.isfinite(outputs(prior, history)).all()
 
 
