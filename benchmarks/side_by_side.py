@@ -88,4 +88,5 @@ def fake_batch(people: int, length: int, targets: int, dim: int) -> PreferenceBa
         target_rating_BT=torch.rand(people, targets, generator=g) * 2 - 1,
         target_valid_BT=torch.ones(people, targets, dtype=torch.bool),
         target_item_BT=torch.randint(10**6, (people, targets), generator=g),
+        target_text_BTD=torch.zeros(people, targets, 0),
     )

@@ -53,6 +53,7 @@ class SampleConfig:
     steps: int | None = None  # by default as the checkpoint says
     guidance_history: float | None = None
     guidance_rating: float | None = None
+    guidance_text: float | None = None  # of a prompt, where the prior was trained with texts
     best_of: int | None = None  # candidates for each picture; by default as the checkpoint says
     diversity: float | None = None  # what being unlike the others counts beside the score; likewise
     copy_threshold: float = 0.95
@@ -242,8 +243,19 @@ def _maker(
     decoder: Decoder,
     safety: Any,
 ) -> Maker:
+    if cfg.guidance_text is not None and not (cfg.prompt and predictor.prior.text):
+        raise ValueError(
+            "guidance_text is what a prompt counts for a prior that was trained with texts (prior.text=true). "
+            + ("Give prompt=... too." if predictor.prior.text else "For this one, set prompt_weight.")
+        )
+    read = cfg.prompt and predictor.prior.text
     sampler = PriorSampler(
-        predictor, steps=cfg.steps, guidance_history=cfg.guidance_history, guidance_rating=cfg.guidance_rating
+        predictor,
+        steps=cfg.steps,
+        guidance_history=cfg.guidance_history,
+        guidance_rating=cfg.guidance_rating,
+        guidance_text=cfg.guidance_text,
+        text_D=_encoder(predictor.space.name).encode_texts([cfg.prompt])[0] if read else None,
     )
     own = predictor.sampling
     recipe = Recipe(
@@ -258,7 +270,7 @@ def _maker(
         raise ValueError(f"the decoder {decoder.identity} takes no negative embeddings. Leave negative=true out.")
     catalogue = None if data is None else data.catalogue
     bend = None
-    if cfg.prompt and not decoder.takes_prompt:
+    if cfg.prompt and not decoder.takes_prompt and not predictor.prior.text:
         if catalogue is None:
             raise ValueError(
                 "a prompt bends taste by way of the data's pictures, which are not at hand. Leave it out, or choose a "

@@ -79,6 +79,7 @@ class PreferenceBatch:
     target_rating_BT: Tensor  # float32 in [-1, 1]
     target_valid_BT: Tensor  # bool: a user with fewer targets than T has the rest invalid
     target_item_BT: Tensor  # int64 row in the catalogue, -1 where not valid
+    target_text_BTD: Tensor  # float32, raw, of the same CLIP; a row of zeros is no text, and D is 0 where none is asked
 
     def __len__(self) -> int:
         return len(self.history)

@@ -6,8 +6,10 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
 
 from prefprior.data.batch import History
 from prefprior.data.draws import DrawRule
@@ -73,6 +75,7 @@ class PreferenceDataModule(LightningDataModule):
         self.batch_size, self.epoch_batches = batch_size, epoch_batches
         self.missing_allowed = missing_allowed
         self.workers, self.pin_memory, self.seed = workers, pin_memory, seed
+        self._texts_ND: Tensor | None = None
         self._drawn = 0
         self._loader: TrainingLoader | None = None
 
@@ -150,6 +153,16 @@ class PreferenceDataModule(LightningDataModule):
             seed=self.seed,
         )
 
+    def use_texts(self) -> None:
+        """From now on batches hold the texts of their targets."""
+        found = self._table.texts()
+        if found is None:
+            raise ValueError(
+                f"prior.text=true needs texts of the pictures, and {self.source.name} has none. The world has; a table "
+                "has where source.texts=FILE.npy names their embeddings."
+            )
+        self._texts_ND = torch.from_numpy(found)
+
     def item_counts(self) -> np.ndarray:
         """How often each row of the catalogue was rated in training, (I,) int64."""
         return np.bincount(self.part("train").item_N, minlength=len(self.catalogue))
@@ -226,7 +239,7 @@ class PreferenceDataModule(LightningDataModule):
         return "\n".join(lines)
 
     def _assembler(self, targets: RatingsTable, past: RatingsTable | None) -> Assembler:
-        return Assembler(Sequences.of(targets, past), self.catalogue.embeddings_ND, self.scale)
+        return Assembler(Sequences.of(targets, past), self.catalogue.embeddings_ND, self.scale, texts_ND=self._texts_ND)
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

@@ -4,7 +4,7 @@ Shapes: N items, D dimension.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,21 @@ class EmbeddingTable:
     )  # what the manifest says of the encoder and of what was set aside
     ids_file: Path | None = None
     known_ids: Sequence[str] | None = None
+    read_texts: Callable[[], np.ndarray] | None = None  # raw text embeddings (N, D) of the items, where there are any
+
+    def texts(self) -> np.ndarray | None:
+        """(N, D) of what the items' captions or prompts say, in the same CLIP; a row of zeros where there is none."""
+        if self.read_texts is None:
+            return None
+        texts_ND = self.read_texts()
+        if texts_ND.shape != self.vectors.shape:
+            raise ValueError(
+                f"texts of items need a row for each and the space's dimension, {self.vectors.shape}, got "
+                f"{texts_ND.shape}. Embed them with the text tower of {self.space.name}."
+            )
+        if not np.isfinite(texts_ND).all():
+            raise ValueError("text embeddings hold NaN or infinity. Where there is no text, its row is zeros.")
+        return texts_ND
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -70,11 +70,14 @@ class Sequences:
 class Assembler:
     """Turns drawn positions into a batch of tensors, whole columns at a time."""
 
-    def __init__(self, sequences: Sequences, embeddings_ND: Tensor, scale: PersonScale) -> None:
-        """`embeddings_ND` may be memory-mapped: only drawn rows are read."""
+    def __init__(
+        self, sequences: Sequences, embeddings_ND: Tensor, scale: PersonScale, texts_ND: Tensor | None = None
+    ) -> None:
+        """`embeddings_ND` may be memory-mapped: only drawn rows are read. `texts_ND` are of the same items."""
         self.sequences = sequences
         self.embeddings_ND = embeddings_ND
         self.scale = scale
+        self.texts_ND = texts_ND
 
     def batch(self, user_B: np.ndarray, key_B: np.ndarray, rule: DrawRule) -> PreferenceBatch:
         """Histories and targets for some users; `key_B` decides the draw of each."""
@@ -114,6 +117,9 @@ class Assembler:
             target_rating_BT=torch.from_numpy(np.where(valid_BT, signed_BT, 0).astype(np.float32)),
             target_valid_BT=torch.from_numpy(valid_BT),
             target_item_BT=torch.from_numpy(item_BT),
+            target_text_BTD=(
+                torch.zeros(*item_BT.shape, 0) if self.texts_ND is None else gather(self.texts_ND, item_BT)
+            ),
         )
 
     def _gives_away(self, row_BK: np.ndarray, row_BT: np.ndarray, valid_BT: np.ndarray) -> np.ndarray:

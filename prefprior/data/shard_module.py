@@ -121,6 +121,10 @@ class ShardDataModule(PreferenceDataModule):
             )
         return table
 
+    def use_texts(self) -> None:
+        """Shards hold no texts."""
+        raise ValueError("prior.text=true needs the pictures' texts, which shards do not hold: use data=memory")
+
     def item_counts(self) -> np.ndarray:
         """How often each row of the catalogue was rated in training, (I,) int64."""
         return np.asarray(np.load(self.shards.folder / COUNTS, allow_pickle=False))

@@ -25,12 +25,17 @@ class PriorSampler:
         steps: int | None = None,
         guidance_history: float | None = None,
         guidance_rating: float | None = None,
+        guidance_text: float | None = None,
+        text_D: Tensor | None = None,
     ) -> None:
+        """`text_D` is what everybody's pictures should show; only priors that were trained with texts read it."""
         own = predictor.sampling
         self.guidance = Guidance(
             history=own.guidance.history if guidance_history is None else guidance_history,
             rating=own.guidance.rating if guidance_rating is None else guidance_rating,
+            text=own.guidance.text if guidance_text is None else guidance_text,
         )
+        self._text_D = text_D
         self.steps = own.steps if steps is None else steps
         sampling = Sampling(
             method=own.method, steps=self.steps, guidance=self.guidance, candidates=1, on_shell=own.on_shell
@@ -41,7 +46,8 @@ class PriorSampler:
 
     def __call__(self, history: History, n: int, generator: torch.Generator, *, rating: float) -> Tensor:
         """(B, n, D) raw embeddings of pictures that would get that rating."""
-        return self._independent.sample(history, n, generator, rating=rating)
+        text_BD = None if self._text_D is None else self._text_D.expand(len(history), -1)
+        return self._independent.sample(history, n, generator, rating=rating, text_BD=text_BD)
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
         """(B, N) scores of a catalogue."""
@@ -50,9 +56,11 @@ class PriorSampler:
     def settings(self) -> dict[str, Any]:
         """What a manifest holds, and the same in words."""
         history, rating = self.guidance.history, self.guidance.rating
+        text = {} if self._text_D is None else {"text": self.guidance.text}
         return {
             "steps": self.steps,
             "method": self._independent.sampling.method,
-            "guidance": {"history": history, "rating": rating},
-            "words": f"{self.steps} steps, guidance by history {history:g} and by rating {rating:g}",
+            "guidance": {"history": history, "rating": rating} | text,
+            "words": f"{self.steps} steps, guidance by history {history:g} and by rating {rating:g}"
+            + "".join(f" and by text {value:g}" for value in text.values()),
         }

@@ -30,6 +30,12 @@ class Backbone(Recorded, nn.Module):
     space: Space
     scale: SpaceScale
     scores: Scores | None  # the read-outs of `rank`, where an architecture has any
+    text: bool = False  # whether wishes may hold a text
+    people: int = 0  # how many people may be known by their id
+
+    def learn_people(self, users: list[str]) -> None:
+        """Gives each of these people a row, by which they are known from now on."""
+        raise ValueError(f"{type(self).__name__} knows nobody by their id")
 
     @abstractmethod
     def networks(self) -> list[nn.Module]:
@@ -44,8 +50,18 @@ class Backbone(Recorded, nn.Module):
         """One encoded history of nobody."""
 
     @abstractmethod
-    def condition(self, encoded: Any, rating_BC: Tensor, rating_known_BC: Tensor | None = None) -> Any:
-        """Once per wish: the rating that the target should get."""
+    def condition(
+        self,
+        encoded: Any,
+        rating_BC: Tensor,
+        rating_known_BC: Tensor | None = None,
+        text_BCD: Tensor | None = None,
+        text_known_BC: Tensor | None = None,
+    ) -> Any:
+        """Once per wish: the rating that the target should get, and what a text of the same CLIP says it should show.
+
+        No `*_known` means that all are known; no text, that none is.
+        """
 
     @abstractmethod
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:

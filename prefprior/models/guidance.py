@@ -1,4 +1,4 @@
-"""Guidance: what history and target rating each add to a denoising step, each with its own scale.
+"""Guidance: what history, target rating and text each add to a denoising step, each with its own scale.
 
 Shapes: B users, G variants of the condition, S samples, D dimension.
 """
@@ -13,15 +13,17 @@ from prefprior.models.samplers import Denoise
 
 
 class Guidance(Recorded):
-    """Scales of the two directions; the defaults leave what the network says alone.
+    """Scales of the directions; the defaults leave what the network says alone.
 
     `history`: 1 is the conditional prediction itself, above 1 moves away from that of an unknown person (classifier-
-    free guidance, Ho & Salimans 2022, arXiv:2207.12598). `rating`: how far to move from hated towards loved.
+    free guidance, Ho & Salimans 2022, arXiv:2207.12598). `rating`: how far to move from hated towards loved. `text`: as
+    `history`, away from what would be predicted without the words; it counts where there are any.
     """
 
-    def __init__(self, *, history: float = 1.0, rating: float = 0.0) -> None:
+    def __init__(self, *, history: float = 1.0, rating: float = 0.0, text: float = 1.0) -> None:
         self.history = history
         self.rating = rating
+        self.text = text
 
 
 def guided(
@@ -31,21 +33,30 @@ def guided(
     encoded: Encoded,
     null: Encoded,
     rating_B: Tensor,
+    text_BD: Tensor | None = None,
 ) -> Denoise:
     """A `denoise` callable over (B, S, D). All variants of the condition go through the network as one batch."""
     users = len(encoded)
-    variants = [(encoded, rating_B)]
+    everyone = torch.ones_like(rating_B, dtype=torch.bool)
+    variants = [(encoded, rating_B, everyone)]
     scales: list[float] = []
     if guidance.history != 1:
-        variants.append((null.expand(users), rating_B))
+        variants.append((null.expand(users), rating_B, everyone))
         scales.append(guidance.history - 1)
     if guidance.rating != 0:
-        variants.append((encoded, -rating_B))
+        variants.append((encoded, -rating_B, everyone))
         scales.append(guidance.rating)
-    condition = prior.condition(
-        encoded.joined([e for e, _ in variants[1:]]), torch.cat([r for _, r in variants])[:, None]
-    )
+    if guidance.text != 1 and text_BD is not None:
+        variants.append((encoded, rating_B, ~everyone))
+        scales.append(guidance.text - 1)
     groups = len(variants)
+    histories, ratings, told = zip(*variants)
+    together, wished = encoded.joined(list(histories[1:])), torch.cat(ratings)[:, None]  # GB; GB 1
+    if text_BD is None:
+        condition = prior.condition(together, wished)
+    else:
+        said, known = text_BD.repeat(groups, 1)[:, None], torch.cat(told)[:, None]  # GB 1 D; GB 1
+        condition = prior.condition(together, wished, text_BCD=said, text_known_BC=known)
 
     def denoise(noisy_BSD: Tensor, t: Tensor) -> Tensor:
         noisy = noisy_BSD.repeat(groups, 1, 1)[:, None]  # GB 1 S D

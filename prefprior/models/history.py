@@ -33,6 +33,7 @@ class HistoryEncoder(nn.Module):
         ratio: float,
         dropout: float,
         ages: bool,
+        people: int,
     ) -> None:
         super().__init__()
         self.scale = SpaceScale(space)
@@ -42,14 +43,23 @@ class HistoryEncoder(nn.Module):
         )  # so that a like and a dislike differ in direction
         self.rating = ScalarFeatures(width, 16)
         self.age = ScalarFeatures(width, 32) if ages else None
+        self.person = nn.Embedding(people, width) if people else None
         self.readouts_RW = nn.Parameter(torch.randn(readouts, width))
         self.blocks = nn.ModuleList(EncoderBlock(width, heads, ratio, dropout) for _ in range(depth))
         self.norm = RMSNorm(width, eps=EPS)
 
     def forward(
-        self, embeddings_BKD: Tensor, ratings_BK: Tensor, ages_BK: Tensor, valid_BK: Tensor
+        self,
+        embeddings_BKD: Tensor,
+        ratings_BK: Tensor,
+        ages_BK: Tensor,
+        valid_BK: Tensor,
+        person_B: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """All tokens (B, R + K, W), read-outs first, and which of them there are."""
+        """All tokens (B, R + K, W), read-outs first, and which of them there are.
+
+        Where people have ids, theirs is one token more; `person_B` below 0 is nobody known.
+        """
         batch, readouts = len(embeddings_BKD), len(self.readouts_RW)
         # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
@@ -61,6 +71,9 @@ class HistoryEncoder(nn.Module):
             tokens_BKW = tokens_BKW + self.age(torch.log1p(age_BK) / torch.log1p(age_BK.new_tensor(AGE_HORIZON)))
         x = torch.cat([self.readouts_RW.to(tokens_BKW.dtype).expand(batch, -1, -1), tokens_BKW], dim=1)  # B R+K W
         valid = torch.cat([valid_BK.new_ones(batch, readouts), valid_BK], dim=1)  # B R+K
+        if self.person is not None and person_B is not None:
+            x = torch.cat([x, self.person(person_B.clamp(min=0))[:, None].to(x.dtype)], dim=1)
+            valid = torch.cat([valid, (person_B >= 0)[:, None]], dim=1)
         for block in self.blocks:
             x = block(x, valid)
         return self.norm(x), valid

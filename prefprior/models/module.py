@@ -47,13 +47,18 @@ class PreferenceModule(lightning.LightningModule):
         self.compile_prior = compile
 
     def setup(self, stage: str) -> None:
-        """Shows the objective the catalogue, freezes what it does not train, compiles in place (weights keep names)."""
+        """Shows objective and prior what they need of the data, freezes what is not trained, compiles in place (weights
+        keep their names)."""
         if self.objective.rank is None and self.prior.scores is not None:
             self.prior.scores.requires_grad_(False)  # DDP would wait for their gradients
         data = getattr(self.trainer, "datamodule", None)
         if data is not None and self.objective.rank is not None:
             counts_N = torch.as_tensor(data.item_counts(), dtype=torch.long)
             self.objective.rank.use_catalogue(data.catalogue.embeddings_ND, counts_N)
+        if data is not None and self.prior.text:
+            data.use_texts()
+        if data is not None and self.prior.people:
+            self.prior.learn_people(data.users("train"))
         if self.compile_prior:
             for network in self.prior.networks():
                 network.compile()

@@ -77,20 +77,24 @@ class PriorPredictor:
     ) -> Tensor:
         """(B, n, D) raw embeddings of pictures each person would give that rating (1 loved, -1 hated).
 
-        With `text_BD`, raw embeddings of the same CLIP's text tower, those candidates are preferred which are near to
-        the text; `text_weight` is what that counts beside the person's own taste. All noise comes from the generator
-        at once, so in how many parts it is worked off changes nothing.
+        `text_BD`, raw embeddings of the same CLIP's text tower, say what to show. A prior that was trained with texts
+        reads them, and `guidance.text` is what they count. Of any other, those candidates are preferred which are near
+        to the text; `text_weight` is what that counts beside the person's own taste. All noise comes from the
+        generator at once, so in how many parts it is worked off changes nothing.
         """
-        many = n * (self.sampling.candidates if text_BD is None else max(self.sampling.candidates, TEXT_CANDIDATES))
+        chosen_by_text = text_BD is not None and not self.prior.text
+        many = n * (max(self.sampling.candidates, TEXT_CANDIDATES) if chosen_by_text else self.sampling.candidates)
         shape = (len(history), many, self.space.dim)
         noise_BMD = torch.randn(shape, generator=generator, device=generator.device).to(self.device)
         made = []
         for rows in torch.arange(len(history)).split(max(1, DRAWS_AT_ONCE // many)):
             some = history.take(rows).to(self.device)
             encoded = self.prior.encode_history(some)
-            raw_BMD = self._denoised(some, encoded, noise_BMD[rows], rating, steps, guidance)
+            said_BD = None if text_BD is None else text_BD[rows].to(noise_BMD)
+            read_BD = None if chosen_by_text else said_BD
+            raw_BMD = self._denoised(some, encoded, noise_BMD[rows], rating, steps, guidance, read_BD)
             if many > n:
-                near = None if text_BD is None else text_weight * closeness(raw_BMD, text_BD[rows].to(raw_BMD))
+                near = text_weight * closeness(raw_BMD, said_BD) if chosen_by_text and said_BD is not None else None
                 raw_BMD = self._chosen(encoded, raw_BMD, n, rating, near)
             made.append(raw_BMD)
         return torch.cat(made)
@@ -165,11 +169,11 @@ class PriorPredictor:
 
     def _denoised(
         self, history: History, encoded: Any, noise_BSD: Tensor, rating: float, steps: int | None,
-        guidance: Guidance | None,
+        guidance: Guidance | None, text_BD: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         denoise = guided(
             self.prior, self.objective, guidance or self.sampling.guidance, encoded, self.prior.null_history(history),
-            torch.full((len(history),), rating, device=self.device),
+            torch.full((len(history),), rating, device=self.device), text_BD,
         )  # fmt: skip
         method, steps = self.sampling.method, steps or self.sampling.steps
         if self.objective.one_step:

@@ -9,7 +9,7 @@ V denoiser width, M modulation, L denoiser blocks, H heads, E head width, D dime
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import normalize, silu
 
 from prefprior.data.batch import History
 from prefprior.models.backbone import Backbone
@@ -17,6 +17,7 @@ from prefprior.models.blocks import EPS, GatedMLP, ModulatedBlock, ScalarFeature
 from prefprior.models.encoded import Condition, EncodedHistory
 from prefprior.models.fused import RMSNorm
 from prefprior.models.history import HistoryEncoder, packed
+from prefprior.models.known_people import NOBODY, KnownPeople
 from prefprior.models.scores import Scores
 from prefprior.space import Space, SpaceScale
 
@@ -73,10 +74,13 @@ class Prior(Backbone):
         score_dim: int = 64,
         ages: bool = True,
         read_history: bool = True,
+        text: bool = False,
+        people: int = 0,
         dropout: float = 0.0,
     ) -> None:
         """With `read_history` the denoiser attends to the encoded ratings beside the read-outs; without, to those alone
-        and a step costs the same however long a history is."""
+        and a step costs the same however long a history is. With `text`, what is wished for may also be said in words.
+        `people` is how many may be known by their id, beside what they rated (REBECA's way, arXiv:2502.03966)."""
         super().__init__()
         for name, value in {
             "width": width,
@@ -86,16 +90,19 @@ class Prior(Backbone):
         }.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if people < 0:
+            raise ValueError(f"people cannot be below 0, got {people}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         self.space = space
         self.scale = SpaceScale(space)
         self.read_history = read_history
+        self.text, self.people = text, people
         self.readouts = interests + 1
         # One read-out more than interests: the first is the summary that modulates the denoiser.
         self.encoder = HistoryEncoder(
             space=space, width=width, depth=depth, heads=heads, readouts=interests + 1, ratio=ratio, dropout=dropout,
-            ages=ages,
+            ages=ages, people=people,
         )  # fmt: skip
         self.denoiser = Denoiser(
             dim=space.dim, width=denoiser_width, depth=denoiser_depth, heads=denoiser_heads, ratio=denoiser_ratio,
@@ -105,6 +112,8 @@ class Prior(Backbone):
         self.key_norm = RMSNorm(denoiser_width // denoiser_heads, eps=EPS)
         self.rating = ScalarFeatures(width, 16)
         self.rating_unknown_W = nn.Parameter(torch.zeros(width))
+        self.words = nn.Linear(space.dim, width) if text else None
+        self.known_people = KnownPeople(people) if people else None
         self.mix = GatedMLP(width, 4.0)
         self.mix_norm = RMSNorm(width, eps=EPS)
         self.modulation = nn.Linear(width, self.denoiser.time_modulation.out_features)
@@ -116,11 +125,17 @@ class Prior(Backbone):
         """The parts worth compiling."""
         return [self.encoder, self.denoiser]
 
+    def learn_people(self, users: list[str]) -> None:
+        """Gives each of these people a row, by which they are known from now on."""
+        assert self.known_people is not None, "a prior of people=0 knows nobody"
+        self.known_people.learn(users)
+
     def encode_history(self, history: History) -> EncodedHistory:
         """Reads the histories, once per person."""
         history = packed(history)
+        person_B = None if self.known_people is None else self.known_people(history.users)
         tokens_BNW, valid_BN = self.encoder(
-            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK
+            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, person_B
         )
         readouts_BRW = tokens_BNW[:, : self.readouts]
         if not self.read_history:
@@ -139,16 +154,35 @@ class Prior(Backbone):
         """What the encoder says of nobody: the read-out of one empty history."""
         nobody = like.take([0])
         nobody.valid_BK = torch.zeros_like(nobody.valid_BK)
+        nobody.users = [NOBODY]
         return self.encode_history(nobody)
 
-    def condition(self, encoded: EncodedHistory, rating_BC: Tensor, rating_known_BC: Tensor | None = None) -> Condition:
-        """Users and wishes, ready for any number of denoising steps: the target's rating, where it is known."""
+    def condition(
+        self,
+        encoded: EncodedHistory,
+        rating_BC: Tensor,
+        rating_known_BC: Tensor | None = None,
+        text_BCD: Tensor | None = None,
+        text_known_BC: Tensor | None = None,
+    ) -> Condition:
+        """Users and wishes, ready for any number of denoising steps."""
         rating_BCW = self.rating(rating_BC)
         if rating_known_BC is not None:
             rating_BCW = torch.where(rating_known_BC[..., None], rating_BCW, self.rating_unknown_W.to(rating_BCW.dtype))
         mixed = encoded.readouts_BRW[:, :1] + rating_BCW  # B C W
+        if text_BCD is not None:
+            mixed = mixed + self._said(text_BCD, text_known_BC)
         mixed = mixed + self.mix(self.mix_norm(mixed))
         return Condition(self.modulation(silu(mixed)), encoded.valid_BN, encoded.keys_BHNE, encoded.values_BHNE)
+
+    def _said(self, text_BCD: Tensor, known_BC: Tensor | None) -> Tensor:
+        """What a text adds to a wish; nothing where it is not known, so that no text and no words are one."""
+        if self.words is None:
+            raise ValueError("this prior was not trained with texts: prior.text=true")
+        # A text's length says nothing about what it says, and at norm sqrt(D) it is as large as a scaled picture.
+        scaled_BCD = normalize(text_BCD, dim=-1) * text_BCD.shape[-1] ** 0.5
+        said_BCW = self.words(scaled_BCD)
+        return said_BCW if known_BC is None else torch.where(known_BC[..., None], said_BCW, 0)
 
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """One denoising step in the space's model scale; what the output means is the objective's affair."""

@@ -6,7 +6,7 @@ factor that an eye can tell share one. A caption is phrases joined by commas, in
 Shapes: N captions, F factors, W words of a phrase.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -79,7 +79,12 @@ def phrase(factors: Factors, name: str, i: int) -> str:
 
 def caption(factors: Factors, i: int) -> str:
     """The full caption of picture i: what is shown, then how."""
-    return ", ".join(phrase(factors, name, i) for name in ORDER)
+    return some_phrases(factors, i, ORDER)
+
+
+def some_phrases(factors: Factors, i: int, names: Sequence[str]) -> str:
+    """What a caption of picture i says that tells these factors alone."""
+    return ", ".join(phrase(factors, name, i) for name in names)
 
 
 # The order in which a full caption reads best; any order means the same.

@@ -13,6 +13,7 @@ from PIL import Image
 
 from prefprior.data.embeddings import MANIFEST, EmbeddingTable, read_manifest
 from prefprior.world import clip
+from prefprior.world.captions import ORDER, some_phrases
 from prefprior.world.factors import Factors, Pinned, draw_factors
 from prefprior.world.pictures import render
 from prefprior.world.schools import examples, schools
@@ -21,6 +22,7 @@ from prefprior.world.tastes import unit
 EXAMPLES = 24  # pictures that stand for a school
 FINE: dict[str, Pinned] = {"saturation": (0.7, 1.0), "contrast": (0.6, 1.0), "softness": (0.0, 0.3)}
 FINE_EXAMPLES = 384
+TOLD = 4  # factors that a picture's caption tells at most
 
 
 class WorldPictures:
@@ -59,6 +61,16 @@ class References(NamedTuple):
 def catalogue_table(pictures: WorldPictures, folder: Path) -> EmbeddingTable:
     """The catalogue's embeddings, made where they are missing or were made of something else."""
     return _kept(folder, pictures.ids, pictures.factors, pictures.seeds)
+
+
+def caption_table(pictures: WorldPictures) -> np.ndarray:
+    """(N, D) raw text embeddings, one caption for each picture: of a few of its factors, as prompts are."""
+    model, _, tokenizer = clip.load()
+    rng = np.random.default_rng(len(pictures.ids))
+    told = [rng.choice(ORDER, size=rng.integers(1, TOLD + 1), replace=False) for _ in pictures.ids]
+    return clip.embed_texts(
+        model, tokenizer, [some_phrases(pictures.factors, i, list(names)) for i, names in enumerate(told)]
+    ).numpy()
 
 
 def references(folder: Path) -> References:

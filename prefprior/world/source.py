@@ -9,6 +9,7 @@ please them more than any picture there is, and what they dislike lies slightly 
 Shapes: N pictures, D dimension, K modes of one person, P people.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -21,7 +22,7 @@ from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 from prefprior.world import clip
 from prefprior.world.captions import describe
-from prefprior.world.catalogue import WorldPictures, catalogue_table, references
+from prefprior.world.catalogue import WorldPictures, caption_table, catalogue_table, references
 from prefprior.world.people import Habits, People
 from prefprior.world.schools import schools
 from prefprior.world.tastes import Eye, Seen, TasteModel
@@ -62,8 +63,9 @@ class WorldSource:
         return self._pictures
 
     def embeddings(self) -> EmbeddingTable:
-        """The catalogue in the miniature CLIP's space; makes it where it is missing or stale."""
-        return catalogue_table(self._pictures, self._folder)
+        """The catalogue in the miniature CLIP's space; made where missing or stale. Its texts are captions."""
+        table = catalogue_table(self._pictures, self._folder)
+        return replace(table, read_texts=lambda: caption_table(self._pictures))
 
     def ratings(self) -> RatingsTable:
         """What everybody rated; the tastes behind it are not in the table."""

@@ -41,6 +41,7 @@ def make_batch(users: int = 5, length: int = 9, targets: int = 3, seed: int = 0)
         target_rating_BT=torch.where(valid, torch.rand(users, targets, generator=g) * 2 - 1, 0),
         target_valid_BT=valid,
         target_item_BT=torch.where(valid, torch.randint(50, (users, targets), generator=g), -1),
+        target_text_BTD=torch.zeros(users, targets, 0),
     )
 
 

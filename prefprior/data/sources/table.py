@@ -1,6 +1,7 @@
 """Bring your own: a table of ratings, with pictures or ready-made embeddings."""
 
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ class TableSource:
 
     Without ratings every row is a like. Pictures are a folder (`pictures=FOLDER`; ids are paths below it, with or
     without suffix) or webdataset tars (`pictures=TAR`, or a folder that holds tars). Ready-made embeddings are an N x D
-    .npy of float16 or float32 with a text file of N ids in row order.
+    .npy of float16 or float32 with a text file of N ids in row order; `texts` is another .npy of the same shape with
+    what the same CLIP says of the items' captions or prompts, zeros where an item has none.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class TableSource:
         pictures: str | None = None,
         embeddings: str | None = None,
         items: str | None = None,
+        texts: str | None = None,
         space: str | None = None,
         name: str = "table",
         columns: dict[str, str] | None = None,
@@ -44,6 +47,8 @@ class TableSource:
         self.name = require_name(name)
         if (embeddings is None) != (items is None):
             raise ValueError("source.embeddings (an .npy) and source.items (its ids, one per line) belong together")
+        if texts is not None and embeddings is None:
+            raise ValueError("source.texts (an .npy) has the rows of source.embeddings, which is missing")
         if embeddings is None and pictures is None:
             raise ValueError(
                 "source=table needs source.pictures=FOLDER, or source.embeddings=FILE.npy source.items=FILE.txt"
@@ -55,6 +60,7 @@ class TableSource:
         self.pictures_path = None if pictures is None else Path(pictures)
         self.vectors_path = None if embeddings is None else Path(embeddings)
         self.items_path = None if items is None else Path(items)
+        self.texts_path = None if texts is None else Path(texts)
         self.space_name = space or (self.vectors_path.stem if self.vectors_path else None)
         self.columns = {**COLUMNS, **(columns or {})}
         self.low, self.high, self.likes_from, self.duplicates = low, high, likes_from, duplicates
@@ -99,7 +105,8 @@ class TableSource:
             raise ValueError(f"there is no file {self.vectors_path}")
         ids = read_ids(self.items_path)
         assert self.space_name is not None
-        return EmbeddingTable.of(self.space_name, ids, load_vectors(self.vectors_path), str(self.vectors_path))
+        table = EmbeddingTable.of(self.space_name, ids, load_vectors(self.vectors_path), str(self.vectors_path))
+        return table if self.texts_path is None else replace(table, read_texts=partial(load_vectors, self.texts_path))
 
 
 def offered_pictures(path: Path, ratings: RatingsTable) -> Pictures:

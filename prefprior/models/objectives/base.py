@@ -3,14 +3,15 @@
 Shapes: B users, T targets, C conditions, S draws, D dimension.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, distributed
 
-from prefprior.data.batch import History, PreferenceBatch
+from prefprior.data.batch import PreferenceBatch
 from prefprior.models.backbone import Backbone
+from prefprior.models.known_people import NOBODY
 from prefprior.models.paths import Path
 
 
@@ -37,17 +38,43 @@ class Objective(Protocol):
         """The clean embedding (B, C, S, D) in model scale that the network sees behind a noisy one."""
 
 
-def probability(name: str, value: float) -> float:
-    """A constructor argument that must be a probability."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be between 0 and 1, got {value}")
-    return value
+@dataclass(frozen=True, kw_only=True)
+class Drops:
+    """How often each thing a prediction may go by is hidden in training: how predictions without it are learned."""
+
+    history: float  # and with it who it is
+    rating: float
+    person: float
+    text: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"drop_{field.name} must be between 0 and 1, got {value}")
 
 
-def with_dropped_histories(history: History, drop: float, generator: torch.Generator) -> History:
-    """Some users' whole histories hidden: how the null history is learned."""
-    keep_B = torch.rand(len(history), generator=generator, device=history.valid_BK.device) >= drop
-    return replace(history, valid_BK=history.valid_BK & keep_B[:, None])
+def read(prior: Backbone, batch: PreferenceBatch, drops: Drops, generator: torch.Generator) -> tuple[Any, Any]:
+    """A batch's histories, encoded, and its targets' ratings and texts as wishes; some of each are hidden."""
+
+    def kept(shape: tuple[int, ...], share: float) -> Tensor:
+        return torch.rand(shape, generator=generator, device=batch.target_valid_BT.device) >= share
+
+    history = batch.history
+    keep_B = kept((len(history),), drops.history)
+    history = replace(history, valid_BK=history.valid_BK & keep_B[:, None])
+    valid_BT = batch.target_valid_BT
+    rating_BT = torch.where(valid_BT, batch.target_rating_BT, 0)
+    known_BT = kept(tuple(valid_BT.shape), drops.rating)
+    if prior.people:
+        named = (keep_B & kept((len(history),), drops.person)).tolist()
+        history = replace(history, users=[u if known else NOBODY for u, known in zip(history.users, named)])
+    encoded = prior.encode_history(history)
+    if not prior.text:
+        return encoded, prior.condition(encoded, rating_BT, known_BT)
+    text_BTD = batch.target_text_BTD
+    said_BT = text_BTD.any(-1) & valid_BT & kept(tuple(valid_BT.shape), drops.text)
+    return encoded, prior.condition(encoded, rating_BT, known_BT, text_BTD, said_BT)
 
 
 def mean_over(values: Tensor, weights: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from prefprior.data.batch import PreferenceBatch
 from prefprior.models.backbone import Backbone
 from prefprior.models.configured import Recorded
-from prefprior.models.objectives.base import LossTerms, mean_over, probability, with_dropped_histories
+from prefprior.models.objectives.base import Drops, LossTerms, mean_over, read
 from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.paths import PREDICTIONS, Path
 
@@ -39,6 +39,8 @@ class Denoising(Recorded):
         draws: int = 4,
         drop_history: float = 0.1,
         drop_rating: float = 0.1,
+        drop_person: float = 0.15,
+        drop_text: float = 0.2,
         rank: Contrastive | None = None,
     ) -> None:
         if prediction not in PREDICTIONS:
@@ -57,18 +59,13 @@ class Denoising(Recorded):
         self.times_mean = times_mean
         self.times_std = times_std
         self.draws = draws
-        self.drop_history = probability("drop_history", drop_history)
-        self.drop_rating = probability("drop_rating", drop_rating)
+        self.drops = Drops(history=drop_history, rating=drop_rating, person=drop_person, text=drop_text)
         self.rank = rank
 
     def loss(self, prior: Backbone, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
         """Weighted squared error of the prediction, over all valid targets, liked or not; and the terms of `rank`."""
-        encoded = prior.encode_history(with_dropped_histories(batch.history, self.drop_history, generator))
+        encoded, condition = read(prior, batch, self.drops, generator)
         valid_BT = batch.target_valid_BT
-        rating_BT = torch.where(valid_BT, batch.target_rating_BT, 0)
-        known_BT = torch.rand(valid_BT.shape, generator=generator, device=valid_BT.device) >= self.drop_rating
-        condition = prior.condition(encoded, rating_BT, known_BT)
-
         x0_BTD = torch.where(valid_BT[..., None], prior.scale.to_model(batch.target_BTD), 0)
         x0_BTSD = x0_BTD[:, :, None].expand(-1, -1, self.draws, -1)
         eps_BTSD = torch.randn(x0_BTSD.shape, generator=generator, device=x0_BTD.device, dtype=x0_BTD.dtype)

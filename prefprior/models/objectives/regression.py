@@ -12,7 +12,7 @@ from torch.nn.functional import cosine_similarity, one_hot
 from prefprior.data.batch import PreferenceBatch
 from prefprior.models.backbone import Backbone
 from prefprior.models.configured import Recorded
-from prefprior.models.objectives.base import LossTerms, mean_over, probability, with_dropped_histories
+from prefprior.models.objectives.base import Drops, LossTerms, mean_over, read
 from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.paths import Linear, Path
 
@@ -36,25 +36,24 @@ class Regression(Recorded):
         cosine_weight: float = 1.0,
         drop_history: float = 0.1,
         drop_rating: float = 0.1,
+        drop_person: float = 0.15,
+        drop_text: float = 0.2,
         rank: Contrastive | None = None,
     ) -> None:
         if answers < 1:
             raise ValueError(f"answers must be at least 1, got {answers}")
+        if not 0 <= share_of_all <= 1:
+            raise ValueError(f"share_of_all must be between 0 and 1, got {share_of_all}")
         self.answers = answers
-        self.share_of_all = probability("share_of_all", share_of_all)
+        self.share_of_all = share_of_all
         self.cosine_weight = cosine_weight
-        self.drop_history = probability("drop_history", drop_history)
-        self.drop_rating = probability("drop_rating", drop_rating)
+        self.drops = Drops(history=drop_history, rating=drop_rating, person=drop_person, text=drop_text)
         self.rank = rank
 
     def loss(self, prior: Backbone, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
         """Error of the nearest answer, over all valid targets, liked or not; and the terms of `rank`."""
-        encoded = prior.encode_history(with_dropped_histories(batch.history, self.drop_history, generator))
+        encoded, condition = read(prior, batch, self.drops, generator)
         valid_BT = batch.target_valid_BT
-        rating_BT = torch.where(valid_BT, batch.target_rating_BT, 0)
-        known_BT = torch.rand(valid_BT.shape, generator=generator, device=valid_BT.device) >= self.drop_rating
-        condition = prior.condition(encoded, rating_BT, known_BT)
-
         x0_BTD = torch.where(valid_BT[..., None], prior.scale.to_model(batch.target_BTD), 0)
         shape = (*x0_BTD.shape[:2], self.answers, x0_BTD.shape[2])
         noise_BTSD = torch.randn(shape, generator=generator, device=x0_BTD.device, dtype=x0_BTD.dtype)
