@@ -27,9 +27,9 @@ COLUMNS = {
     "utility@8": "after 8",
     "utility@16": "after 16",
     "modes@16": "tastes covered",
-    "auc": "AUC",
-    "recall@20": "recall@20",
-    "diversity": "diversity",
+    "auc@all": "AUC",
+    "recall_20@all": "recall@20",
+    "diversity@all": "diversity",
 }
 
 
@@ -47,8 +47,8 @@ def figures(objective: str, seed: int, folder: Path, words: list[str], people: i
     board = run / "evaluate"
     ran(
         [
-            "evaluate.py", f"checkpoint={run / CHECKPOINT}", f"run_dir={board}", "predictors=[prior]", f"people={people}",
-            "board.lengths=[2,8,16]", "board.controls=[]", "decoding=null",
+            "evaluate.py", f"checkpoint={run / CHECKPOINT}", f"run_dir={board}", "predictors=[prior]",
+            f"people={people}", "board.lengths=[2,8,16]", "board.controls=[]", "decoding=null",
         ],
         board / METRICS,
     )  # fmt: skip
