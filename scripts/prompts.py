@@ -1,0 +1,64 @@
+"""Prompt plus taste on the built-in world: how often samples show what words say, and how much they still please.
+
+    python train.py prior.text=true run_dir=runs/train/text
+    python scripts/prompts.py --checkpoint runs/train/text/prior.safetensors
+
+People nobody trained on; for each some prompts of one factor ("triangles", "red ground"). A sample shows what was said
+if the miniature CLIP's text tower says so among all phrases of that factor; the true utility of the same samples stands
+beside it. A prior without texts is served by its own way: of more candidates those near to the text.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
+
+from prefprior import checkpoint
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.models.guidance import Guidance
+from prefprior.world import clip
+from prefprior.world.captions import TABLE
+from prefprior.world.source import WorldSource
+
+
+def main() -> None:
+    """Samples with and without prompts and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--history", type=int, default=16)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--factors", nargs="+", default=["shape", "hue", "background"], choices=list(TABLE))
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 2.0, 4.0], help="guidance by text")
+    args = parser.parse_args()
+    predictor = checkpoint.load(args.checkpoint)
+    source = WorldSource()
+    data = PreferenceDataModule(source=source)
+    people = data.users("test")[: args.people]
+    history, _ = data.histories("test", people, args.history)
+    model, _, tokenizer = clip.load()
+    own = predictor.sampling.guidance
+    rng = np.random.default_rng(0)
+    print("| prompt of | guidance by text | shown as said | true utility |\n|---|---|---|---|")
+    for factor in args.factors:
+        phrases_CD = clip.embed_texts(model, tokenizer, TABLE[factor])
+        said_B = torch.from_numpy(rng.integers(len(phrases_CD), size=len(people)))
+        for scale in (None, *(args.scales if predictor.prior.text else [1.0])):
+            guidance = Guidance(history=own.history, rating=own.rating, text=1.0 if scale is None else scale)
+            made_BnD = predictor.sample(
+                history, args.samples, torch.Generator().manual_seed(0), guidance=guidance,
+                text_BD=None if scale is None else phrases_CD[said_B],
+            )  # fmt: skip
+            seen_Bn = (normalize(made_BnD, dim=-1) @ normalize(phrases_CD, dim=-1).T).argmax(-1)
+            shown = float((seen_Bn == said_B[:, None]).float().mean())
+            utility = np.mean([source.scaled_utility(u, made) for u, made in zip(people, made_BnD, strict=True)])
+            print(f"| {factor} | {'no prompt' if scale is None else f'{scale:g}'} | {shown:.2f} | {utility:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
