@@ -85,6 +85,8 @@ def run(cfg: DictConfig) -> Path:
     # Weights are drawn from the seed alone, not from what happened to use the global generator before.
     torch.manual_seed(cfg.seed)
     prior = build(cfg.prior, space=data.space)
+    if prior.people:  # before training begins: an averaged copy of the weights is taken then
+        prior.learn_people(data.users("train"))
     module = PreferenceModule(
         prior=prior,
         objective=objective,

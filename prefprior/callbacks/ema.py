@@ -9,4 +9,5 @@ class Ema(EMAWeightAveraging):
     def __init__(self, *, decay: float = 0.999, every: int = 1, start_step: int = 0) -> None:
         if not 0 < decay < 1:
             raise ValueError(f"decay must lie between 0 and 1, got {decay}")
-        super().__init__(decay=decay, update_every_n_steps=every, update_starting_at_step=start_step)
+        # Buffers hold facts (a space's scale, hashes of people), of which an average would be another fact.
+        super().__init__(use_buffers=False, decay=decay, update_every_n_steps=every, update_starting_at_step=start_step)

@@ -57,8 +57,6 @@ class PreferenceModule(lightning.LightningModule):
             self.objective.rank.use_catalogue(data.catalogue.embeddings_ND, counts_N)
         if data is not None and self.prior.text:
             data.use_texts()
-        if data is not None and self.prior.people:
-            self.prior.learn_people(data.users("train"))
         if self.compile_prior:
             for network in self.prior.networks():
                 network.compile()
