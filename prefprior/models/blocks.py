@@ -8,9 +8,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import silu
 
-from prefprior.models.fused import RMSNorm, swiglu
+from prefprior.models.fused import RMSNorm, attention, swiglu
 
 EPS = 1e-6  # of RMS norms; fp32's own epsilon is too small once activations are bf16
 
@@ -52,7 +52,7 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(x_BNW).view(batch, length, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each B H N E
         q, k = self.query_norm(q).to(v.dtype), self.key_norm(k).to(v.dtype)
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=valid_BN[:, None, None, :])  # B H N E
+        mixed = attention(q, k, v, valid_BN[:, None, None, :])  # B H N E
         return self.leave(mixed.transpose(1, 2).reshape(batch, length, width))
 
 
@@ -125,9 +125,7 @@ class ModulatedBlock(nn.Module):
         gated, query = self.enter(h).split([2 * self.hidden, width], dim=-1)
         query = query.reshape(batch, conditions * draws, self.heads, -1).transpose(1, 2)  # B H CS E
         query = self.query_norm(query).to(values_BHNE.dtype)
-        read = scaled_dot_product_attention(
-            query, keys_BHNE, values_BHNE, attn_mask=valid_BN[:, None, None]
-        )  # B H CS E
+        read = attention(query, keys_BHNE, values_BHNE, valid_BN[:, None, None])  # B H CS E
         read = read.transpose(1, 2).reshape(batch, conditions, draws, width)
         update = self.leave(torch.cat([swiglu(gated), read.to(gated.dtype)], dim=-1))
         return torch.addcmul(x_BCSW, gate, self.dropout(update))

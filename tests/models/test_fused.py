@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
-from prefprior.models.fused import RMSNorm, swiglu
+from prefprior.models.fused import RMSNorm, attention, swiglu
 
 # Contiguous, a view with its axes changed (as attention's heads are), and one that is read repeatedly.
 LAYOUTS = {
@@ -59,3 +59,16 @@ def test_the_gate_is_pytorchs(layout, dtype):
     tolerance = 2e-2 if dtype == torch.bfloat16 else 1e-5
     expected, found = (value_and_gradients(function, x, [], weights) for function in (plain, swiglu))
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("learning", [True, False])
+def test_attention_is_pytorchs(dtype, learning):
+    g = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, n, 8, generator=g).to(dtype) for n in (4, 6, 6))
+    mask = torch.tensor([[True] * 6, [True] * 2 + [False] * 4])[:, None, None]
+    with torch.set_grad_enabled(learning):
+        found = attention(q, k, v, mask)
+    assert found.dtype == dtype
+    expected = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    torch.testing.assert_close(found, expected, atol=1e-2, rtol=1e-2)

@@ -2,10 +2,12 @@
 
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 
 import lightning
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader
 
 from prefprior.models.module import PreferenceModule
@@ -117,3 +119,29 @@ def test_losses_differ_between_steps_and_seeds(space):
     assert not torch.equal(first, torch.rand(3, generator=module._generator(1, 1)))
     assert not torch.equal(first, torch.rand(3, generator=make_module(space, seed=1)._generator(1, 0)))
     assert torch.equal(first, torch.rand(3, generator=make_module(space)._generator(1, 0)))
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_a_fused_optimizer_is_clipped_in_bf16_as_any_other(space, tmp_path, algorithm):
+    """Lightning takes every fused optimizer under mixed precision for one whose gradients are still scaled."""
+    seen = []
+
+    class Watch(lightning.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            largest = max(float(g.abs().max()) for g in gradients)
+            seen.append({"norm": float(torch.stack([g.norm() for g in gradients]).norm()), "value": largest})
+
+    module = make_module(space)
+    module.make_optimizer = partial(torch.optim.AdamW, lr=1e-3, fused=True)
+    settings = {"gradient_clip_val": 0.01, "gradient_clip_algorithm": algorithm, "callbacks": [Watch()]}
+    fit(module, tmp_path, 1, precision="bf16-mixed", **settings)
+    assert max(found[algorithm] for found in seen) <= 0.0101
+
+
+def test_a_fused_optimizer_under_scaled_gradients_is_refused_with_the_way_out(space):
+    module = make_module(space)
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
+    module._trainer = SimpleNamespace(precision_plugin=MixedPrecision("16-mixed", "cpu"))
+    with pytest.raises(ValueError, match=r"optimizer\.fused=false"):
+        module.configure_gradient_clipping(optimizer, 1.0, "norm")
