@@ -73,12 +73,12 @@ class Wals(Baseline):
         name: str = "wals",
     ) -> None:
         """`pull` of item factors to their embeddings, `user_strength` of the ridge on people, `zeros`: the weight of
-        every pair as a 0; which of these are left out are chosen together, from `CHOICES`, by what is held out of a
-        tenth of the training ratings. `steps` of conjugate gradient a sweep; `export` is a folder for refined
+        every pair as a 0; which of these are left out are chosen together, from `CHOICES`, by a tenth of the training
+        ratings, held out. `steps` of conjugate gradient a sweep; `export` is a folder for refined
         embeddings."""
         super().__init__(name=name)
-        given = {"pull": pull, "user_strength": user_strength, "zeros": zeros}
-        given = {key: value for key, value in given.items() if value is not None}
+        known = {"pull": pull, "user_strength": user_strength, "zeros": zeros}
+        given = {key: value for key, value in known.items() if value is not None}
         if any(value < 0 or (value == 0 and key != "zeros") for key, value in given.items()):
             raise ValueError(f"baseline {name}: pull and user_strength must be above 0, zeros at least 0; got {given}")
         if sweeps < 1 or steps < 1:
