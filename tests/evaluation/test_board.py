@@ -17,7 +17,7 @@ from prefprior.baselines.wals import Wals
 from prefprior.evaluation.board import Board, Scoreboard
 from prefprior.evaluation.metrics import METRICS, describe, order
 from prefprior.evaluation.report import paired, write_report
-from prefprior.evaluation.table import terminal_tables
+from prefprior.evaluation.table import terminal_tables, written
 from tests.evaluation.tastes import Oracle, make_tastes
 
 KEY = "toy/unseen/mean+flipped/auc@all"
@@ -141,6 +141,13 @@ def test_the_report_is_one_file_that_needs_nothing_else(board, figures, tmp_path
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.S)
     write_report(path, board, figures, {}, None)
     assert "<h2>Pictures" not in path.read_text()
+
+
+def test_figures_are_written_without_signed_zeros_and_no_chance_is_none():
+    assert written(-0.0004) == "0.000"
+    assert written(-0.0006) == "-0.001"
+    assert written(0.0005, "personal_p") == "<0.001"
+    assert written(0.0005) != "<0.001"
 
 
 def test_metrics_are_ordered_and_unknown_ones_refused():
