@@ -23,13 +23,11 @@ from prefprior.baselines.base import Baseline
 from prefprior.baselines.geometry import ROWS, unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow, folded
 from prefprior.baselines.retrieval import draw_best
+from prefprior.baselines.trial import quality
 from prefprior.data.batch import History
 from prefprior.data.embeddings import EmbeddingTable
 from prefprior.data.people import People
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
-from prefprior.evaluation.ranking import ranking
-from prefprior.evaluation.rating import auc
-from prefprior.evaluation.scoring import score
 
 # Rows with at most this many ratings are solved exactly by an n x n system; more take conjugate gradient steps.
 FEW = 64
@@ -115,11 +113,7 @@ class Wals(Baseline):
         for weights in self.choices:
             self.weights = weights
             self._alternate(rest, min(self.sweeps, TRIAL_SWEEPS))
-            scored = score(self, people)
-            told_B = auc(scored.score_BT, people.held_liked_BT, people.held_disliked_BT)
-            placed_B = ranking(scored.rank_BT, people.held_liked_BT, (20,))["ndcg_20"]
-            quality = float((placed_B if told_B.isnan().all() else told_B).nanmean())
-            found.append((quality, weights))
+            found.append((quality(self.rank, people), weights))
         # `max` keeps the first of equals: nearest to the embeddings.
         self.weights = max(found, key=lambda pair: pair[0])[1]
 
