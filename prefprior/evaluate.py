@@ -94,11 +94,13 @@ def run(cfg: DictConfig) -> Path:
             progress.update(task, description=predictor.name)
             predictor.fit(*training, torch.Generator().manual_seed(cfg.seed))
             outcomes += board_of.run(predictor, people, data.source, lambda: progress.advance(task), decoding)
-    board = Board(data.source.name, part, people, outcomes, cfg.seed)
+    board = Board(data.source.name, board_of.labelled(part), people, outcomes, cfg.seed)
     figures = board.figures()
     save_config(folder, cfg)
     write_metrics(folder, {key: figure.value for key, figure in figures.items()})
-    write_json(folder / INTERVALS, {key: _plain(f) for key, f in {**figures, **paired(board)}.items()})
+    write_json(
+        folder / INTERVALS, {key: _plain(f, len(people.catalogue)) for key, f in {**figures, **paired(board)}.items()}
+    )
     write_report(folder / REPORT, board, figures, _facts(cfg, priors, people), data.source.pictures())
     for table in terminal_tables(board, figures, console.width):
         console.print(table)
@@ -228,13 +230,14 @@ def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor], people: People) -
     return {**facts, "seed": cfg.seed}
 
 
-def _plain(figure: Figure) -> dict[str, float | int | None]:
+def _plain(figure: Figure, items: int) -> dict[str, float | int | None]:
     known = figure.low == figure.low
     return {
         "value": figure.value,
         "low": figure.low if known else None,
         "high": figure.high if known else None,
         "people": figure.people,
+        "items": items,
     }
 
 

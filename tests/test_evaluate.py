@@ -99,6 +99,17 @@ def test_baselines_alone_are_measured_on_the_last_runs_data(folder: Path, monkey
     assert "table/unseen/mean/auc@all" in read_metrics(folder / "runs" / "evaluate" / "five")
 
 
+def test_sampled_candidates_are_labelled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("predictors=[mean]", "board.sampled_candidates=20", "run_dir=runs/evaluate/six")
+    run(monkeypatch, folder, "evaluate", *SMALL, *words)
+    here = folder / "runs" / "evaluate" / "six"
+    figures = read_metrics(here)
+    assert {key.split("/")[1] for key in figures} == {"unseen (20 sampled candidates)"}
+    assert "20 sampled candidates" in (here / "report.html").read_text()
+    key = "table/unseen (20 sampled candidates)/mean/auc@all"
+    assert read_json(here / "metrics_intervals.json")[key]["items"] == 60
+
+
 def test_without_data_a_source_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "add source=" in fails(monkeypatch, tmp_path, "evaluate", "predictors=[mean]")
 

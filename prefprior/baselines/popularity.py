@@ -1,20 +1,84 @@
-"""General appeal: what everybody likes, learned from the embedding alone. Not personal, and often hard to beat.
+"""General appeal: what everybody likes. Not personal, and often hard to beat.
 
-Shapes: N catalogue, B users, n samples, D dimension.
+Two guesses at an item's appeal are shrunk towards each other (empirical Bayes): what a ridge regression says of its
+embedding, and what people said of it in training. Items nobody rated have the first alone; the more ratings an item
+has, and the less embeddings explain, the more the second counts.
+
+Shapes: N catalogue, M rated items, B users, n samples, D dimension.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import gammaln
 from torch import Tensor
 
 from prefprior.baselines.base import Baseline
+from prefprior.baselines.geometry import ROWS
 from prefprior.baselines.retrieval import draw_best
 from prefprior.data.batch import History
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
 
+# Shapes of the gamma prior that are tried: from "embeddings say nothing" to "they say all".
+SHAPES = np.logspace(-1, 2, 13)
+# A predicted count below this would never be forgiven by the likes there are.
+LEAST_COUNT = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Appeal:
+    """What the ratings of some items say: a mean rating each, or how often each was liked."""
+
+    row_M: np.ndarray  # catalogue rows of the items that were rated
+    count_M: np.ndarray
+    mean_M: np.ndarray  # of signed ratings
+    noise: float  # variance of single ratings around their item's mean; 0 where all are likes
+    counted: bool  # all ratings are likes: their number is the appeal
+
+    @classmethod
+    def of(cls, training: TrainingPart) -> "Appeal":
+        """Sums up the training part."""
+        table, size = training.ratings, len(training.catalogue)
+        count = np.bincount(table.item_N, minlength=size).astype(np.float64)
+        rating_N = table.scale.signed(table.rating_N).astype(np.float64)
+        # Items nobody rated were perhaps never shown: that they have no ratings says nothing.
+        rows = np.flatnonzero(count)
+        mean = np.bincount(table.item_N, weights=rating_N, minlength=size)[rows] / count[rows]
+        squares = np.bincount(table.item_N, weights=rating_N**2, minlength=size)[rows] - count[rows] * mean**2
+        noise = max(float(squares.sum()), 0.0) / max(len(table) - len(rows), 1)
+        return cls(rows, count[rows], mean, noise, table.scale.liked_only)
+
+    @property
+    def target_M(self) -> np.ndarray:
+        """What embeddings are to predict: counts vary by factors, so their logarithm."""
+        return np.log(self.count_M) if self.counted else self.mean_M
+
+    @property
+    def weight_M(self) -> np.ndarray:
+        """A mean of many ratings is surer."""
+        return np.ones(len(self.row_M)) if self.counted else self.count_M
+
+    def shrunk(self, guess_M: np.ndarray, held_M: np.ndarray) -> np.ndarray:
+        """(M,) posterior means; how far guesses are off is learned from `held_M`, items no guess was fit on."""
+        if self.counted:
+            return self._counts(guess_M, held_M)
+        error_M = held_M * (self.mean_M - guess_M) ** 2 * self.count_M
+        # A mean of c ratings is off by spread + noise / c; weighted by c and summed, that can be solved for the spread.
+        spread = (error_M.sum() - held_M.sum() * self.noise) / max((held_M * self.count_M).sum(), 1.0)
+        trust_M = self.count_M * max(spread, 0.0)
+        return guess_M + trust_M / (trust_M + max(self.noise, 1e-9)) * (self.mean_M - guess_M)
+
+    def _counts(self, guess_M: np.ndarray, held_M: np.ndarray) -> np.ndarray:
+        """Counts are Poisson, their rates gamma with the guess as mean: the posterior mean is a mean of both."""
+        rate_M, count_M = np.maximum(np.exp(guess_M), LEAST_COUNT), self.count_M
+        rate_M = rate_M * count_M.sum() / rate_M.sum()  # the logarithm's mean is not the mean's logarithm
+        shape = max(SHAPES, key=lambda a: (held_M * _negative_binomial(count_M, rate_M, a)).sum())
+        return np.log((shape + count_M) / (shape / rate_M + 1))
+
 
 class GeneralAppeal(Baseline):
-    """Ridge regression from an item's embedding to its mean rating (its log popularity where all ratings are likes)."""
+    """What people said of an item (mean rating, or log popularity where all ratings are likes) and its embedding."""
 
     def __init__(
         self,
@@ -23,33 +87,47 @@ class GeneralAppeal(Baseline):
         pool: int = 64,
         name: str = "popularity",
     ) -> None:
-        """`strengths` are tried on a tenth of the items; samples are drawn from the `pool` most appealing pictures."""
+        """`strengths` of the ridge are tried on a tenth of the items; samples are drawn from the `pool` most appealing
+        pictures."""
         super().__init__(name=name)
         if not strengths or min(strengths) <= 0:
             raise ValueError(f"baseline {name}: strengths must be positive numbers, got {strengths}")
         self.strengths, self.pool = tuple(strengths), pool
         self.strength = self.strengths[0]
-        self._weights_D, self._offset = torch.empty(0), 0.0
+        self._weights_D, self._offset, self._range = torch.empty(0), 0.0, (0.0, 0.0)
+        self._known: dict[str, float] = {}
+        self._last: tuple[Catalogue, Tensor] | None = None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
         """Weighted ridge over rated items; the strength that predicts a held-out tenth of them best is kept."""
         super().fit(training, validation, generator)
-        catalogue = training.catalogue
-        rows, target, weight = _item_appeal(training)
-        features = catalogue.space.to_model(catalogue.embeddings_ND[torch.from_numpy(rows)].float()).double()
-        y, w = torch.from_numpy(target), torch.from_numpy(weight)
-        held = torch.rand(len(rows), generator=generator) < 0.1
-        if held.any() and (~held).any() and len(self.strengths) > 1:
+        catalogue, appeal = training.catalogue, Appeal.of(training)
+        features = catalogue.space.to_model(catalogue.embeddings_ND[torch.from_numpy(appeal.row_M)].float()).double()
+        y, w = torch.from_numpy(appeal.target_M), torch.from_numpy(appeal.weight_M)
+        self._range = (float(y.min()), float(y.max()))
+        held = torch.rand(len(y), generator=generator) < 0.1
+        guess_M, known = torch.full_like(y, float((w * y).sum() / w.sum())), torch.ones_like(held)
+        if held.any() and (~held).any():
             fits = _ridge(features[~held], y[~held], w[~held], self.strengths)
-            errors = [float((w[held] * (features[held] @ a + b - y[held]) ** 2).sum()) for a, b in fits]
+            guesses = [(features @ a + b).clamp(*self._range) for a, b in fits]
+            errors = [float((w * (guess - y) ** 2)[held].sum()) for guess in guesses]
             self.strength = self.strengths[int(np.argmin(errors))]
+            guess_M, known = guesses[int(np.argmin(errors))], held
         ((weights_D, offset),) = _ridge(features, y, w, (self.strength,))
         self._weights_D, self._offset = weights_D.float(), offset
+        shrunk_M = appeal.shrunk(guess_M.numpy(), known.numpy())
+        self._known = {catalogue.ids[row]: float(value) for row, value in zip(appeal.row_M, shrunk_M, strict=True)}
+        self._last = None
 
     def appeal(self, catalogue: Catalogue) -> Tensor:
-        """(N,) predicted mean rating of each item."""
-        features = catalogue.space.to_model(catalogue.embeddings_ND.float())
-        return features @ self._weights_D + self._offset
+        """(N,) expected rating (log count) of each item."""
+        if self._last is None or self._last[0] is not catalogue:
+            found_N = torch.cat([self._guess(catalogue, start) for start in range(0, len(catalogue), ROWS)])
+            for row, item in enumerate(catalogue.ids):
+                if item in self._known:
+                    found_N[row] = self._known[item]
+            self._last = (catalogue, found_N)
+        return self._last[1]
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
         """(B, n, D): pictures everybody likes, less what the person has seen."""
@@ -59,17 +137,16 @@ class GeneralAppeal(Baseline):
         """(B, N) the same scores for everybody."""
         return self.appeal(catalogue).repeat(len(history), 1)
 
+    def _guess(self, catalogue: Catalogue, start: int) -> Tensor:
+        """From embeddings; never beyond what any item had, however odd a picture is."""
+        features = catalogue.space.to_model(catalogue.embeddings_ND[start : start + ROWS].float())
+        return (features @ self._weights_D + self._offset).clamp(*self._range)
 
-def _item_appeal(training: TrainingPart) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Catalogue rows to learn from, their appeal, and its weight."""
-    table, size = training.ratings, len(training.catalogue)
-    count = np.bincount(table.item_N, minlength=size).astype(np.float64)
-    if table.scale.liked_only:
-        # Nobody says no here: how often an item was chosen is all there is, and never chosen is evidence too.
-        return np.arange(size), np.log1p(count), np.ones(size)
-    total = np.bincount(table.item_N, weights=table.scale.signed(table.rating_N), minlength=size)
-    rows = np.flatnonzero(count)
-    return rows, total[rows] / count[rows], count[rows]
+
+def _negative_binomial(count_M: np.ndarray, rate_M: np.ndarray, shape: float) -> np.ndarray:
+    """(M,) log-likelihood of Poisson counts whose rates are gamma of this shape, up to what does not depend on it."""
+    share_M = rate_M / (rate_M + shape)
+    return gammaln(count_M + shape) - gammaln(shape) + shape * np.log1p(-share_M) + count_M * np.log(share_M)
 
 
 def _ridge(

@@ -3,13 +3,12 @@
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
 
-import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from prefprior.baselines.geometry import history_units, weighted_mean
 from prefprior.baselines.mean import MeanOfLikes
+from prefprior.baselines.trial import mean_auc
 from prefprior.data.batch import History
 from prefprior.data.people import People
 from prefprior.evaluation.predictor import TrainingPart
@@ -39,7 +38,7 @@ class Rocchio(MeanOfLikes):
         accuracy = []
         for weight in self.weights:
             self.weight = weight
-            accuracy.append(_mean_auc(self.rank(history, part.catalogue).gather(1, rows_BT), people))
+            accuracy.append(mean_auc(self.rank(history, part.catalogue).gather(1, rows_BT), people) or 0.0)
         # `max` keeps the first of equals: without dislikes anywhere, the smallest weight.
         self.weight = max(zip(accuracy, self.weights, strict=True), key=lambda pair: pair[0])[1]
 
@@ -48,13 +47,3 @@ class Rocchio(MeanOfLikes):
         units_BKD = history_units(self.catalogue.space, history)
         likes_BD = weighted_mean(units_BKD, history.liked_BK.float())
         return likes_BD - self.weight * weighted_mean(units_BKD, history.disliked_BK.float())
-
-
-def _mean_auc(score_BT: Tensor, people: People) -> float:
-    """How well likes are told from dislikes, over people who have both; 0 if nobody has."""
-    values = []
-    for score_T, liked_T, disliked_T in zip(score_BT, people.held_liked_BT, people.held_disliked_BT, strict=True):
-        if liked_T.any() and disliked_T.any():
-            judged_T = liked_T | disliked_T
-            values.append(roc_auc_score(liked_T[judged_T].numpy(), score_T[judged_T].numpy()))
-    return float(np.mean(values)) if values else 0.0

@@ -12,6 +12,7 @@ training are folded in from their history; items nobody rated in training keep x
 Shapes: U people, I items (I = N, the catalogue), B users, K history, n samples, D dimension.
 """
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ from prefprior.baselines.base import Baseline
 from prefprior.baselines.geometry import ROWS, unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow, folded
 from prefprior.baselines.retrieval import draw_best
+from prefprior.baselines.trial import quality
 from prefprior.data.batch import History
 from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.people import People
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
 
 # Rows with at most this many ratings are solved exactly by an n x n system; more take conjugate gradient steps.
@@ -32,8 +35,24 @@ FEW = 64
 REFINED = "+wals"
 # Numbers held at a time where ratings are gathered as pairs of factors.
 FLOATS = 1 << 22
-# Without any zeros, scoring everything 1 would be perfect.
-LIKED_ONLY = 0.01
+# What is held out of the training part to choose weights by, and for how many people at most.
+SHARE, PEOPLE = 0.1, 1000
+TRIAL_SWEEPS = 6
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the terms beside the ratings weigh."""
+
+    pull: float
+    user_strength: float
+    zeros: float
+
+
+# From items tied to their embeddings to plain factorisation. Pull times user_strength is what factorisation knows of;
+# short people (a strong ridge) on loose items make an embedding, which has length 1 whether or not an item is ever
+# chosen, count for little beside who chose it. Without zeros, scoring everything 1 is perfect where all are likes.
+CHOICES = (Weights(10.0, 1.0, 0.01), Weights(1.0, 20.0, 0.02), Weights(0.1, 100.0, 0.03))
 
 
 class Wals(Baseline):
@@ -42,43 +61,65 @@ class Wals(Baseline):
     def __init__(
         self,
         *,
-        pull: float = 10.0,
-        user_strength: float = 1.0,
+        pull: float | None = None,
+        user_strength: float | None = None,
         zeros: float | None = None,
-        sweeps: int = 6,
+        sweeps: int = 12,
         steps: int = 3,
         pool: int = 64,
         export: str | None = None,
         name: str = "wals",
     ) -> None:
-        """`pull` of item factors to their embeddings; `zeros` is the weight of every pair as a 0, by default 0 where
-        there are dislikes and `LIKED_ONLY` where all ratings are likes; `steps` of conjugate gradient a sweep; `export`
-        is a folder for refined embeddings."""
+        """`pull` of item factors to their embeddings, `user_strength` of the ridge on people, `zeros`: the weight of
+        every pair as a 0; which of these are left out are chosen together, from `CHOICES`, by a tenth of the training
+        ratings, held out. `steps` of conjugate gradient a sweep; `export` is a folder for refined
+        embeddings."""
         super().__init__(name=name)
-        if pull <= 0 or user_strength <= 0 or (zeros or 0) < 0 or sweeps < 1 or steps < 1:
-            raise ValueError(
-                f"baseline {name}: pull and user_strength must be above 0, zeros at least 0, sweeps and steps at least "
-                f"1; got {pull}, {user_strength}, {zeros}, {sweeps}, {steps}"
-            )
-        self.pull, self.user_strength, self.zeros = pull, user_strength, zeros
+        known = {"pull": pull, "user_strength": user_strength, "zeros": zeros}
+        given = {key: value for key, value in known.items() if value is not None}
+        if any(value < 0 or (value == 0 and key != "zeros") for key, value in given.items()):
+            raise ValueError(f"baseline {name}: pull and user_strength must be above 0, zeros at least 0; got {given}")
+        if sweeps < 1 or steps < 1:
+            raise ValueError(f"baseline {name}: sweeps and steps must be at least 1, got {sweeps} and {steps}")
+        self.choices = tuple(dict.fromkeys(replace(choice, **given) for choice in CHOICES))
+        self.weights = self.choices[0]
         self.sweeps, self.steps, self.pool, self.export = sweeps, steps, pool, export
         self._factors_ID = torch.empty(0)
         self._other: tuple[Catalogue, Tensor] | None = None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Alternates between people and items."""
+        """Chooses weights, then alternates between people and items."""
         super().fit(training, validation, generator)
-        self.begin(training)
-        for _ in range(self.sweeps):
-            self.sweep()
-        self._shared = Shared(self._factors_ID[self._warm], self._zeros, self.user_strength)
+        self._choose(training, generator)
+        self._alternate(training, self.sweeps)
         if self.export is not None:
             self.write(self.export)
 
+    def _alternate(self, training: TrainingPart, sweeps: int) -> None:
+        self.begin(training)
+        for _ in range(sweeps):
+            self.sweep()
+        self._shared = Shared(self._factors_ID[self._warm], self.weights.zeros, self.weights.user_strength)
+
+    def _choose(self, training: TrainingPart, generator: torch.Generator) -> None:
+        """Keeps the weights that tell held-out likes from dislikes best, or from all else where nobody dislikes."""
+        table = training.ratings
+        held_N = (torch.rand(len(table), generator=generator) < SHARE).numpy()
+        rest = TrainingPart(table.take(np.flatnonzero(~held_N)), training.catalogue)
+        people = People.of(rest.ratings, table.take(np.flatnonzero(held_N)), training.catalogue).first(PEOPLE)
+        if len(self.choices) == 1 or len(people) == 0:
+            return
+        found = []
+        for weights in self.choices:
+            self.weights = weights
+            self._alternate(rest, min(self.sweeps, TRIAL_SWEEPS))
+            found.append((quality(self.rank, people), weights))
+        # `max` keeps the first of equals: nearest to the embeddings.
+        self.weights = max(found, key=lambda pair: pair[0])[1]
+
     def begin(self, training: TrainingPart) -> None:
         """Item factors start at their embeddings, people at 0."""
-        self._catalogue, table = training.catalogue, training.ratings
-        self._zeros = (LIKED_ONLY if table.scale.liked_only else 0.0) if self.zeros is None else self.zeros
+        self._catalogue, self._other, table = training.catalogue, None, training.ratings
         self._factors_ID = torch.cat(
             [_features(self.catalogue, start) for start in range(0, len(self.catalogue), ROWS)]
         )
@@ -94,14 +135,14 @@ class Wals(Baseline):
 
     def sweep(self) -> None:
         """People given items, their mean, then items given people; the objective never rises."""
-        items = Shared(self._factors_ID[self._warm], self._zeros, self.user_strength)
+        items = Shared(self._factors_ID[self._warm], self.weights.zeros, self.weights.user_strength)
         width = items.factors_MD.shape[1]
         for rows in self._by_person.batches(width):
             anchor_bD = self._mean_D.expand(len(rows), -1)
             self._people_UD[rows] = _better(items, self._by_person, rows, anchor_bD, self._people_UD[rows], self.steps)
         del items
         self._mean_D = self._people_UD.mean(0)
-        people = Shared(self._people_UD, self._zeros, self.pull)
+        people = Shared(self._people_UD, self.weights.zeros, self.weights.pull)
         for rows in self._by_item.batches(width):
             places = self._warm[rows]
             anchor_bD = unit(self.catalogue.space, self.catalogue.embeddings_ND[places])
@@ -125,13 +166,13 @@ class Wals(Baseline):
             items = self._factors_ID[places].double()
             anchors = unit(self.catalogue.space, self.catalogue.embeddings_ND[places]).double()
             moved += float((items - anchors).square().sum())
-            if self._zeros:
+            if self.weights.zeros:
                 gram_DD += items.T @ items
         return (
             error
-            + self._zeros * float(((people.T @ people) * gram_DD).sum())
-            + self.user_strength * float((people - self._mean_D.double()).square().sum())
-            + self.pull * moved
+            + self.weights.zeros * float(((people.T @ people) * gram_DD).sum())
+            + self.weights.user_strength * float((people - self._mean_D.double()).square().sum())
+            + self.weights.pull * moved
         )
 
     def fold_in(self, history: History) -> Tensor:

@@ -22,7 +22,7 @@ from prefprior.evaluation.personal import Personal, personal
 from prefprior.evaluation.predictor import Predictor
 from prefprior.evaluation.ranking import ranking
 from prefprior.evaluation.rating import rating
-from prefprior.evaluation.scoring import score
+from prefprior.evaluation.scoring import Sampled, score
 from prefprior.evaluation.truth import truth
 from prefprior.world.source import truth_known
 
@@ -71,21 +71,32 @@ class Scoreboard:
         samples: int = 16,
         sample_people: int = 300,
         controls: Sequence[str] = tuple(CONTROLS),
+        sampled_candidates: int | None = None,
         seed: int = 0,
     ) -> None:
         """`lengths` of histories (None: all, which is always among them); ranking metrics at `ks`; `samples` for each
         of at most `sample_people` people (distances between samples need all pairs); `controls` are run from whole
-        histories."""
+        histories; `sampled_candidates` random items are ranked with what is held out, not the whole catalogue."""
         if not lengths or any(n is not None and n < 1 for n in lengths):
             raise ValueError(f"lengths must be numbers of at least 1 (null: whole histories), got {list(lengths)}")
         if not ks or min(ks) < 1 or samples < 2 or sample_people < 3:
             raise ValueError(f"ks must be at least 1, samples 2, sample_people 3; got {ks}, {samples}, {sample_people}")
         if unknown := [name for name in controls if name not in CONTROLS]:
             raise ValueError(f"controls are {', '.join(CONTROLS)}; got {', '.join(unknown)}")
+        if sampled_candidates is not None and sampled_candidates < max(ks):
+            raise ValueError(
+                f"sampled_candidates is {sampled_candidates}, but metrics are taken at up to {max(ks)} (ks). Raise it, "
+                "or leave it out: then the whole catalogue is ranked"
+            )
+        self.sampled = None if sampled_candidates is None else Sampled(sampled_candidates, seed)
         # Tables, comparisons and the report are of whole histories.
         self.lengths = (*(n for n in lengths if n is not None), None)
         self.ks, self.samples = tuple(ks), samples
         self.sample_people, self.controls, self.seed = sample_people, tuple(controls), seed
+
+    def labelled(self, part: str) -> str:
+        """What figures of a part are filed under: sampled candidates are said wherever a figure stands."""
+        return part if self.sampled is None else f"{part} ({self.sampled.count} sampled candidates)"
 
     def conditions(self) -> list[tuple[int | None, str | None]]:
         """Every (length, control) a predictor is run under."""
@@ -129,7 +140,7 @@ class Scoreboard:
         decoding: Decoding | None,
     ) -> Outcome:
         items, whole = len(people.catalogue), length is None and control is None
-        scored = score(predictor, people, length, max(self.ks))
+        scored = score(predictor, people, length, max(self.ks), sampled=self.sampled)
         by_person = {
             **ranking(scored.rank_BT, people.held_liked_BT, self.ks),
             **rating(
@@ -146,7 +157,7 @@ class Scoreboard:
         made = {
             **closeness(samples_BnD, few),
             **spread(samples_BnD, few),
-            **sample_recall(samples_BnD, few, self.ks),
+            **sample_recall(samples_BnD, few, self.ks, self.sampled),
         }
         if truth_known(source, people.catalogue.space):
             made |= truth(source, few.users, samples_BnD)

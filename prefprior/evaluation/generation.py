@@ -12,7 +12,7 @@ from prefprior.baselines.geometry import CosineRanker, unit
 from prefprior.data.people import People
 from prefprior.evaluation.distances import frechet, mmd, on_sphere, prdc
 from prefprior.evaluation.ranking import ranking
-from prefprior.evaluation.scoring import reduce_scores
+from prefprior.evaluation.scoring import Sampled, reduce_scores
 from prefprior.space import Space
 
 # From this cosine on, a sample is a copy of a picture: JPEG artefacts and crops of one picture stay above it.
@@ -61,7 +61,9 @@ def spread(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
     return figures
 
 
-def sample_recall(samples_BnD: Tensor, people: People, ks: tuple[int, ...]) -> dict[str, Tensor]:
+def sample_recall(
+    samples_BnD: Tensor, people: People, ks: tuple[int, ...], sampled: Sampled | None = None
+) -> dict[str, Tensor]:
     """Recall of held-out likes when each catalogue item scores by its cosine to the nearest sample."""
     cosine = CosineRanker()
     space, parts, start = people.catalogue.space, [], 0
@@ -69,7 +71,7 @@ def sample_recall(samples_BnD: Tensor, people: People, ks: tuple[int, ...]) -> d
     for chunk in people.chunks():
         unit_BnD = unit(space, samples_BnD[start : start + len(chunk)])
         best_BN = torch.stack([cosine(unit_nD, people.catalogue).amax(0) for unit_nD in unit_BnD])
-        figures = ranking(reduce_scores(best_BN, chunk, 1).rank_BT, chunk.held_liked_BT, ks)
+        figures = ranking(reduce_scores(best_BN, chunk, 1, sampled).rank_BT, chunk.held_liked_BT, ks)
         parts.append(torch.stack([figures[f"recall_{k}"] for k in ks]))
         start += len(chunk)
     return {f"sample_recall_{k}": value for k, value in zip(ks, torch.cat(parts, dim=1), strict=True)}

@@ -23,6 +23,7 @@ MARKERS = "osD^vPX*"
 DASHES = ("-", "--", "-.", ":")
 MAP_POINTS = 3000
 MAP_SAMPLES = 4  # of each person
+LEGEND_COLUMNS = 3
 STYLE = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -38,7 +39,8 @@ def few_shot(board: Board, figures: dict[str, Figure], metric: str) -> str | Non
     lengths = list(dict.fromkeys(o.shots for o in board.outcomes if o.control is None))
     if len(lengths) < 2:
         return None
-    canvas, axes = _canvas(6.4, 4.2)
+    rows = -(-len(board.predictors) // LEGEND_COLUMNS)
+    canvas, axes = _canvas(4.6, 3.4 + 0.22 * rows)
     drawn = 0
     for i, predictor in enumerate(board.predictors):
         outcomes = [o for o in board.outcomes if o.predictor == predictor and o.control is None]
@@ -59,7 +61,8 @@ def few_shot(board: Board, figures: dict[str, Figure], metric: str) -> str | Non
     axes.set_xticks(range(len(lengths)), lengths)
     axes.set_xlabel("ratings in the history")
     axes.set_ylabel(describe(metric).label)
-    axes.legend(frameon=False, fontsize=9, ncols=2 if drawn > 5 else 1, loc="center left", bbox_to_anchor=(1, 0.5))
+    # Below, so that the lines have the whole width of a phone.
+    canvas.legend(frameon=False, fontsize=9, ncols=LEGEND_COLUMNS, loc="outside lower center")
     return _svg(canvas)
 
 
@@ -112,7 +115,7 @@ def taste_map(board: Board, outcome: Outcome, seed: int = 0) -> str | None:
     pictures_ND = unit(catalogue.space, catalogue.embeddings_ND[rows]).numpy()
     plane = PCA(2, random_state=seed).fit(pictures_ND)
     made_BnD = unit(catalogue.space, outcome.samples_BnD)
-    canvas, axes = _canvas(6.4, 5.2)
+    canvas, axes = _canvas(5.2, 4.6)
     x, y = plane.transform(pictures_ND).T
     axes.scatter(x, y, s=5, color="#c8c8c8", label="pictures", rasterized=True)
     few_BnD = made_BnD[:, :MAP_SAMPLES]

@@ -20,7 +20,7 @@ from prefprior.evaluation import plots
 from prefprior.evaluation.board import Board, Outcome
 from prefprior.evaluation.bootstrap import Figure, difference, weights
 from prefprior.evaluation.metrics import DECODED, describe, order
-from prefprior.evaluation.table import best, headline, label, shown
+from prefprior.evaluation.table import best, headline, label, shown, written
 from prefprior.files import write_text
 
 CURVES = ("utility", "auc", "recall_20", "ndcg_20", "personal_gap", "cosine_margin")
@@ -50,6 +50,8 @@ def write_report(
     assert whole is not None, "a board always holds the outcome from whole histories"
     pictured = board.find(first, board.decoded_length) or whole
     names = headline(board, figures)
+    # Pictures are not decoded under controls.
+    embedded = [name for name in names if not name.endswith(DECODED)]
     everything = order(shown(board, figures))
     html = environment.get_template("report.html.j2").render(
         board=board,
@@ -61,7 +63,8 @@ def write_report(
         describe=describe,
         label=lambda name: label(board, name),
         rows=table_rows(board, figures, names, controls=False),
-        control_rows=table_rows(board, figures, names, controls=True),
+        control_names=embedded,
+        control_rows=table_rows(board, figures, embedded, controls=True),
         differences=differences(board, names),
         all_names=everything,
         all_rows=table_rows(board, figures, everything, controls=False),
@@ -86,9 +89,9 @@ def table_rows(board: Board, figures: dict[str, Figure], names: list[str], contr
             if figure is None:
                 cells.append(None)
                 continue
-            interval = "" if figure.low != figure.low else f"{figure.low:.3f} to {figure.high:.3f}"
+            interval = "" if figure.low != figure.low else f"{written(figure.low)} to {written(figure.high)}"
             marked = outcome.control is None and figure.value == top[name]
-            cells.append(Cell(f"{figure.value:.3f}", interval, marked))
+            cells.append(Cell(written(figure.value, name), interval, marked))
         rows.append({"name": outcome.row, "control": outcome.control is not None, "cells": cells})
     return rows
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from prefprior.data.hashing import id_hashes
 from prefprior.data.people import People
 from prefprior.evaluation.predictor import Predictor
 
@@ -25,21 +26,46 @@ class Scored:
     candidates_B: Tensor  # how many items were ranked for each person
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """Some random unseen items for each person, the same whoever ranks them, in the place of the whole catalogue."""
+
+    count: int
+    seed: int = 0
+
+    def mask(self, people: People) -> Tensor:
+        """(B, N) the candidates: what was drawn, and what is held out."""
+        size = len(people.catalogue)
+        mask_BN = torch.zeros(len(people), size, dtype=torch.bool)
+        for b, name in enumerate(id_hashes(people.users).tolist()):
+            taken_N = np.zeros(size, dtype=bool)
+            for rows_BX in (people.seen_item_BS, people.held_item_BT):
+                rows = rows_BX[b].numpy()
+                taken_N[rows[rows >= 0]] = True
+            free = np.flatnonzero(~taken_N)
+            drawn = np.random.default_rng((self.seed, name)).permutation(free)[: self.count]
+            mask_BN[b, torch.from_numpy(drawn)] = True
+            held_T = people.held_item_BT[b]
+            mask_BN[b, held_T[held_T >= 0]] = True
+        return mask_BN
+
+
 def score(
     predictor: Predictor,
     people: People,
     length: int | None = None,
     k: int = 20,
     progress: Callable[[int], None] | None = None,
+    sampled: Sampled | None = None,
 ) -> Scored:
     """Ranks the whole catalogue less what each person has seen, from their `length` newest ratings.
 
-    Candidates are never sampled: sampled metrics do not even keep the order of methods (Krichene & Rendle 2020).
+    Candidates are sampled only if asked: sampled metrics do not even keep methods in order (Krichene & Rendle 2020).
     """
     parts = []
     for chunk in people.chunks():
         scores_BN = predictor.rank(chunk.history(length), people.catalogue).cpu()
-        parts.append(reduce_scores(scores_BN, chunk, k))
+        parts.append(reduce_scores(scores_BN, chunk, k, sampled))
         if progress is not None:
             progress(len(chunk))
     width = people.held_item_BT.shape[1]
@@ -51,7 +77,7 @@ def score(
     )
 
 
-def reduce_scores(scores_BN: Tensor, people: People, k: int) -> Scored:
+def reduce_scores(scores_BN: Tensor, people: People, k: int, sampled: Sampled | None = None) -> Scored:
     """Ranks, scores and best rows from all scores of a few people."""
     if scores_BN.shape != (len(people), len(people.catalogue)):
         raise ValueError(
@@ -61,6 +87,8 @@ def reduce_scores(scores_BN: Tensor, people: People, k: int) -> Scored:
     known_BS = seen_BS >= 0
     rows_BS = torch.arange(len(people))[:, None].expand_as(seen_BS)
     scores_BN = scores_BN.float().index_put((rows_BS[known_BS], seen_BS[known_BS]), torch.tensor(-torch.inf))
+    if sampled is not None:
+        scores_BN = scores_BN.masked_fill_(~sampled.mask(people), -torch.inf)
     score_BT = scores_BN.gather(1, people.held_item_BT.clamp_min(0))
     return Scored(
         score_BT=score_BT.masked_fill(~people.held_valid_BT, 0.0),

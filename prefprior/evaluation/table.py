@@ -9,6 +9,7 @@ from prefprior.evaluation.metrics import DECODED, HEADLINE, describe
 # What a control should take away, in the order of preference.
 PERSONAL = ("utility", "auc", "personal_gap", "recall_20")
 PADDING = 2
+LEAST_P = 0.001
 
 
 def headline(board: Board, figures: dict[str, Figure]) -> list[str]:
@@ -28,6 +29,13 @@ def label(board: Board, metric: str) -> str:
     """What a column is called; of decoded pictures, with the length of the histories they were decoded for."""
     length = board.decoded_length if metric.endswith(DECODED) else None
     return describe(metric).label + ("" if length is None else f" @{length}")
+
+
+def written(value: float, metric: str = "") -> str:
+    """Three decimals; no zero has a sign, and no p-value is 0."""
+    if metric == "personal_p" and value < LEAST_P:
+        return f"<{LEAST_P}"
+    return f"{round(value, 3) + 0.0:.3f}"
 
 
 def best(board: Board, figures: dict[str, Figure], metric: str) -> float | None:
@@ -51,7 +59,7 @@ def terminal_tables(board: Board, figures: dict[str, Figure], width: int) -> lis
     for name in headline(board, figures):
         found = [board.figure(figures, outcome, name) for outcome in rows]
         top = best(board, figures, name)
-        cells = [_bold(_write(figure), figure is not None and figure.value == top) for figure in found]
+        cells = [_bold(_write(figure, name), figure is not None and figure.value == top) for figure in found]
         columns.append((label(board, name), cells))
     size = f"{len(board.people):,} people, {len(board.people.catalogue):,} pictures"
     tables = _tables(f"{board.data}, {board.part}: {size}", [o.row for o in rows], columns, width)
@@ -69,7 +77,7 @@ def _control_columns(board: Board, figures: dict[str, Figure]) -> list[tuple[str
     for name in [name for name in PERSONAL if name in found][:2]:
         for control in controls:
             outcomes = [board.find(predictor, None, control) for predictor in board.predictors]
-            cells = [_write(figures.get(board.key(o, name)) if o is not None else None) for o in outcomes]
+            cells = [_write(figures.get(board.key(o, name)) if o is not None else None, name) for o in outcomes]
             columns.append((describe(name).label if control is None else f"+{control}", cells))
     return columns
 
@@ -102,11 +110,13 @@ def _whole(board: Board) -> list[Outcome]:
     return [outcome for outcome in board.outcomes if outcome.length is None]
 
 
-def _write(figure: Figure | None) -> str:
+def _write(figure: Figure | None, metric: str = "") -> str:
     """A figure with half the width of its 95 % interval."""
     if figure is None:
         return ""
-    return f"{figure.value:.3f}" + (f" ±{(figure.high - figure.low) / 2:.3f}" if figure.low == figure.low else "")
+    return written(figure.value, metric) + (
+        f" ±{(figure.high - figure.low) / 2:.3f}" if figure.low == figure.low else ""
+    )
 
 
 def _bold(text: str, yes: bool) -> str:

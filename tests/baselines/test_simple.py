@@ -1,14 +1,17 @@
+import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from prefprior.baselines.directions import METHODS, PersonalDirection
 from prefprior.baselines.geometry import CosineRanker, shell, unit
 from prefprior.baselines.mean import MeanOfLikes
 from prefprior.baselines.nearest import NearestToLikes
-from prefprior.baselines.popularity import GeneralAppeal
+from prefprior.baselines.popularity import Appeal, GeneralAppeal
 from prefprior.baselines.random import RandomPredictor
 from prefprior.baselines.rocchio import Rocchio
-from prefprior.evaluation.predictor import Predictor
+from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.evaluation.predictor import Catalogue, Predictor, TrainingPart
 from prefprior.evaluation.rating import auc
 from prefprior.evaluation.scoring import score
 from tests.evaluation.tastes import make_tastes
@@ -113,6 +116,50 @@ def test_general_appeal_recovers_what_everybody_likes():
     ratings.rating_N[:] = appeal[torch.from_numpy(ratings.item_N).long()].numpy()
     found = fitted(GeneralAppeal(), tastes).appeal(tastes.catalogue)
     assert float(torch.corrcoef(torch.stack([found, appeal]))[0, 1]) > 0.99
+
+
+def liked(item, catalogue):
+    """A training part of likes alone."""
+    item = np.asarray(item, dtype=np.int32)
+    table = RatingsTable(
+        source="likes", scale=RatingScale(1, 1, 1, liked_only=True), users=np.arange(len(item)).astype(str),
+        items=np.array(catalogue.ids), user_N=np.arange(len(item), dtype=np.int32), item_N=item,
+        rating_N=np.ones(len(item), dtype=np.float32),
+    )  # fmt: skip
+    return TrainingPart(table, catalogue)
+
+
+def test_popularity_is_a_count_where_embeddings_say_nothing(tastes):
+    count = np.random.default_rng(0).geometric(0.15, 150)
+    training = liked(np.repeat(np.arange(150), count), tastes.catalogue)
+    popularity = GeneralAppeal()
+    popularity.fit(training, None, torch.Generator().manual_seed(0))
+    appeal = popularity.appeal(tastes.catalogue)
+    assert spearmanr(appeal[:150], count).statistic > 0.99
+    # Nothing is known of items that nobody rated: they stand in the middle, not at an end.
+    assert float(appeal[:150].min()) < float(appeal[150:].min())
+    assert float(appeal[150:].max()) < float(appeal[:150].max())
+
+
+def test_popularity_is_guessed_for_items_that_nobody_rated_and_in_other_catalogues(tastes):
+    catalogue = tastes.catalogue
+    rate = (1.5 + 0.8 * catalogue.space.to_model(catalogue.embeddings_ND)[:, 0]).exp().numpy()
+    count = np.random.default_rng(0).poisson(rate[:150])
+    popularity = GeneralAppeal()
+    popularity.fit(liked(np.repeat(np.arange(150), count), catalogue), None, torch.Generator().manual_seed(0))
+    assert spearmanr(popularity.appeal(catalogue)[150:], rate[150:]).statistic > 0.9
+    turned = Catalogue(catalogue.space, catalogue.ids[::-1], catalogue.embeddings_ND.flip(0))
+    assert torch.allclose(popularity.appeal(turned), popularity.appeal(catalogue).flip(0), atol=1e-5)
+
+
+def test_few_ratings_are_shrunk_to_the_guess():
+    noise = np.random.default_rng(0)
+    count, truth = np.r_[np.full(50, 2.0), np.full(50, 200.0)], noise.normal(0, 0.3, 100)
+    mean = truth + noise.normal(size=100) / np.sqrt(count)
+    appeal = Appeal(np.arange(100), count, mean, noise=1.0, counted=False)
+    found = appeal.shrunk(np.zeros(100), np.ones(100, dtype=bool))
+    assert np.abs(found[50:] - mean[50:]).max() < 0.1
+    assert np.square(found[:50] - truth[:50]).mean() < 0.5 * np.square(mean[:50] - truth[:50]).mean()
 
 
 def test_rocchio_uses_dislikes_where_they_help(tastes):

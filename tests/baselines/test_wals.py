@@ -6,11 +6,13 @@ import torch
 
 from prefprior.baselines.geometry import unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow
-from prefprior.baselines.wals import Wals
+from prefprior.baselines.wals import CHOICES, Wals
+from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.data.refined import RefinedEmbeddings
-from prefprior.evaluation.predictor import Catalogue
+from prefprior.evaluation.predictor import Catalogue, TrainingPart
 from prefprior.evaluation.rating import auc
 from prefprior.evaluation.scoring import score
+from prefprior.space import Space
 from tests.evaluation.tastes import make_tastes
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -81,17 +83,17 @@ def fitted(tastes, **kwargs):
 
 def test_a_person_folded_in_is_the_person_who_was_fit():
     tastes = make_tastes()
-    wals = fitted(tastes, pull=1.0, zeros=0.05, sweeps=60, steps=8)
+    wals = fitted(tastes, pull=1.0, user_strength=1.0, zeros=0.05, sweeps=60, steps=8)
     again = wals.fold_in(tastes.people.history())
     assert torch.allclose(again, wals._people_UD, atol=2e-2)
 
 
 def test_the_pull_ties_items_to_their_embeddings_and_cold_items_keep_theirs():
     tastes = make_tastes(users=6, items=300)
-    held = fitted(tastes, pull=1e6)
+    held = fitted(tastes, pull=1e6, user_strength=1.0, zeros=0.0)
     features = unit(tastes.catalogue.space, tastes.catalogue.embeddings_ND)
     assert torch.allclose(held._items(tastes.catalogue), features, atol=1e-3)
-    loose = fitted(tastes, pull=0.1)
+    loose = fitted(tastes, pull=0.1, user_strength=1.0, zeros=0.0)
     moved = (loose._items(tastes.catalogue) - features).norm(dim=1) > 1e-3
     rated = torch.zeros(300, dtype=torch.bool)
     rated[torch.from_numpy(tastes.training.ratings.item_N).long()] = True
@@ -100,7 +102,7 @@ def test_the_pull_ties_items_to_their_embeddings_and_cold_items_keep_theirs():
 
 def test_finds_a_known_taste_and_answers_for_cold_people():
     tastes = make_tastes()
-    wals, people = fitted(tastes), tastes.people
+    wals, people = fitted(tastes, zeros=0.0), tastes.people
     scored = score(wals, people)
     assert float(auc(scored.score_BT, people.held_liked_BT, people.held_disliked_BT).nanmean()) > 0.85
     history = people.history(1)
@@ -133,3 +135,29 @@ def test_refined_embeddings_are_a_table_of_their_own_space(tmp_path):
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="above 0"):
         Wals(pull=0)
+
+
+def agreeing(users=300, items=200, groups=10, rated=12):
+    """People of a few groups who like the same items of theirs, whatever those look like."""
+    rng = np.random.default_rng(0)
+    raw = rng.normal(size=(items, 8)).astype(np.float32)
+    catalogue = Catalogue(Space.measure("toy", raw), [f"i{i}" for i in range(items)], torch.from_numpy(raw))
+    own = rng.permutation(items).reshape(groups, -1)
+    item = np.concatenate([rng.choice(own[u % groups], rated, replace=False) for u in range(users)])
+    table = RatingsTable(
+        source="toy", scale=RatingScale(1, 1, 1, liked_only=True), users=np.arange(users).astype(str),
+        items=np.array(catalogue.ids), user_N=np.repeat(np.arange(users), rated).astype(np.int32),
+        item_N=item.astype(np.int32), rating_N=np.ones(len(item), np.float32),
+    )  # fmt: skip
+    return TrainingPart(table, catalogue)
+
+
+def test_weights_are_chosen_by_what_holds_for_the_data():
+    looks, company = Wals(), Wals()
+    looks.fit(make_tastes().training, None, torch.Generator().manual_seed(0))
+    company.fit(agreeing(), None, torch.Generator().manual_seed(0))
+    assert looks.weights == CHOICES[0]
+    assert company.weights.pull < CHOICES[0].pull
+    pinned = Wals(pull=3.0)
+    assert {choice.pull for choice in pinned.choices} == {3.0}
+    assert len(Wals(pull=3.0, user_strength=1.0, zeros=0.0).choices) == 1

@@ -8,12 +8,16 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from prefprior.baselines.directions import PersonalDirection
 from prefprior.baselines.mean import MeanOfLikes
+from prefprior.baselines.nearest import NearestToLikes
 from prefprior.baselines.random import RandomPredictor
+from prefprior.baselines.rocchio import Rocchio
+from prefprior.baselines.wals import Wals
 from prefprior.evaluation.board import Board, Scoreboard
 from prefprior.evaluation.metrics import METRICS, describe, order
 from prefprior.evaluation.report import paired, write_report
-from prefprior.evaluation.table import terminal_tables
+from prefprior.evaluation.table import terminal_tables, written
 from tests.evaluation.tastes import Oracle, make_tastes
 
 KEY = "toy/unseen/mean+flipped/auc@all"
@@ -83,6 +87,25 @@ def test_paired_differences_are_differences(board, figures):
     assert gap.low > 0
 
 
+@pytest.mark.parametrize("predictor", [PersonalDirection(method="ridge"), Rocchio(), NearestToLikes(), Wals()])
+def test_shuffled_ratings_bring_any_predictor_down_to_chance(predictor):
+    tastes = make_tastes(users=60, items=150, rated=40)
+    predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
+    board = Scoreboard(lengths=(None,), samples=3, ks=(5,), controls=("shuffled",))
+    figures = Board("t", "p", tastes.people, board.run(predictor, tastes.people)).figures()
+    own, dealt = (figures[f"t/p/{predictor.name}{control}/auc@all"] for control in ("", "+shuffled"))
+    assert own.value > dealt.high + 0.1
+    assert abs(dealt.value - 0.5) < 0.12
+
+
+def test_sampled_candidates_are_said_in_every_name():
+    board = Scoreboard(sampled_candidates=100)
+    assert board.labelled("unseen") == "unseen (100 sampled candidates)"
+    assert Scoreboard().labelled("unseen") == "unseen"
+    with pytest.raises(ValueError, match="the whole catalogue is ranked"):
+        Scoreboard(sampled_candidates=10, ks=(20,))
+
+
 def test_the_same_run_gives_the_same_figures():
     tastes = make_tastes(users=12, items=60, rated=16)
     results = []
@@ -118,6 +141,13 @@ def test_the_report_is_one_file_that_needs_nothing_else(board, figures, tmp_path
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.S)
     write_report(path, board, figures, {}, None)
     assert "<h2>Pictures" not in path.read_text()
+
+
+def test_figures_are_written_without_signed_zeros_and_no_chance_is_none():
+    assert written(-0.0004) == "0.000"
+    assert written(-0.0006) == "-0.001"
+    assert written(0.0005, "personal_p") == "<0.001"
+    assert written(0.0005) != "<0.001"
 
 
 def test_metrics_are_ordered_and_unknown_ones_refused():

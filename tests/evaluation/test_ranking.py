@@ -11,7 +11,7 @@ from torchmetrics.functional.retrieval import (
 
 from prefprior.baselines.random import RandomPredictor
 from prefprior.evaluation.ranking import ranking
-from prefprior.evaluation.scoring import reduce_scores, score
+from prefprior.evaluation.scoring import Sampled, reduce_scores, score
 from tests.evaluation.tastes import Oracle, make_tastes
 
 
@@ -106,3 +106,20 @@ def test_a_ranking_of_the_wrong_shape_is_named():
     people = make_tastes().people
     with pytest.raises(ValueError, match="instead of 24 people x 200"):
         reduce_scores(torch.zeros(24, 5), people, k=1)
+
+
+def test_sampled_candidates_are_unseen_the_same_for_everyone_who_ranks_and_make_it_look_easier():
+    people = make_tastes().people
+    sampled = Sampled(40, seed=3)
+    mask_BN = sampled.mask(people)
+    held = people.held_valid_BT.sum(1)
+    assert torch.equal(mask_BN.sum(1), held + 40)
+    seen_BS = people.seen_item_BS
+    assert not mask_BN.gather(1, seen_BS.clamp_min(0))[seen_BS >= 0].any()
+    some = torch.tensor([5, 2])
+    assert torch.equal(sampled.mask(people.take(some)), mask_BN[some])
+    random = RandomPredictor()
+    whole, few = (score(random, people, sampled=s).rank_BT[people.held_liked_BT] for s in (None, sampled))
+    assert (few <= whole).all()
+    assert float(few.mean()) < 0.5 * float(whole.mean())
+    assert torch.equal(score(random, people, sampled=sampled).candidates_B, held + 40)
