@@ -174,7 +174,10 @@ class Scoreboard:
             segment_B, made["segment_lift"] = segments(vectors_BD, few, seed=self.seed)
         if decoding is not None and control is None and length in decoding.lengths:
             decoded = decoding.look(samples_BnD, people.catalogue.space, self.seed)
-            made |= _of_pictures(decoded, few, source)
+            made |= self._of_pictures(decoded, few, source)
+            shown, generator = _shown(decoded, few), torch.Generator().manual_seed(self.seed)
+            clouds = population(decoded.embeddings_BnD, shown, generator)
+            overall |= {f"{name}{DECODED}": value for name, value in clouds.items()}
         # Everybody has a place, so that predictors are compared person by person: NaN for whom there is no figure.
         place = {user: b for b, user in enumerate(everybody)}
         placed = {}
@@ -198,20 +201,29 @@ class Scoreboard:
             decoded=decoded,
         )
 
+    def _of_pictures(self, decoded: Decoded, people: People, source: Any) -> dict[str, Tensor]:
+        """What is measured on pictures embedded again, for the first people; NaN for the others."""
+        shown, embeddings_BnD = _shown(decoded, people), decoded.embeddings_BnD
+        figures = {
+            "drift": decoded.drift_B,
+            **closeness(embeddings_BnD, shown),
+            **spread(embeddings_BnD, shown),
+            **sample_recall(embeddings_BnD, shown, self.ks, self.sampled),
+        }
+        if truth_known(source, people.catalogue.space):
+            figures |= truth(source, shown.users, embeddings_BnD)
+        missing = torch.full((len(people) - len(shown),), torch.nan, dtype=torch.float64)
+        return {f"{name}{DECODED}": torch.cat([value_B.double(), missing]) for name, value_B in figures.items()}
+
     def _sample(self, predictor: Predictor, people: People, length: int | None) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
         made = [predictor.sample(chunk.history(length), self.samples, generator).cpu() for chunk in people.chunks()]
         return require_samples(torch.cat(made), people, self.samples, people.catalogue.space, predictor.name)
 
 
-def _of_pictures(decoded: Decoded, people: People, source: Any) -> dict[str, Tensor]:
-    """What is measured on pictures embedded again, for the first people; NaN for the others."""
-    shown = people.take(torch.arange(len(decoded.pictures)))
-    figures = {"drift": decoded.drift_B, **closeness(decoded.embeddings_BnD, shown)}
-    if truth_known(source, people.catalogue.space):
-        figures |= truth(source, shown.users, decoded.embeddings_BnD)
-    missing = torch.full((len(people) - len(shown),), torch.nan, dtype=torch.float64)
-    return {f"{name}{DECODED}": torch.cat([value_B.double(), missing]) for name, value_B in figures.items()}
+def _shown(decoded: Decoded, people: People) -> People:
+    """Those of whose samples pictures were made: the first."""
+    return people.take(torch.arange(len(decoded.pictures)))
 
 
 @dataclass(frozen=True, eq=False)

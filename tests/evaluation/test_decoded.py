@@ -5,6 +5,7 @@ from PIL import Image
 from prefprior.baselines.random import RandomPredictor
 from prefprior.evaluation.board import Board, Scoreboard
 from prefprior.evaluation.decoded import Decoding
+from prefprior.evaluation.generation import closeness, sample_recall, spread
 from prefprior.evaluation.metrics import describe, order
 from prefprior.evaluation.report import picture_rows
 from tests.evaluation.tastes import make_tastes
@@ -51,6 +52,17 @@ def test_a_faithful_decoder_does_not_drift(outcome_and_board):
     assert figures["toy/unseen/random/drift_decoded@all"].people == 5
     assert "toy/unseen/random/drift_decoded@2" not in figures
     assert [len(row) for row in outcome.decoded.pictures] == [3] * 5
+
+
+def test_of_a_faithful_decoders_pictures_everything_is_what_it_is_of_samples(outcome_and_board):
+    outcome, board = outcome_and_board
+    made, shown = outcome.samples_BnD[:5, :3], board.people.take(torch.arange(5))
+    expected = {**closeness(made, shown), **spread(made, shown), **sample_recall(made, shown, (5,))}
+    for name, value_B in expected.items():
+        found_B = torch.from_numpy(outcome.by_person[f"{name}_decoded"])
+        torch.testing.assert_close(found_B[:5], value_B.double(), atol=1e-5, rtol=1e-4, equal_nan=True)
+        assert found_B[5:].isnan().all()
+    assert {"precision_decoded", "coverage_cloud_decoded", "mmd_all_decoded"} <= outcome.overall.keys()
 
 
 def test_pictures_stand_beside_likes_in_the_report(outcome_and_board):
