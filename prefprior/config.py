@@ -33,7 +33,8 @@ from prefprior.choices import nearest
 # What a configuration may construct: classes of ours, and of the two libraries that experiments name directly. Nodes
 # also come out of checkpoints and manifests that people pass on, so this is what keeps loading one from running code.
 TRUSTED = ("prefprior.", "torch.optim.", "lightning.")
-FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger",)  # makes another library's object
+# Functions among them: one makes another library's object, one a prior whose checkpoint does not know where it began.
+FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger", "prefprior.models.pretrained.from_published")
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 

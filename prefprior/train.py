@@ -21,6 +21,7 @@ from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.config import build, chosen, overrides, plain, run_command
 from prefprior.models.module import PreferenceModule
+from prefprior.models.pretrained import require_fitting
 from prefprior.runs import CHECKPOINT, differing_keys, run_folder, save_config, write_metrics
 
 # Where a run lies and what it reports may change when it is continued; what it learns, and how, may not.
@@ -75,14 +76,15 @@ def run(cfg: DictConfig) -> Path:
         plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
-    if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match
-        save_config(folder, cfg)
     say = rank_zero_only(print)
     say(data.summary())
     objective = build(cfg.objective)
     # Weights are drawn from the seed alone, not from what happened to use the global generator before.
     torch.manual_seed(cfg.seed)
     prior = build(cfg.prior, space=data.space)
+    require_fitting(prior, objective)
+    if getattr(prior, "origin", None):
+        say(prior.origin)
     module = PreferenceModule(
         prior=prior,
         objective=objective,
@@ -93,6 +95,8 @@ def run(cfg: DictConfig) -> Path:
         compile=cfg.compile,
     )
     say(f"prior: {sum(p.numel() for p in prior.parameters()):,} weights")
+    if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match
+        save_config(folder, cfg)
     steps = _fit(trainer, module, data, resume, say)
     if trainer.is_global_zero:
         checkpoint.save(
