@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_weights(unbroken: Path, folder: Path, monk
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(
-    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = (*QUICK, "run_dir=runs/train/broken")
     with monkeypatch.context() as patch:
@@ -78,10 +78,15 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
         message = fails(patch, folder, "train", *words)
     assert "python train.py" in message
     assert "run_dir=runs/train/broken" in message
+    assert "To go on after epoch 1" in message
     broken = folder / "runs/train/broken"
+    assert torch.load(broken / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
+    capsys.readouterr()
     assert not (broken / "prior.safetensors").exists(), "an unfinished run is never taken for a finished one"
     assert "begun with other" in fails(monkeypatch, folder, "train", *words, "optimizer.lr=0.5")
     run(monkeypatch, folder, "train", *words)
+    assert "going on in runs/train/broken after epoch 1" in capsys.readouterr().out
+    assert [file.name for file in (broken / "checkpoints").iterdir()] == ["last.ckpt"]
     assert equal(unbroken, broken)
     logged = pd.read_csv(broken / "metrics.csv")
     assert logged["val/loss"].notna().sum() == 3, "what was logged before the interruption is kept"
