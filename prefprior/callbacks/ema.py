@@ -10,6 +10,4 @@ class Ema(EMAWeightAveraging):
         if not 0 < decay < 1:
             raise ValueError(f"decay must lie between 0 and 1, got {decay}")
         # Buffers are constants here (a space's statistics, frequencies): averaged, they would drift by rounding.
-        super().__init__(
-            decay=decay, update_every_n_steps=every, update_starting_at_step=start_step, use_buffers=False
-        )
+        super().__init__(decay=decay, update_every_n_steps=every, update_starting_at_step=start_step, use_buffers=False)
