@@ -113,6 +113,30 @@ def test_a_command_that_could_not_begin_does_not_bind_the_next(tmp_path: Path, m
     assert not (tmp_path / "runs/train/mine/config.yaml").exists()
 
 
+def test_a_run_interrupted_in_its_first_epoch_begins_again_and_says_so(
+    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*QUICK, "run_dir=runs/train/early")
+    with monkeypatch.context() as patch:
+
+        def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(NanGuard, "on_before_backward", stop)
+        assert "No epoch was finished. To begin again" in fails(patch, folder, "train", *words)
+    run(monkeypatch, folder, "train", *words)
+    assert "interrupted before its first epoch was finished: beginning again" in capsys.readouterr().out
+    assert equal(unbroken, folder / "runs/train/early")
+
+
+def test_bf16_on_a_cpu_learns_much_the_same(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, folder, "train", *QUICK, "trainer.precision=bf16-mixed", "run_dir=runs/train/bf16")
+    one, other = read_metrics(unbroken), read_metrics(folder / "runs/train/bf16")
+    assert other["world/val/prior/loss"] == pytest.approx(one["world/val/prior/loss"], rel=5e-3)
+    loaded = checkpoint.load(folder / "runs/train/bf16/prior.safetensors")
+    assert {p.dtype for p in loaded.prior.parameters()} == {torch.float32}
+
+
 def test_the_checkpoint_loads_in_a_fresh_process_from_another_folder(unbroken: Path, tmp_path: Path) -> None:
     code = (
         "from prefprior import checkpoint; import sys, torch; from prefprior.data.batch import History;"
