@@ -47,6 +47,7 @@ class ShardedModule(PreferenceModule):
         """Splits block by block, and what is left as one part that stays gathered from first use to the backward."""
         if isinstance(self.prior, FSDPModule):
             return
+        assert self.device_mesh is not None
         mesh = self.device_mesh["data_parallel"]
         for blocks in (part for part in self.prior.modules() if isinstance(part, nn.ModuleList)):
             for block in blocks:
