@@ -33,7 +33,8 @@ from prefprior.choices import nearest
 # What a configuration may construct: classes of ours, and of the two libraries that experiments name directly. Nodes
 # also come out of checkpoints and manifests that people pass on, so this is what keeps loading one from running code.
 TRUSTED = ("prefprior.", "torch.optim.", "lightning.")
-FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger",)  # makes another library's object
+# Functions among them: one makes another library's object, one a prior whose checkpoint does not know where it began.
+FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger", "prefprior.models.pretrained.from_published")
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 
@@ -134,6 +135,7 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
     of ours and keeps its traceback.
     """
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    OmegaConf.register_new_resolver("groups", lambda: _groups(name), replace=True)  # for --help
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra would otherwise cut our tracebacks short
     # `a.b=c` may name any argument of the constructor behind `a`, also one that no YAML lists: `check` knows them all.
     sys.argv = [sys.argv[0], *(_open_nodes(word) for word in sys.argv[1:])]
@@ -168,6 +170,15 @@ def chosen(group: str) -> str | None:
 def overrides() -> list[str]:
     """The command's own words, as they must be given again to repeat it."""
     return [word.removeprefix("++") for word in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def _groups(command: str) -> str:
+    """The groups that a command has, each with its options: Hydra itself lists those of all commands."""
+    defaults = OmegaConf.load(conf_folder() / f"{command}.yaml").defaults
+    words = [next(iter(entry)) for entry in defaults if OmegaConf.is_dict(entry)]
+    groups = dict.fromkeys(str(word).split("@")[0].removeprefix("override ").strip("/ ") for word in words)
+    options = {group: sorted(path.stem for path in (conf_folder() / group).glob("*.yaml")) for group in groups}
+    return "\n".join(f"{group}: {', '.join(names)}" for group, names in options.items())
 
 
 def _open_nodes(word: str) -> str:

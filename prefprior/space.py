@@ -119,8 +119,9 @@ class SpaceScale(nn.Module):
     def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space
-        self.register_buffer("mean_D", torch.from_numpy(space.mean_D), persistent=False)
-        self.register_buffer("std_D", torch.from_numpy(space.std_D), persistent=False)
+        # Copies: a buffer may be written to (averaging swaps them), a space's arrays are shared by all who know it.
+        self.register_buffer("mean_D", torch.tensor(space.mean_D), persistent=False)
+        self.register_buffer("std_D", torch.tensor(space.std_D), persistent=False)
 
     def to_model(self, raw: Tensor) -> Tensor:
         """Raw projections -> unit variance per dimension."""

@@ -18,11 +18,14 @@ from omegaconf import MISSING, DictConfig
 
 from prefprior import checkpoint
 from prefprior.allocation import keep_freed_memory
+from prefprior.callbacks.ema import Ema
 from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.config import build, chosen, overrides, plain, run_command
 from prefprior.models.module import PreferenceModule
-from prefprior.runs import CHECKPOINT, differing_keys, run_folder, save_config, write_metrics
+from prefprior.models.pretrained import require_fitting
+from prefprior.models.sharded import ShardedModule, Sharding, whole
+from prefprior.runs import CHECKPOINT, CONFIG, differing_keys, run_folder, save_config, write_metrics
 
 # Where a run lies and what it reports may change when it is continued; what it learns, and how, may not.
 MAY_DIFFER = ("run_dir", "logger", "debug")
@@ -63,6 +66,7 @@ def run(cfg: DictConfig) -> Path:
             "another run_dir."
         )
     resume = folder / "checkpoints" / "last.ckpt"
+    begun_before = (folder / CONFIG).is_file()
     _quiet()
     keep_freed_memory()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -77,17 +81,21 @@ def run(cfg: DictConfig) -> Path:
         plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
-    if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match
-        save_config(folder, cfg)
     say = rank_zero_only(print)
     say(data.summary())
     objective = build(cfg.objective)
     # Weights are drawn from the seed alone, not from what happened to use the global generator before.
     torch.manual_seed(cfg.seed)
     prior = build(cfg.prior, space=data.space)
+    require_fitting(prior, objective)
     if prior.people:  # before training begins: an averaged copy of the weights is taken then
         prior.learn_people(data.users("train"))
-    module = PreferenceModule(
+    if getattr(prior, "origin", None):
+        say(prior.origin)
+    sharded = isinstance(trainer.strategy, Sharding)
+    if sharded and any(isinstance(callback, Ema) for callback in trainer.callbacks):
+        raise ValueError("averaged weights do not go with trainer=fsdp. Add callbacks.ema=null, or use trainer=ddp.")
+    module = (ShardedModule if sharded else PreferenceModule)(
         prior=prior,
         objective=objective,
         optimizer=build(cfg.optimizer),
@@ -97,8 +105,14 @@ def run(cfg: DictConfig) -> Path:
         compile=cfg.compile,
     )
     say(f"prior: {sum(p.numel() for p in prior.parameters()):,} weights")
+    if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match
+        save_config(folder, cfg)
+    if begun_before and not resume.is_file():
+        say(f"{folder} was interrupted before its first epoch was finished: beginning again")
     steps = _fit(trainer, module, data, resume, say)
+    state = trainer.strategy.lightning_module_state_dict() if sharded else None  # every process has a share to give
     if trainer.is_global_zero:
+        prior = whole(prior, state) if state is not None else prior
         checkpoint.save(
             folder / CHECKPOINT,
             prior=prior,
@@ -165,9 +179,11 @@ def _figures(source: str, trainer: lightning.Trainer) -> dict[str, float]:
 
 
 def _keep_last(folder: Path) -> ModelCheckpoint:
+    # Not `save_last`: where nothing else is kept, Lightning then writes at the end of training alone.
     return ModelCheckpoint(
-        folder / "checkpoints", save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True
-    )
+        folder / "checkpoints", filename="last", save_top_k=1, every_n_epochs=1, save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )  # fmt: skip
 
 
 def _callbacks(cfg: DictConfig) -> list[Any]:

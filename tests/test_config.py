@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from prefprior import config
 from prefprior.choices import require_choice
+from tests.commands import run
 
 
 @dataclass
@@ -87,3 +88,17 @@ def test_the_wheels_list_of_packages_is_the_tree() -> None:
     assert listed - {"prefprior.conf"} == tree
     data = {p.relative_to(root / "conf").suffix for p in (root / "conf").rglob("*") if p.is_file()}
     assert data == {".yaml"}, "the wheel carries only conf's YAML files"
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "embed", "shard"])
+def test_help_lists_the_groups_of_the_command_alone(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(monkeypatch, tmp_path, command, "--help")
+        raise SystemExit(0)
+    assert not caught.value.code
+    said = capsys.readouterr().out
+    assert ("\nobjective: diffusion," in said) == (command == "train")
+    assert ("\nbaseline: " in said) == (command == "evaluate")
+    assert "\nsource: events, flickr_aes," in said

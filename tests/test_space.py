@@ -74,3 +74,11 @@ def test_broken_statistics_are_refused() -> None:
         Space("x", np.zeros(2, np.float32), np.array([1, 0], np.float32), 1.0)
     with pytest.raises(ValueError, match="at least one vector"):
         Space.measure("x", np.zeros((0, 3), np.float32))
+
+
+def test_a_networks_buffers_are_its_own() -> None:
+    """Averaging of weights writes into buffers; the space that others share must not move with them."""
+    space = Space("test/space", np.zeros(3, np.float32), np.ones(3, np.float32), 1.0)
+    one, other = SpaceScale(space), SpaceScale(space)
+    one.std_D.fill_(2)
+    assert space.std_D.tolist() == other.std_D.tolist() == [1, 1, 1]

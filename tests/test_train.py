@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_weights(unbroken: Path, folder: Path, monk
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(
-    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = (*QUICK, "run_dir=runs/train/broken")
     with monkeypatch.context() as patch:
@@ -78,10 +78,15 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
         message = fails(patch, folder, "train", *words)
     assert "python train.py" in message
     assert "run_dir=runs/train/broken" in message
+    assert "To go on after epoch 1" in message
     broken = folder / "runs/train/broken"
+    assert torch.load(broken / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
+    capsys.readouterr()
     assert not (broken / "prior.safetensors").exists(), "an unfinished run is never taken for a finished one"
     assert "begun with other" in fails(monkeypatch, folder, "train", *words, "optimizer.lr=0.5")
     run(monkeypatch, folder, "train", *words)
+    assert "going on in runs/train/broken after epoch 1" in capsys.readouterr().out
+    assert [file.name for file in (broken / "checkpoints").iterdir()] == ["last.ckpt"]
     assert equal(unbroken, broken)
     logged = pd.read_csv(broken / "metrics.csv")
     assert logged["val/loss"].notna().sum() == 3, "what was logged before the interruption is kept"
@@ -106,6 +111,30 @@ def test_a_command_that_could_not_begin_does_not_bind_the_next(tmp_path: Path, m
     words = ["experiment=table", "run_dir=runs/train/mine"]
     fails(monkeypatch, tmp_path, "train", *words, "source.ratings=nowhere.csv")
     assert not (tmp_path / "runs/train/mine/config.yaml").exists()
+
+
+def test_a_run_interrupted_in_its_first_epoch_begins_again_and_says_so(
+    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*QUICK, "run_dir=runs/train/early")
+    with monkeypatch.context() as patch:
+
+        def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(NanGuard, "on_before_backward", stop)
+        assert "No epoch was finished. To begin again" in fails(patch, folder, "train", *words)
+    run(monkeypatch, folder, "train", *words)
+    assert "interrupted before its first epoch was finished: beginning again" in capsys.readouterr().out
+    assert equal(unbroken, folder / "runs/train/early")
+
+
+def test_bf16_on_a_cpu_learns_much_the_same(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, folder, "train", *QUICK, "trainer.precision=bf16-mixed", "run_dir=runs/train/bf16")
+    one, other = read_metrics(unbroken), read_metrics(folder / "runs/train/bf16")
+    assert other["world/val/prior/loss"] == pytest.approx(one["world/val/prior/loss"], rel=5e-3)
+    loaded = checkpoint.load(folder / "runs/train/bf16/prior.safetensors")
+    assert {p.dtype for p in loaded.prior.parameters()} == {torch.float32}
 
 
 def test_the_checkpoint_loads_in_a_fresh_process_from_another_folder(unbroken: Path, tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ class NanGuard(Callback):
                 self._stop(trainer, f"the weight {name}")
 
     def _stop(self, trainer: Trainer, what: str) -> None:
-        last = getattr(trainer.checkpoint_callback, "last_model_path", "") or "none was written yet"
+        keep = trainer.checkpoint_callback
+        paths = [getattr(keep, name, "") for name in ("last_model_path", "best_model_path")]
+        last = next((path for path in paths if path), "none was written yet")
         raise ValueError(
             f"{what} stopped being a number at step {trainer.global_step} (epoch {trainer.current_epoch}). The last "
             f"good checkpoint: {last}. Lower optimizer.lr, or trainer.gradient_clip_val, or train in 32-true precision."

@@ -1,6 +1,8 @@
 """A run whose numbers go bad stops with good weights on disk, and says where they are."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -48,3 +50,18 @@ def test_spoiled_weights_are_not_saved() -> None:
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.raises(ValueError, match="the weight w stopped being a number"):
         guard.on_save_checkpoint(trainer, Breaks("", 0), {"state_dict": {"w": torch.tensor([float("inf")])}})
+
+
+@pytest.mark.parametrize(("precision", "stops"), [("16-mixed", False), ("bf16-mixed", True)])
+def test_infinite_gradients_are_the_scalers_business_under_fp16(precision: str, stops: bool) -> None:
+    """The scaler begins too high on purpose: its first steps overflow, are skipped, and it halves its scale."""
+    model, trainer = Breaks("", 0), Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    state = SimpleNamespace(
+        global_step=0, precision=precision, current_epoch=0, checkpoint_callback=trainer.checkpoint_callback
+    )
+    model.weight.grad = torch.full((1,), torch.inf)
+    guard, optimizer = NanGuard(), torch.optim.SGD(model.parameters())
+    with pytest.raises(ValueError, match="a gradient stopped") if stops else nullcontext():
+        guard.on_before_optimizer_step(state, model, optimizer)
+    with pytest.raises(ValueError, match="the loss stopped"):
+        guard.on_before_backward(state, model, torch.tensor(torch.nan))

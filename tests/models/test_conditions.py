@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from prefprior.models.guidance import Guidance
+from prefprior.models.in_context import InContextPrior
 from prefprior.models.known_people import KnownPeople
 from prefprior.models.objectives.base import Drops, read
 from prefprior.models.objectives.denoising import Denoising
@@ -122,3 +123,17 @@ def test_a_text_for_a_prior_that_reads_none_chooses_among_candidates(space):
 def test_a_share_of_drops_is_one(name):
     with pytest.raises(ValueError, match=f"drop_{name} must be between 0 and 1"):
         Regression(**{f"drop_{name}": 1.5})
+
+
+def test_the_in_context_prior_has_a_token_for_words(space):
+    history = make_history(3, 6)
+    text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(0)
+    reads = InContextPrior(space=space, width=32, depth=2, heads=4, context=8, text=True).eval()
+    assert ((drawn(reads, history, text) - drawn(reads, history)).norm(dim=-1) > 1e-3).all()
+    objective = Denoising(path=Linear(), **NEVER)
+    objective.loss(reads, with_texts(make_batch()), torch.Generator().manual_seed(0)).total.backward()
+    assert reads.network.embedding_proj.weight.grad.any()
+    with pytest.raises(ValueError, match=r"prior\.text=true"):
+        deaf = InContextPrior(space=space, width=32, depth=2, heads=4, context=8)
+        deaf.condition(deaf.encode_history(history), torch.ones(3, 1), None, text[:, None])

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import PriorTransformer
 
 from prefprior.evaluation.predictor import Catalogue
 from prefprior.models.in_context import InContextPrior
@@ -15,21 +14,12 @@ from prefprior.models.predictor import PriorPredictor
 from prefprior.models.pretrained import from_prior_transformer
 from prefprior.models.sampling import Sampling
 from tests.models.conftest import DIM, make_batch, make_history
+from tests.models.published import tiny_published
 
 
 @pytest.fixture
 def published(tmp_path):
-    """A tiny PriorTransformer with random weights in every place, saved as the published ones are."""
-    torch.manual_seed(0)
-    model = PriorTransformer(
-        num_attention_heads=2, attention_head_dim=8, num_layers=2, embedding_dim=DIM, num_embeddings=7
-    ).eval()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.normal_(std=0.3)
-        model.clip_std.uniform_(0.5, 2)
-    model.save_pretrained(tmp_path / "prior")
-    return model, tmp_path / "prior"
+    return tiny_published(tmp_path / "prior", DIM), tmp_path / "prior"
 
 
 def test_ours_says_what_the_published_class_says(published, space):
@@ -57,6 +47,39 @@ def test_ours_says_what_the_published_class_says(published, space):
     assert len(transfer.used) == len(model.state_dict())
 
 
+def test_ours_says_what_eclipse_says(space, tmp_path):
+    """The layout of ECLIPSE: no token for the time, and an output that is a raw embedding already."""
+    model = tiny_published(tmp_path, DIM, time=False)
+    prior, transfer = from_prior_transformer(tmp_path, space)
+    assert transfer.refused == {}
+    assert len(transfer.used) == len(model.state_dict())
+    g = torch.Generator().manual_seed(1)
+    noise, prompt, context = (torch.randn(*shape, generator=g) for shape in ((2, DIM), (2, DIM), (2, 7, DIM)))
+    valid = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0]]).bool()
+    network = prior.network
+    with torch.no_grad():
+        theirs = model(noise, 0, prompt, context, valid).predicted_image_embedding
+        ours = network(
+            noise, torch.zeros(2), network.embedding_proj(prompt), network.encoder_hidden_states_proj(context), valid,
+            torch.zeros(2, 16),
+        )  # fmt: skip
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(prior.scale.from_model(ours), ours)
+
+
+def test_the_times_are_those_of_the_published_schedule(in_context):
+    """A cosine path at our time has the noise of diffusers' scheduler at the step that the network is told."""
+    from diffusers import UnCLIPScheduler
+
+    told = []
+    in_context.network.register_forward_pre_hook(lambda module, given: told.append(given[1]))
+    time = torch.tensor([0.1, 0.5, 0.9]).view(1, 1, 3)
+    condition = in_context.condition(in_context.encode_history(make_history(1, 2)), torch.ones(1, 1))
+    in_context.predict(torch.zeros(1, 1, 3, DIM), time, condition)
+    kept = UnCLIPScheduler(num_train_timesteps=1000).alphas_cumprod[told[0].round().long()]
+    torch.testing.assert_close(Cosine().alpha_sigma(time.flatten())[0].square(), kept, atol=3e-3, rtol=0)
+
+
 def test_the_scale_of_the_space_comes_with_the_weights(published, space):
     model, folder = published
     prior, _ = from_prior_transformer(folder, space)
@@ -70,6 +93,14 @@ def test_what_does_not_fit_is_refused_by_name(published, space, tmp_path):
     import json
 
     config = json.loads((folder / "config.json").read_text())
+    for key, value, said_of_it in (
+        ("additional_embeddings", 3, "additional_embeddings is 3, but its weights are those of 4"),
+        ("norm_in_type", "layer", "norm_in_type is 'layer'"),
+        ("clip_embed_dim", 5, "clip_embed_dim is 5; only 12"),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | {key: value}))
+        with pytest.raises(ValueError, match=said_of_it):
+            from_prior_transformer(folder, space)
     (folder / "config.json").write_text(json.dumps(config | {"num_embeddings": 5}))
     _, transfer = from_prior_transformer(folder, space)
     assert list(transfer.refused) == ["positional_embedding"]

@@ -1,0 +1,33 @@
+"""The average of weights: over few steps early on, over as many as `decay` says later."""
+
+import pytest
+import torch
+
+from prefprior.callbacks.ema import Ema
+
+
+def test_where_training_began_is_soon_forgotten():
+    ema = Ema(decay=0.999)
+    start, now = [torch.ones(3)], [torch.zeros(3)]
+    for count in range(100):
+        ema._kwargs["multi_avg_fn"](start, now, torch.tensor(count))
+    assert 0 < float(start[0].max()) < 1e-6  # a fixed decay of .999 would have kept nine tenths
+
+
+def test_decay_is_reached_and_never_passed():
+    ema = Ema(decay=0.995)
+    shares = [ema.share_kept(count) for count in (0, 10, 1000, 10**6)]
+    assert shares == sorted(shares)
+    assert shares[-1] == 0.995
+
+
+def test_it_averages_after_every_step_from_the_first_wanted_and_never_after_epochs():
+    ema = Ema(start_step=3)
+    assert [ema.should_update(step_idx=step) for step in (2, 3, 4)] == [False, True, True]
+    assert not ema.should_update(epoch_idx=1)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0])
+def test_a_decay_lies_between_0_and_1(decay):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Ema(decay=decay)
