@@ -1,6 +1,7 @@
 """The history encoder: a person's ratings in, a handful of read-out tokens out, once per person.
 
-Shapes: B users, K history, R read-outs, W width, D dimension.
+Shapes: B users, K history, R read-outs, W width, D dimension,
+E features of a picture.
 """
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from prefprior.data.batch import History
 from prefprior.models.blocks import EPS, EncoderBlock, ScalarFeatures
+from prefprior.models.fourier import FourierFeatures
 from prefprior.space import Space, SpaceScale
 
 AGE_HORIZON = 1024.0  # ages are taken on a logarithmic scale on which this is 1
@@ -32,12 +34,15 @@ class HistoryEncoder(nn.Module):
         ratio: float,
         dropout: float,
         ages: bool,
+        frequencies: int = 0,
+        frequency_spread: float = 1.0,
     ) -> None:
         super().__init__()
         self.scale = SpaceScale(space)
-        self.picture = nn.Linear(space.dim, width)
+        self.features = FourierFeatures(dim=space.dim, frequencies=frequencies, spread=frequency_spread)
+        self.picture = nn.Linear(self.features.out_dim, width)
         self.signed_picture = nn.Linear(
-            space.dim, width, bias=False
+            self.features.out_dim, width, bias=False
         )  # so that a like and a dislike differ in direction
         self.rating = ScalarFeatures(width, 16)
         self.age = ScalarFeatures(width, 32) if ages else None
@@ -52,9 +57,10 @@ class HistoryEncoder(nn.Module):
         batch, readouts = len(embeddings_BKD), len(self.readouts_RW)
         # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
+        pictures_BKE = self.features(pictures_BKD)
         ratings_BK = torch.where(valid_BK, ratings_BK, 0)
-        tokens_BKW = self.picture(pictures_BKD) + self.rating(ratings_BK)
-        tokens_BKW = tokens_BKW + self.signed_picture(pictures_BKD * ratings_BK[..., None])
+        tokens_BKW = self.picture(pictures_BKE) + self.rating(ratings_BK)
+        tokens_BKW = tokens_BKW + self.signed_picture(pictures_BKE * ratings_BK[..., None])
         if self.age is not None:
             age_BK = torch.where(valid_BK, ages_BK, 0).clamp(min=0)
             tokens_BKW = tokens_BKW + self.age(torch.log1p(age_BK) / torch.log1p(age_BK.new_tensor(AGE_HORIZON)))

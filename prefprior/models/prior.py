@@ -75,9 +75,12 @@ class Prior(Backbone):
         ages: bool = True,
         read_history: bool = True,
         dropout: float = 0.0,
+        frequencies: int = 0,
+        frequency_spread: float = 1.0,
     ) -> None:
         """With `read_history` the denoiser attends to the encoded ratings beside the read-outs; without, to those alone
-        and a step costs the same however long a history is."""
+        and a step costs the same however long a history is. Beside each embedding, encoder and scores see
+        `frequencies` random Fourier features of it: for a catalogue of which many people rate the same pictures."""
         super().__init__()
         for name, value in {
             "width": width,
@@ -96,7 +99,7 @@ class Prior(Backbone):
         # One read-out more than interests: the first is the summary that modulates the denoiser.
         self.encoder = HistoryEncoder(
             space=space, width=width, depth=depth, heads=heads, readouts=interests + 1, ratio=ratio, dropout=dropout,
-            ages=ages,
+            ages=ages, frequencies=frequencies, frequency_spread=frequency_spread,
         )  # fmt: skip
         self.denoiser = Denoiser(
             dim=space.dim, width=denoiser_width, depth=denoiser_depth, heads=denoiser_heads, ratio=denoiser_ratio,
@@ -111,7 +114,9 @@ class Prior(Backbone):
         self.modulation = nn.Linear(width, self.denoiser.time_modulation.out_features)
         nn.init.normal_(self.modulation.weight, std=0.02)
         nn.init.zeros_(self.modulation.bias)
-        self.scores = Scores(space=space, width=width, dim=score_dim)
+        self.scores = Scores(
+            space=space, width=width, dim=score_dim, frequencies=frequencies, frequency_spread=frequency_spread
+        )
 
     def networks(self) -> list[nn.Module]:
         """The parts worth compiling."""
