@@ -1,7 +1,7 @@
 """The history encoder: a person's ratings in, a handful of read-out tokens out, once per person.
 
 Shapes: B users, K history, R read-outs, W width, D dimension,
-E features of a picture.
+E features of a picture, V valid ratings.
 """
 
 import torch
@@ -57,10 +57,17 @@ class HistoryEncoder(nn.Module):
         batch, readouts = len(embeddings_BKD), len(self.readouts_RW)
         # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
-        pictures_BKE = self.features(pictures_BKD)
         ratings_BK = torch.where(valid_BK, ratings_BK, 0)
-        tokens_BKW = self.picture(pictures_BKE) + self.rating(ratings_BK)
-        tokens_BKW = tokens_BKW + self.signed_picture(pictures_BKE * ratings_BK[..., None])
+        if self.features.frequencies:
+            # Many features of each picture, and most places of most histories are padding: only what is there is read.
+            here_V = valid_BK.flatten().nonzero()[:, 0]
+            rated_VW = self._rated(pictures_BKD.flatten(0, 1)[here_V], ratings_BK.flatten()[here_V])
+            tokens_BKW = rated_VW.new_zeros(batch * valid_BK.shape[1], rated_VW.shape[1]).index_copy(
+                0, here_V, rated_VW
+            )
+            tokens_BKW = tokens_BKW.unflatten(0, (batch, -1))
+        else:
+            tokens_BKW = self._rated(pictures_BKD, ratings_BK)
         if self.age is not None:
             age_BK = torch.where(valid_BK, ages_BK, 0).clamp(min=0)
             tokens_BKW = tokens_BKW + self.age(torch.log1p(age_BK) / torch.log1p(age_BK.new_tensor(AGE_HORIZON)))
@@ -69,6 +76,10 @@ class HistoryEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, valid)
         return self.norm(x), valid
+
+    def _rated(self, pictures: Tensor, ratings: Tensor) -> Tensor:
+        seen = self.features(pictures)  # ... E
+        return self.picture(seen) + self.rating(ratings) + self.signed_picture(seen * ratings[..., None])  # ... W
 
 
 def packed(history: History, multiple: int = 8) -> History:
