@@ -44,6 +44,14 @@ class HistoryEncoder(nn.Module):
         self.signed_picture = nn.Linear(
             self.features.out_dim, width, bias=False
         )  # so that a like and a dislike differ in direction
+        # A short way past attention: which picture it is, summed over the history, is half of what others' likes tell.
+        self.recall = (
+            nn.Sequential(
+                nn.Linear(self.features.out_dim, 2 * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+            )
+            if frequencies
+            else None
+        )
         self.rating = ScalarFeatures(width, 16)
         self.age = ScalarFeatures(width, 32) if ages else None
         self.readouts_RW = nn.Parameter(torch.randn(readouts, width))
@@ -58,16 +66,18 @@ class HistoryEncoder(nn.Module):
         # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
         ratings_BK = torch.where(valid_BK, ratings_BK, 0)
-        if self.features.frequencies:
-            # Many features of each picture, and most places of most histories are padding: only what is there is read.
-            here_V = valid_BK.flatten().nonzero()[:, 0]
-            rated_VW = self._rated(pictures_BKD.flatten(0, 1)[here_V], ratings_BK.flatten()[here_V])
-            tokens_BKW = rated_VW.new_zeros(batch * valid_BK.shape[1], rated_VW.shape[1]).index_copy(
-                0, here_V, rated_VW
-            )
-            tokens_BKW = tokens_BKW.unflatten(0, (batch, -1))
+        recalled_BW = None
+        if self.recall is None:
+            tokens_BKW = self._tokens(pictures_BKD, ratings_BK)
         else:
-            tokens_BKW = self._rated(pictures_BKD, ratings_BK)
+            # Many features of each picture, and most places of most histories are padding: only what is there is read.
+            user_V, place_V = valid_BK.nonzero(as_tuple=True)
+            seen_VE, rating_V = self.features(pictures_BKD[user_V, place_V]), ratings_BK[user_V, place_V]
+            rated_VW = self._tokens(seen_VE, rating_V)
+            tokens_BKW = rated_VW.new_zeros(*valid_BK.shape, rated_VW.shape[1]).index_put((user_V, place_V), rated_VW)
+            recalled_VW = self.recall(seen_VE) * rating_V[:, None]
+            summed_BW = recalled_VW.new_zeros(batch, recalled_VW.shape[1]).index_add(0, user_V, recalled_VW)
+            recalled_BW = summed_BW / valid_BK.sum(1, keepdim=True).clamp(min=1)
         if self.age is not None:
             age_BK = torch.where(valid_BK, ages_BK, 0).clamp(min=0)
             tokens_BKW = tokens_BKW + self.age(torch.log1p(age_BK) / torch.log1p(age_BK.new_tensor(AGE_HORIZON)))
@@ -75,10 +85,12 @@ class HistoryEncoder(nn.Module):
         valid = torch.cat([valid_BK.new_ones(batch, readouts), valid_BK], dim=1)  # B R+K
         for block in self.blocks:
             x = block(x, valid)
-        return self.norm(x), valid
+        x = self.norm(x)
+        if recalled_BW is not None:
+            x = torch.cat([x[:, :readouts] + recalled_BW[:, None], x[:, readouts:]], dim=1)
+        return x, valid
 
-    def _rated(self, pictures: Tensor, ratings: Tensor) -> Tensor:
-        seen = self.features(pictures)  # ... E
+    def _tokens(self, seen: Tensor, ratings: Tensor) -> Tensor:
         return self.picture(seen) + self.rating(ratings) + self.signed_picture(seen * ratings[..., None])  # ... W
 
 
