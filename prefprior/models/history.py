@@ -44,7 +44,7 @@ class HistoryEncoder(nn.Module):
         self.signed_picture = nn.Linear(
             self.features.out_dim, width, bias=False
         )  # so that a like and a dislike differ in direction
-        # A short way past attention: which picture it is, summed over the history, is half of what others' likes tell.
+        # A short way past attention, so that what is learned of single pictures need not pass through it.
         self.recall = (
             nn.Sequential(
                 nn.Linear(self.features.out_dim, 2 * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * width, width)

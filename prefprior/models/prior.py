@@ -115,12 +115,7 @@ class Prior(Backbone):
         nn.init.normal_(self.modulation.weight, std=0.02)
         nn.init.zeros_(self.modulation.bias)
         self.scores = Scores(
-            space=space,
-            width=width,
-            dim=score_dim,
-            frequencies=frequencies,
-            frequency_spread=frequency_spread,
-            dropout=dropout if frequencies else 0.0,
+            space=space, width=width, dim=score_dim, frequencies=frequencies, frequency_spread=frequency_spread
         )
 
     def networks(self) -> list[nn.Module]:

@@ -20,27 +20,16 @@ class Scores(nn.Module):
     """
 
     def __init__(
-        self,
-        *,
-        space: Space,
-        width: int,
-        dim: int,
-        frequencies: int = 0,
-        frequency_spread: float = 1.0,
-        dropout: float = 0.0,
+        self, *, space: Space, width: int, dim: int, frequencies: int = 0, frequency_spread: float = 1.0
     ) -> None:
         super().__init__()
         self.scale = SpaceScale(space)
         self.features = FourierFeatures(dim=space.dim, frequencies=frequencies, spread=frequency_spread)
         self.interest = nn.Linear(width, dim, bias=False)
         self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
-        # What there is to know by heart needs room.
-        hidden = 2 * width if frequencies else width
-        self.item_tower = nn.Sequential(
-            nn.Linear(self.features.out_dim, hidden), _silu(dropout), nn.Linear(hidden, dim)
-        )
+        self.item_tower = nn.Sequential(nn.Linear(self.features.out_dim, width), nn.SiLU(), nn.Linear(width, dim))
         self.appeal_tower = nn.Sequential(
-            nn.Linear(self.features.out_dim, width), _silu(dropout), nn.Linear(width, 1, bias=False)
+            nn.Linear(self.features.out_dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False)
         )
         self.log_sharpness = nn.Parameter(torch.tensor(2.0))
 
@@ -71,8 +60,3 @@ class Scores(nn.Module):
 
     def _seen(self, raw_ND: Tensor) -> Tensor:
         return self.features(self.scale.to_model(raw_ND))
-
-
-def _silu(dropout: float) -> nn.Module:
-    # One place in a tower, whether anything is dropped or not: weights keep their names.
-    return nn.Sequential(nn.SiLU(), nn.Dropout(dropout)) if dropout else nn.SiLU()
