@@ -49,12 +49,13 @@ class PreferenceModule(lightning.LightningModule):
     def setup(self, stage: str) -> None:
         """Shows objective and prior what they need of the data, freezes what is not trained, compiles in place (weights
         keep their names)."""
-        if self.objective.rank is None and self.prior.scores is not None:
+        rank = self.objective.rank
+        if (rank is None or not rank.trains_scores) and self.prior.scores is not None:
             self.prior.scores.requires_grad_(False)  # DDP would wait for their gradients
         data = getattr(self.trainer, "datamodule", None)
-        if data is not None and self.objective.rank is not None:
+        if data is not None and rank is not None:
             counts_N = torch.as_tensor(data.item_counts(), dtype=torch.long)
-            self.objective.rank.use_catalogue(data.catalogue.embeddings_ND, counts_N)
+            rank.use_catalogue(data.catalogue.embeddings_ND, counts_N)
         if data is not None and self.prior.text:
             data.use_texts()
         if self.compile_prior:

@@ -38,7 +38,9 @@ class PriorPredictor:
         self.objective = objective
         self.sampling = sampling
         self.facts = facts or {}
-        self.scores_are_trained = prior.scores is not None and objective.rank is not None
+        self.scores_are_trained = (
+            prior.scores is not None and objective.rank is not None and objective.rank.trains_scores
+        )
 
     @property
     def space(self) -> Space:

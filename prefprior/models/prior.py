@@ -77,10 +77,14 @@ class Prior(Backbone):
         text: bool = False,
         people: int = 0,
         dropout: float = 0.0,
+        frequencies: int = 0,
+        frequency_spread: float = 1.0,
     ) -> None:
         """With `read_history` the denoiser attends to the encoded ratings beside the read-outs; without, to those alone
         and a step costs the same however long a history is. With `text`, what is wished for may also be said in words.
-        `people` is how many may be known by their id, beside what they rated (REBECA's way, arXiv:2502.03966)."""
+        `people` is how many may be known by their id, beside what they rated (REBECA's way, arXiv:2502.03966). Beside
+        each embedding, encoder and scores see `frequencies` random Fourier features of it: for a catalogue of which
+        many people rate the same pictures."""
         super().__init__()
         for name, value in {
             "width": width,
@@ -102,7 +106,7 @@ class Prior(Backbone):
         # One read-out more than interests: the first is the summary that modulates the denoiser.
         self.encoder = HistoryEncoder(
             space=space, width=width, depth=depth, heads=heads, readouts=interests + 1, ratio=ratio, dropout=dropout,
-            ages=ages, people=people,
+            ages=ages, people=people, frequencies=frequencies, frequency_spread=frequency_spread,
         )  # fmt: skip
         self.denoiser = Denoiser(
             dim=space.dim, width=denoiser_width, depth=denoiser_depth, heads=denoiser_heads, ratio=denoiser_ratio,
@@ -119,7 +123,9 @@ class Prior(Backbone):
         self.modulation = nn.Linear(width, self.denoiser.time_modulation.out_features)
         nn.init.normal_(self.modulation.weight, std=0.02)
         nn.init.zeros_(self.modulation.bias)
-        self.scores = Scores(space=space, width=width, dim=score_dim)
+        self.scores = Scores(
+            space=space, width=width, dim=score_dim, frequencies=frequencies, frequency_spread=frequency_spread
+        )
 
     def networks(self) -> list[nn.Module]:
         """The parts worth compiling."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from prefprior.models.encoded import EncodedHistory
+from prefprior.models.fourier import FourierFeatures
 from prefprior.space import Space, SpaceScale
 
 
@@ -18,13 +19,18 @@ class Scores(nn.Module):
     embedding alone, so that what everybody likes and what this person likes can be told apart.
     """
 
-    def __init__(self, *, space: Space, width: int, dim: int) -> None:
+    def __init__(
+        self, *, space: Space, width: int, dim: int, frequencies: int = 0, frequency_spread: float = 1.0
+    ) -> None:
         super().__init__()
         self.scale = SpaceScale(space)
+        self.features = FourierFeatures(dim=space.dim, frequencies=frequencies, spread=frequency_spread)
         self.interest = nn.Linear(width, dim, bias=False)
         self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
-        self.item_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, dim))
-        self.appeal_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
+        self.item_tower = nn.Sequential(nn.Linear(self.features.out_dim, width), nn.SiLU(), nn.Linear(width, dim))
+        self.appeal_tower = nn.Sequential(
+            nn.Linear(self.features.out_dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False)
+        )
         self.log_sharpness = nn.Parameter(torch.tensor(2.0))
 
     def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:
@@ -36,11 +42,11 @@ class Scores(nn.Module):
 
     def item_directions(self, raw_ND: Tensor) -> Tensor:
         """Where pictures lie in the space of interests (N, Q)."""
-        return normalize(self.item_tower(self.scale.to_model(raw_ND)).float(), dim=-1)
+        return normalize(self.item_tower(self._seen(raw_ND)).float(), dim=-1)
 
     def appeal(self, raw_ND: Tensor) -> Tensor:
         """How much everybody likes a picture (N), from its embedding alone."""
-        return self.appeal_tower(self.scale.to_model(raw_ND))[..., 0].float()
+        return self.appeal_tower(self._seen(raw_ND))[..., 0].float()
 
     def fit(self, encoded: EncodedHistory, directions: Tensor) -> Tensor:
         """How well pictures suit each person (B, N).
@@ -51,3 +57,6 @@ class Scores(nn.Module):
         sharpness = self.log_sharpness.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
         matched_BIN = torch.matmul(interests_BIQ, directions.transpose(-1, -2))
         return (sharpness * matched_BIN + offset_BI[..., None]).logsumexp(1)
+
+    def _seen(self, raw_ND: Tensor) -> Tensor:
+        return self.features(self.scale.to_model(raw_ND))

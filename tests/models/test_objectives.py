@@ -145,6 +145,33 @@ def test_negatives_need_a_catalogue(prior):
         Contrastive(negatives=4).terms(prior, prior.encode_history(batch.history), batch, torch.Generator())
 
 
+def test_closeness_trains_the_answer_and_not_the_scores(prior):
+    rank = Contrastive(softmax_weight=0.0, pairs_weight=0.0, closeness_weight=1.0)
+    assert not rank.trains_scores
+    found = loss(Regression(rank=rank), prior, make_batch(users=16))
+    assert set(found.terms) == {"regression", "closeness"}
+    answers = list(prior.denoiser.leave.parameters())
+    grads = torch.autograd.grad(found.terms["closeness"], [*answers, *prior.scores.parameters()], allow_unused=True)
+    assert all(g is not None for g in grads[: len(answers)])
+    assert all(g is None for g in grads[len(answers) :])
+
+
+def test_closeness_is_less_where_the_answer_is_the_target(prior):
+    batch = make_batch(users=8, targets=1)
+    batch.target_rating_BT.abs_()
+    rank = Contrastive(softmax_weight=0.0, pairs_weight=0.0, closeness_weight=1.0, closeness_sharpness=10.0)
+    encoded, g = prior.encode_history(batch.history), torch.Generator().manual_seed(0)
+    aimed, away = (rank.terms(prior, encoded, batch, g, sign * batch.target_BTD[:, 0])["closeness"] for sign in (1, -1))
+    assert aimed < away
+
+
+def test_closeness_needs_an_answer(prior):
+    with pytest.raises(ValueError, match="objective=regression"):
+        loss(Denoising(path=Linear(), rank=Contrastive(closeness_weight=1.0)), prior, make_batch())
+    with pytest.raises(ValueError, match="closeness_sharpness"):
+        Contrastive(closeness_sharpness=0.0)
+
+
 def test_one_history_serves_all_targets_and_draws(space):
     prior = make_prior(space)
     seen = []

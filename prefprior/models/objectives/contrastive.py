@@ -6,7 +6,7 @@ D dimension, Q score dimension.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import normalize, softplus
 
 from prefprior.data.batch import PreferenceBatch
 from prefprior.models.backbone import Backbone
@@ -29,15 +29,29 @@ class Contrastive(Recorded):
         pairs_weight: float = 0.1,
         negatives: int = 0,
         popularity_corrected: bool = True,
+        closeness_weight: float = 0.0,
+        closeness_sharpness: float = 100.0,
     ) -> None:
-        if softmax_weight < 0 or pairs_weight < 0 or negatives < 0:
-            raise ValueError("softmax_weight, pairs_weight and negatives cannot be below 0")
+        """`closeness_weight` is that of the same softmax where pictures score by their cosine to the prior's own
+        answer, times `closeness_sharpness` (100 is CLIP's bound): so that the answer itself finds what a person likes,
+        at the price of no longer being the mean of it. Only an objective of one step has an answer to train."""
+        if min(softmax_weight, pairs_weight, negatives, closeness_weight) < 0:
+            raise ValueError("softmax_weight, pairs_weight, negatives and closeness_weight cannot be below 0")
+        if not closeness_sharpness > 0:
+            raise ValueError(f"closeness_sharpness must be above 0, got {closeness_sharpness}")
         self.softmax_weight = softmax_weight
         self.pairs_weight = pairs_weight
         self.negatives = negatives
         self.popularity_corrected = popularity_corrected
+        self.closeness_weight = closeness_weight
+        self.closeness_sharpness = closeness_sharpness
         self._embeddings_ND: Tensor | None = None
         self._shares_N: Tensor | None = None
+
+    @property
+    def trains_scores(self) -> bool:
+        """Whether the read-outs of `rank` learn anything."""
+        return self.softmax_weight > 0 or self.pairs_weight > 0
 
     def use_catalogue(self, embeddings_ND: Tensor, target_counts_N: Tensor) -> None:
         """Where sampled negatives come from, and how often each picture is a training target."""
@@ -46,12 +60,33 @@ class Contrastive(Recorded):
         self._shares_N = (counts / counts.sum().clamp(min=1)).float()
 
     def terms(
-        self, prior: Backbone, encoded: EncodedHistory, batch: PreferenceBatch, generator: torch.Generator
+        self,
+        prior: Backbone,
+        encoded: EncodedHistory,
+        batch: PreferenceBatch,
+        generator: torch.Generator,
+        answer_BD: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Weighted loss terms by name."""
+        """Weighted loss terms by name; `answer_BD` are the raw embeddings that the prior answers with."""
         if prior.scores is None:
             raise ValueError(f"{type(prior).__name__} has no read-out for rank to train: set objective.rank=null")
         raw_ND, items_N = self._candidates(batch, generator)
+        terms = self._score_terms(prior, encoded, raw_ND, items_N, batch) if self.trains_scores else {}
+        if self.closeness_weight:
+            if answer_BD is None:
+                raise ValueError(
+                    f"closeness_weight={self.closeness_weight} trains an answer in one step, and this objective gives "
+                    "none: choose objective=regression, or set closeness_weight=0."
+                )
+            closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(raw_ND.float(), dim=-1).T
+            loss = self._softmax(self.closeness_sharpness * closeness_BN, items_N, batch)
+            terms["closeness"] = self.closeness_weight * loss
+        return terms
+
+    def _score_terms(
+        self, prior: Backbone, encoded: EncodedHistory, raw_ND: Tensor, items_N: Tensor, batch: PreferenceBatch
+    ) -> dict[str, Tensor]:
+        assert prior.scores is not None
         directions_NQ, appeal_N = prior.scores.item_directions(raw_ND), prior.scores.appeal(raw_ND)
         fit_BN = prior.scores.fit(encoded, directions_NQ)
         users, targets = batch.target_rating_BT.shape

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, one_hot
+from torch.nn.functional import cosine_similarity, normalize, one_hot
 
 from prefprior.data.batch import PreferenceBatch
 from prefprior.models.backbone import Backbone
@@ -68,8 +68,19 @@ class Regression(Recorded):
 
         terms = {"regression": mean_over(error_BT, valid_BT.to(error_BT.dtype))}
         if self.rank is not None:
-            terms |= self.rank.terms(prior, encoded, batch, generator)
+            answer_BD = self._answer_to_all(prior, encoded, generator) if self.rank.closeness_weight else None
+            terms |= self.rank.terms(prior, encoded, batch, generator, answer_BD)
         return LossTerms(total=torch.stack(list(terms.values())).sum(), terms=terms)
+
+    def _answer_to_all(self, prior: Backbone, encoded: Any, generator: torch.Generator) -> Tensor:
+        """The mean direction of a person's answers when asked for what they love, raw (B, D): what ranks where nothing
+        was trained to score."""
+        shape = (len(encoded), 1, self.answers, prior.space.dim)
+        noise_BCSD = torch.randn(shape, generator=generator, device=generator.device).to(prior.scale.mean_D.device)
+        loved_BC = noise_BCSD.new_ones(len(encoded), 1)
+        condition = prior.condition(encoded, loved_BC)
+        answer_BSD = self.denoise(prior, noise_BCSD, noise_BCSD.new_full((1, 1, 1), self.path.last), condition)[:, 0]
+        return normalize(prior.scale.from_model(answer_BSD), dim=-1).mean(1)
 
     def denoise(self, prior: Backbone, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The answer to a noise, in model scale; with one answer, the noise is not looked at."""

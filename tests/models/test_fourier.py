@@ -1,0 +1,57 @@
+"""Fourier features: near pictures are told apart by the spread that was asked for, and checkpoints keep them."""
+
+import pytest
+import torch
+
+from prefprior import checkpoint
+from prefprior.models.fourier import FourierFeatures
+from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.models.objectives.regression import Regression
+from prefprior.models.sampling import Sampling
+from tests.models.conftest import DIM, make_history, make_prior
+from tests.models.test_prior import outputs
+
+
+def test_without_frequencies_nothing_is_added_and_nothing_drawn():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    features = FourierFeatures(dim=DIM)
+    x = torch.randn(4, DIM, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert features.out_dim == DIM
+    assert features(x) is x
+    assert not features.state_dict()
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
+def test_products_are_a_gaussian_kernel(spread):
+    # cos a cos b + sin a sin b averages to exp(-spread^2 |x - y|^2 / 2D) (Rahimi & Recht 2007, theorem of Bochner).
+    torch.manual_seed(0)
+    features = FourierFeatures(dim=DIM, frequencies=20000, spread=spread)
+    x = torch.randn(6, DIM)
+    waves = features(x)[:, DIM:]
+    found = waves @ waves.T / 20000
+    torch.testing.assert_close(found, (-(spread**2) * torch.cdist(x, x) ** 2 / (2 * DIM)).exp(), atol=0.03, rtol=0)
+
+
+def test_a_checkpoint_brings_its_frequencies(space, tmp_path):
+    prior = make_prior(space, frequencies=16)
+    path = tmp_path / "prior.safetensors"
+    checkpoint.save(path, prior=prior, objective=Regression(rank=Contrastive()), sampling=Sampling())
+    torch.manual_seed(5)
+    loaded = checkpoint.load(path).prior
+    history = make_history(3, 6)
+    assert torch.equal(outputs(loaded, history), outputs(prior, history))
+
+
+def test_padding_with_frequencies_changes_nothing_even_if_it_is_nan(space):
+    prior, history = make_prior(space, frequencies=16), make_history(4, 9)
+    spoiled = make_history(4, 9)
+    spoiled.embeddings_BKD[~spoiled.valid_BK] = torch.nan
+    assert torch.equal(outputs(prior, spoiled), outputs(prior, history))
+
+
+@pytest.mark.parametrize("changes", [{"frequencies": -1}, {"frequencies": 4, "frequency_spread": 0.0}])
+def test_what_cannot_be_is_refused(space, changes):
+    with pytest.raises(ValueError, match="frequenc"):
+        make_prior(space, **changes)
