@@ -133,7 +133,7 @@ def test_without_data_a_source_is_asked_for(tmp_path: Path, monkeypatch: pytest.
         (("decoder.stepps=5",), "decoder.stepps is unknown"),
         (("baselines.wals.pul=3",), "did you mean pull"),
         (("source.raings=r.csv",), "did you mean ratings"),
-        (("part=seen",), "nobody with both"),
+        (("part=seen",), "train with data.splits.by=item"),
         (("board.controls=[odd]",), "controls are"),
     ],
 )

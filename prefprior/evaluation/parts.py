@@ -40,6 +40,15 @@ class Beginning:
         return first_share(table, self.share, self.count)
 
 
+# What it takes to have anybody in a part that a split by people leaves empty.
+WANTING = {
+    "seen": "It takes a split that holds back ratings of people who are trained on: train with data.splits.by=item or "
+    "data.splits.by=time, or evaluate part=unseen.",
+    "unseen_items": "It takes pictures that nobody rated in training: train with data.splits.by=item, or evaluate "
+    "part=unseen.",
+}
+
+
 def select(data: PreferenceDataModule, part: str | None, beginning: Beginning, cap: int) -> tuple[str, People]:
     """The people of a part; by default of `unseen`, or of `seen` where everybody was trained on. Names its choice."""
     if part is None:
@@ -51,7 +60,7 @@ def select(data: PreferenceDataModule, part: str | None, beginning: Beginning, c
     if len(people) == 0:
         raise ValueError(
             f"the part {part} of {data.source.name} has nobody with both a history and held-out ratings. "
-            f"Choose another part (there are {', '.join(dict.fromkeys(known))})."
+            + WANTING.get(part, f"Choose another part (there are {', '.join(dict.fromkeys(known))}).")
         )
     return part, people
 
