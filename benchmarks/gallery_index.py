@@ -1,7 +1,7 @@
 """The index page of a gallery of ten thousand people in a real browser: its memory, and when it first paints.
 
     python benchmarks/gallery_index.py --json out.json
-    python benchmarks/gallery_index.py --people 1000 --folder /tmp/gallery
+    python benchmarks/gallery_index.py --people 1000 --folder runs/gallery_index
 
 Every person has a thumbnail strip of its own. Headless Chromium opens the page from its file; memory is the sum over
 its processes of what each holds, with what they share counted once (proportional set size), while the page is open.

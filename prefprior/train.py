@@ -144,7 +144,7 @@ def _fit(
     begun = torch.load(resume, weights_only=True, map_location="cpu") if resume.is_file() else None
     if begun is not None:
         say(f"going on in {resume.parents[1]} after epoch {begun['epoch']}")
-    if begun is not None and trainer.max_epochs is not None and begun["epoch"] + 1 >= trainer.max_epochs:
+    if begun is not None and _is_over(trainer, begun):
         # Only what comes after training was interrupted. Lightning would skip the loop, and with it the step that puts
         # averaged weights in place; a checkpoint's `state_dict` holds those already.
         module.load_state_dict(begun["state_dict"])
@@ -166,6 +166,12 @@ def _fit(
             f"  {shlex.join(['python', 'train.py', *words, f'run_dir={trainer.default_root_dir}'])}"
         ) from None
     return trainer.global_step
+
+
+def _is_over(trainer: lightning.Trainer, begun: dict[str, Any]) -> bool:
+    """Whether a checkpoint is of the last epoch or the last step; -1 is how Lightning says that there is no last."""
+    epochs, steps = -1 if trainer.max_epochs is None else trainer.max_epochs, trainer.max_steps
+    return 0 <= epochs <= begun["epoch"] + 1 or 0 <= steps <= begun["global_step"]
 
 
 def _figures(source: str, trainer: lightning.Trainer) -> dict[str, float]:

@@ -42,9 +42,10 @@ def ran(words: list[str], made: Path) -> None:
 
 def figures(objective: str, seed: int, folder: Path, words: list[str], people: int) -> dict[str, float]:
     """One run's figures by the names of `COLUMNS`."""
-    run = (folder / f"{objective}-{seed}").resolve()
+    # What was made with other words lies elsewhere, so that it is never taken for this.
+    run = (folder / "-".join([objective, str(seed), *(word.replace("/", "_") for word in words)])).resolve()
     ran(["train.py", f"objective={objective}", f"seed={seed}", f"run_dir={run}", *words], run / CHECKPOINT)
-    board = run / "evaluate"
+    board = run / f"evaluate-{people}"
     ran(
         [
             "evaluate.py", f"checkpoint={run / CHECKPOINT}", f"run_dir={board}", "predictors=[prior]",

@@ -1,6 +1,7 @@
 """An exponential moving average of the weights: what is validated, and what the checkpoint holds at the end."""
 
 import torch
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -22,9 +23,18 @@ class Ema(WeightAveraging):
         super().__init__(use_buffers=False, multi_avg_fn=average)
 
     def share_kept(self, count: int) -> float:
-        """What is kept of an average of `count` steps: a tenth of the steps so far count, until `decay` is reached."""
-        return min(self.decay, (1 + count) / (10 + count))
+        """What is kept of an average of `count` steps: a tenth of the steps so far count, until `decay` is reached.
+
+        Before `start_step` nothing is: the average is the weights themselves, and never those training began with.
+        """
+        averaged = count - self.start_step
+        return 0.0 if averaged < 0 else min(self.decay, (1 + averaged) / (10 + averaged))
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """After every step from `start_step` on."""
-        return step_idx is not None and step_idx >= self.start_step
+        """After every step."""
+        return step_idx is not None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """The averages lie where the weights will: they are not there yet when Lightning would look."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)

@@ -37,6 +37,7 @@ class People:
     held_liked_BT: Tensor  # bool, by the source's own threshold
     repeated: int = 0  # held-out ratings that were left out, because their picture is in the same person's past
     sign: float = 1.0  # -1 turns all ratings of the histories round (a control)
+    shown_as: tuple[str, ...] = ()  # whose histories these are, where not their own (a control)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -120,7 +121,7 @@ class People:
             ages_BK=(age_BK * valid_BK).float(),
             valid_BK=valid_BK,
             items_BK=item_BK,
-            users=self.users,
+            users=list(self.shown_as) or self.users,
         )
 
     def held_embeddings(self) -> Tensor:
@@ -135,7 +136,8 @@ class People:
             width = max(int((picked[group[0]] >= 0).sum(1).max()), 1) if len(rows) else 1
             for name in group:
                 picked[name] = picked[name][:, :width]
-        return replace(self, users=[self.users[int(row)] for row in rows], **picked)
+        shown_as = tuple(self.shown_as[int(row)] for row in rows) if self.shown_as else ()
+        return replace(self, users=[self.users[int(row)] for row in rows], shown_as=shown_as, **picked)
 
     def with_history_of(self, length: int) -> int:
         """How many people have a history of at least so many ratings."""

@@ -15,7 +15,8 @@ def other_person(people: People, generator: torch.Generator) -> People:
     order = torch.randperm(len(people), generator=generator)
     giver = torch.empty_like(order)
     giver[order] = order.roll(1)  # one cycle through everybody: nobody keeps their own
-    return replace(people, item_BK=people.item_BK[giver], raw_BK=people.raw_BK[giver])
+    givers = tuple(people.users[b] for b in giver.tolist())  # predictors that know people by id see the giver's
+    return replace(people, item_BK=people.item_BK[giver], raw_BK=people.raw_BK[giver], shown_as=givers)
 
 
 def shuffled_ratings(people: People, generator: torch.Generator) -> People:

@@ -38,5 +38,6 @@ class FourierFeatures(nn.Module):
         """(..., D) -> (..., D + 2 F)."""
         if not self.frequencies:
             return scaled
-        angle = scaled @ self.frequency_DF.to(scaled.dtype)
-        return torch.cat([scaled, angle.cos().to(scaled.dtype), angle.sin().to(scaled.dtype)], dim=-1)
+        with torch.autocast(scaled.device.type, enabled=False):  # half precision would blur what this is to tell apart
+            angle = scaled.float() @ self.frequency_DF.float()
+            return torch.cat([scaled, angle.cos().to(scaled.dtype), angle.sin().to(scaled.dtype)], dim=-1)

@@ -34,7 +34,8 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain_W: Tensor | None, eps: float) -> Tensor:
         # One pass reads, one writes; no square of the whole tensor is ever stored.
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        accumulated = torch.promote_types(x.dtype, torch.float32)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=accumulated)
         inverse = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, inverse, gain_W)
         y = torch.mul(x, inverse, out=torch.empty_like(x))  # in fp32, rounded once

@@ -55,7 +55,8 @@ def guided(
     if text_BD is None:
         condition = prior.condition(together, wished)
     else:
-        said, known = text_BD.repeat(groups, 1)[:, None], torch.cat(told)[:, None]  # GB 1 D; GB 1
+        said = text_BD.repeat(groups, 1)[:, None]  # GB 1 D
+        known = torch.cat(told)[:, None] & said.any(-1)  # GB 1; a row of zeros is no text
         condition = prior.condition(together, wished, text_BCD=said, text_known_BC=known)
 
     def denoise(noisy_BSD: Tensor, t: Tensor) -> Tensor:

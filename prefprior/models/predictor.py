@@ -84,6 +84,11 @@ class PriorPredictor:
         to the text; `text_weight` is what that counts beside the person's own taste. All noise comes from the
         generator at once, so in how many parts it is worked off changes nothing.
         """
+        if text_BD is not None and text_BD.shape != (len(history), self.space.dim):
+            raise ValueError(
+                f"text_BD is {tuple(text_BD.shape)}; it takes a row for each of {len(history)} people, of "
+                f"{self.space.dim} dimensions (zeros for whoever has no text)"
+            )
         chosen_by_text = text_BD is not None and not self.prior.text
         many = n * (max(self.sampling.candidates, TEXT_CANDIDATES) if chosen_by_text else self.sampling.candidates)
         shape = (len(history), many, self.space.dim)

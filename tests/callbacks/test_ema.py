@@ -21,9 +21,10 @@ def test_decay_is_reached_and_never_passed():
     assert shares[-1] == 0.995
 
 
-def test_it_averages_after_every_step_from_the_first_wanted_and_never_after_epochs():
+def test_until_averaging_begins_the_average_is_the_weights_themselves():
     ema = Ema(start_step=3)
-    assert [ema.should_update(step_idx=step) for step in (2, 3, 4)] == [False, True, True]
+    assert [ema.share_kept(count) > 0 for count in (0, 2, 3, 4)] == [False, False, True, True]
+    assert ema.should_update(step_idx=0)
     assert not ema.should_update(epoch_idx=1)
 
 

@@ -73,6 +73,19 @@ def test_controls_leave_held_out_and_seen_alone(change):
         assert not torch.equal(after, before)
 
 
+def test_under_another_persons_history_predictors_see_that_persons_id():
+    """Else those that know people by their ids would be told who it really is."""
+    people = make_tastes(users=6).people
+    other = other_person(people, torch.Generator().manual_seed(0))
+    assert other.users == people.users
+    shown, some = other.history().users, other.take(torch.tensor([4, 1]))
+    assert sorted(shown) == sorted(people.users)
+    assert all(a != b for a, b in zip(shown, people.users, strict=True))
+    assert some.history().users == [shown[4], shown[1]]
+    giver = [people.users.index(user) for user in shown]
+    assert torch.equal(other.item_BK, people.item_BK[giver])
+
+
 def test_the_scale_of_a_short_history_is_its_own():
     tastes = make_tastes(users=3, rated=10)
     table = tastes.training.ratings

@@ -137,3 +137,13 @@ def test_the_in_context_prior_has_a_token_for_words(space):
     with pytest.raises(ValueError, match=r"prior\.text=true"):
         deaf = InContextPrior(space=space, width=32, depth=2, heads=4, context=8)
         deaf.condition(deaf.encode_history(history), torch.ones(3, 1), None, text[:, None])
+
+
+def test_in_one_batch_some_may_say_nothing(space):
+    prior, history = told(make_prior(space, text=True)), make_history(3, 6)
+    text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
+    text[1] = 0
+    changed = ((drawn(prior, history, text) - drawn(prior, history)).norm(dim=-1) > 1e-3).all(1)
+    assert changed.tolist() == [True, False, True]
+    with pytest.raises(ValueError, match="a row for each of 3 people"):
+        drawn(prior, history, text[:1])

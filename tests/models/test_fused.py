@@ -72,3 +72,12 @@ def test_attention_is_pytorchs(dtype, learning):
     assert found.dtype == dtype
     expected = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     torch.testing.assert_close(found, expected, atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("gain", [True, False])
+def test_gradients_are_those_of_finite_differences(gain):
+    g = torch.Generator().manual_seed(0)
+    norm = RMSNorm(4, eps=1e-6, elementwise_affine=gain).double()
+    x = torch.randn(3, 4, dtype=torch.float64, generator=g, requires_grad=True)
+    assert torch.autograd.gradcheck(norm, (x,))
+    assert torch.autograd.gradcheck(swiglu, (x,))
