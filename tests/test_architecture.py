@@ -8,7 +8,7 @@ import prefprior
 PACKAGE = Path(prefprior.__file__).parent
 # Each layer may import itself and what stands before it.
 LAYERS = [
-    {"choices", "files", "space"},
+    {"allocation", "choices", "files", "space"},
     {"config", "runs"},
     {"data"},
     {"world"},
