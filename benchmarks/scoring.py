@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from side_by_side import fake_space, report
 
+from prefprior.allocation import keep_freed_memory
 from prefprior.baselines.geometry import history_units
 from prefprior.baselines.mean import MeanOfLikes
 from prefprior.data.people import People
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=10)
     parser.add_argument("--json", type=Path, default=None, help="also write the figures to this file")
     args = parser.parse_args()
+    keep_freed_memory()  # as `python evaluate.py` does
     people = fake_people(args)
     predictor = MeanOfLikes()
     predictor._catalogue = people.catalogue

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior import checkpoint
+from prefprior.allocation import keep_freed_memory
 from prefprior.choices import require_choice
 from prefprior.config import build, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
@@ -63,6 +64,7 @@ class EvaluateConfig:
 
 def run(cfg: DictConfig) -> Path:
     """Evaluates, prints the table and writes figures and report; returns the run's folder."""
+    keep_freed_memory()
     if cfg.people is not None and cfg.people < 3:
         raise ValueError(f"people must be at least 3, or null for all, got {cfg.people}")
     folder, console, board_of = run_folder(), Console(), build(cfg.board)
