@@ -10,8 +10,8 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4
 def keep_freed_memory() -> bool:
     """Tells glibc not to give freed memory back to the system; returns whether it understood.
 
-    Left alone, it returns every large tensor as soon as it is freed, and the next step pays for each of its pages anew:
-    a training step over long histories takes half as long again. The process keeps its peak memory until it ends.
+    Left alone, it returns every large tensor as soon as it is freed, and the next step pays for each of its pages anew,
+    the more the longer histories are. The process keeps its peak memory until it ends.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

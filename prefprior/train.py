@@ -88,6 +88,8 @@ def run(cfg: DictConfig) -> Path:
     torch.manual_seed(cfg.seed)
     prior = build(cfg.prior, space=data.space)
     require_fitting(prior, objective)
+    if prior.text:
+        data.use_texts()
     if prior.people:  # before training begins: an averaged copy of the weights is taken then
         prior.learn_people(data.users("train"))
     if getattr(prior, "origin", None):

@@ -71,5 +71,8 @@ def test_too_few_rows_and_missing_texts_are_refused(folder: Path, monkeypatch: p
     assert "source.texts=FILE.npy" in fails(monkeypatch, folder, "train", *table)
     assert "(20, 9)" in fails(monkeypatch, folder, "train", *table, "source.texts=texts.npy")
     np.save(folder / "texts.npy", rng.standard_normal((20, 8)).astype(np.float32))
+    own = "run_dir=runs/train/corrected"
+    assert "source.texts=FILE.npy" in fails(monkeypatch, folder, "train", *table, own)
+    run(monkeypatch, folder, "train", *table, own, "source.texts=texts.npy")  # what was refused binds nothing
     run(monkeypatch, folder, "train", *table, "source.texts=texts.npy", "run_dir=runs/train/table")
     assert (folder / "runs/train/table/prior.safetensors").is_file()

@@ -1,6 +1,6 @@
 """Norms, gates and attention as fast as the CPU allows.
 
-There, eager, a training step spends a third of its time on what norms and gates read and write again and again; here
+There, eager, a training step spends much of its time on what norms and gates read and write again and again; here
 each is done in few passes over memory. Compiled, or on a GPU, PyTorch's own are as good and are used.
 
 Shapes: `...` any, B batch, H heads, N keys, Q queries, E head width, W width.
@@ -62,7 +62,7 @@ class _RMSNorm(torch.autograd.Function):
 def attention(q_BHQE: Tensor, k_BHNE: Tensor, v_BHNE: Tensor, mask: Tensor) -> Tensor:
     """Scaled dot-product attention (B, H, Q, E) under a boolean mask."""
     if q_BHQE.device.type == "cpu" and v_BHNE.dtype != torch.float32 and torch.is_grad_enabled():
-        # The backward pass of the CPU's half-precision kernel takes six times as long as that of its fp32 one.
+        # The backward pass of the CPU's half-precision kernel takes several times as long as that of its fp32 one.
         q, k, v = (part.float() for part in (q_BHQE, k_BHNE, v_BHNE))
         with torch.autocast("cpu", enabled=False):
             return scaled_dot_product_attention(q, k, v, attn_mask=mask).to(v_BHNE.dtype)

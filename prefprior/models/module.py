@@ -47,8 +47,7 @@ class PreferenceModule(lightning.LightningModule):
         self.compile_prior = compile
 
     def setup(self, stage: str) -> None:
-        """Shows objective and prior what they need of the data, freezes what is not trained, compiles in place (weights
-        keep their names)."""
+        """Shows the objective the catalogue, freezes what it does not train, compiles in place (weights keep names)."""
         rank = self.objective.rank
         if (rank is None or not rank.trains_scores) and self.prior.scores is not None:
             self.prior.scores.requires_grad_(False)  # DDP would wait for their gradients
@@ -56,8 +55,6 @@ class PreferenceModule(lightning.LightningModule):
         if data is not None and rank is not None:
             counts_N = torch.as_tensor(data.item_counts(), dtype=torch.long)
             rank.use_catalogue(data.catalogue.embeddings_ND, counts_N)
-        if data is not None and self.prior.text:
-            data.use_texts()
         if self.compile_prior:
             for network in self.prior.networks():
                 network.compile()
