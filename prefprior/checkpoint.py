@@ -19,7 +19,7 @@ from prefprior.models.predictor import PriorPredictor
 from prefprior.models.sampling import Sampling
 from prefprior.space import Space
 
-FORMAT = "prefprior-1"
+FORMAT = "prefprior-2"  # 1 laid the keys and values of the history out otherwise, in tensors of the same shape
 
 
 def save(
