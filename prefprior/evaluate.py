@@ -206,15 +206,17 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
         if cfg.encoder is not None:
             raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
         return None
-    from prefprior.sample import _decoder, _encoder, decoder_node  # diffusers takes seconds: only who decodes waits
+    # Both take seconds to import: only who decodes waits.
+    from prefprior.data.encoders import encoder_of
+    from prefprior.decoders.fitting import decoder_node, fitting_decoder
 
     if cfg.encoder is not None and "_target_" not in cfg.encoder:
         raise ValueError(
             "an encoder is chosen before its arguments are changed: add encoder=... (such as encoder=world)"
         )
-    decoder = _decoder(decoder_node(cfg.decoder, data.space.name), data, data.space.name)
+    decoder = fitting_decoder(decoder_node(cfg.decoder, data.space.name), data, data.space.name)
     require_space(decoder, data.space.name)
-    encoder = _encoder(data.space.name) if cfg.encoder is None else build(cfg.encoder)
+    encoder = encoder_of(data.space.name) if cfg.encoder is None else build(cfg.encoder)
     decoder.to(cfg.device)
     encoder.to(cfg.device)
     return build(cfg.decoding, decoder=decoder, encoder=encoder)

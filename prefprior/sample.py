@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +12,22 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from prefprior import checkpoint
-from prefprior.config import argument, build, check, conf_folder, overrides, plain, problems, run_command
+from prefprior.config import build, plain, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.encoders import OpenClipEncoder
+from prefprior.data.encoders import encoder_of
 from prefprior.decoders.base import Decoder, require_space
-from prefprior.decoders.retrieval import Retrieval
+from prefprior.decoders.fitting import decoder_node, fitting_decoder
 from prefprior.gallery.drawing import Drawer, Prompt, Recipe
 from prefprior.gallery.groups import GalleryModule, GroupedPeople
 from prefprior.gallery.maker import Maker
 from prefprior.gallery.manifest import FORMAT, begin, file_hash, is_complete, person_folder, read_manifest
 from prefprior.gallery.pages import write_pages
 from prefprior.gallery.people import Folk, KnownFolk, Newcomer, from_file, from_folders
+from prefprior.gallery.repetition import repeated
 from prefprior.gallery.sampler import PriorSampler
 from prefprior.models.predictor import PriorPredictor
 from prefprior.runs import GALLERY, find_checkpoint, run_folder, save_config, write_metrics
 from prefprior.world.source import truth_known
-
-# The decoder that is chosen where none is named.
-FITTING = {
-    "world-clip": "world",
-    "ViT-bigG-14/laion2b_s39b_b160k": "kandinsky",
-    "ViT-H-14/laion2b_s32b_b79k": "stable_unclip",
-    "ViT-L-14/openai": "karlo",
-}
 
 
 @dataclass
@@ -81,7 +74,7 @@ def run(cfg: DictConfig) -> Path:
         raise ValueError(f"people must be at least 1, or null for everyone, got {cfg.people}")
     wanted_hash = None
     if cfg["from"] is not None:
-        cfg, wanted_hash = repeated(cfg)
+        cfg, wanted_hash = repeated(cfg, SampleConfig)
     _quiet()
     folder = run_folder()
     path = find_checkpoint(cfg.checkpoint)
@@ -96,7 +89,7 @@ def run(cfg: DictConfig) -> Path:
     newcomer = any(cfg[key] is not None for key in ("likes", "dislikes", "ratings"))
     data = _data(cfg, predictor, needed=not newcomer)
     cfg.decoder = decoder_node(cfg.decoder, predictor.space.name)
-    decoder = _decoder(cfg.decoder, data, predictor.space.name)
+    decoder = fitting_decoder(cfg.decoder, data, predictor.space.name)
     require_space(decoder, predictor.space.name)
     say = rank_zero_only(print)
     say(f"prior: {path} ({predictor.space.name}); decoder: {decoder.identity}", flush=True)
@@ -123,58 +116,6 @@ def run(cfg: DictConfig) -> Path:
     if trainer.is_global_zero:
         _finish(cfg, folder, maker, data)
     return folder
-
-
-def repeated(cfg: DictConfig) -> tuple[DictConfig, str]:
-    """The configuration a manifest was made with, for its person alone; the command's own words come on top."""
-    manifest = read_manifest(cfg["from"])
-    settings = manifest["settings"]
-    if "config" not in settings:
-        raise ValueError(
-            f"{cfg['from']} is of a gallery made in training, whose weights are gone. Sample from a checkpoint: "
-            "python sample.py checkpoint=... users=[...]"
-        )
-    merged = OmegaConf.create(settings["config"])
-    if all(settings["config"][key] is None for key in ("likes", "dislikes", "ratings", "interpolate")):
-        merged.users = [manifest["person"]["name"]]
-    given = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()} - {"from"}
-    for key in (given & {f.name for f in fields(SampleConfig)}) | {"run_dir", "from", "trainer"}:
-        partial = isinstance(cfg[key], DictConfig) and "_target_" not in cfg[key]  # such as decoder.steps=10
-        merged[key] = OmegaConf.merge(merged[key], cfg[key]) if partial and merged.get(key) else cfg[key]
-    check(merged, SampleConfig)  # a manifest is a file like any other, and may have been written by anybody
-    return merged, settings["checkpoint"]["sha256"]
-
-
-def decoder_node(given: DictConfig | None, space_name: str) -> DictConfig:
-    """The decoder's configuration: the chosen one, or the fitting one with the command's changes."""
-    if given is not None and "_target_" in given:
-        return given
-    node = OmegaConf.load(conf_folder() / "decoder" / f"{FITTING.get(space_name, 'retrieval')}.yaml")
-    merged = OmegaConf.merge(node, given or {})
-    found = problems(merged, "decoder")
-    if found:
-        raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
-    return merged  # type: ignore[return-value]
-
-
-def _decoder(node: DictConfig, data: PreferenceDataModule | None, space_name: str) -> Decoder:
-    """Made only if it fits: a foreign one is refused before its gigabytes are looked for."""
-    if not str(node._target_).endswith(f".{Retrieval.__name__}"):
-        claimed = argument(node, "space_name")
-        if claimed not in (None, space_name):
-            raise ValueError(
-                f"the decoder {node._target_.rsplit('.', 1)[-1]} understands embeddings of {claimed}, but the prior "
-                f"makes those of {space_name}. Choose a decoder of that space, or a prior trained on {claimed}."
-            )
-        return build(node)
-    pictures = None if data is None else data.source.pictures()
-    if data is None or pictures is None:
-        raise ValueError(
-            "decoder=retrieval shows real pictures (all there is for a space without a decoder, such as "
-            f"{space_name}), and those of the data are not at hand. If you have them, say where: "
-            "source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set). python evaluate.py needs none."
-        )
-    return build(node, catalogue=data.catalogue, pictures=pictures)
 
 
 def _data(cfg: DictConfig, predictor: PriorPredictor, *, needed: bool) -> PreferenceDataModule | None:
@@ -204,18 +145,6 @@ def _data(cfg: DictConfig, predictor: PriorPredictor, *, needed: bool) -> Prefer
     return data
 
 
-def _encoder(space_name: str) -> OpenClipEncoder:
-    """The encoder whose space a checkpoint lives in; `<model>/<pretrained tag>` is what spaces are called."""
-    model, _, tag = space_name.partition("/")
-    try:
-        return OpenClipEncoder(model=model, pretrained=tag or None)
-    except ValueError as error:
-        raise ValueError(
-            f"pictures and words must be embedded by {space_name}, which is not at hand: {error}\n"
-            "A space made by another program needs its embeddings given: python embed.py --help"
-        ) from error
-
-
 def _folk(cfg: DictConfig, predictor: PriorPredictor, data: PreferenceDataModule | None) -> Folk:
     if cfg.likes is not None or cfg.dislikes is not None or cfg.ratings is not None:
         if cfg.ratings is not None and (cfg.likes is not None or cfg.dislikes is not None):
@@ -223,7 +152,7 @@ def _folk(cfg: DictConfig, predictor: PriorPredictor, data: PreferenceDataModule
         rated = from_file(cfg.ratings) if cfg.ratings is not None else from_folders(cfg.likes, cfg.dislikes)
         name = Path(cfg.ratings or cfg.likes or cfg.dislikes).resolve().stem
         space = predictor.space.name
-        return Newcomer(name=name, rated=rated, encoder=_encoder(space), space_name=space)
+        return Newcomer(name=name, rated=rated, encoder=encoder_of(space), space_name=space)
     assert data is not None
     users: Any = plain(cfg)["users"]
     if cfg.interpolate is not None:
@@ -255,7 +184,7 @@ def _maker(
         guidance_history=cfg.guidance_history,
         guidance_rating=cfg.guidance_rating,
         guidance_text=cfg.guidance_text,
-        text_D=_encoder(predictor.space.name).encode_texts([cfg.prompt])[0] if read else None,
+        text_D=encoder_of(predictor.space.name).encode_texts([cfg.prompt])[0] if read else None,
     )
     own = predictor.sampling
     recipe = Recipe(
@@ -276,7 +205,7 @@ def _maker(
                 "a prompt bends taste by way of the data's pictures, which are not at hand. Leave it out, or choose a "
                 "decoder that takes words itself (ip_adapter_sdxl, stable_unclip)."
             )
-        text_D = _encoder(predictor.space.name).encode_texts([cfg.prompt])[0]
+        text_D = encoder_of(predictor.space.name).encode_texts([cfg.prompt])[0]
         bend = Prompt(text_D, catalogue, weight=cfg.prompt_weight)
     drawer = Drawer(
         space=predictor.space,
@@ -313,7 +242,7 @@ def _maker(
         prompt=cfg.prompt,
         nearest=cfg.nearest,
         truth=truth,
-        look=_encoder(predictor.space.name).encode_images if truth is not None and cfg.look else None,
+        look=encoder_of(predictor.space.name).encode_images if truth is not None and cfg.look else None,
         interpolate=cfg.interpolate is not None,
     )
 

@@ -148,3 +148,15 @@ class OpenClipEncoder:
             for i in range(0, len(texts), self.batch_size)
         ]
         return torch.cat(parts) if parts else torch.zeros(0, self.dim)
+
+
+def encoder_of(space_name: str) -> OpenClipEncoder:
+    """The encoder whose space a checkpoint lives in; `<model>/<pretrained tag>` is what spaces are called."""
+    model, _, tag = space_name.partition("/")
+    try:
+        return OpenClipEncoder(model=model, pretrained=tag or None)
+    except ValueError as error:
+        raise ValueError(
+            f"pictures and words must be embedded by {space_name}, which is not at hand: {error}\n"
+            "A space made by another program needs its embeddings given: python embed.py --help"
+        ) from error

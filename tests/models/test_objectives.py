@@ -139,6 +139,33 @@ def test_softmax_against_a_plain_loop(prior):
     torch.testing.assert_close(found, torch.stack(losses).mean())
 
 
+def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
+    batch = make_batch(users=6, targets=3)
+    catalogue = torch.randn(30, batch.target_BTD.shape[-1], generator=torch.Generator().manual_seed(3))
+    batch.target_item_BT = torch.arange(18).view(6, 3) % 7  # pictures that several people like, row 0 among them
+    batch.target_BTD = catalogue[batch.target_item_BT]
+    batch.target_valid_BT[0, 0] = False
+    batch.target_item_BT[0, 0] = -1
+    batch.target_BTD[0, 0] = torch.nan
+    objective = Contrastive(negatives=30, pairs_weight=0.0, softmax_weight=1.0)
+    objective.use_catalogue(catalogue, torch.ones(30))
+    encoded = prior.encode_history(batch.history)
+    found = objective.terms(prior, encoded, batch, torch.Generator().manual_seed(0))["fit_softmax"]
+
+    scores = prior.scores.fit(encoded, prior.scores.item_directions(catalogue)) + prior.scores.appeal(catalogue)
+    losses = []
+    for user in range(6):
+        liked = [
+            int(batch.target_item_BT[user, t])
+            for t in range(3)
+            if batch.target_valid_BT[user, t] and batch.target_rating_BT[user, t] > 0
+        ]
+        for item in liked:
+            rivals = [j for j in range(30) if j == item or j not in liked]
+            losses.append(scores[user, rivals].logsumexp(0) - scores[user, item])
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
 def test_negatives_need_a_catalogue(prior):
     batch = make_batch()
     with pytest.raises(ValueError, match="use_catalogue"):

@@ -1,8 +1,10 @@
 """The loss of the scores that `rank` uses: who likes which of many pictures, and which of their own they like better.
 
-Shapes: B users, T targets per user, N candidates (all targets of the batch, then M sampled from the catalogue),
-D dimension, Q score dimension.
+Shapes: B users, T targets per user, N candidates (all targets of the batch, then M sampled from the catalogue; or the
+whole catalogue), D dimension, Q score dimension.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +15,17 @@ from prefprior.models.backbone import Backbone
 from prefprior.models.configured import Recorded
 from prefprior.models.encoded import EncodedHistory
 from prefprior.models.objectives.base import mean_over
+
+
+@dataclass
+class Candidates:
+    """The pictures that a softmax is over."""
+
+    raw_ND: Tensor
+    items_N: Tensor  # rows of the catalogue, or -1 where that is not known
+    exists_N: Tensor  # bool: false where a user has fewer targets than others
+    own_BT: Tensor  # which of them each target is
+    log_expected_N: Tensor  # how many times each is expected among them, or zeros
 
 
 class Contrastive(Recorded):
@@ -32,9 +45,11 @@ class Contrastive(Recorded):
         closeness_weight: float = 0.0,
         closeness_sharpness: float = 100.0,
     ) -> None:
-        """`closeness_weight` is that of the same softmax where pictures score by their cosine to the prior's own
-        answer, times `closeness_sharpness` (100 is CLIP's bound): so that the answer itself finds what a person likes,
-        at the price of no longer being the mean of it. Only an objective of one step has an answer to train."""
+        """With as many `negatives` as the catalogue has pictures, or more, the softmax is over the catalogue itself,
+        each picture once: exact, and with some thousands of them no dearer. `closeness_weight` is that of the same
+        softmax where pictures score by their cosine to the prior's own answer, times `closeness_sharpness` (100 is
+        CLIP's bound): so that the answer itself finds what a person likes, at the price of no longer being the mean of
+        it. Only an objective of one step has an answer to train."""
         if min(softmax_weight, pairs_weight, negatives, closeness_weight) < 0:
             raise ValueError("softmax_weight, pairs_weight, negatives and closeness_weight cannot be below 0")
         if not closeness_sharpness > 0:
@@ -70,85 +85,106 @@ class Contrastive(Recorded):
         """Weighted loss terms by name; `answer_BD` are the raw embeddings that the prior answers with."""
         if prior.scores is None:
             raise ValueError(f"{type(prior).__name__} has no read-out for rank to train: set objective.rank=null")
-        raw_ND, items_N = self._candidates(batch, generator)
-        terms = self._score_terms(prior, encoded, raw_ND, items_N, batch) if self.trains_scores else {}
+        candidates = self._candidates(batch, generator)
+        terms = self._score_terms(prior, encoded, candidates, batch) if self.trains_scores else {}
         if self.closeness_weight:
             if answer_BD is None:
                 raise ValueError(
                     f"closeness_weight={self.closeness_weight} trains an answer in one step, and this objective gives "
                     "none: choose objective=regression, or set closeness_weight=0."
                 )
-            closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(raw_ND.float(), dim=-1).T
-            loss = self._softmax(self.closeness_sharpness * closeness_BN, items_N, batch)
+            closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(candidates.raw_ND.float(), dim=-1).T
+            loss = _softmax(self.closeness_sharpness * closeness_BN, candidates, batch)
             terms["closeness"] = self.closeness_weight * loss
         return terms
 
     def _score_terms(
-        self, prior: Backbone, encoded: EncodedHistory, raw_ND: Tensor, items_N: Tensor, batch: PreferenceBatch
+        self, prior: Backbone, encoded: EncodedHistory, candidates: Candidates, batch: PreferenceBatch
     ) -> dict[str, Tensor]:
         assert prior.scores is not None
-        directions_NQ, appeal_N = prior.scores.item_directions(raw_ND), prior.scores.appeal(raw_ND)
+        directions_NQ = prior.scores.item_directions(candidates.raw_ND)
+        appeal_N = prior.scores.appeal(candidates.raw_ND)
         fit_BN = prior.scores.fit(encoded, directions_NQ)
-        users, targets = batch.target_rating_BT.shape
-        everybody_BN = appeal_N.expand(users, -1)
+        everybody_BN = appeal_N.expand(len(fit_BN), -1)
         terms = {}
         for name, scores_BN in (("fit", fit_BN + appeal_N.detach()), ("appeal", everybody_BN)):
             if self.softmax_weight:
-                terms[f"{name}_softmax"] = self.softmax_weight * self._softmax(scores_BN, items_N, batch)
+                terms[f"{name}_softmax"] = self.softmax_weight * _softmax(scores_BN, candidates, batch)
             if self.pairs_weight:
-                own = torch.arange(users * targets, device=scores_BN.device).view(users, targets)
-                terms[f"{name}_pairs"] = self.pairs_weight * _pairs(scores_BN.gather(1, own), batch)
+                terms[f"{name}_pairs"] = self.pairs_weight * _pairs(scores_BN.gather(1, candidates.own_BT), batch)
         return terms
 
-    def _candidates(self, batch: PreferenceBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        valid_N = batch.target_valid_BT.flatten()
-        raw_ND = torch.where(valid_N[:, None], batch.target_BTD.flatten(0, 1), 0)
-        items_N = torch.where(valid_N, batch.target_item_BT.flatten(), -1)
+    def _candidates(self, batch: PreferenceBatch, generator: torch.Generator) -> Candidates:
+        valid_BT = batch.target_valid_BT
+        items_BT = torch.where(valid_BT, batch.target_item_BT, -1)
+        if self.negatives and self._embeddings_ND is None:
+            raise ValueError(
+                f"negatives={self.negatives} are to be sampled from the catalogue, but none was given. "
+                "Call use_catalogue first, or set negatives=0."
+            )
+        known = self._embeddings_ND is not None and bool((items_BT >= 0).eq(valid_BT).all())
+        if known and self.negatives >= len(self._embeddings_ND):  # type: ignore[arg-type]
+            return self._whole_catalogue(items_BT)
+        raw_ND = torch.where(valid_BT[..., None], batch.target_BTD, 0).flatten(0, 1)
+        items_N, exists_N = items_BT.flatten(), valid_BT.flatten()
+        inside = len(items_N)
         if self.negatives:
-            if self._embeddings_ND is None:
-                raise ValueError(
-                    f"negatives={self.negatives} are to be sampled from the catalogue, but none was given. "
-                    "Call use_catalogue first, or set negatives=0."
-                )
+            assert self._embeddings_ND is not None
             rows_M = torch.randint(
                 len(self._embeddings_ND), (self.negatives,), generator=generator, device=generator.device
             ).cpu()
-            sampled_MD = self._embeddings_ND[rows_M].to(raw_ND)
-            raw_ND, items_N = torch.cat([raw_ND, sampled_MD]), torch.cat([items_N, rows_M.to(items_N)])
-        return raw_ND, items_N
-
-    def _softmax(self, scores_BN: Tensor, items_N: Tensor, batch: PreferenceBatch) -> Tensor:
-        users, targets = batch.target_rating_BT.shape
-        inside = users * targets
-        device = scores_BN.device
-        logits_BN = scores_BN - self._log_expected_count(items_N, inside, len(items_N) - inside)
-        number_N = torch.arange(len(items_N), device=device)
-        exists_N = (number_N >= inside) | torch.nn.functional.pad(
-            batch.target_valid_BT.flatten(), (0, len(items_N) - inside), value=True
+            raw_ND = torch.cat([raw_ND, self._embeddings_ND[rows_M].to(raw_ND)])
+            items_N = torch.cat([items_N, rows_M.to(items_N)])
+            exists_N = torch.cat([exists_N, exists_N.new_ones(self.negatives)])
+        return Candidates(
+            raw_ND=raw_ND,
+            items_N=items_N,
+            exists_N=exists_N,
+            own_BT=torch.arange(inside, device=items_N.device).view(items_BT.shape),
+            log_expected_N=self._log_expected_count(items_N, inside),
         )
-        liked_BT = batch.target_valid_BT & (batch.target_rating_BT > 0)
-        own_BT = number_N[:inside].view(users, targets)
-        # A person's other likes are no negatives of theirs; what they dislike is, and a hard one.
-        is_own_like_BN = torch.zeros_like(logits_BN, dtype=torch.bool).scatter(1, own_BT, liked_BT)
-        logits_BN = logits_BN.masked_fill(is_own_like_BN | ~exists_N, -torch.inf)
-        positive_BT = (scores_BN - self._log_expected_count(items_N, inside, len(items_N) - inside)).gather(1, own_BT)
-        # The same picture, liked by somebody else or sampled, is no negative either.
-        positive_items_BT = items_N[:inside].view(users, targets)
-        same_BTN = (positive_items_BT[..., None] == items_N) & (positive_items_BT[..., None] >= 0)
-        rest_BT = logits_BN[:, None].masked_fill(same_BTN, -torch.inf).logsumexp(-1)
-        return mean_over(softplus(rest_BT - positive_BT), liked_BT.to(scores_BN.dtype))
 
-    def _log_expected_count(self, items_N: Tensor, inside: int, sampled: int) -> Tensor | float:
-        """How many times each candidate is expected among the candidates: the log-q correction (Yi et al. 2019,
-        "Sampling-bias-corrected neural modeling", eq. 3), here of two sampled sources at once.
+    def _whole_catalogue(self, items_BT: Tensor) -> Candidates:
+        assert self._embeddings_ND is not None
+        device = items_BT.device
+        if self._embeddings_ND.device != device or self._embeddings_ND.dtype != torch.float32:
+            self._embeddings_ND = self._embeddings_ND.to(device, torch.float32)  # once: the same for every batch
+        items_N = torch.arange(len(self._embeddings_ND), device=device)
+        return Candidates(
+            raw_ND=self._embeddings_ND,
+            items_N=items_N,
+            exists_N=torch.ones_like(items_N, dtype=torch.bool),
+            own_BT=items_BT.clamp(min=0),
+            log_expected_N=torch.zeros(len(items_N), device=device),
+        )
+
+    def _log_expected_count(self, items_N: Tensor, inside: int) -> Tensor:
+        """The log-q correction (Yi et al. 2019, "Sampling-bias-corrected neural modeling", eq. 3), here of two sampled
+        sources at once: the batch's targets, which are the first `inside`, and the catalogue.
         """
         if not self.popularity_corrected or self._shares_N is None:
-            return 0.0
+            return torch.zeros(len(items_N), device=items_N.device)
         share_N = self._shares_N.to(items_N.device)[items_N.clamp(min=0)]
-        expected_N = inside * share_N + sampled / len(self._shares_N)
+        expected_N = inside * share_N + (len(items_N) - inside) / len(self._shares_N)
         # A picture that is in the batch was expected to be: unknown (-1) and unseen ones count as the rarest possible.
         expected_N = torch.where(items_N >= 0, expected_N, 0).clamp(min=inside / len(self._shares_N) * 1e-2)
         return expected_N.log()
+
+
+def _softmax(scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) -> Tensor:
+    own_BT, items_N = candidates.own_BT, candidates.items_N
+    logits_BN = scores_BN - candidates.log_expected_N
+    positive_BT = logits_BN.gather(1, own_BT)
+    liked_BT = batch.target_valid_BT & (batch.target_rating_BT > 0)
+    # A person's other likes are no negatives of theirs; what they dislike is, and a hard one.
+    # Counted rather than set: where the candidates are the catalogue, places that hold no target point at row 0 too.
+    own_likes_BN = torch.zeros_like(logits_BN).scatter_add(1, own_BT, liked_BT.to(logits_BN.dtype))
+    logits_BN = logits_BN.masked_fill((own_likes_BN > 0) | ~candidates.exists_N, -torch.inf)
+    # The same picture, liked by somebody else or sampled, is no negative either.
+    positive_items_BT = items_N[own_BT]
+    same_BTN = (positive_items_BT[..., None] == items_N) & (positive_items_BT[..., None] >= 0)
+    rest_BT = logits_BN[:, None].masked_fill(same_BTN, -torch.inf).logsumexp(-1)
+    return mean_over(softplus(rest_BT - positive_BT), liked_BT.to(scores_BN.dtype))
 
 
 def _pairs(scores_BT: Tensor, batch: PreferenceBatch) -> Tensor:
