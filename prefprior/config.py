@@ -147,7 +147,9 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
         except (ValueError, MisconfigurationException) as error:  # the latter: Lightning's word on devices and the like
             with suppress(OSError):  # Hydra made the run's folder before we could look at the configuration
                 Path(HydraConfig.get().runtime.output_dir).rmdir()
-            sys.exit(f"error: {error}")
+            no_device = isinstance(error, MisconfigurationException) and "backend" in str(error)
+            remedy = " This machine shows no such device: choose trainer=cpu, or add trainer.accelerator=cpu."
+            sys.exit(f"error: {error}{remedy if no_device else ''}")
         if folder is not None:  # the last line, once, also where there are many processes
             rank_zero_only(print)(f"folder: {folder}", flush=True)
 

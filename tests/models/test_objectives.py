@@ -192,9 +192,9 @@ def test_closeness_is_less_where_the_answer_is_the_target(prior):
     assert aimed < away
 
 
-def test_closeness_needs_an_answer(prior):
+def test_closeness_needs_an_answer():
     with pytest.raises(ValueError, match="objective=regression"):
-        loss(Denoising(path=Linear(), rank=Contrastive(closeness_weight=1.0)), prior, make_batch())
+        Denoising(path=Linear(), rank=Contrastive(closeness_weight=1.0))
     with pytest.raises(ValueError, match="closeness_sharpness"):
         Contrastive(closeness_sharpness=0.0)
 

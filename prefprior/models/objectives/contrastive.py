@@ -88,11 +88,7 @@ class Contrastive(Recorded):
         candidates = self._candidates(batch, generator)
         terms = self._score_terms(prior, encoded, candidates, batch) if self.trains_scores else {}
         if self.closeness_weight:
-            if answer_BD is None:
-                raise ValueError(
-                    f"closeness_weight={self.closeness_weight} trains an answer in one step, and this objective gives "
-                    "none: choose objective=regression, or set closeness_weight=0."
-                )
+            assert answer_BD is not None, "only an objective of one step has an answer"
             closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(candidates.raw_ND.float(), dim=-1).T
             loss = _softmax(self.closeness_sharpness * closeness_BN, candidates, batch)
             terms["closeness"] = self.closeness_weight * loss

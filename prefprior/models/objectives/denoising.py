@@ -60,6 +60,11 @@ class Denoising(Recorded):
         self.times_std = times_std
         self.draws = draws
         self.drops = Drops(history=drop_history, rating=drop_rating, person=drop_person, text=drop_text)
+        if rank is not None and rank.closeness_weight:
+            raise ValueError(
+                f"closeness_weight={rank.closeness_weight} trains an answer in one step, and a path gives none: choose "
+                "objective=regression, or set closeness_weight=0."
+            )
         self.rank = rank
 
     def loss(self, prior: Backbone, batch: PreferenceBatch, generator: torch.Generator) -> LossTerms:
