@@ -163,7 +163,8 @@ class PriorPredictor:
     def _scores_of(self, encoded: Any, raw: Tensor) -> Tensor:
         scores = self.prior.scores
         assert scores is not None
-        return scores.fit(encoded, scores.item_directions(raw)) + scores.appeal(raw)
+        directions, appeal = scores.items(raw)
+        return scores.fit(encoded, directions) + appeal
 
     def _chosen(self, encoded: Any, raw_BMD: Tensor, n: int, rating: float, near_BM: Tensor | None) -> Tensor:
         quality_BM = torch.zeros(raw_BMD.shape[:2], device=self.device)

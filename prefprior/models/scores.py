@@ -1,6 +1,7 @@
 """How well a picture suits a person, and everybody: the read-outs of `rank`.
 
-Shapes: B users, N pictures, R read-outs, I interests, W width, Q score dimension, D dimension.
+Shapes: B users, N pictures, R read-outs, I interests, W width, Q score dimension, D dimension,
+E features of a picture.
 """
 
 import torch
@@ -40,13 +41,10 @@ class Scores(nn.Module):
         directions_BIQ = normalize(self.interest(interests_BIW).float(), dim=-1)
         return directions_BIQ, self.interest_offset(interests_BIW)[..., 0].float()
 
-    def item_directions(self, raw_ND: Tensor) -> Tensor:
-        """Where pictures lie in the space of interests (N, Q)."""
-        return normalize(self.item_tower(self._seen(raw_ND)).float(), dim=-1)
-
-    def appeal(self, raw_ND: Tensor) -> Tensor:
-        """How much everybody likes a picture (N), from its embedding alone."""
-        return self.appeal_tower(self._seen(raw_ND))[..., 0].float()
+    def items(self, raw_ND: Tensor) -> tuple[Tensor, Tensor]:
+        """Of pictures, where they lie in the space of interests (N, Q) and how much everybody likes them (N)."""
+        seen_NE = self.features(self.scale.to_model(raw_ND))
+        return normalize(self.item_tower(seen_NE).float(), dim=-1), self.appeal_tower(seen_NE)[..., 0].float()
 
     def fit(self, encoded: EncodedHistory, directions: Tensor) -> Tensor:
         """How well pictures suit each person (B, N).
@@ -57,6 +55,3 @@ class Scores(nn.Module):
         sharpness = self.log_sharpness.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
         matched_BIN = torch.matmul(interests_BIQ, directions.transpose(-1, -2))
         return (sharpness * matched_BIN + offset_BI[..., None]).logsumexp(1)
-
-    def _seen(self, raw_ND: Tensor) -> Tensor:
-        return self.features(self.scale.to_model(raw_ND))

@@ -123,17 +123,15 @@ def test_softmax_against_a_plain_loop(prior):
     valid = torch.cat([batch.target_valid_BT.flatten(), torch.ones(10, dtype=torch.bool)])
     user = torch.cat([torch.arange(6).repeat_interleave(3), torch.full((10,), -1)])
     liked = torch.cat([(batch.target_rating_BT > 0).flatten(), torch.zeros(10, dtype=torch.bool)])
-    score = prior.scores.fit(encoded, prior.scores.item_directions(raw)) + prior.scores.appeal(raw)
+    directions, appeal = prior.scores.items(raw)
+    score = prior.scores.fit(encoded, directions) + appeal
     expected = (18 * counts / counts.sum() + 10 / 50).log()
     losses = []
     for i in range(18):
         if not (valid[i] and liked[i]):
             continue
-        kept = [i]
-        for j in range(28):
-            own_like = user[j] == user[i] and liked[j]
-            if valid[j] and not own_like and items[j] != items[i]:
-                kept.append(j)
+        own_likes = {int(items[k]) for k in range(18) if user[k] == user[i] and liked[k] and valid[k]}
+        kept = [i] + [j for j in range(28) if valid[j] and int(items[j]) not in own_likes]
         logits = (score[user[i]] - expected[items.clamp(min=0)])[kept]
         losses.append(torch.logsumexp(logits, 0) - logits[0])
     torch.testing.assert_close(found, torch.stack(losses).mean())
@@ -152,7 +150,8 @@ def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
     encoded = prior.encode_history(batch.history)
     found = objective.terms(prior, encoded, batch, torch.Generator().manual_seed(0))["fit_softmax"]
 
-    scores = prior.scores.fit(encoded, prior.scores.item_directions(catalogue)) + prior.scores.appeal(catalogue)
+    directions, appeal = prior.scores.items(catalogue)
+    scores = prior.scores.fit(encoded, directions) + appeal
     losses = []
     for user in range(6):
         liked = [

@@ -17,7 +17,7 @@ def outputs(prior, history, seed=0):
         encoded = prior.encode_history(history)
         condition = prior.condition(encoded, torch.full((len(history), 1), 0.5))
         predicted = prior.predict(noisy.expand(len(history), -1, -1, -1), torch.tensor([[[0.3]]]), condition)
-        fit = prior.scores.fit(encoded, prior.scores.item_directions(items))
+        fit = prior.scores.fit(encoded, prior.scores.items(items)[0])
     return torch.cat([predicted.flatten(1), fit, encoded.readouts_BRW.flatten(1)], dim=1)
 
 

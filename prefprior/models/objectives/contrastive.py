@@ -25,6 +25,7 @@ class Candidates:
     items_N: Tensor  # rows of the catalogue, or -1 where that is not known
     exists_N: Tensor  # bool: false where a user has fewer targets than others
     own_BT: Tensor  # which of them each target is
+    repeats: bool  # the same picture may be there more than once
     log_expected_N: Tensor  # how many times each is expected among them, or zeros
 
 
@@ -98,8 +99,7 @@ class Contrastive(Recorded):
         self, prior: Backbone, encoded: EncodedHistory, candidates: Candidates, batch: PreferenceBatch
     ) -> dict[str, Tensor]:
         assert prior.scores is not None
-        directions_NQ = prior.scores.item_directions(candidates.raw_ND)
-        appeal_N = prior.scores.appeal(candidates.raw_ND)
+        directions_NQ, appeal_N = prior.scores.items(candidates.raw_ND)
         fit_BN = prior.scores.fit(encoded, directions_NQ)
         everybody_BN = appeal_N.expand(len(fit_BN), -1)
         terms = {}
@@ -137,6 +137,7 @@ class Contrastive(Recorded):
             items_N=items_N,
             exists_N=exists_N,
             own_BT=torch.arange(inside, device=items_N.device).view(items_BT.shape),
+            repeats=True,
             log_expected_N=self._log_expected_count(items_N, inside),
         )
 
@@ -151,6 +152,7 @@ class Contrastive(Recorded):
             items_N=items_N,
             exists_N=torch.ones_like(items_N, dtype=torch.bool),
             own_BT=items_BT.clamp(min=0),
+            repeats=False,
             log_expected_N=torch.zeros(len(items_N), device=device),
         )
 
@@ -172,15 +174,15 @@ def _softmax(scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) 
     logits_BN = scores_BN - candidates.log_expected_N
     positive_BT = logits_BN.gather(1, own_BT)
     liked_BT = batch.target_valid_BT & (batch.target_rating_BT > 0)
-    # A person's other likes are no negatives of theirs; what they dislike is, and a hard one.
+    # What a person likes is no negative of theirs, also where somebody else's target or a sampled picture is the same;
+    # what they dislike is, and a hard one.
     # Counted rather than set: where the candidates are the catalogue, places that hold no target point at row 0 too.
-    own_likes_BN = torch.zeros_like(logits_BN).scatter_add(1, own_BT, liked_BT.to(logits_BN.dtype))
-    logits_BN = logits_BN.masked_fill((own_likes_BN > 0) | ~candidates.exists_N, -torch.inf)
-    # The same picture, liked by somebody else or sampled, is no negative either.
-    positive_items_BT = items_N[own_BT]
-    same_BTN = (positive_items_BT[..., None] == items_N) & (positive_items_BT[..., None] >= 0)
-    rest_BT = logits_BN[:, None].masked_fill(same_BTN, -torch.inf).logsumexp(-1)
-    return mean_over(softplus(rest_BT - positive_BT), liked_BT.to(scores_BN.dtype))
+    own_likes_BN = torch.zeros_like(logits_BN).scatter_add(1, own_BT, liked_BT.to(logits_BN.dtype)) > 0
+    for own_B, liked_B in zip(own_BT.unbind(1), liked_BT.unbind(1)) if candidates.repeats else ():
+        own_items_B1 = items_N[own_B][:, None]
+        own_likes_BN |= (own_items_B1 == items_N) & (own_items_B1 >= 0) & liked_B[:, None]
+    rest_B1 = logits_BN.masked_fill(own_likes_BN | ~candidates.exists_N, -torch.inf).logsumexp(1, keepdim=True)
+    return mean_over(softplus(rest_B1 - positive_BT), liked_BT.to(scores_BN.dtype))
 
 
 def _pairs(scores_BT: Tensor, batch: PreferenceBatch) -> Tensor:
