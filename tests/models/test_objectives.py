@@ -137,6 +137,22 @@ def test_softmax_against_a_plain_loop(prior):
     torch.testing.assert_close(found, torch.stack(losses).mean())
 
 
+@pytest.mark.parametrize("negatives", [5, 40])
+def test_new_pictures_are_negatives_only_if_asked(prior, negatives):
+    batch = make_batch(users=6, targets=3)
+    catalogue = torch.randn(30, batch.target_BTD.shape[-1], generator=torch.Generator().manual_seed(3))
+    batch.target_item_BT = torch.arange(18).view(6, 3)
+    batch.target_BTD = catalogue[:18].view(6, 3, -1)
+    rated = torch.arange(30) < 18
+    for asked in (False, True):
+        objective = Contrastive(negatives=negatives, pairs_weight=0.0, new_negatives=asked)
+        catalogue.grad = None
+        objective.use_catalogue(catalogue.requires_grad_(), rated.long())
+        terms = objective.terms(prior, prior.encode_history(batch.history), batch, torch.Generator().manual_seed(0))
+        terms["fit_softmax"].backward()
+        assert bool(catalogue.grad[18:].any()) == asked
+
+
 def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
     batch = make_batch(users=6, targets=3)
     catalogue = torch.randn(30, batch.target_BTD.shape[-1], generator=torch.Generator().manual_seed(3))

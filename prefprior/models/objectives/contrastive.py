@@ -23,7 +23,7 @@ class Candidates:
 
     raw_ND: Tensor
     items_N: Tensor  # rows of the catalogue, or -1 where that is not known
-    exists_N: Tensor  # bool: false where a user has fewer targets than others
+    exists_N: Tensor  # bool: false where a user has fewer targets than others, or a picture may not be a negative
     own_BT: Tensor  # which of them each target is
     repeats: bool  # the same picture may be there more than once
     log_expected_N: Tensor  # how many times each is expected among them, or zeros
@@ -42,15 +42,17 @@ class Contrastive(Recorded):
         softmax_weight: float = 0.1,
         pairs_weight: float = 0.1,
         negatives: int = 0,
+        new_negatives: bool = False,
         popularity_corrected: bool = True,
         closeness_weight: float = 0.0,
         closeness_sharpness: float = 100.0,
     ) -> None:
-        """With as many `negatives` as the catalogue has pictures, or more, the softmax is over the catalogue itself,
-        each picture once: exact, and with some thousands of them no dearer. `closeness_weight` is that of the same
-        softmax where pictures score by their cosine to the prior's own answer, times `closeness_sharpness` (100 is
-        CLIP's bound): so that the answer itself finds what a person likes, at the price of no longer being the mean of
-        it. Only an objective of one step has an answer to train."""
+        """With as many `negatives` as there are pictures to sample, or more, the softmax is over those themselves, each
+        once: exact, and with some thousands of them no dearer. Pictures that nobody rated in training are no negatives
+        unless `new_negatives`: that nobody likes a new picture yet says nothing about it. `closeness_weight` is that of
+        the same softmax where pictures score by their cosine to the prior's own answer, times `closeness_sharpness`
+        (100 is CLIP's bound): so that the answer itself finds what a person likes, at the price of no longer being the
+        mean of it. Only an objective of one step has an answer to train."""
         if min(softmax_weight, pairs_weight, negatives, closeness_weight) < 0:
             raise ValueError("softmax_weight, pairs_weight, negatives and closeness_weight cannot be below 0")
         if not closeness_sharpness > 0:
@@ -58,11 +60,13 @@ class Contrastive(Recorded):
         self.softmax_weight = softmax_weight
         self.pairs_weight = pairs_weight
         self.negatives = negatives
+        self.new_negatives = new_negatives
         self.popularity_corrected = popularity_corrected
         self.closeness_weight = closeness_weight
         self.closeness_sharpness = closeness_sharpness
         self._embeddings_ND: Tensor | None = None
         self._shares_N: Tensor | None = None
+        self._rows_R: Tensor | None = None  # what negatives are sampled from
 
     @property
     def trains_scores(self) -> bool:
@@ -74,6 +78,8 @@ class Contrastive(Recorded):
         self._embeddings_ND = embeddings_ND
         counts = target_counts_N.double()
         self._shares_N = (counts / counts.sum().clamp(min=1)).float()
+        may_be_negative_N = (counts > 0) | self.new_negatives
+        self._rows_R = may_be_negative_N.nonzero()[:, 0]
 
     def terms(
         self,
@@ -119,16 +125,18 @@ class Contrastive(Recorded):
                 "Call use_catalogue first, or set negatives=0."
             )
         known = self._embeddings_ND is not None and bool((items_BT >= 0).eq(valid_BT).all())
-        if known and self.negatives >= len(self._embeddings_ND):  # type: ignore[arg-type]
+        if known and self._rows_R is not None and self.negatives >= len(self._rows_R) > 0:
             return self._whole_catalogue(items_BT)
         raw_ND = torch.where(valid_BT[..., None], batch.target_BTD, 0).flatten(0, 1)
         items_N, exists_N = items_BT.flatten(), valid_BT.flatten()
         inside = len(items_N)
         if self.negatives:
             assert self._embeddings_ND is not None
-            rows_M = torch.randint(
-                len(self._embeddings_ND), (self.negatives,), generator=generator, device=generator.device
+            assert self._rows_R is not None
+            number_M = torch.randint(
+                len(self._rows_R), (self.negatives,), generator=generator, device=generator.device
             ).cpu()
+            rows_M = self._rows_R[number_M]
             raw_ND = torch.cat([raw_ND, self._embeddings_ND[rows_M].to(raw_ND)])
             items_N = torch.cat([items_N, rows_M.to(items_N)])
             exists_N = torch.cat([exists_N, exists_N.new_ones(self.negatives)])
@@ -147,10 +155,12 @@ class Contrastive(Recorded):
         if self._embeddings_ND.device != device or self._embeddings_ND.dtype != torch.float32:
             self._embeddings_ND = self._embeddings_ND.to(device, torch.float32)  # once: the same for every batch
         items_N = torch.arange(len(self._embeddings_ND), device=device)
+        assert self._rows_R is not None
+        rated_N = torch.zeros_like(items_N, dtype=torch.bool).index_fill(0, self._rows_R.to(device), True)
         return Candidates(
             raw_ND=self._embeddings_ND,
             items_N=items_N,
-            exists_N=torch.ones_like(items_N, dtype=torch.bool),
+            exists_N=rated_N,
             own_BT=items_BT.clamp(min=0),
             repeats=False,
             log_expected_N=torch.zeros(len(items_N), device=device),
@@ -162,8 +172,9 @@ class Contrastive(Recorded):
         """
         if not self.popularity_corrected or self._shares_N is None:
             return torch.zeros(len(items_N), device=items_N.device)
+        assert self._rows_R is not None
         share_N = self._shares_N.to(items_N.device)[items_N.clamp(min=0)]
-        expected_N = inside * share_N + (len(items_N) - inside) / len(self._shares_N)
+        expected_N = inside * share_N + (len(items_N) - inside) / max(1, len(self._rows_R))
         # A picture that is in the batch was expected to be: unknown (-1) and unseen ones count as the rarest possible.
         expected_N = torch.where(items_N >= 0, expected_N, 0).clamp(min=inside / len(self._shares_N) * 1e-2)
         return expected_N.log()
