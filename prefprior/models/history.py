@@ -1,7 +1,6 @@
 """The history encoder: a person's ratings in, a handful of read-out tokens out, once per person.
 
-Shapes: B users, K history, R read-outs, W width, D dimension,
-E features of a picture, V valid ratings.
+Shapes: B users, K history, R read-outs, W width, D dimension, G what is recognised of a history.
 """
 
 import torch
@@ -9,7 +8,6 @@ from torch import Tensor, nn
 
 from prefprior.data.batch import History
 from prefprior.models.blocks import EPS, EncoderBlock, ScalarFeatures
-from prefprior.models.fourier import FourierFeatures
 from prefprior.models.fused import RMSNorm
 from prefprior.space import Space, SpaceScale
 
@@ -36,24 +34,15 @@ class HistoryEncoder(nn.Module):
         dropout: float,
         ages: bool,
         people: int,
-        frequencies: int = 0,
-        frequency_spread: float = 1.0,
+        recognised: int = 0,
     ) -> None:
         super().__init__()
         self.scale = SpaceScale(space)
-        self.features = FourierFeatures(dim=space.dim, frequencies=frequencies, spread=frequency_spread)
-        self.picture = nn.Linear(self.features.out_dim, width)
-        self.signed_picture = nn.Linear(
-            self.features.out_dim, width, bias=False
-        )  # so that a like and a dislike differ in direction
-        # A short way past attention, so that what is learned of single pictures need not pass through it.
-        self.recall = (
-            nn.Sequential(
-                nn.Linear(self.features.out_dim, 2 * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
-            )
-            if frequencies
-            else None
-        )
+        self.picture = nn.Linear(space.dim, width)
+        # So that a like and a dislike differ in direction.
+        self.signed_picture = nn.Linear(space.dim, width, bias=False)
+        # A short way past attention: what is known of single pictures need not pass through it.
+        self.recall = nn.Linear(recognised, width, bias=False) if recognised else None
         self.rating = ScalarFeatures(width, 16)
         self.age = ScalarFeatures(width, 32) if ages else None
         self.person = nn.Embedding(people, width) if people else None
@@ -68,27 +57,19 @@ class HistoryEncoder(nn.Module):
         ages_BK: Tensor,
         valid_BK: Tensor,
         person_B: Tensor | None = None,
+        recognised_BG: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All tokens (B, R + K, W), read-outs first, and which of them there are.
 
-        Where people have ids, theirs is one token more; `person_B` below 0 is nobody known.
+        Where people have ids, theirs is one token more; `person_B` below 0 is nobody known. What was recognised of a
+        history, if anything, is said by the read-outs.
         """
         batch, readouts = len(embeddings_BKD), len(self.readouts_RW)
         # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
         ratings_BK = torch.where(valid_BK, ratings_BK, 0)
-        recalled_BW = None
-        if self.recall is None:
-            tokens_BKW = self._tokens(pictures_BKD, ratings_BK)
-        else:
-            # Many features of each picture, and most places of most histories are padding: only what is there is read.
-            user_V, place_V = valid_BK.nonzero(as_tuple=True)
-            seen_VE, rating_V = self.features(pictures_BKD[user_V, place_V]), ratings_BK[user_V, place_V]
-            rated_VW = self._tokens(seen_VE, rating_V)
-            tokens_BKW = rated_VW.new_zeros(*valid_BK.shape, rated_VW.shape[1]).index_put((user_V, place_V), rated_VW)
-            recalled_VW = self.recall(seen_VE) * rating_V[:, None]
-            summed_BW = recalled_VW.new_zeros(batch, recalled_VW.shape[1]).index_add(0, user_V, recalled_VW)
-            recalled_BW = summed_BW / valid_BK.sum(1, keepdim=True).clamp(min=1)
+        tokens_BKW = self.picture(pictures_BKD) + self.rating(ratings_BK)
+        tokens_BKW = tokens_BKW + self.signed_picture(pictures_BKD * ratings_BK[..., None])
         if self.age is not None:
             age_BK = torch.where(valid_BK, ages_BK, 0).clamp(min=0)
             tokens_BKW = tokens_BKW + self.age(torch.log1p(age_BK) / torch.log1p(age_BK.new_tensor(AGE_HORIZON)))
@@ -100,12 +81,9 @@ class HistoryEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, valid)
         x = self.norm(x)
-        if recalled_BW is not None:
-            x = torch.cat([x[:, :readouts] + recalled_BW[:, None], x[:, readouts:]], dim=1)
+        if self.recall is not None and recognised_BG is not None:
+            x = torch.cat([x[:, :readouts] + self.recall(recognised_BG)[:, None], x[:, readouts:]], dim=1)
         return x, valid
-
-    def _tokens(self, seen: Tensor, ratings: Tensor) -> Tensor:
-        return self.picture(seen) + self.rating(ratings) + self.signed_picture(seen * ratings[..., None])  # ... W
 
 
 def packed(history: History, multiple: int = 8) -> History:

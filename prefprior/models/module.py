@@ -50,7 +50,7 @@ class PreferenceModule(lightning.LightningModule):
         """Shows the objective the catalogue, freezes what it does not train, compiles in place (weights keep names)."""
         rank = self.objective.rank
         if (rank is None or not rank.trains_scores) and self.prior.scores is not None:
-            self.prior.scores.requires_grad_(False)  # DDP would wait for their gradients
+            self.prior.scores.freeze()  # DDP would wait for their gradients
         data = getattr(self.trainer, "datamodule", None)
         if data is not None and rank is not None:
             counts_N = torch.as_tensor(data.item_counts(), dtype=torch.long)

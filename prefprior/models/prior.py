@@ -18,6 +18,7 @@ from prefprior.models.encoded import Condition, EncodedHistory
 from prefprior.models.fused import RMSNorm
 from prefprior.models.history import HistoryEncoder, packed
 from prefprior.models.known_people import NOBODY, KnownPeople
+from prefprior.models.recognition import Recognition
 from prefprior.models.scores import Scores
 from prefprior.space import Space, SpaceScale
 
@@ -82,9 +83,9 @@ class Prior(Backbone):
     ) -> None:
         """With `read_history` the denoiser attends to the encoded ratings beside the read-outs; without, to those alone
         and a step costs the same however long a history is. With `text`, what is wished for may also be said in words.
-        `people` is how many may be known by their id, beside what they rated (REBECA's way, arXiv:2502.03966). Beside
-        each embedding, encoder and scores see `frequencies` random Fourier features of it: for a catalogue of which
-        many people rate the same pictures."""
+        `people` is how many may be known by their id, beside what they rated (REBECA's way, arXiv:2502.03966). With
+        `frequencies`, read-outs and scores also know single pictures, by so many random Fourier features of each: for a
+        catalogue of which many people rate the same pictures."""
         super().__init__()
         for name, value in {
             "width": width,
@@ -94,6 +95,8 @@ class Prior(Backbone):
         }.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if frequencies < 0:
+            raise ValueError(f"frequencies cannot be below 0, got {frequencies}")
         if people < 0:
             raise ValueError(f"people cannot be below 0, got {people}")
         if not 0 <= dropout < 1:
@@ -104,9 +107,10 @@ class Prior(Backbone):
         self.text, self.people = text, people
         self.readouts = interests + 1
         # One read-out more than interests: the first is the summary that modulates the denoiser.
+        recognised = 2 * width if frequencies else 0
         self.encoder = HistoryEncoder(
             space=space, width=width, depth=depth, heads=heads, readouts=interests + 1, ratio=ratio, dropout=dropout,
-            ages=ages, people=people, frequencies=frequencies, frequency_spread=frequency_spread,
+            ages=ages, people=people, recognised=recognised,
         )  # fmt: skip
         self.denoiser = Denoiser(
             dim=space.dim, width=denoiser_width, depth=denoiser_depth, heads=denoiser_heads, ratio=denoiser_ratio,
@@ -123,9 +127,12 @@ class Prior(Backbone):
         self.modulation = nn.Linear(width, self.denoiser.time_modulation.out_features)
         nn.init.normal_(self.modulation.weight, std=0.02)
         nn.init.zeros_(self.modulation.bias)
-        self.scores = Scores(
-            space=space, width=width, dim=score_dim, frequencies=frequencies, frequency_spread=frequency_spread
-        )
+        recognition = None
+        if frequencies:
+            recognition = Recognition(
+                space=space, frequencies=frequencies, spread=frequency_spread, width=recognised, dropout=dropout
+            )
+        self.scores: Scores = Scores(space=space, width=width, dim=score_dim, recognition=recognition)
 
     def networks(self) -> list[nn.Module]:
         """The parts worth compiling."""
@@ -140,8 +147,10 @@ class Prior(Backbone):
         """Reads the histories, once per person."""
         history = packed(history)
         person_B = None if self.known_people is None else self.known_people(history.users)
+        recognition = self.scores.recognition
+        recognised_BG = None if recognition is None else recognition.of_history(history)
         tokens_BNW, valid_BN = self.encoder(
-            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, person_B
+            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, person_B, recognised_BG
         )
         readouts_BRW = tokens_BNW[:, : self.readouts]
         if not self.read_history:

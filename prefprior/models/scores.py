@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from prefprior.models.encoded import EncodedHistory
-from prefprior.models.fourier import FourierFeatures
+from prefprior.models.recognition import Recognition
 from prefprior.space import Space, SpaceScale
 
 
@@ -17,21 +17,22 @@ class Scores(nn.Module):
     """Personal fit, the soft maximum over a person's interests in a learned item space, and general appeal.
 
     The soft maximum lets a picture suit one of a person's tastes without any regard to the others; appeal knows the
-    embedding alone, so that what everybody likes and what this person likes can be told apart.
+    embedding alone, so that what everybody likes and what this person likes can be told apart. With a `recognition`,
+    both read what it knows of a picture.
     """
 
-    def __init__(
-        self, *, space: Space, width: int, dim: int, frequencies: int = 0, frequency_spread: float = 1.0
-    ) -> None:
+    def __init__(self, *, space: Space, width: int, dim: int, recognition: Recognition | None = None) -> None:
         super().__init__()
         self.scale = SpaceScale(space)
-        self.features = FourierFeatures(dim=space.dim, frequencies=frequencies, spread=frequency_spread)
         self.interest = nn.Linear(width, dim, bias=False)
         self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
-        self.item_tower = nn.Sequential(nn.Linear(self.features.out_dim, width), nn.SiLU(), nn.Linear(width, dim))
-        self.appeal_tower = nn.Sequential(
-            nn.Linear(self.features.out_dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False)
-        )
+        self.recognition = recognition
+        if recognition is None:
+            self.item_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, dim))
+            self.appeal_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
+        else:
+            self.item_tower = nn.Sequential(nn.Linear(recognition.width, dim))
+            self.appeal_tower = nn.Sequential(nn.Linear(recognition.width, 1, bias=False))
         self.log_sharpness = nn.Parameter(torch.tensor(2.0))
 
     def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:
@@ -41,9 +42,15 @@ class Scores(nn.Module):
         directions_BIQ = normalize(self.interest(interests_BIW).float(), dim=-1)
         return directions_BIQ, self.interest_offset(interests_BIW)[..., 0].float()
 
+    def freeze(self) -> None:
+        """Trains the scores no more; what they recognise pictures by also serves histories, and stays."""
+        self.requires_grad_(False)
+        if self.recognition is not None:
+            self.recognition.requires_grad_(True)
+
     def items(self, raw_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Of pictures, where they lie in the space of interests (N, Q) and how much everybody likes them (N)."""
-        seen_NE = self.features(self.scale.to_model(raw_ND))
+        seen_NE = self.scale.to_model(raw_ND) if self.recognition is None else self.recognition(raw_ND)
         return normalize(self.item_tower(seen_NE).float(), dim=-1), self.appeal_tower(seen_NE)[..., 0].float()
 
     def fit(self, encoded: EncodedHistory, directions: Tensor) -> Tensor:

@@ -1,26 +1,17 @@
-"""Fourier features: near pictures are told apart by the spread that was asked for, and checkpoints keep them."""
+"""Recognition: near pictures are told apart by the spread that was asked for, and checkpoints keep them."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
 from prefprior import checkpoint
-from prefprior.models.fourier import FourierFeatures
 from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.objectives.regression import Regression
+from prefprior.models.recognition import FourierFeatures
 from prefprior.models.sampling import Sampling
 from tests.models.conftest import DIM, make_history, make_prior
 from tests.models.test_prior import outputs
-
-
-def test_without_frequencies_nothing_is_added_and_nothing_drawn():
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    features = FourierFeatures(dim=DIM)
-    x = torch.randn(4, DIM, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert features.out_dim == DIM
-    assert features(x) is x
-    assert not features.state_dict()
 
 
 @pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
@@ -49,6 +40,22 @@ def test_padding_with_frequencies_changes_nothing_even_if_it_is_nan(space):
     spoiled = make_history(4, 9)
     spoiled.embeddings_BKD[~spoiled.valid_BK] = torch.nan
     assert torch.equal(outputs(prior, spoiled), outputs(prior, history))
+
+
+def test_what_is_recognised_is_learned_even_where_scores_are_not(space):
+    prior = make_prior(space, frequencies=16)
+    prior.scores.freeze()
+    learns = {name for name, p in prior.named_parameters() if p.requires_grad}
+    assert any(name.startswith("scores.recognition.layer") for name in learns)
+    assert not any(name.startswith("scores.item_tower") for name in learns)
+
+
+def test_a_dislike_is_recognised_as_the_opposite(space):
+    recognition, history = make_prior(space, frequencies=16).scores.recognition, make_history(3, 5)
+    turned = replace(history, ratings_BK=-history.ratings_BK)
+    assert torch.allclose(recognition.of_history(turned), -recognition.of_history(history))
+    nobody = replace(history, valid_BK=torch.zeros_like(history.valid_BK))
+    assert not recognition.of_history(nobody).any()
 
 
 @pytest.mark.parametrize("changes", [{"frequencies": -1}, {"frequencies": 4, "frequency_spread": 0.0}])
