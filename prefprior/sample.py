@@ -151,6 +151,8 @@ def _folk(cfg: DictConfig, predictor: PriorPredictor, data: PreferenceDataModule
             raise ValueError("give either ratings=FILE or likes=FOLDER and dislikes=FOLDER, not both")
         rated = from_file(cfg.ratings) if cfg.ratings is not None else from_folders(cfg.likes, cfg.dislikes)
         name = Path(cfg.ratings or cfg.likes or cfg.dislikes).resolve().stem
+        liked, disliked = (sum(sign * picture.rating > 0 for picture in rated) for sign in (1, -1))
+        rank_zero_only(print)(f"{name}: {len(rated)} rated pictures, {liked} liked and {disliked} disliked", flush=True)
         space = predictor.space.name
         return Newcomer(name=name, rated=rated, encoder=encoder_of(space), space_name=space)
     assert data is not None

@@ -143,7 +143,8 @@ class PriorPredictor:
     def _chunks(self, history: History, catalogue: Catalogue) -> Iterator[Tensor]:
         """Scores of the catalogue, chunk by chunk.
 
-        Where nothing was trained to score, closeness to the mean of samples does, from draws of its own fixed seed.
+        Where nothing was trained to score, closeness to the mean of samples does, from draws of its own fixed seed:
+        the cosine in model scale, where what all pictures have in common is taken out.
         """
         encoded = self.prior.encode_history(history)
         wanted_BD = None
@@ -151,14 +152,14 @@ class PriorPredictor:
             shape = (len(history), RANKING_SAMPLES, self.space.dim)
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
             made = self._denoised(history, encoded, noise, 1.0, None, None)
-            wanted_BD = normalize(normalize(made, dim=-1).mean(1), dim=-1)
+            wanted_BD = normalize(normalize(self.prior.scale.to_model(made), dim=-1).mean(1), dim=-1)
         chunk = max(1, SCORES_AT_ONCE // len(history))
         for start in range(0, len(catalogue), chunk):
             raw_ND = catalogue.embeddings_ND[start : start + chunk].to(self.device, torch.float32)
             if wanted_BD is None:
                 yield self._scores_of(encoded, raw_ND)
             else:
-                yield wanted_BD @ normalize(raw_ND, dim=-1).T
+                yield wanted_BD @ normalize(self.prior.scale.to_model(raw_ND), dim=-1).T
 
     def _scores_of(self, encoded: Any, raw: Tensor) -> Tensor:
         scores = self.prior.scores

@@ -203,7 +203,10 @@ def test_closeness_is_less_where_the_answer_is_the_target(prior):
     batch.target_rating_BT.abs_()
     rank = Contrastive(softmax_weight=0.0, pairs_weight=0.0, closeness_weight=1.0, closeness_sharpness=10.0)
     encoded, g = prior.encode_history(batch.history), torch.Generator().manual_seed(0)
-    aimed, away = (rank.terms(prior, encoded, batch, g, sign * batch.target_BTD[:, 0])["closeness"] for sign in (1, -1))
+    aimed, away = (
+        rank.terms(prior, encoded, batch, g, sign * prior.scale.to_model(batch.target_BTD[:, 0]))["closeness"]
+        for sign in (1, -1)
+    )
     assert aimed < away
 
 

@@ -99,7 +99,8 @@ def test_without_trained_scores_closeness_to_samples_ranks(prior, catalogue):
     predictor = PriorPredictor(prior=prior, objective=Regression(answers=1), sampling=Sampling(candidates=1))
     history = make_history(3, 6)
     wanted = draw(predictor, history, n=1)[:, 0]
-    expected = torch.cosine_similarity(wanted[:, None], catalogue.embeddings_ND.float(), dim=-1)
+    wanted, pictures = (prior.scale.to_model(raw) for raw in (wanted, catalogue.embeddings_ND.float()))
+    expected = torch.cosine_similarity(wanted[:, None], pictures, dim=-1)
     torch.testing.assert_close(predictor.rank(history, catalogue), expected)
 
 

@@ -45,13 +45,13 @@ class Contrastive(Recorded):
         new_negatives: bool = False,
         popularity_corrected: bool = True,
         closeness_weight: float = 0.0,
-        closeness_sharpness: float = 100.0,
+        closeness_sharpness: float = 20.0,
     ) -> None:
         """With as many `negatives` as there are pictures to sample, or more, the softmax is over those themselves, each
         once: exact, and with some thousands of them no dearer. Pictures that nobody rated in training are no negatives
         unless `new_negatives`: that nobody likes a new picture yet says nothing about it. `closeness_weight` is that of
-        the same softmax where pictures score by their cosine to the prior's own answer, times `closeness_sharpness`
-        (100 is CLIP's bound): so that the answer itself finds what a person likes, at the price of no longer being the
+        the same softmax where pictures score by their cosine to the prior's own answer in model scale, times
+        `closeness_sharpness`: so that the answer itself finds what a person likes, at the price of no longer being the
         mean of it. Only an objective of one step has an answer to train."""
         if min(softmax_weight, pairs_weight, negatives, closeness_weight) < 0:
             raise ValueError("softmax_weight, pairs_weight, negatives and closeness_weight cannot be below 0")
@@ -89,14 +89,15 @@ class Contrastive(Recorded):
         generator: torch.Generator,
         answer_BD: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Weighted loss terms by name; `answer_BD` are the raw embeddings that the prior answers with."""
+        """Weighted loss terms by name; `answer_BD` are the embeddings that the prior answers with, in model scale."""
         if prior.scores is None:
             raise ValueError(f"{type(prior).__name__} has no read-out for rank to train: set objective.rank=null")
         candidates = self._candidates(batch, generator)
         terms = self._score_terms(prior, encoded, candidates, batch) if self.trains_scores else {}
         if self.closeness_weight:
             assert answer_BD is not None, "only an objective of one step has an answer"
-            closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(candidates.raw_ND.float(), dim=-1).T
+            picture_ND = prior.scale.to_model(candidates.raw_ND.float())
+            closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(picture_ND, dim=-1).T
             loss = _softmax(self.closeness_sharpness * closeness_BN, candidates, batch)
             terms["closeness"] = self.closeness_weight * loss
         return terms

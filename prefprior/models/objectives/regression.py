@@ -73,14 +73,14 @@ class Regression(Recorded):
         return LossTerms(total=torch.stack(list(terms.values())).sum(), terms=terms)
 
     def _answer_to_all(self, prior: Backbone, encoded: Any, generator: torch.Generator) -> Tensor:
-        """The mean direction of a person's answers when asked for what they love, raw (B, D): what ranks where nothing
-        was trained to score."""
+        """The mean direction of a person's answers when asked for what they love, in model scale (B, D): what ranks
+        where nothing was trained to score."""
         shape = (len(encoded), 1, self.answers, prior.space.dim)
         noise_BCSD = torch.randn(shape, generator=generator, device=generator.device).to(prior.scale.mean_D.device)
         loved_BC = noise_BCSD.new_ones(len(encoded), 1)
         condition = prior.condition(encoded, loved_BC)
         answer_BSD = self.denoise(prior, noise_BCSD, noise_BCSD.new_full((1, 1, 1), self.path.last), condition)[:, 0]
-        return normalize(prior.scale.from_model(answer_BSD), dim=-1).mean(1)
+        return normalize(answer_BSD, dim=-1).mean(1)
 
     def denoise(self, prior: Backbone, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The answer to a noise, in model scale; with one answer, the noise is not looked at."""
