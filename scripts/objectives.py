@@ -9,8 +9,6 @@ so what was interrupted goes on.
 """
 
 import argparse
-import statistics
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enoug
 
 from prefprior.files import read_json
 from prefprior.runs import CHECKPOINT, METRICS
+from scripts.seeds import ROOT, ran, spread
 
-ROOT = Path(__file__).resolve().parents[1]
 OBJECTIVES = ("regression", "diffusion_eps", "diffusion_x0", "diffusion", "flow")
 # What is shown: the evaluation's keys, and what they are called in the table.
 COLUMNS = {
@@ -31,13 +29,6 @@ COLUMNS = {
     "recall_20@all": "recall@20",
     "diversity@all": "diversity",
 }
-
-
-def ran(words: list[str], made: Path) -> None:
-    """Runs a command, unless what it makes is there."""
-    if not made.is_file():
-        print(" ".join(words), flush=True)
-        subprocess.run([sys.executable, *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def figures(objective: str, seed: int, folder: Path, words: list[str], people: int) -> dict[str, float]:
@@ -76,9 +67,7 @@ def main() -> None:
     for objective, runs in lines.items():
         cells = []
         for name in COLUMNS:
-            values = [run[name] for run in runs]
-            spread = f" ±{statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}")
+            cells.append(spread([run[name] for run in runs]))
         print(f"| `{objective}` | " + " | ".join(cells) + " |")
 
 

@@ -1,0 +1,58 @@
+"""scripts/seeds.py: what is finished is not run again, other words lie elsewhere, and the spread is over seeds."""
+
+import sys
+
+import pytest
+
+from prefprior.files import read_json, write_json
+from scripts import seeds
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The commands that were run; each makes what it would."""
+    run = []
+
+    def fake(argv, **options):
+        words = dict(word.split("=", 1) for word in argv[2:])
+        run.append(argv[1:])
+        seed = next((int(word.split("=")[1]) for word in argv if word.startswith("seed=")), None)
+        folder = seeds.Path(words["run_dir"])
+        folder.mkdir(parents=True)
+        if argv[1] == "train.py":
+            write_json(folder / seeds.CHECKPOINT, {"seed": seed})
+        else:
+            seed = read_json(seeds.Path(words["checkpoint"]))["seed"]
+            figures = {"world/val/prior/auc@all": 0.5 + seed / 10, "world/val/mean/auc@all": 0.0}
+            write_json(folder / seeds.METRICS, figures)
+        return type("Finished", (), {"returncode": 0})
+
+    monkeypatch.setattr(seeds.subprocess, "run", fake)
+    return run
+
+
+def call(monkeypatch, folder, *more):
+    monkeypatch.setattr(sys, "argv", ["seeds.py", "--folder", str(folder), *more])
+    seeds.main()
+
+
+def test_mean_and_spread_and_nothing_twice(commands, monkeypatch, tmp_path, capsys):
+    words = ("--train", "prior=tiny", "--evaluate", "people=5", "--figures", "auc@all", "--seeds")
+    call(monkeypatch, tmp_path, *words, "2")
+    assert len(commands) == 4
+    assert "| auc@all | 0.550 ±0.071 | 0.500 | 0.600 |" in capsys.readouterr().out
+    call(monkeypatch, tmp_path, *words, "3")
+    assert len(commands) == 6
+    call(monkeypatch, tmp_path, "--train", "prior=small", *words[2:], "1")
+    assert [command[0] for command in commands[6:]] == ["train.py", "evaluate.py"]
+
+
+def test_an_unknown_figure_is_named_beside_the_known(commands, monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="no figure acu@all; there are auc@all"):
+        call(monkeypatch, tmp_path, "--train", "prior=tiny", "--figures", "acu@all")
+
+
+def test_a_failed_command_is_named(commands, monkeypatch, tmp_path):
+    monkeypatch.setattr(seeds.subprocess, "run", lambda *a, **k: type("Finished", (), {"returncode": 1}))
+    with pytest.raises(SystemExit, match=r"train\.py prior=tiny seed=0"):
+        call(monkeypatch, tmp_path, "--train", "prior=tiny", "--figures", "auc@all")
