@@ -55,7 +55,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> PriorPredictor
         wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
         raise ValueError(
             f"{path} does not fit its own config: {', '.join(wrong[:3])}{' ...' if wrong[3:] else ''} are missing, "
-            "unknown or of another shape."
+            "unknown or of another shape. If another version of this program wrote it, train again."
         )
     prior.load_state_dict(weights)
     return PriorPredictor(prior=prior.to(device), objective=objective, sampling=sampling, facts=description["facts"])

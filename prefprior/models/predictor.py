@@ -151,8 +151,9 @@ class PriorPredictor:
         if not self.scores_are_trained:
             shape = (len(history), RANKING_SAMPLES, self.space.dim)
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
-            made = self._denoised(history, encoded, noise, 1.0, None, None)
-            wanted_BD = normalize(normalize(self.prior.scale.to_model(made), dim=-1).mean(1), dim=-1)
+            # Not put onto the shell: that is a change of length about 0, and of direction about the mean.
+            made = self._scaled(history, encoded, noise, 1.0, None, None)
+            wanted_BD = normalize(normalize(made, dim=-1).mean(1), dim=-1)
         chunk = max(1, SCORES_AT_ONCE // len(history))
         for start in range(0, len(catalogue), chunk):
             raw_ND = catalogue.embeddings_ND[start : start + chunk].to(self.device, torch.float32)
@@ -176,10 +177,16 @@ class PriorPredictor:
         rows_Bn = spread(self.prior.scale.to_model(raw_BMD), quality_BM, n, self.sampling.diversity)
         return raw_BMD.gather(1, rows_Bn[..., None].expand(-1, -1, raw_BMD.shape[2]))
 
-    def _denoised(
+    def _denoised(self, *how: Any) -> Tensor:
+        """Raw embeddings (B, S, D), as decoders take them."""
+        raw_BSD = self.prior.scale.from_model(self._scaled(*how))
+        return self.space.onto_shell(raw_BSD) if self.sampling.on_shell else raw_BSD
+
+    def _scaled(
         self, history: History, encoded: Any, noise_BSD: Tensor, rating: float, steps: int | None,
         guidance: Guidance | None, text_BD: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
+        """What the sampler made of noise, in model scale."""
         denoise = guided(
             self.prior, self.objective, guidance or self.sampling.guidance, encoded, self.prior.null_history(history),
             torch.full((len(history),), rating, device=self.device), text_BD,
@@ -187,9 +194,7 @@ class PriorPredictor:
         method, steps = self.sampling.method, steps or self.sampling.steps
         if self.objective.one_step:
             method, steps = "one_step", 1
-        scaled_BSD = SAMPLERS[method](denoise, self.objective.path, noise_BSD, steps)
-        raw_BSD = self.prior.scale.from_model(scaled_BSD)
-        return self.space.onto_shell(raw_BSD) if self.sampling.on_shell else raw_BSD
+        return SAMPLERS[method](denoise, self.objective.path, noise_BSD, steps)
 
 
 def closeness(raw_BMD: Tensor, text_BD: Tensor) -> Tensor:

@@ -64,5 +64,6 @@ class Recognition(nn.Module):
         user_V, place_V = history.valid_BK.nonzero(as_tuple=True)
         known_VG = self(history.embeddings_BKD[user_V, place_V])
         rated_VG = known_VG * history.ratings_BK[user_V, place_V, None].to(known_VG.dtype)
-        summed_BG = rated_VG.new_zeros(len(history), self.width).index_add(0, user_V, rated_VG)
-        return summed_BG / history.valid_BK.sum(1, keepdim=True).clamp(min=1)
+        # Put first and summed then: adding by index would add in any order on a GPU.
+        rated_BKG = rated_VG.new_zeros(*history.valid_BK.shape, self.width).index_put((user_V, place_V), rated_VG)
+        return rated_BKG.sum(1) / history.valid_BK.sum(1, keepdim=True).clamp(min=1)

@@ -60,5 +60,7 @@ class Scores(nn.Module):
         """
         interests_BIQ, offset_BI = self.interests(encoded)
         sharpness = self.log_sharpness.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
-        matched_BIN = torch.matmul(interests_BIQ, directions.transpose(-1, -2))
+        # Half precision would blur which of near pictures suits better.
+        with torch.autocast(directions.device.type, enabled=False):
+            matched_BIN = torch.matmul(interests_BIQ, directions.transpose(-1, -2))
         return (sharpness * matched_BIN + offset_BI[..., None]).logsumexp(1)

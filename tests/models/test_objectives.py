@@ -58,9 +58,17 @@ def test_a_batch_without_targets_teaches_nothing_and_breaks_nothing(prior, objec
     found.total.backward()
 
 
-def test_every_parameter_learns_something(prior):
-    loss(OBJECTIVES[0], prior, make_batch(users=16)).total.backward()
-    silent = [name for name, p in prior.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+@pytest.mark.parametrize("frequencies", [0, 16])
+@pytest.mark.parametrize("scores", [True, False])
+def test_every_parameter_learns_something(space, frequencies, scores):
+    prior = make_prior(space, frequencies=frequencies)
+    objective = OBJECTIVES[0]
+    if not scores:
+        objective = Regression()
+        prior.scores.freeze()
+    loss(objective, prior, make_batch(users=16)).total.backward()
+    learning = [(name, p) for name, p in prior.named_parameters() if p.requires_grad]
+    silent = [name for name, p in learning if p.grad is None or not p.grad.abs().sum() > 0]
     assert silent == []
 
 
@@ -130,8 +138,11 @@ def test_softmax_against_a_plain_loop(prior):
     for i in range(18):
         if not (valid[i] and liked[i]):
             continue
-        own_likes = {int(items[k]) for k in range(18) if user[k] == user[i] and liked[k] and valid[k]}
-        kept = [i] + [j for j in range(28) if valid[j] and int(items[j]) not in own_likes]
+        kept = [i]
+        for j in range(28):
+            own_like = user[j] == user[i] and liked[j]
+            if valid[j] and not own_like and items[j] != items[i]:
+                kept.append(j)
         logits = (score[user[i]] - expected[items.clamp(min=0)])[kept]
         losses.append(torch.logsumexp(logits, 0) - logits[0])
     torch.testing.assert_close(found, torch.stack(losses).mean())
@@ -157,12 +168,13 @@ def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
     batch = make_batch(users=6, targets=3)
     catalogue = torch.randn(30, batch.target_BTD.shape[-1], generator=torch.Generator().manual_seed(3))
     batch.target_item_BT = torch.arange(18).view(6, 3) % 7  # pictures that several people like, row 0 among them
+    batch.target_item_BT[5, 2] = 29  # and one that nobody rated in training, as there are in validation
     batch.target_BTD = catalogue[batch.target_item_BT]
     batch.target_valid_BT[0, 0] = False
     batch.target_item_BT[0, 0] = -1
     batch.target_BTD[0, 0] = torch.nan
-    objective = Contrastive(negatives=30, pairs_weight=0.0, softmax_weight=1.0)
-    objective.use_catalogue(catalogue, torch.ones(30))
+    objective = Contrastive(negatives=27, pairs_weight=0.0, softmax_weight=1.0)
+    objective.use_catalogue(catalogue, (torch.arange(30) < 27).long())
     encoded = prior.encode_history(batch.history)
     found = objective.terms(prior, encoded, batch, torch.Generator().manual_seed(0))["fit_softmax"]
 
@@ -176,13 +188,17 @@ def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
             if batch.target_valid_BT[user, t] and batch.target_rating_BT[user, t] > 0
         ]
         for item in liked:
-            rivals = [j for j in range(30) if j == item or j not in liked]
+            rivals = [j for j in [*range(27), 29] if j == item or j not in liked]
             losses.append(scores[user, rivals].logsumexp(0) - scores[user, item])
     torch.testing.assert_close(found, torch.stack(losses).mean())
 
 
 def test_negatives_need_a_catalogue(prior):
     batch = make_batch()
+    with pytest.raises(ValueError, match=r"50 pictures, but training counts 49[^$]*python shard\.py"):
+        Contrastive().use_catalogue(torch.zeros(50, 4), torch.ones(49))
+    with pytest.raises(ValueError, match="nobody rated"):
+        Contrastive(negatives=4).use_catalogue(torch.zeros(50, 4), torch.zeros(50))
     with pytest.raises(ValueError, match="use_catalogue"):
         Contrastive(negatives=4).terms(prior, prior.encode_history(batch.history), batch, torch.Generator())
 

@@ -98,8 +98,14 @@ def test_a_text_draws_samples_towards_it(trained, candidates):
 def test_without_trained_scores_closeness_to_samples_ranks(prior, catalogue):
     predictor = PriorPredictor(prior=prior, objective=Regression(answers=1), sampling=Sampling(candidates=1))
     history = make_history(3, 6)
-    wanted = draw(predictor, history, n=1)[:, 0]
-    wanted, pictures = (prior.scale.to_model(raw) for raw in (wanted, catalogue.embeddings_ND.float()))
+    # Off the shell, and measured about the mean of the space.
+    with torch.no_grad():
+        prior.denoiser.leave.bias.mul_(0.2).add_(0.05)
+        prior.denoiser.leave.weight.mul_(0.2)
+    predictor.sampling.on_shell = False
+    wanted = prior.scale.to_model(draw(predictor, history, n=1)[:, 0])
+    predictor.sampling.on_shell = True
+    pictures = prior.scale.to_model(catalogue.embeddings_ND.float())
     expected = torch.cosine_similarity(wanted[:, None], pictures, dim=-1)
     torch.testing.assert_close(predictor.rank(history, catalogue), expected)
 

@@ -1,7 +1,7 @@
 """The loss of the scores that `rank` uses: who likes which of many pictures, and which of their own they like better.
 
-Shapes: B users, T targets per user, N candidates (all targets of the batch, then M sampled from the catalogue; or the
-whole catalogue), D dimension, Q score dimension.
+Shapes: B users, T targets per user, I pictures of the catalogue, R those that may be negatives, N candidates (all
+targets of the batch, then M sampled of R; or all R), D dimension, Q score dimension.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,20 @@ class Candidates:
 
     raw_ND: Tensor
     items_N: Tensor  # rows of the catalogue, or -1 where that is not known
-    exists_N: Tensor  # bool: false where a user has fewer targets than others, or a picture may not be a negative
+    exists_N: Tensor  # bool: false where a user has fewer targets than others
     own_BT: Tensor  # which of them each target is
     repeats: bool  # the same picture may be there more than once
     log_expected_N: Tensor  # how many times each is expected among them, or zeros
+
+
+@dataclass
+class Pictures:
+    """The catalogue, as far as negatives are sampled from it."""
+
+    embeddings_ID: Tensor  # all of it, memory-mapped perhaps
+    shares_I: Tensor  # of the training targets
+    rows_R: Tensor  # what may be a negative, ascending
+    placed: tuple[Tensor, Tensor] | None = None  # those rows and their embeddings (R, D) on the device, once asked for
 
 
 class Contrastive(Recorded):
@@ -64,22 +74,27 @@ class Contrastive(Recorded):
         self.popularity_corrected = popularity_corrected
         self.closeness_weight = closeness_weight
         self.closeness_sharpness = closeness_sharpness
-        self._embeddings_ND: Tensor | None = None
-        self._shares_N: Tensor | None = None
-        self._rows_R: Tensor | None = None  # what negatives are sampled from
+        self._pictures: Pictures | None = None
 
     @property
     def trains_scores(self) -> bool:
         """Whether the read-outs of `rank` learn anything."""
         return self.softmax_weight > 0 or self.pairs_weight > 0
 
-    def use_catalogue(self, embeddings_ND: Tensor, target_counts_N: Tensor) -> None:
+    def use_catalogue(self, embeddings_ID: Tensor, target_counts_I: Tensor) -> None:
         """Where sampled negatives come from, and how often each picture is a training target."""
-        self._embeddings_ND = embeddings_ND
-        counts = target_counts_N.double()
-        self._shares_N = (counts / counts.sum().clamp(min=1)).float()
-        may_be_negative_N = (counts > 0) | self.new_negatives
-        self._rows_R = may_be_negative_N.nonzero()[:, 0]
+        if len(embeddings_ID) != len(target_counts_I):
+            raise ValueError(
+                f"the catalogue has {len(embeddings_ID):,} pictures, but training counts {len(target_counts_I):,}. "
+                "Shards that were made with another table of embeddings must be made again: python shard.py"
+            )
+        counts_I = target_counts_I.double()
+        rows_R = ((counts_I > 0) | self.new_negatives).nonzero()[:, 0]
+        if self.negatives and not len(rows_R):
+            raise ValueError(
+                f"negatives={self.negatives}, but nobody rated any picture. Set objective.rank.negatives=0."
+            )
+        self._pictures = Pictures(embeddings_ID, (counts_I / counts_I.sum().clamp(min=1)).float(), rows_R)
 
     def terms(
         self,
@@ -97,7 +112,9 @@ class Contrastive(Recorded):
         if self.closeness_weight:
             assert answer_BD is not None, "only an objective of one step has an answer"
             picture_ND = prior.scale.to_model(candidates.raw_ND.float())
-            closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(picture_ND, dim=-1).T
+            # Half precision would blur which of near pictures is the nearest.
+            with torch.autocast(answer_BD.device.type, enabled=False):
+                closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(picture_ND, dim=-1).T
             loss = _softmax(self.closeness_sharpness * closeness_BN, candidates, batch)
             terms["closeness"] = self.closeness_weight * loss
         return terms
@@ -120,25 +137,25 @@ class Contrastive(Recorded):
     def _candidates(self, batch: PreferenceBatch, generator: torch.Generator) -> Candidates:
         valid_BT = batch.target_valid_BT
         items_BT = torch.where(valid_BT, batch.target_item_BT, -1)
-        if self.negatives and self._embeddings_ND is None:
+        pictures = self._pictures
+        if self.negatives and pictures is None:
             raise ValueError(
                 f"negatives={self.negatives} are to be sampled from the catalogue, but none was given. "
                 "Call use_catalogue first, or set negatives=0."
             )
-        known = self._embeddings_ND is not None and bool((items_BT >= 0).eq(valid_BT).all())
-        if known and self._rows_R is not None and self.negatives >= len(self._rows_R) > 0:
-            return self._whole_catalogue(items_BT)
+        few_enough = pictures is not None and 0 < len(pictures.rows_R) <= self.negatives
+        if pictures is not None and few_enough and bool((items_BT >= 0).eq(valid_BT).all()):
+            return _all_of(pictures, items_BT)
         raw_ND = torch.where(valid_BT[..., None], batch.target_BTD, 0).flatten(0, 1)
         items_N, exists_N = items_BT.flatten(), valid_BT.flatten()
         inside = len(items_N)
         if self.negatives:
-            assert self._embeddings_ND is not None
-            assert self._rows_R is not None
+            assert pictures is not None
             number_M = torch.randint(
-                len(self._rows_R), (self.negatives,), generator=generator, device=generator.device
-            ).cpu()
-            rows_M = self._rows_R[number_M]
-            raw_ND = torch.cat([raw_ND, self._embeddings_ND[rows_M].to(raw_ND)])
+                len(pictures.rows_R), (self.negatives,), generator=generator, device=generator.device
+            )
+            rows_M = pictures.rows_R[number_M.cpu()]
+            raw_ND = torch.cat([raw_ND, pictures.embeddings_ID[rows_M].to(raw_ND)])
             items_N = torch.cat([items_N, rows_M.to(items_N)])
             exists_N = torch.cat([exists_N, exists_N.new_ones(self.negatives)])
         return Candidates(
@@ -150,35 +167,43 @@ class Contrastive(Recorded):
             log_expected_N=self._log_expected_count(items_N, inside),
         )
 
-    def _whole_catalogue(self, items_BT: Tensor) -> Candidates:
-        assert self._embeddings_ND is not None
-        device = items_BT.device
-        if self._embeddings_ND.device != device or self._embeddings_ND.dtype != torch.float32:
-            self._embeddings_ND = self._embeddings_ND.to(device, torch.float32)  # once: the same for every batch
-        items_N = torch.arange(len(self._embeddings_ND), device=device)
-        assert self._rows_R is not None
-        rated_N = torch.zeros_like(items_N, dtype=torch.bool).index_fill(0, self._rows_R.to(device), True)
-        return Candidates(
-            raw_ND=self._embeddings_ND,
-            items_N=items_N,
-            exists_N=rated_N,
-            own_BT=items_BT.clamp(min=0),
-            repeats=False,
-            log_expected_N=torch.zeros(len(items_N), device=device),
-        )
-
     def _log_expected_count(self, items_N: Tensor, inside: int) -> Tensor:
         """The log-q correction (Yi et al. 2019, "Sampling-bias-corrected neural modeling", eq. 3), here of two sampled
         sources at once: the batch's targets, which are the first `inside`, and the catalogue.
         """
-        if not self.popularity_corrected or self._shares_N is None:
+        if not self.popularity_corrected or self._pictures is None:
             return torch.zeros(len(items_N), device=items_N.device)
-        assert self._rows_R is not None
-        share_N = self._shares_N.to(items_N.device)[items_N.clamp(min=0)]
-        expected_N = inside * share_N + (len(items_N) - inside) / max(1, len(self._rows_R))
+        shares_I, rows_R = self._pictures.shares_I.to(items_N.device), self._pictures.rows_R.to(items_N.device)
+        share_N = shares_I[items_N.clamp(min=0)]
+        sampled = (len(items_N) - inside) / max(1, len(rows_R))
+        expected_N = inside * share_N + sampled * torch.isin(items_N, rows_R) if sampled else inside * share_N
         # A picture that is in the batch was expected to be: unknown (-1) and unseen ones count as the rarest possible.
-        expected_N = torch.where(items_N >= 0, expected_N, 0).clamp(min=inside / len(self._shares_N) * 1e-2)
+        expected_N = torch.where(items_N >= 0, expected_N, 0).clamp(min=inside / len(shares_I) * 1e-2)
         return expected_N.log()
+
+
+def _all_of(pictures: Pictures, items_BT: Tensor) -> Candidates:
+    """All that may be a negative, and what else the batch has for targets, each once."""
+    device = items_BT.device
+    if pictures.placed is None or pictures.placed[0].device != device:
+        rated_RD = pictures.embeddings_ID[pictures.rows_R].to(device, torch.float32)
+        pictures.placed = pictures.rows_R.to(device), rated_RD
+    rows_R, raw_ND = pictures.placed
+    place_BT = torch.searchsorted(rows_R, items_BT).clamp(max=len(rows_R) - 1)
+    is_among_BT = rows_R[place_BT] == items_BT
+    more_M = items_BT[(items_BT >= 0) & ~is_among_BT].unique()  # in validation: pictures new to training
+    place_BT = torch.where(is_among_BT, place_BT, len(rows_R) + torch.searchsorted(more_M, items_BT))
+    items_N = torch.cat([rows_R, more_M])
+    if len(more_M):
+        raw_ND = torch.cat([raw_ND, pictures.embeddings_ID[more_M.cpu()].to(raw_ND)])
+    return Candidates(
+        raw_ND=raw_ND,
+        items_N=items_N,
+        exists_N=torch.ones_like(items_N, dtype=torch.bool),
+        own_BT=torch.where(items_BT >= 0, place_BT, 0),
+        repeats=False,
+        log_expected_N=torch.zeros(len(items_N), device=device),
+    )
 
 
 def _softmax(scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) -> Tensor:
@@ -186,15 +211,17 @@ def _softmax(scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) 
     logits_BN = scores_BN - candidates.log_expected_N
     positive_BT = logits_BN.gather(1, own_BT)
     liked_BT = batch.target_valid_BT & (batch.target_rating_BT > 0)
-    # What a person likes is no negative of theirs, also where somebody else's target or a sampled picture is the same;
-    # what they dislike is, and a hard one.
-    # Counted rather than set: where the candidates are the catalogue, places that hold no target point at row 0 too.
+    # A person's other likes are no negatives of theirs; what they dislike is, and a hard one. Counted rather than set:
+    # where each picture is there once, places that hold no target point at the first of them.
     own_likes_BN = torch.zeros_like(logits_BN).scatter_add(1, own_BT, liked_BT.to(logits_BN.dtype)) > 0
-    for own_B, liked_B in zip(own_BT.unbind(1), liked_BT.unbind(1)) if candidates.repeats else ():
-        own_items_B1 = items_N[own_B][:, None]
-        own_likes_BN |= (own_items_B1 == items_N) & (own_items_B1 >= 0) & liked_B[:, None]
-    rest_B1 = logits_BN.masked_fill(own_likes_BN | ~candidates.exists_N, -torch.inf).logsumexp(1, keepdim=True)
-    return mean_over(softplus(rest_B1 - positive_BT), liked_BT.to(scores_BN.dtype))
+    logits_BN = logits_BN.masked_fill(own_likes_BN | ~candidates.exists_N, -torch.inf)
+    if candidates.repeats:  # the same picture, liked by somebody else or sampled, is no negative either
+        own_items_BT1 = items_N[own_BT][..., None]
+        same_BTN = (own_items_BT1 == items_N) & (own_items_BT1 >= 0)
+        rest_BT = logits_BN[:, None].masked_fill(same_BTN, -torch.inf).logsumexp(-1)
+    else:  # one sum serves all targets of a person
+        rest_BT = logits_BN.logsumexp(1, keepdim=True)
+    return mean_over(softplus(rest_BT - positive_BT), liked_BT.float())
 
 
 def _pairs(scores_BT: Tensor, batch: PreferenceBatch) -> Tensor:

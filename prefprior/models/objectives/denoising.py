@@ -62,8 +62,8 @@ class Denoising(Recorded):
         self.drops = Drops(history=drop_history, rating=drop_rating, person=drop_person, text=drop_text)
         if rank is not None and rank.closeness_weight:
             raise ValueError(
-                f"closeness_weight={rank.closeness_weight} trains an answer in one step, and a path gives none: choose "
-                "objective=regression, or set closeness_weight=0."
+                f"closeness_weight={rank.closeness_weight} trains an answer in one step, and this objective has none: "
+                "choose objective=regression, or set closeness_weight=0."
             )
         self.rank = rank
 
