@@ -36,6 +36,7 @@ TRUSTED = ("prefprior.", "torch.optim.", "lightning.")
 # Functions among them: one makes another library's object, one a prior whose checkpoint does not know where it began.
 FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger", "prefprior.models.pretrained.from_published")
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
+DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
 
 
 def conf_folder() -> Path:
@@ -147,9 +148,7 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
         except (ValueError, MisconfigurationException) as error:  # the latter: Lightning's word on devices and the like
             with suppress(OSError):  # Hydra made the run's folder before we could look at the configuration
                 Path(HydraConfig.get().runtime.output_dir).rmdir()
-            no_device = isinstance(error, MisconfigurationException) and "backend" in str(error)
-            remedy = " This machine shows no such device: choose trainer=cpu, or add trainer.accelerator=cpu."
-            sys.exit(f"error: {error}{remedy if no_device else ''}")
+            sys.exit(f"error: {error}{DEVICE_REMEDY if _lacks_device(error) else ''}")
         if folder is not None:  # the last line, once, also where there are many processes
             rank_zero_only(print)(f"folder: {folder}", flush=True)
 
@@ -162,6 +161,12 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
         sys.exit(f"error: cannot write {error.filename or 'into the run folder'}: {error.strerror or error}. {remedy}.")
     except KeyboardInterrupt:
         sys.exit("interrupted")
+
+
+def _lacks_device(error: Exception) -> bool:
+    """Whether Lightning asked for a device that is not there: it has no exception of its own for that."""
+    words = ("backend", "can not run on your system", "your machine only has")
+    return isinstance(error, MisconfigurationException) and any(word in str(error) for word in words)
 
 
 def chosen(group: str) -> str | None:

@@ -14,8 +14,10 @@ from prefprior.allocation import keep_freed_memory
 from prefprior.choices import require_choice
 from prefprior.config import build, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.encoders import encoder_of
 from prefprior.data.people import People
 from prefprior.decoders.base import require_space
+from prefprior.decoders.fitting import decoder_node, fitting_decoder
 from prefprior.evaluation.board import LEAST_PEOPLE, Board
 from prefprior.evaluation.bootstrap import Figure
 from prefprior.evaluation.decoded import Decoding
@@ -206,10 +208,6 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
         if cfg.encoder is not None:
             raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
         return None
-    # Both take seconds to import: only who decodes waits.
-    from prefprior.data.encoders import encoder_of
-    from prefprior.decoders.fitting import decoder_node, fitting_decoder
-
     if cfg.encoder is not None and "_target_" not in cfg.encoder:
         raise ValueError(
             "an encoder is chosen before its arguments are changed: add encoder=... (such as encoder=world)"

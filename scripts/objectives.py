@@ -5,7 +5,7 @@
     python scripts/objectives.py --words prior=small        any further words for train.py
 
 Each run is `python train.py objective=... seed=...` and `python evaluate.py`; runs that are finished are not run again,
-so what was interrupted goes on.
+so what was interrupted goes on (see scripts/seeds.py, which does it).
 """
 
 import argparse
@@ -14,9 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
 
-from prefprior.files import read_json
-from prefprior.runs import CHECKPOINT, METRICS
-from scripts.seeds import ROOT, ran, spread
+from scripts.seeds import ROOT, digest, figures, spread
 
 OBJECTIVES = ("regression", "diffusion_eps", "diffusion_x0", "diffusion", "flow")
 # What is shown: the evaluation's keys, and what they are called in the table.
@@ -31,23 +29,6 @@ COLUMNS = {
 }
 
 
-def figures(objective: str, seed: int, folder: Path, words: list[str], people: int) -> dict[str, float]:
-    """One run's figures by the names of `COLUMNS`."""
-    # What was made with other words lies elsewhere, so that it is never taken for this.
-    run = (folder / "-".join([objective, str(seed), *(word.replace("/", "_") for word in words)])).resolve()
-    ran(["train.py", f"objective={objective}", f"seed={seed}", f"run_dir={run}", *words], run / CHECKPOINT)
-    board = run / f"evaluate-{people}"
-    ran(
-        [
-            "evaluate.py", f"checkpoint={run / CHECKPOINT}", f"run_dir={board}", "predictors=[prior]",
-            f"people={people}", "board.lengths=[2,8,16]", "board.controls=[]", "decoding=null",
-        ],
-        board / METRICS,
-    )  # fmt: skip
-    found = {key.split("/")[3]: value for key, value in read_json(board / METRICS).items() if "/prior/" in key}
-    return {name: found[name] for name in COLUMNS}
-
-
 def main() -> None:
     """Runs what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,11 +38,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "objectives")
     parser.add_argument("--words", nargs="*", default=[], help="further words for train.py")
     args = parser.parse_args()
-    lines = {}
+    evaluate = [f"people={args.people}", "board.lengths=[2,8,16]", "board.controls=[]", "decoding=null"]
+    lines: dict[str, list[dict[str, float]]] = {}
     for seed in range(args.seeds):
         for objective in args.objectives:
-            found = figures(objective, seed, args.folder, args.words, args.people)
-            lines.setdefault(objective, []).append(found)
+            train = [f"objective={objective}", *args.words]
+            run = args.folder.resolve() / f"{objective}-{digest(train)}" / str(seed)
+            lines.setdefault(objective, []).append(figures(run, seed, train, evaluate))
     print("| objective | " + " | ".join(COLUMNS.values()) + " |")
     print("|---" * (1 + len(COLUMNS)) + "|")
     for objective, runs in lines.items():

@@ -1,9 +1,10 @@
 """The same training over several seeds: chosen figures of its evaluation, mean and spread.
 
-    python scripts/seeds.py --train experiment=world --evaluate predictors=[prior] --figures utility@16 recall_20@all
+    python scripts/seeds.py --train experiment=world --evaluate people=200 --figures utility@16 recall_20@all
 
 Each run is `python train.py WORDS seed=...` and `python evaluate.py WORDS checkpoint=...`; figures are those of the
-prior in the evaluation's metrics.json. Runs that are finished are not run again, so what was interrupted goes on.
+prior in the evaluation's metrics.json. Runs that are finished are not run again, so what was interrupted goes on; those
+of other words, or of another state of the program, lie in other folders.
 """
 
 import argparse
@@ -40,8 +41,11 @@ def figures(run: Path, seed: int, train: list[str], evaluate: list[str]) -> dict
 
 
 def digest(words: list[str]) -> str:
-    """What keeps runs of other words apart: they lie elsewhere, and none is ever taken for another."""
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:8]
+    """What keeps runs apart that are of other words or another state of the program: none is taken for another."""
+    found = hashlib.sha256("\n".join(words).encode())
+    for path in sorted([*(ROOT / "prefprior").rglob("*.py"), *(ROOT / "conf").rglob("*.yaml")]):
+        found.update(path.read_bytes())
+    return found.hexdigest()[:8]
 
 
 def spread(values: list[float]) -> str:
@@ -61,10 +65,12 @@ def main() -> None:
     if args.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {args.seeds}")
     folder = args.folder.resolve() / digest(args.train)
-    found = [figures(folder / str(seed), seed, args.train, args.evaluate) for seed in range(args.seeds)]
-    names = sorted(found[0]) if args.figures == ["all"] else args.figures
-    if unknown := [name for name in names if name not in found[0]]:
-        sys.exit(f"error: there is no figure {', '.join(unknown)}; there are {', '.join(sorted(found[0]))}")
+    found, names = [], args.figures
+    for seed in range(args.seeds):
+        found.append(figures(folder / str(seed), seed, args.train, args.evaluate))
+        names = sorted(found[0]) if args.figures == ["all"] else args.figures
+        if unknown := [name for name in names if name not in found[0]]:  # said after the first seed, not the last
+            sys.exit(f"error: there is no figure {', '.join(unknown)}; there are {', '.join(sorted(found[0]))}")
     print("| figure | mean | " + " | ".join(f"seed {seed}" for seed in range(args.seeds)) + " |")
     print("|---" * (2 + args.seeds) + "|")
     for name in names:

@@ -223,3 +223,10 @@ def test_every_config_composes_and_fits_its_constructors(word: str) -> None:
         # What a person has to say for themselves may be missing; nothing else may be wrong.
         wrong = [line for line in str(error).splitlines()[1:] if "has no value: add source." not in line]
         assert not wrong, wrong
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with a GPU has what is asked for")
+@pytest.mark.parametrize("words", [("trainer=gpu",), ("trainer.accelerator=cuda",)])
+def test_a_device_that_is_not_there_is_named_with_what_to_do(monkeypatch, tmp_path, words):
+    message = fails(monkeypatch, tmp_path, "train", *SMALL_WORLD, *words)
+    assert "trainer=cpu" in message

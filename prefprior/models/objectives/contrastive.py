@@ -43,7 +43,8 @@ class Contrastive(Recorded):
     """Softmax over the batch's targets and sampled pictures, and pairs of one person's own ratings.
 
     General appeal gets the same two losses by itself, as if everybody were the same person. Personal fit is trained
-    on top of it while appeal is held fixed: it learns what appeal cannot explain.
+    on top of it while appeal is held fixed: it learns what appeal cannot explain. (What both recognise single pictures
+    by, where a prior has `frequencies`, is shared, and learns from both.)
     """
 
     def __init__(
