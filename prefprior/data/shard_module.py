@@ -17,6 +17,7 @@ from prefprior.data.sources.base import Source
 from prefprior.data.splits import Splits
 from prefprior.data.stored import StoredEmbeddings
 from prefprior.data.streaming import FixedShardBatches, ShardBatches
+from prefprior.evaluation.predictor import Catalogue
 from prefprior.space import Space
 
 
@@ -97,6 +98,17 @@ class ShardDataModule(PreferenceDataModule):
     def space(self) -> Space:
         """The space of the embeddings in the shards."""
         return self.shards.space
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """All items that have an embedding; refused if the table is another than the one the shards were made with."""
+        found = super().catalogue
+        if found.space.fingerprint() != self.space.fingerprint():
+            raise ValueError(
+                f"the embeddings of {self.source.name} are not those that the shards in {self.shards.folder} were made "
+                "with: their rows may stand for other pictures by now. Make the shards again: python shard.py"
+            )
+        return found
 
     @cached_property
     def scale(self) -> PersonScale:

@@ -172,3 +172,13 @@ def test_shards_of_other_ratings_are_refused_where_the_source_is_read(tmp_path: 
     others = ShardDataModule(source=SmallSource(ratings(users=59)), root=str(tmp_path))
     with pytest.raises(ValueError, match=r"no longer that of the shards.*python shard\.py"):
         others.part("train")
+
+
+def test_shards_of_other_embeddings_are_refused_where_rows_are_looked_up(tmp_path: Path) -> None:
+    made = sharded(tmp_path)
+    source = SmallSource(ratings(users=60))
+    same_rows = ShardDataModule(source=source, root=str(tmp_path))
+    assert same_rows.catalogue.ids == made.catalogue.ids
+    source.ids, source.vectors = source.ids[1:], source.vectors[1:]  # each row is another picture now
+    with pytest.raises(ValueError, match=r"rows may stand for other pictures.*python shard\.py"):
+        _ = ShardDataModule(source=source, root=str(tmp_path)).catalogue

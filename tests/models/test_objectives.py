@@ -214,6 +214,16 @@ def test_closeness_trains_the_answer_and_not_the_scores(prior):
     assert all(g is None for g in grads[len(answers) :])
 
 
+def test_closeness_begins_with_a_gradient_where_the_answer_is_nothing_yet(prior):
+    torch.nn.init.zeros_(prior.denoiser.leave.weight)
+    torch.nn.init.zeros_(prior.denoiser.leave.bias)
+    rank = Contrastive(softmax_weight=0.0, pairs_weight=0.0, closeness_weight=1.0)
+    loss(Regression(answers=1, rank=rank), prior, make_batch(users=16)).terms["closeness"].backward()
+    grad = prior.denoiser.leave.bias.grad
+    assert grad.isfinite().all()
+    assert 0 < grad.norm() < 100
+
+
 def test_closeness_is_less_where_the_answer_is_the_target(prior):
     batch = make_batch(users=8, targets=1)
     batch.target_rating_BT.abs_()

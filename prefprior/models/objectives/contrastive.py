@@ -115,7 +115,7 @@ class Contrastive(Recorded):
             picture_ND = prior.scale.to_model(candidates.raw_ND.float())
             # Half precision would blur which of near pictures is the nearest.
             with torch.autocast(answer_BD.device.type, enabled=False):
-                closeness_BN = normalize(answer_BD.float(), dim=-1) @ normalize(picture_ND, dim=-1).T
+                closeness_BN = normalize(answer_BD.float(), dim=-1, eps=0.1) @ normalize(picture_ND, dim=-1).T
             loss = _softmax(self.closeness_sharpness * closeness_BN, candidates, batch)
             terms["closeness"] = self.closeness_weight * loss
         return terms

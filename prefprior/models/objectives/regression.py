@@ -80,7 +80,8 @@ class Regression(Recorded):
         loved_BC = noise_BCSD.new_ones(len(encoded), 1)
         condition = prior.condition(encoded, loved_BC)
         answer_BSD = self.denoise(prior, noise_BCSD, noise_BCSD.new_full((1, 1, 1), self.path.last), condition)[:, 0]
-        return normalize(answer_BSD, dim=-1).mean(1)
+        # An untrained answer is 0: no direction, and without a least length (a picture has sqrt(D)) no finite gradient.
+        return normalize(answer_BSD, dim=-1, eps=1.0).mean(1)
 
     def denoise(self, prior: Backbone, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The answer to a noise, in model scale; with one answer, the noise is not looked at."""
