@@ -27,12 +27,14 @@ class Scores(nn.Module):
         self.interest = nn.Linear(width, dim, bias=False)
         self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
         self.recognition = recognition
+        self.item_tower: nn.Module
+        self.appeal_tower: nn.Module
         if recognition is None:
             self.item_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, dim))
             self.appeal_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
         else:
-            self.item_tower = nn.Sequential(nn.Linear(recognition.width, dim))
-            self.appeal_tower = nn.Sequential(nn.Linear(recognition.width, 1, bias=False))
+            self.item_tower = nn.Linear(recognition.width, dim)
+            self.appeal_tower = nn.Linear(recognition.width, 1, bias=False)
         self.log_sharpness = nn.Parameter(torch.tensor(2.0))
 
     def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:

@@ -138,20 +138,19 @@ class Contrastive(Recorded):
     def _candidates(self, batch: PreferenceBatch, generator: torch.Generator) -> Candidates:
         valid_BT = batch.target_valid_BT
         items_BT = torch.where(valid_BT, batch.target_item_BT, -1)
-        pictures = self._pictures
+        pictures = self._pictures if self.negatives else None
         if self.negatives and pictures is None:
             raise ValueError(
                 f"negatives={self.negatives} are to be sampled from the catalogue, but none was given. "
                 "Call use_catalogue first, or set negatives=0."
             )
-        few_enough = pictures is not None and 0 < len(pictures.rows_R) <= self.negatives
+        few_enough = pictures is not None and len(pictures.rows_R) <= self.negatives
         if pictures is not None and few_enough and bool((items_BT >= 0).eq(valid_BT).all()):
             return _all_of(pictures, items_BT)
         raw_ND = torch.where(valid_BT[..., None], batch.target_BTD, 0).flatten(0, 1)
         items_N, exists_N = items_BT.flatten(), valid_BT.flatten()
         inside = len(items_N)
-        if self.negatives:
-            assert pictures is not None
+        if pictures is not None:
             number_M = torch.randint(
                 len(pictures.rows_R), (self.negatives,), generator=generator, device=generator.device
             )
@@ -174,10 +173,11 @@ class Contrastive(Recorded):
         """
         if not self.popularity_corrected or self._pictures is None:
             return torch.zeros(len(items_N), device=items_N.device)
-        shares_I, rows_R = self._pictures.shares_I.to(items_N.device), self._pictures.rows_R.to(items_N.device)
-        share_N = shares_I[items_N.clamp(min=0)]
-        sampled = (len(items_N) - inside) / max(1, len(rows_R))
-        expected_N = inside * share_N + sampled * torch.isin(items_N, rows_R) if sampled else inside * share_N
+        shares_I = self._pictures.shares_I.to(items_N.device)
+        expected_N = inside * shares_I[items_N.clamp(min=0)]
+        if sampled := len(items_N) - inside:
+            rows_R = self._pictures.rows_R.to(items_N.device)
+            expected_N = expected_N + sampled / len(rows_R) * torch.isin(items_N, rows_R)
         # A picture that is in the batch was expected to be: unknown (-1) and unseen ones count as the rarest possible.
         expected_N = torch.where(items_N >= 0, expected_N, 0).clamp(min=inside / len(shares_I) * 1e-2)
         return expected_N.log()
