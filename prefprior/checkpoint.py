@@ -19,7 +19,7 @@ from prefprior.models.predictor import PriorPredictor
 from prefprior.models.sampling import Sampling
 from prefprior.space import Space
 
-FORMAT = "prefprior-2"  # 1 laid the keys and values of the history out otherwise, in tensors of the same shape
+FORMAT = "prefprior-3"  # 1 laid the keys and values of the history out otherwise; 2 had one set of scores
 
 
 def save(

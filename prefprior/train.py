@@ -92,6 +92,8 @@ def run(cfg: DictConfig) -> Path:
         data.use_texts()
     if prior.people:  # before training begins: an averaged copy of the weights is taken then
         prior.learn_people(data.users("train"))
+    if prior.pictures:
+        prior.learn_pictures(data.catalogue.embeddings_ND, torch.as_tensor(data.item_counts()) > 0)
     if getattr(prior, "origin", None):
         say(prior.origin)
     sharded = isinstance(trainer.strategy, Sharding)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prefprior.data.batch import History
 from prefprior.models.configured import Recorded
+from prefprior.models.new_pictures import KnownPictures
 from prefprior.models.scores import Scores
 from prefprior.space import Space, SpaceScale
 
@@ -32,10 +33,16 @@ class Backbone(Recorded, nn.Module):
     scores: Scores | None  # the read-outs of `rank`, where an architecture has any
     text: bool = False  # whether wishes may hold a text
     people: int = 0  # how many people may be known by their id
+    pictures: int = 0  # how many pictures may be known to have been rated
+    known_pictures: KnownPictures | None  # which those are
 
     def learn_people(self, users: list[str]) -> None:
         """Gives each of these people a row, by which they are known from now on."""
         raise ValueError(f"{type(self).__name__} knows nobody by their id")
+
+    def learn_pictures(self, embeddings_ID: Tensor, rated_I: Tensor) -> None:
+        """Knows those pictures of a table that are marked as rated; all others are new to it from now on."""
+        raise ValueError(f"{type(self).__name__} does not know which pictures were rated")
 
     @abstractmethod
     def networks(self) -> list[nn.Module]:

@@ -3,6 +3,8 @@
 Shapes: B users, K history, R read-outs, W width, D dimension, G what is recognised of a history.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -35,14 +37,19 @@ class HistoryEncoder(nn.Module):
         ages: bool,
         people: int,
         recognised: int = 0,
+        recognitions: int = 1,
     ) -> None:
+        """The read-outs after the first, in equal parts, say what each of `recognitions` knows of a history in
+        `recognised` features; the first says their mean."""
         super().__init__()
         self.scale = SpaceScale(space)
         self.picture = nn.Linear(space.dim, width)
         # So that a like and a dislike differ in direction.
         self.signed_picture = nn.Linear(space.dim, width, bias=False)
         # A short way past attention: what is known of single pictures need not pass through it.
-        self.recall = nn.Linear(recognised, width, bias=False) if recognised else None
+        self.recall = nn.ModuleList(
+            nn.Linear(recognised, width, bias=False) for _ in range(recognitions if recognised else 0)
+        )
         self.rating = ScalarFeatures(width, 16)
         self.age = ScalarFeatures(width, 32) if ages else None
         self.person = nn.Embedding(people, width) if people else None
@@ -57,7 +64,7 @@ class HistoryEncoder(nn.Module):
         ages_BK: Tensor,
         valid_BK: Tensor,
         person_B: Tensor | None = None,
-        recognised_BG: Tensor | None = None,
+        recognised: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """All tokens (B, R + K, W), read-outs first, and which of them there are.
 
@@ -81,8 +88,11 @@ class HistoryEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, valid)
         x = self.norm(x)
-        if self.recall is not None and recognised_BG is not None:
-            x = torch.cat([x[:, :readouts] + self.recall(recognised_BG)[:, None], x[:, readouts:]], dim=1)
+        if recognised:
+            known_BMW = torch.stack([recall(known_BG) for recall, known_BG in zip(self.recall, recognised)], dim=1)
+            each = (readouts - 1) // len(recognised)
+            said_BRW = torch.cat([known_BMW.mean(1, keepdim=True), known_BMW.repeat_interleave(each, dim=1)], dim=1)
+            x = torch.cat([x[:, :readouts] + said_BRW, x[:, readouts:]], dim=1)
         return x, valid
 
 

@@ -212,6 +212,7 @@ class InContextPrior(Backbone):
         self.space = space
         self.scale = SpaceScale(space)
         self.scores = None
+        self.known_pictures = None
         self.steps_of_time = steps_of_time
         self.step_offset = step_offset
         self.network = InContextNetwork(

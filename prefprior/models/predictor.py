@@ -14,6 +14,7 @@ from prefprior.data.batch import History
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
 from prefprior.models.backbone import Backbone
 from prefprior.models.guidance import Guidance, guided
+from prefprior.models.new_pictures import KnownPictures, NewPictures
 from prefprior.models.objectives.base import Objective
 from prefprior.models.samplers import SAMPLERS
 from prefprior.models.sampling import Sampling
@@ -154,19 +155,34 @@ class PriorPredictor:
             # Not put onto the shell: that is a change of length about 0, and of direction about the mean.
             made = self._scaled(history, encoded, noise, 1.0, None, None)
             wanted_BD = normalize(normalize(made, dim=-1).mean(1), dim=-1)
-        chunk = max(1, SCORES_AT_ONCE // len(history))
-        for start in range(0, len(catalogue), chunk):
-            raw_ND = catalogue.embeddings_ND[start : start + chunk].to(self.device, torch.float32)
+        elif self.sampling.new_share and self.prior.known_pictures is not None:
+            yield from self._with_new(history, encoded, catalogue, self.prior.known_pictures)
+            return
+        for _, raw_ND in self._parts(history, catalogue):
             if wanted_BD is None:
                 yield self._scores_of(encoded, raw_ND)
             else:
                 yield wanted_BD @ normalize(self.prior.scale.to_model(raw_ND), dim=-1).T
 
+    def _parts(self, history: History, catalogue: Catalogue) -> Iterator[tuple[int, Tensor]]:
+        """Parts of a catalogue that are ranked together, each with the row it starts at."""
+        chunk = max(1, SCORES_AT_ONCE // len(history))
+        for start in range(0, len(catalogue), chunk):
+            yield start, catalogue.embeddings_ND[start : start + chunk].to(self.device, torch.float32)
+
+    def _with_new(self, history: History, encoded: Any, catalogue: Catalogue, known: KnownPictures) -> Iterator[Tensor]:
+        new = NewPictures(known, history, share=self.sampling.new_share, sharpness=self.sampling.new_sharpness)
+        for start, raw_ND in self._parts(history, catalogue):
+            scores_BN = self._scores_of(encoded, raw_ND)
+            _hide(scores_BN, history, start)  # nobody looks for what they have
+            new.see(scores_BN, raw_ND)
+        for _, raw_ND in self._parts(history, catalogue):
+            yield new.ranked(self._scores_of(encoded, raw_ND), raw_ND)
+
     def _scores_of(self, encoded: Any, raw: Tensor) -> Tensor:
         scores = self.prior.scores
         assert scores is not None
-        directions, appeal = scores.items(raw)
-        return scores.fit(encoded, directions) + appeal
+        return scores(encoded, raw)
 
     def _chosen(self, encoded: Any, raw_BMD: Tensor, n: int, rating: float, near_BM: Tensor | None) -> Tensor:
         quality_BM = torch.zeros(raw_BMD.shape[:2], device=self.device)

@@ -18,6 +18,7 @@ from prefprior.models.encoded import Condition, EncodedHistory
 from prefprior.models.fused import RMSNorm
 from prefprior.models.history import HistoryEncoder, packed
 from prefprior.models.known_people import NOBODY, KnownPeople
+from prefprior.models.new_pictures import KnownPictures
 from prefprior.models.recognition import Recognition
 from prefprior.models.scores import Scores
 from prefprior.space import Space, SpaceScale
@@ -80,37 +81,42 @@ class Prior(Backbone):
         dropout: float = 0.0,
         frequencies: int = 0,
         frequency_spread: float = 1.0,
+        members: int = 1,
+        pictures: int = 0,
     ) -> None:
         """With `read_history` the denoiser attends to the encoded ratings beside the read-outs; without, to those alone
         and a step costs the same however long a history is. With `text`, what is wished for may also be said in words.
         `people` is how many may be known by their id, beside what they rated (REBECA's way, arXiv:2502.03966). With
         `frequencies`, read-outs and scores also know single pictures, by so many random Fourier features of each: for a
-        catalogue of which many people rate the same pictures."""
+        catalogue of which many people rate the same pictures. So many `members` score pictures, each with `interests`
+        read-outs and towers, and where there are frequencies random ones, of its own; `rank` takes their mean. Of so
+        many `pictures` is known that they were rated in training, so that `sampler.new_share` can rank others apart."""
         super().__init__()
         for name, value in {
             "width": width,
             "depth": depth,
             "interests": interests,
+            "members": members,
             "denoiser_depth": denoiser_depth,
         }.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if frequencies < 0:
             raise ValueError(f"frequencies cannot be below 0, got {frequencies}")
-        if people < 0:
-            raise ValueError(f"people cannot be below 0, got {people}")
+        if people < 0 or pictures < 0:
+            raise ValueError(f"people and pictures cannot be below 0, got {people} and {pictures}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         self.space = space
         self.scale = SpaceScale(space)
         self.read_history = read_history
-        self.text, self.people = text, people
-        self.readouts = interests + 1
+        self.text, self.people, self.pictures = text, people, pictures
         # One read-out more than interests: the first is the summary that modulates the denoiser.
+        self.readouts = interests * members + 1
         recognised = 2 * width if frequencies else 0
         self.encoder = HistoryEncoder(
-            space=space, width=width, depth=depth, heads=heads, readouts=interests + 1, ratio=ratio, dropout=dropout,
-            ages=ages, people=people, recognised=recognised,
+            space=space, width=width, depth=depth, heads=heads, readouts=self.readouts, ratio=ratio, dropout=dropout,
+            ages=ages, people=people, recognised=recognised, recognitions=members,
         )  # fmt: skip
         self.denoiser = Denoiser(
             dim=space.dim, width=denoiser_width, depth=denoiser_depth, heads=denoiser_heads, ratio=denoiser_ratio,
@@ -122,17 +128,23 @@ class Prior(Backbone):
         self.rating_unknown_W = nn.Parameter(torch.zeros(width))
         self.words = nn.Linear(space.dim, width) if text else None
         self.known_people = KnownPeople(people) if people else None
+        self.known_pictures = KnownPictures(pictures) if pictures else None
         self.mix = GatedMLP(width, 4.0)
         self.mix_norm = RMSNorm(width, eps=EPS)
         self.modulation = nn.Linear(width, self.denoiser.time_modulation.out_features)
         nn.init.normal_(self.modulation.weight, std=0.02)
         nn.init.zeros_(self.modulation.bias)
-        recognition = None
+        recognitions: list[Recognition | None] = [None] * members
         if frequencies:
-            recognition = Recognition(
-                space=space, frequencies=frequencies, spread=frequency_spread, width=recognised, dropout=dropout
-            )
-        self.scores: Scores = Scores(space=space, width=width, dim=score_dim, recognition=recognition)
+            recognitions = [
+                Recognition(
+                    space=space, frequencies=frequencies, spread=frequency_spread, width=recognised, dropout=dropout
+                )
+                for _ in range(members)
+            ]
+        self.scores: Scores = Scores(
+            space=space, width=width, dim=score_dim, interests=interests, recognitions=recognitions
+        )
 
     def networks(self) -> list[nn.Module]:
         """The parts worth compiling."""
@@ -143,14 +155,18 @@ class Prior(Backbone):
         assert self.known_people is not None, "a prior of people=0 knows nobody"
         self.known_people.learn(users)
 
+    def learn_pictures(self, embeddings_ID: Tensor, rated_I: Tensor) -> None:
+        """Knows those pictures of a table that are marked as rated; all others are new to it from now on."""
+        assert self.known_pictures is not None, "a prior of pictures=0 knows none"
+        self.known_pictures.learn(embeddings_ID, rated_I)
+
     def encode_history(self, history: History) -> EncodedHistory:
         """Reads the histories, once per person."""
         history = packed(history)
         person_B = None if self.known_people is None else self.known_people(history.users)
-        recognition = self.scores.recognition
-        recognised_BG = None if recognition is None else recognition.of_history(history)
+        recognised = [recognition.of_history(history) for recognition in self.scores.recognitions]
         tokens_BNW, valid_BN = self.encoder(
-            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, person_B, recognised_BG
+            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, person_B, recognised
         )
         readouts_BRW = tokens_BNW[:, : self.readouts]
         if not self.read_history:

@@ -1,4 +1,4 @@
-"""How embeddings are sampled: method, steps, guidance; what a config's `sampler` holds and a checkpoint keeps."""
+"""How embeddings are sampled and new pictures ranked; what a config's `sampler` holds and a checkpoint keeps."""
 
 from prefprior.choices import require_choice
 from prefprior.models.configured import Recorded
@@ -7,11 +7,15 @@ from prefprior.models.samplers import SAMPLERS
 
 
 class Sampling(Recorded):
-    """Settings of one way to sample.
+    """Settings of one way to sample, and to rank.
 
     `candidates` times as many embeddings as asked for are sampled, which is cheap, and those kept that score best and
     differ most; `diversity` is what a difference counts beside the score, and 0 looks at the score alone. With
     `candidates` 1, samples are independent draws from the learned distribution.
+
+    What others rated tells nothing of a picture that nobody did. Where a prior knows which are such (`prior.pictures`),
+    `rank` holds it for `new_share` likely that a person's next picture is a new one, and which of them by its nearness
+    to their likes: a softmax over the cosine times `new_sharpness`. 0 scores new pictures as all others.
     """
 
     def __init__(
@@ -23,6 +27,8 @@ class Sampling(Recorded):
         candidates: int = 4,
         diversity: float = 1.0,
         on_shell: bool = True,
+        new_share: float = 0.0,
+        new_sharpness: float = 80.0,
     ) -> None:
         self.method = require_choice("sampler.method", method, SAMPLERS)
         if steps < 1:
@@ -35,4 +41,10 @@ class Sampling(Recorded):
         self.guidance = guidance or Guidance()
         self.candidates = candidates
         self.diversity = diversity
+        if not 0 <= new_share < 1:
+            raise ValueError(f"sampler.new_share must be at least 0 and below 1, got {new_share}")
+        if not new_sharpness > 0:
+            raise ValueError(f"sampler.new_sharpness must be above 0, got {new_sharpness}")
         self.on_shell = on_shell
+        self.new_share = new_share
+        self.new_sharpness = new_sharpness

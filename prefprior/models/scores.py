@@ -13,7 +13,7 @@ from prefprior.models.recognition import Recognition
 from prefprior.space import Space, SpaceScale
 
 
-class Scores(nn.Module):
+class Score(nn.Module):
     """Personal fit, the soft maximum over a person's interests in a learned item space, and general appeal.
 
     The soft maximum lets a picture suit one of a person's tastes without any regard to the others; appeal knows the
@@ -21,8 +21,12 @@ class Scores(nn.Module):
     both read what it knows of a picture.
     """
 
-    def __init__(self, *, space: Space, width: int, dim: int, recognition: Recognition | None = None) -> None:
+    def __init__(
+        self, *, space: Space, width: int, dim: int, readouts: slice, recognition: Recognition | None = None
+    ) -> None:
+        """`readouts` are those of the encoder that say what a person looks for."""
         super().__init__()
+        self.readouts = readouts
         self.scale = SpaceScale(space)
         self.interest = nn.Linear(width, dim, bias=False)
         self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
@@ -39,16 +43,9 @@ class Scores(nn.Module):
 
     def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:
         """What a person looks for: directions (B, I, Q) and how much each counts (B, I)."""
-        # The first read-out is the summary; the others are the interests.
-        interests_BIW = encoded.readouts_BRW[:, 1:]
+        interests_BIW = encoded.readouts_BRW[:, self.readouts]
         directions_BIQ = normalize(self.interest(interests_BIW).float(), dim=-1)
         return directions_BIQ, self.interest_offset(interests_BIW)[..., 0].float()
-
-    def freeze(self) -> None:
-        """Trains the scores no more; what they recognise pictures by also serves histories, and stays."""
-        self.requires_grad_(False)
-        if self.recognition is not None:
-            self.recognition.requires_grad_(True)
 
     def items(self, raw_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Of pictures, where they lie in the space of interests (N, Q) and how much everybody likes them (N)."""
@@ -66,3 +63,43 @@ class Scores(nn.Module):
         with torch.autocast(directions.device.type, enabled=False):
             matched_BIN = torch.matmul(interests_BIQ, directions.transpose(-1, -2))
         return (sharpness * matched_BIN + offset_BI[..., None]).logsumexp(1)
+
+
+class Scores(nn.Module):
+    """The mean score of several members, each with interests, towers and, if any, a recognition of its own.
+
+    What each learned by chance averages out, most where there is little to learn from (Lakshminarayanan et al. 2017,
+    arXiv:1612.01474).
+    """
+
+    members: list[Score]  # a ModuleList
+
+    def __init__(
+        self, *, space: Space, width: int, dim: int, interests: int, recognitions: list[Recognition | None]
+    ) -> None:
+        super().__init__()
+        # The first read-out is the summary; the others are the members' interests, one member after the other.
+        starts = range(1, 1 + interests * len(recognitions), interests)
+        self.members = nn.ModuleList(  # type: ignore[assignment]
+            Score(space=space, width=width, dim=dim, readouts=slice(start, start + interests), recognition=recognition)
+            for start, recognition in zip(starts, recognitions)
+        )
+
+    @property
+    def recognitions(self) -> list[Recognition]:
+        """What the members recognise pictures by, if they do."""
+        return [member.recognition for member in self.members if member.recognition is not None]
+
+    def freeze(self) -> None:
+        """Trains the scores no more; what they recognise pictures by also serves histories, and stays."""
+        self.requires_grad_(False)
+        for recognition in self.recognitions:
+            recognition.requires_grad_(True)
+
+    def forward(self, encoded: EncodedHistory, raw: Tensor) -> Tensor:
+        """(B, N) how well pictures suit each person, those of one catalogue (N, D) or of their own (B, N, D)."""
+        every = []
+        for member in self.members:
+            directions, appeal = member.items(raw)
+            every.append(member.fit(encoded, directions) + appeal)
+        return torch.stack(every).mean(0)

@@ -58,10 +58,10 @@ def test_a_batch_without_targets_teaches_nothing_and_breaks_nothing(prior, objec
     found.total.backward()
 
 
-@pytest.mark.parametrize("frequencies", [0, 16])
+@pytest.mark.parametrize(("frequencies", "members"), [(0, 1), (16, 1), (0, 2), (16, 3)])
 @pytest.mark.parametrize("scores", [True, False])
-def test_every_parameter_learns_something(space, frequencies, scores):
-    prior = make_prior(space, frequencies=frequencies)
+def test_every_parameter_learns_something(space, frequencies, members, scores):
+    prior = make_prior(space, frequencies=frequencies, members=members)
     objective = OBJECTIVES[0]
     if not scores:
         objective = Regression()
@@ -106,8 +106,9 @@ def test_appeal_and_fit_learn_apart(prior):
     terms = Contrastive().terms(prior, encoded, batch, torch.Generator().manual_seed(0))
     appeal = terms["appeal_softmax"] + terms["appeal_pairs"]
     fit = terms["fit_softmax"] + terms["fit_pairs"]
-    personal = [*prior.scores.item_tower.parameters(), *prior.scores.interest.parameters()]
-    general = list(prior.scores.appeal_tower.parameters())
+    (member,) = prior.scores.members
+    personal = [*member.item_tower.parameters(), *member.interest.parameters()]
+    general = list(member.appeal_tower.parameters())
     grads = torch.autograd.grad(fit, general + personal, retain_graph=True, allow_unused=True)
     assert all(g is None for g in grads[: len(general)])
     assert all(g is not None for g in grads[len(general) :])
@@ -115,8 +116,23 @@ def test_appeal_and_fit_learn_apart(prior):
     assert all(g is None for g in grads[len(general) :])
 
 
+def liked_before(batch, user):
+    """Pictures that a history likes."""
+    history = batch.history
+    return {int(i) for i in history.items_BK[user][history.valid_BK[user] & (history.ratings_BK[user] > 0)]}
+
+
+def with_shared_items(batch):
+    """People whose histories hold what are targets of others, liked by one and disliked by another."""
+    batch.history.valid_BK[:, :2] = True
+    batch.history.items_BK[:, 0] = batch.target_item_BT[:, 0].roll(1)
+    batch.history.items_BK[:, 1] = batch.target_item_BT[:, 0].roll(2)
+    batch.history.ratings_BK[:, 0], batch.history.ratings_BK[:, 1] = 0.5, -0.5
+    return batch
+
+
 def test_softmax_against_a_plain_loop(prior):
-    batch = make_batch(users=6, targets=3)
+    batch = with_shared_items(make_batch(users=6, targets=3))
     objective = Contrastive(negatives=10, pairs_weight=0.0, softmax_weight=1.0)
     g = torch.Generator().manual_seed(3)
     catalogue = torch.randn(50, batch.target_BTD.shape[-1], generator=g)
@@ -131,8 +147,7 @@ def test_softmax_against_a_plain_loop(prior):
     valid = torch.cat([batch.target_valid_BT.flatten(), torch.ones(10, dtype=torch.bool)])
     user = torch.cat([torch.arange(6).repeat_interleave(3), torch.full((10,), -1)])
     liked = torch.cat([(batch.target_rating_BT > 0).flatten(), torch.zeros(10, dtype=torch.bool)])
-    directions, appeal = prior.scores.items(raw)
-    score = prior.scores.fit(encoded, directions) + appeal
+    score = prior.scores(encoded, raw)
     expected = (18 * counts / counts.sum() + 10 / 50).log()
     losses = []
     for i in range(18):
@@ -141,6 +156,7 @@ def test_softmax_against_a_plain_loop(prior):
         kept = [i]
         for j in range(28):
             own_like = user[j] == user[i] and liked[j]
+            own_like = own_like or int(items[j]) in liked_before(batch, user[i])
             if valid[j] and not own_like and items[j] != items[i]:
                 kept.append(j)
         logits = (score[user[i]] - expected[items.clamp(min=0)])[kept]
@@ -173,13 +189,13 @@ def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
     batch.target_valid_BT[0, 0] = False
     batch.target_item_BT[0, 0] = -1
     batch.target_BTD[0, 0] = torch.nan
+    batch = with_shared_items(batch)
     objective = Contrastive(negatives=27, pairs_weight=0.0, softmax_weight=1.0)
     objective.use_catalogue(catalogue, (torch.arange(30) < 27).long())
     encoded = prior.encode_history(batch.history)
     found = objective.terms(prior, encoded, batch, torch.Generator().manual_seed(0))["fit_softmax"]
 
-    directions, appeal = prior.scores.items(catalogue)
-    scores = prior.scores.fit(encoded, directions) + appeal
+    scores = prior.scores(encoded, catalogue)
     losses = []
     for user in range(6):
         liked = [
@@ -188,7 +204,7 @@ def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
             if batch.target_valid_BT[user, t] and batch.target_rating_BT[user, t] > 0
         ]
         for item in liked:
-            rivals = [j for j in [*range(27), 29] if j == item or j not in liked]
+            rivals = [j for j in [*range(27), 29] if j == item or j not in {*liked, *liked_before(batch, user)}]
             losses.append(scores[user, rivals].logsumexp(0) - scores[user, item])
     torch.testing.assert_close(found, torch.stack(losses).mean())
 

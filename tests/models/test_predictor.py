@@ -76,8 +76,7 @@ def test_candidates_make_samples_better_by_the_prior_s_own_score(prior, space):
 
     def score(samples):
         with torch.no_grad():
-            directions, appeal = prior.scores.items(samples)
-            return (prior.scores.fit(encoded, directions) + appeal).mean(1)
+            return prior.scores(encoded, samples).mean(1)
 
     assert (score(draw(many, history)) > score(draw(few, history))).all()
 

@@ -17,8 +17,20 @@ def outputs(prior, history, seed=0):
         encoded = prior.encode_history(history)
         condition = prior.condition(encoded, torch.full((len(history), 1), 0.5))
         predicted = prior.predict(noisy.expand(len(history), -1, -1, -1), torch.tensor([[[0.3]]]), condition)
-        fit = prior.scores.fit(encoded, prior.scores.items(items)[0])
+        fit = prior.scores(encoded, items)
     return torch.cat([predicted.flatten(1), fit, encoded.readouts_BRW.flatten(1)], dim=1)
+
+
+def test_members_have_interests_of_their_own_and_rank_takes_their_mean(space):
+    prior, history = make_prior(space, members=3, frequencies=8), make_history(4, 9)
+    items = torch.randn(6, DIM, generator=torch.Generator().manual_seed(0))
+    encoded = prior.encode_history(history)
+    each = [member.fit(encoded, member.items(items)[0]) + member.items(items)[1] for member in prior.scores.members]
+    torch.testing.assert_close(prior.scores(encoded, items), sum(each) / 3)
+    read = [range(prior.readouts)[member.readouts] for member in prior.scores.members]
+    assert [i for part in read for i in part] == list(range(1, prior.readouts))
+    grads = torch.autograd.grad(each[1].sum(), list(prior.encoder.recall.parameters()))
+    assert [bool(grad.any()) for grad in grads] == [False, True, False]
 
 
 def permuted(history: History, order: torch.Tensor) -> History:

@@ -46,12 +46,12 @@ def test_what_is_recognised_is_learned_even_where_scores_are_not(space):
     prior = make_prior(space, frequencies=16)
     prior.scores.freeze()
     learns = {name for name, p in prior.named_parameters() if p.requires_grad}
-    assert any(name.startswith("scores.recognition.layer") for name in learns)
-    assert not any(name.startswith("scores.item_tower") for name in learns)
+    assert any(name.startswith("scores.members.0.recognition.layer") for name in learns)
+    assert not any(name.startswith("scores.members.0.item_tower") for name in learns)
 
 
 def test_a_dislike_is_recognised_as_the_opposite(space):
-    recognition, history = make_prior(space, frequencies=16).scores.recognition, make_history(3, 5)
+    (recognition,), history = make_prior(space, frequencies=16).scores.recognitions, make_history(3, 5)
     turned = replace(history, ratings_BK=-history.ratings_BK)
     assert torch.allclose(recognition.of_history(turned), -recognition.of_history(history))
     nobody = replace(history, valid_BK=torch.zeros_like(history.valid_BK))

@@ -15,6 +15,7 @@ from prefprior.models.backbone import Backbone
 from prefprior.models.configured import Recorded
 from prefprior.models.encoded import EncodedHistory
 from prefprior.models.objectives.base import mean_over
+from prefprior.models.scores import Scores
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Candidates:
 
     raw_ND: Tensor
     items_N: Tensor  # rows of the catalogue, or -1 where that is not known
-    exists_N: Tensor  # bool: false where a user has fewer targets than others
+    no_negatives_BN: Tensor  # bool: what is not there, or liked by this person before or as a target
     own_BT: Tensor  # which of them each target is
     repeats: bool  # the same picture may be there more than once
     log_expected_N: Tensor  # how many times each is expected among them, or zeros
@@ -109,7 +110,7 @@ class Contrastive(Recorded):
         if prior.scores is None:
             raise ValueError(f"{type(prior).__name__} has no read-out for rank to train: set objective.rank=null")
         candidates = self._candidates(batch, generator)
-        terms = self._score_terms(prior, encoded, candidates, batch) if self.trains_scores else {}
+        terms = self._score_terms(prior.scores, encoded, candidates, batch) if self.trains_scores else {}
         if self.closeness_weight:
             assert answer_BD is not None, "only an objective of one step has an answer"
             picture_ND = prior.scale.to_model(candidates.raw_ND.float())
@@ -121,19 +122,22 @@ class Contrastive(Recorded):
         return terms
 
     def _score_terms(
-        self, prior: Backbone, encoded: EncodedHistory, candidates: Candidates, batch: PreferenceBatch
+        self, scores: Scores, encoded: EncodedHistory, candidates: Candidates, batch: PreferenceBatch
     ) -> dict[str, Tensor]:
-        assert prior.scores is not None
-        directions_NQ, appeal_N = prior.scores.items(candidates.raw_ND)
-        fit_BN = prior.scores.fit(encoded, directions_NQ)
-        everybody_BN = appeal_N.expand(len(fit_BN), -1)
-        terms = {}
-        for name, scores_BN in (("fit", fit_BN + appeal_N.detach()), ("appeal", everybody_BN)):
-            if self.softmax_weight:
-                terms[f"{name}_softmax"] = self.softmax_weight * _softmax(scores_BN, candidates, batch)
-            if self.pairs_weight:
-                terms[f"{name}_pairs"] = self.pairs_weight * _pairs(scores_BN.gather(1, candidates.own_BT), batch)
-        return terms
+        """The mean over the members of `scores`, each of which learns as if it were alone."""
+        found: dict[str, list[Tensor]] = {}
+        for member in scores.members:
+            directions_NQ, appeal_N = member.items(candidates.raw_ND)
+            fit_BN = member.fit(encoded, directions_NQ)
+            everybody_BN = appeal_N.expand(len(fit_BN), -1)
+            for name, scores_BN in (("fit", fit_BN + appeal_N.detach()), ("appeal", everybody_BN)):
+                if self.softmax_weight:
+                    loss = self.softmax_weight * _softmax(scores_BN, candidates, batch)
+                    found.setdefault(f"{name}_softmax", []).append(loss)
+                if self.pairs_weight:
+                    loss = self.pairs_weight * _pairs(scores_BN.gather(1, candidates.own_BT), batch)
+                    found.setdefault(f"{name}_pairs", []).append(loss)
+        return {name: torch.stack(losses).mean() for name, losses in found.items()}
 
     def _candidates(self, batch: PreferenceBatch, generator: torch.Generator) -> Candidates:
         valid_BT = batch.target_valid_BT
@@ -146,7 +150,7 @@ class Contrastive(Recorded):
             )
         few_enough = pictures is not None and len(pictures.rows_R) <= self.negatives
         if pictures is not None and few_enough and bool((items_BT >= 0).eq(valid_BT).all()):
-            return _all_of(pictures, items_BT)
+            return _all_of(pictures, items_BT, batch)
         raw_ND = torch.where(valid_BT[..., None], batch.target_BTD, 0).flatten(0, 1)
         items_N, exists_N = items_BT.flatten(), valid_BT.flatten()
         inside = len(items_N)
@@ -158,11 +162,12 @@ class Contrastive(Recorded):
             raw_ND = torch.cat([raw_ND, pictures.embeddings_ID[rows_M].to(raw_ND)])
             items_N = torch.cat([items_N, rows_M.to(items_N)])
             exists_N = torch.cat([exists_N, exists_N.new_ones(self.negatives)])
+        own_BT = torch.arange(inside, device=items_N.device).view(items_BT.shape)
         return Candidates(
             raw_ND=raw_ND,
             items_N=items_N,
-            exists_N=exists_N,
-            own_BT=torch.arange(inside, device=items_N.device).view(items_BT.shape),
+            no_negatives_BN=_liked(batch, items_N, own_BT) | ~exists_N,
+            own_BT=own_BT,
             repeats=True,
             log_expected_N=self._log_expected_count(items_N, inside),
         )
@@ -183,7 +188,7 @@ class Contrastive(Recorded):
         return expected_N.log()
 
 
-def _all_of(pictures: Pictures, items_BT: Tensor) -> Candidates:
+def _all_of(pictures: Pictures, items_BT: Tensor, batch: PreferenceBatch) -> Candidates:
     """All that may be a negative, and what else the batch has for targets, each once."""
     device = items_BT.device
     if pictures.placed is None or pictures.placed[0].device != device:
@@ -197,11 +202,12 @@ def _all_of(pictures: Pictures, items_BT: Tensor) -> Candidates:
     items_N = torch.cat([rows_R, more_M])
     if len(more_M):
         raw_ND = torch.cat([raw_ND, pictures.embeddings_ID[more_M.cpu()].to(raw_ND)])
+    own_BT = torch.where(items_BT >= 0, place_BT, 0)
     return Candidates(
         raw_ND=raw_ND,
         items_N=items_N,
-        exists_N=torch.ones_like(items_N, dtype=torch.bool),
-        own_BT=torch.where(items_BT >= 0, place_BT, 0),
+        no_negatives_BN=_liked(batch, items_N, own_BT),
+        own_BT=own_BT,
         repeats=False,
         log_expected_N=torch.zeros(len(items_N), device=device),
     )
@@ -211,18 +217,34 @@ def _softmax(scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) 
     own_BT, items_N = candidates.own_BT, candidates.items_N
     logits_BN = scores_BN - candidates.log_expected_N
     positive_BT = logits_BN.gather(1, own_BT)
-    liked_BT = batch.target_valid_BT & (batch.target_rating_BT > 0)
-    # A person's other likes are no negatives of theirs; what they dislike is, and a hard one. Counted rather than set:
-    # where each picture is there once, places that hold no target point at the first of them.
-    own_likes_BN = torch.zeros_like(logits_BN).scatter_add(1, own_BT, liked_BT.to(logits_BN.dtype)) > 0
-    logits_BN = logits_BN.masked_fill(own_likes_BN | ~candidates.exists_N, -torch.inf)
+    logits_BN = logits_BN.masked_fill(candidates.no_negatives_BN, -torch.inf)
     if candidates.repeats:  # the same picture, liked by somebody else or sampled, is no negative either
         own_items_BT1 = items_N[own_BT][..., None]
         same_BTN = (own_items_BT1 == items_N) & (own_items_BT1 >= 0)
         rest_BT = logits_BN[:, None].masked_fill(same_BTN, -torch.inf).logsumexp(-1)
     else:  # one sum serves all targets of a person
         rest_BT = logits_BN.logsumexp(1, keepdim=True)
-    return mean_over(softplus(rest_BT - positive_BT), liked_BT.float())
+    return mean_over(softplus(rest_BT - positive_BT), _liked_targets(batch).float())
+
+
+def _liked_targets(batch: PreferenceBatch) -> Tensor:
+    return batch.target_valid_BT & (batch.target_rating_BT > 0)
+
+
+def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor) -> Tensor:
+    """(B, N) whether a person likes a candidate, as a target or before.
+
+    Such are no negatives of theirs. What they dislike is, and a hard one.
+    """
+    history = batch.history
+    different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
+    place_BK = torch.searchsorted(different_U, history.items_BK).clamp(max=len(different_U) - 1)
+    likes_BK = history.valid_BK & (history.ratings_BK > 0) & (history.items_BK >= 0)
+    found_BK = likes_BK & (different_U[place_BK] == history.items_BK)
+    # Counted rather than set: places that hold nothing of the kind point somewhere as well.
+    count_BU = torch.zeros(len(batch), len(different_U), dtype=torch.int32, device=items_N.device)
+    count_BN = count_BU.scatter_add(1, place_BK, found_BK.int())[:, which_N]
+    return count_BN.scatter_add(1, own_BT, _liked_targets(batch).int()) > 0
 
 
 def _pairs(scores_BT: Tensor, batch: PreferenceBatch) -> Tensor:
