@@ -61,6 +61,8 @@ class Score(nn.Module):
         sharpness = self.log_sharpness.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
         # Half precision would blur which of near pictures suits better.
         with torch.autocast(directions.device.type, enabled=False):
+            if interests_BIQ.shape[1] == 1:  # its own maximum; scaled while it is small
+                return torch.matmul(sharpness * interests_BIQ, directions.transpose(-1, -2))[:, 0] + offset_BI
             matched_BIN = torch.matmul(interests_BIQ, directions.transpose(-1, -2))
         return (sharpness * matched_BIN + offset_BI[..., None]).logsumexp(1)
 

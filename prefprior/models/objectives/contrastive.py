@@ -27,7 +27,7 @@ class Candidates:
     no_negatives_BN: Tensor  # bool: what is not there, or liked by this person before or as a target
     own_BT: Tensor  # which of them each target is
     repeats: bool  # the same picture may be there more than once
-    log_expected_N: Tensor  # how many times each is expected among them, or zeros
+    log_expected_N: Tensor | None  # how many times each is expected among them, where that is corrected for
 
 
 @dataclass
@@ -166,18 +166,19 @@ class Contrastive(Recorded):
         return Candidates(
             raw_ND=raw_ND,
             items_N=items_N,
-            no_negatives_BN=_liked(batch, items_N, own_BT) | ~exists_N,
+            # Among a batch's own targets, those of a history are too few to look for.
+            no_negatives_BN=_liked(batch, items_N, own_BT, before=pictures is not None) | ~exists_N,
             own_BT=own_BT,
             repeats=True,
             log_expected_N=self._log_expected_count(items_N, inside),
         )
 
-    def _log_expected_count(self, items_N: Tensor, inside: int) -> Tensor:
+    def _log_expected_count(self, items_N: Tensor, inside: int) -> Tensor | None:
         """The log-q correction (Yi et al. 2019, "Sampling-bias-corrected neural modeling", eq. 3), here of two sampled
         sources at once: the batch's targets, which are the first `inside`, and the catalogue.
         """
         if not self.popularity_corrected or self._pictures is None:
-            return torch.zeros(len(items_N), device=items_N.device)
+            return None
         shares_I = self._pictures.shares_I.to(items_N.device)
         expected_N = inside * shares_I[items_N.clamp(min=0)]
         if sampled := len(items_N) - inside:
@@ -206,16 +207,16 @@ def _all_of(pictures: Pictures, items_BT: Tensor, batch: PreferenceBatch) -> Can
     return Candidates(
         raw_ND=raw_ND,
         items_N=items_N,
-        no_negatives_BN=_liked(batch, items_N, own_BT),
+        no_negatives_BN=_liked(batch, items_N, own_BT, before=True),
         own_BT=own_BT,
         repeats=False,
-        log_expected_N=torch.zeros(len(items_N), device=device),
+        log_expected_N=None,
     )
 
 
 def _softmax(scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) -> Tensor:
     own_BT, items_N = candidates.own_BT, candidates.items_N
-    logits_BN = scores_BN - candidates.log_expected_N
+    logits_BN = scores_BN if candidates.log_expected_N is None else scores_BN - candidates.log_expected_N
     positive_BT = logits_BN.gather(1, own_BT)
     logits_BN = logits_BN.masked_fill(candidates.no_negatives_BN, -torch.inf)
     if candidates.repeats:  # the same picture, liked by somebody else or sampled, is no negative either
@@ -231,19 +232,20 @@ def _liked_targets(batch: PreferenceBatch) -> Tensor:
     return batch.target_valid_BT & (batch.target_rating_BT > 0)
 
 
-def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor) -> Tensor:
-    """(B, N) whether a person likes a candidate, as a target or before.
+def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor, *, before: bool) -> Tensor:
+    """(B, N) whether a person likes a candidate, as a target or `before`, in their history.
 
     Such are no negatives of theirs. What they dislike is, and a hard one.
     """
-    history = batch.history
-    different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
-    place_BK = torch.searchsorted(different_U, history.items_BK).clamp(max=len(different_U) - 1)
-    likes_BK = history.valid_BK & (history.ratings_BK > 0) & (history.items_BK >= 0)
-    found_BK = likes_BK & (different_U[place_BK] == history.items_BK)
-    # Counted rather than set: places that hold nothing of the kind point somewhere as well.
-    count_BU = torch.zeros(len(batch), len(different_U), dtype=torch.int32, device=items_N.device)
-    count_BN = count_BU.scatter_add(1, place_BK, found_BK.int())[:, which_N]
+    count_BN = torch.zeros(len(batch), len(items_N), dtype=torch.int32, device=items_N.device)
+    if before:
+        different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
+        history = batch.history
+        place_BK = torch.searchsorted(different_U, history.items_BK).clamp(max=len(different_U) - 1)
+        likes_BK = history.liked_BK & (history.items_BK >= 0) & (different_U[place_BK] == history.items_BK)
+        # Counted rather than set: places that hold nothing of the kind point somewhere as well.
+        count_BU = count_BN.new_zeros(len(batch), len(different_U))
+        count_BN = count_BU.scatter_add(1, place_BK, likes_BK.int())[:, which_N]
     return count_BN.scatter_add(1, own_BT, _liked_targets(batch).int()) > 0
 
 
