@@ -28,7 +28,7 @@ class Sampling(Recorded):
         diversity: float = 1.0,
         on_shell: bool = True,
         new_share: float = 0.0,
-        new_sharpness: float = 80.0,
+        new_sharpness: float = 100.0,
     ) -> None:
         self.method = require_choice("sampler.method", method, SAMPLERS)
         if steps < 1:
