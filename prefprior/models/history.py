@@ -1,6 +1,7 @@
 """The history encoder: a person's ratings in, a handful of read-out tokens out, once per person.
 
-Shapes: B users, K history, R read-outs, W width, D dimension, G what is recognised of a history.
+Shapes: B users, K history, R read-outs, I all but the first of them, W width, D dimension, G what is recognised of a
+history.
 """
 
 from collections.abc import Sequence
@@ -39,16 +40,17 @@ class HistoryEncoder(nn.Module):
         recognised: int = 0,
         recognitions: int = 1,
     ) -> None:
-        """The read-outs after the first, in equal parts, say what each of `recognitions` knows of a history in
-        `recognised` features; the first says their mean."""
+        """The read-outs after the first, in equal parts, are what each of `recognitions` makes of the `recognised`
+        features of a history, and nothing else: what attention adds is people learned by heart, sooner than pictures.
+        The first, which is for the denoiser, adds their mean to what attention found."""
         super().__init__()
         self.scale = SpaceScale(space)
         self.picture = nn.Linear(space.dim, width)
         # So that a like and a dislike differ in direction.
         self.signed_picture = nn.Linear(space.dim, width, bias=False)
-        # A short way past attention: what is known of single pictures need not pass through it.
+        said = width * ((readouts - 1) // recognitions)
         self.recall = nn.ModuleList(
-            nn.Linear(recognised, width, bias=False) for _ in range(recognitions if recognised else 0)
+            nn.Linear(recognised, said, bias=False) for _ in range(recognitions if recognised else 0)
         )
         self.rating = ScalarFeatures(width, 16)
         self.age = ScalarFeatures(width, 32) if ages else None
@@ -89,10 +91,11 @@ class HistoryEncoder(nn.Module):
             x = block(x, valid)
         x = self.norm(x)
         if recognised:
-            known_BMW = torch.stack([recall(known_BG) for recall, known_BG in zip(self.recall, recognised)], dim=1)
-            each = (readouts - 1) // len(recognised)
-            said_BRW = torch.cat([known_BMW.mean(1, keepdim=True), known_BMW.repeat_interleave(each, dim=1)], dim=1)
-            x = torch.cat([x[:, :readouts] + said_BRW, x[:, readouts:]], dim=1)
+            said = [
+                recall(known_BG).unflatten(1, (-1, x.shape[2])) for recall, known_BG in zip(self.recall, recognised)
+            ]
+            said_BIW = torch.cat(said, dim=1)  # I = R - 1
+            x = torch.cat([x[:, :1] + said_BIW.mean(1, keepdim=True), said_BIW, x[:, readouts:]], dim=1)
         return x, valid
 
 

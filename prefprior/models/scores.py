@@ -44,7 +44,8 @@ class Score(nn.Module):
     def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:
         """What a person looks for: directions (B, I, Q) and how much each counts (B, I)."""
         interests_BIW = encoded.readouts_BRW[:, self.readouts]
-        directions_BIQ = normalize(self.interest(interests_BIW).float(), dim=-1)
+        # Nothing recognised is no direction, and its gradient finite in half precision too.
+        directions_BIQ = normalize(self.interest(interests_BIW).float(), dim=-1, eps=1e-3)
         return directions_BIQ, self.interest_offset(interests_BIW)[..., 0].float()
 
     def items(self, raw_ND: Tensor) -> tuple[Tensor, Tensor]:
