@@ -59,6 +59,7 @@ class EvaluateConfig:
     history_share: float = 0.5  # of an unseen person's ratings; the rest is held out
     history_first: int | None = None  # or so many of them, as in the protocols of 10 and 100 shots
     history_cap: int = 512
+    new_share: float | None = None  # of pictures that nobody rated, to the prior's rank; its own if left out
     device: str = "cpu"
     seed: int = 0
     run_dir: str = "runs/evaluate/${now:%Y-%m-%d_%H-%M-%S}"
@@ -179,6 +180,9 @@ def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
     if cfg.compare is not None:
         priors["other"] = checkpoint.load(find_checkpoint(cfg.compare), cfg.device)
         priors["other"].name = "compared"
+    if cfg.new_share is not None:
+        for prior in priors.values():
+            prior.new_share = cfg.new_share
     return priors
 
 

@@ -23,6 +23,7 @@ from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.config import build, chosen, overrides, plain, run_command
 from prefprior.models.module import PreferenceModule
+from prefprior.models.predictor import require_new_told
 from prefprior.models.pretrained import require_fitting
 from prefprior.models.sharded import ShardedModule, Sharding, whole
 from prefprior.runs import CHECKPOINT, CONFIG, differing_keys, run_folder, save_config, write_metrics
@@ -88,6 +89,8 @@ def run(cfg: DictConfig) -> Path:
     torch.manual_seed(cfg.seed)
     prior = build(cfg.prior, space=data.space)
     require_fitting(prior, objective)
+    sampling = build(cfg.sampler)
+    require_new_told(sampling.new_share, prior, objective)
     if prior.text:
         data.use_texts()
     if prior.people:  # before training begins: an averaged copy of the weights is taken then
@@ -121,7 +124,7 @@ def run(cfg: DictConfig) -> Path:
             folder / CHECKPOINT,
             prior=prior,
             objective=objective,
-            sampling=build(cfg.sampler),
+            sampling=sampling,
             facts={
                 "train": plain(cfg),
                 "choices": {group: chosen(group) for group in ("source", "experiment")},

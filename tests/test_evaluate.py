@@ -141,3 +141,28 @@ def test_mistakes_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
 ) -> None:
     assert message in fails(monkeypatch, folder, "evaluate", *words)
+
+
+def test_new_pictures_are_ranked_by_their_share(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rated = (folder / "r.csv").read_text().splitlines()
+    few = [line for line in rated if not line.split(",")[1].endswith("7")]  # p7, p17, ... are new
+    (folder / "few.csv").write_text("\n".join(few) + "\n")
+    table = (*TABLE, "source.ratings=few.csv")
+    small = ("prior=tiny", "trainer.max_epochs=1", "data.epoch_batches=2", "data.batch_size=8", "callbacks=default")
+    train = ("experiment=table", *table[1:], *small, "sampler.new_share=0.9")
+    message = fails(monkeypatch, folder, "train", *train, "run_dir=runs/new/blind")
+    assert "prior.pictures=N" in message
+    message = fails(monkeypatch, folder, "train", *train, "prior.pictures=5", "run_dir=runs/new/short")
+    assert "Give prior.pictures=54 or more" in message
+    run(monkeypatch, folder, "train", *train, "prior.pictures=54", "run_dir=runs/new/knowing")
+    tops = {}
+    for share in ("null", "0.0"):
+        words = ("checkpoint=runs/new/knowing", "predictors=[prior]", f"new_share={share}", "source.ratings=r.csv")
+        run(monkeypatch, folder, "evaluate", *SMALL, *words, f"run_dir=runs/evaluate/share_{share}")
+        tops[share] = read_metrics(folder / "runs" / "evaluate" / f"share_{share}")
+    assert tops["null"] != tops["0.0"]
+    assert "prior.pictures=N" in fails(
+        monkeypatch, folder, "evaluate", *SMALL, "checkpoint=runs/train/one", "new_share=0.1"
+    )

@@ -84,6 +84,12 @@ class NewPictures:
         return self.wanted_BD @ normalize(raw_ND, dim=-1).T
 
 
+def require_share(share: float) -> None:
+    """Raises unless it is a share that new pictures can have."""
+    if not 0 <= share < 1:
+        raise ValueError(f"new_share must be at least 0 and below 1, got {share}")
+
+
 def _hashes(raw_ND: Tensor) -> Tensor:
     # Of the bits; + 0 makes one of the two zeros. Products run over, as hashes do.
     bits_ND = (raw_ND.half() + 0).view(torch.int16).long()

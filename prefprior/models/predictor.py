@@ -14,7 +14,7 @@ from prefprior.data.batch import History
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
 from prefprior.models.backbone import Backbone
 from prefprior.models.guidance import Guidance, guided
-from prefprior.models.new_pictures import KnownPictures, NewPictures
+from prefprior.models.new_pictures import KnownPictures, NewPictures, require_share
 from prefprior.models.objectives.base import Objective
 from prefprior.models.samplers import SAMPLERS
 from prefprior.models.sampling import Sampling
@@ -39,9 +39,8 @@ class PriorPredictor:
         self.objective = objective
         self.sampling = sampling
         self.facts = facts or {}
-        self.scores_are_trained = (
-            prior.scores is not None and objective.rank is not None and objective.rank.trains_scores
-        )
+        self.scores_are_trained = scores_are_trained(prior, objective)
+        self.new_share = sampling.new_share
 
     @property
     def space(self) -> Space:
@@ -56,6 +55,18 @@ class PriorPredictor:
             "objective": self.objective.config,
             "sampling": self.sampling.config,
         }
+
+    @property
+    def new_share(self) -> float:
+        """How likely a person's next picture is one that nobody rated in training, to `rank`; its sampling's own at
+        first."""
+        return self._new_share
+
+    @new_share.setter
+    def new_share(self, share: float) -> None:
+        require_share(share)
+        require_new_told(share, self.prior, self.objective)
+        self._new_share = share
 
     @property
     def device(self) -> torch.device:
@@ -155,7 +166,7 @@ class PriorPredictor:
             # Not put onto the shell: that is a change of length about 0, and of direction about the mean.
             made = self._scaled(history, encoded, noise, 1.0, None, None)
             wanted_BD = normalize(normalize(made, dim=-1).mean(1), dim=-1)
-        elif self.sampling.new_share and self.prior.known_pictures is not None:
+        elif self.new_share and self.prior.known_pictures is not None:
             yield from self._with_new(history, encoded, catalogue, self.prior.known_pictures)
             return
         for _, raw_ND in self._parts(history, catalogue):
@@ -171,7 +182,7 @@ class PriorPredictor:
             yield start, catalogue.embeddings_ND[start : start + chunk].to(self.device, torch.float32)
 
     def _with_new(self, history: History, encoded: Any, catalogue: Catalogue, known: KnownPictures) -> Iterator[Tensor]:
-        new = NewPictures(known, history, share=self.sampling.new_share, sharpness=self.sampling.new_sharpness)
+        new = NewPictures(known, history, share=self.new_share, sharpness=self.sampling.new_sharpness)
         for start, raw_ND in self._parts(history, catalogue):
             scores_BN = self._scores_of(encoded, raw_ND)
             _hide(scores_BN, history, start)  # nobody looks for what they have
@@ -211,6 +222,25 @@ class PriorPredictor:
         if self.objective.one_step:
             method, steps = "one_step", 1
         return SAMPLERS[method](denoise, self.objective.path, noise_BSD, steps)
+
+
+def scores_are_trained(prior: Backbone, objective: Objective) -> bool:
+    """Whether a prior has scores that its objective trains."""
+    return prior.scores is not None and objective.rank is not None and objective.rank.trains_scores
+
+
+def require_new_told(new_share: float, prior: Backbone, objective: Objective) -> None:
+    """Raises where new pictures are to be ranked apart and cannot be."""
+    if new_share and prior.known_pictures is None:
+        raise ValueError(
+            f"new_share={new_share} ranks pictures that nobody rated apart, but this prior does not know which those "
+            "are. Train with prior.pictures=N, at least as many as are rated, or leave new_share at 0."
+        )
+    if new_share and not scores_are_trained(prior, objective):
+        raise ValueError(
+            f"new_share={new_share} places new pictures among learned scores, and this objective learns none: rank "
+            "goes by closeness to samples, in which new pictures are as others. Leave new_share at 0."
+        )
 
 
 def closeness(raw_BMD: Tensor, text_BD: Tensor) -> Tensor:

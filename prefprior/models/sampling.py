@@ -3,6 +3,7 @@
 from prefprior.choices import require_choice
 from prefprior.models.configured import Recorded
 from prefprior.models.guidance import Guidance
+from prefprior.models.new_pictures import require_share
 from prefprior.models.samplers import SAMPLERS
 
 
@@ -41,8 +42,7 @@ class Sampling(Recorded):
         self.guidance = guidance or Guidance()
         self.candidates = candidates
         self.diversity = diversity
-        if not 0 <= new_share < 1:
-            raise ValueError(f"sampler.new_share must be at least 0 and below 1, got {new_share}")
+        require_share(new_share)
         if not new_sharpness > 0:
             raise ValueError(f"sampler.new_sharpness must be above 0, got {new_sharpness}")
         self.on_shell = on_shell

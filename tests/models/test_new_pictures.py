@@ -122,6 +122,21 @@ def test_a_checkpoint_knows_them_too(space, table, rated, tmp_path):
     assert torch.equal(checkpoint.load(path).rank(history, catalogue), predictor.rank(history, catalogue))
 
 
+def test_it_is_refused_where_new_pictures_cannot_be_told_or_scores_are_not_learned(space, table, rated):
+    with pytest.raises(ValueError, match=r"prior\.pictures=N"):
+        PriorPredictor(
+            prior=make_prior(space), objective=Regression(rank=Contrastive()), sampling=Sampling(new_share=0.1)
+        )
+    predictor = knowing(space, table, rated)
+    for share in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="below 1"):
+            predictor.new_share = share
+    predictor.objective = Regression()
+    with pytest.raises(ValueError, match="closeness"):
+        predictor.new_share = 0.1
+    assert predictor.new_share == 0
+
+
 @pytest.mark.parametrize("wrong", [{"new_share": 1.0}, {"new_share": -0.1}, {"new_sharpness": 0.0}])
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
