@@ -25,7 +25,7 @@ from prefprior.models.prior import Prior
 from prefprior.models.sampling import Sampling
 
 CALLS = ("encode_history", "null_history", "condition", "predict")
-SCORE_CALLS = ("fit", "items")
+SCORE_CALLS = ("forward",)
 
 
 class Stopwatch:

@@ -71,6 +71,8 @@ def describe(path: str | Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or no checkpoint ({error}). Make it again, or choose another.") from error
+    if str(metadata.get("format")).startswith("prefprior-") and metadata["format"] != FORMAT:
+        raise ValueError(f"{path} was written by another version of this program ({metadata['format']}): train again.")
     if metadata.get("format") != FORMAT:
         raise ValueError(
             f"{path} is not a prefprior checkpoint: its format is {metadata.get('format')!r}, not {FORMAT!r}."

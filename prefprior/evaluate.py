@@ -23,7 +23,7 @@ from prefprior.evaluation.bootstrap import Figure
 from prefprior.evaluation.decoded import Decoding
 from prefprior.evaluation.oracle import Oracle
 from prefprior.evaluation.parts import Beginning, fitting_parts, select
-from prefprior.evaluation.predictor import Predictor
+from prefprior.evaluation.predictor import Catalogue, Predictor
 from prefprior.evaluation.report import paired, write_report
 from prefprior.evaluation.table import terminal_tables
 from prefprior.files import write_json
@@ -85,7 +85,7 @@ def run(cfg: DictConfig) -> Path:
         )
     part, people = select(data, cfg.part, Beginning(cfg.history_share, cfg.history_first), cfg.history_cap)
     people = people if cfg.people is None else people.first(cfg.people)
-    predictors = _predictors(cfg, priors, data)
+    predictors, facts = _predictors(cfg, priors, data), _facts(cfg, priors, people)
     if short := [n for n in board_of.lengths if n is not None and people.with_history_of(n) < LEAST_PEOPLE]:
         console.print(
             f"left out: histories of {', '.join(map(str, short))}, which fewer than {LEAST_PEOPLE} people have"
@@ -106,7 +106,7 @@ def run(cfg: DictConfig) -> Path:
     write_json(
         folder / INTERVALS, {key: _plain(f, len(people.catalogue)) for key, f in {**figures, **paired(board)}.items()}
     )
-    write_report(folder / REPORT, board, figures, _facts(cfg, priors, people), data.source.pictures())
+    write_report(folder / REPORT, board, figures, facts, data.source.pictures())
     for table in terminal_tables(board, figures, console.width):
         console.print(table)
     if people.repeated:
@@ -175,6 +175,8 @@ def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
     if "prior" not in cfg.predictors:
         if cfg.compare is not None:
             raise ValueError("compare=... sets a second prior beside the first: add prior to predictors")
+        if cfg.new_share is not None:
+            raise ValueError("new_share=... says how the prior ranks new pictures: add prior to predictors")
         return {}
     priors = {"prior": checkpoint.load(find_checkpoint(cfg.checkpoint), cfg.device)}
     if cfg.compare is not None:
@@ -231,9 +233,26 @@ def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor], people: People) -
         facts["trained for steps"] = priors["prior"].facts.get("steps", "?")
     if "other" in priors:
         facts["compared with"] = find_checkpoint(cfg.compare)
+    for name, prior in priors.items():
+        if known := _known(prior, people.catalogue):
+            facts[f"new pictures, to the {name}"] = known
     if people.repeated:
         facts["held-out ratings left out because the same person rated the picture before"] = f"{people.repeated:,}"
     return {**facts, "seed": cfg.seed}
+
+
+def _known(prior: PriorPredictor, catalogue: Catalogue) -> str | None:
+    """How many of the pictures are new to a prior that ranks such apart."""
+    known = prior.prior.known_pictures
+    if not prior.new_share or known is None:
+        return None
+    rated = sum(int(known(part.to(prior.device)).sum()) for part in catalogue.embeddings_ND.split(65536))
+    if not rated:
+        raise ValueError(
+            f"new_share={prior.new_share}, but not one of the {len(catalogue):,} pictures here was rated in training: "
+            "these are other embeddings, or other pictures. Leave it out, or evaluate on what it was trained on."
+        )
+    return f"{len(catalogue) - rated:,} of {len(catalogue):,}, held for {prior.new_share:.0%} likely to come next"
 
 
 def _plain(figure: Figure, items: int) -> dict[str, float | int | None]:

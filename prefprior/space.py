@@ -82,7 +82,7 @@ class Space:
         if self.name != other.name or self.dim != other.dim:
             raise ValueError(
                 f"{mine} lives in the space {self.name} ({self.dim} dimensions), but {theirs} in {other.name} "
-                f"({other.dim} dimensions). Embed with one encoder, or choose a {theirs} of the same space."
+                f"({other.dim} dimensions). Embed with one encoder, or choose two of the same space."
             )
 
     def to_model(self, raw: Array) -> Array:

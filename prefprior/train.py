@@ -84,12 +84,11 @@ def run(cfg: DictConfig) -> Path:
     )
     say = rank_zero_only(print)
     say(data.summary())
-    objective = build(cfg.objective)
+    objective, sampling = build(cfg.objective), build(cfg.sampler)
     # Weights are drawn from the seed alone, not from what happened to use the global generator before.
     torch.manual_seed(cfg.seed)
     prior = build(cfg.prior, space=data.space)
     require_fitting(prior, objective)
-    sampling = build(cfg.sampler)
     require_new_told(sampling.new_share, prior, objective)
     if prior.text:
         data.use_texts()

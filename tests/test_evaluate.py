@@ -163,6 +163,12 @@ def test_new_pictures_are_ranked_by_their_share(
         run(monkeypatch, folder, "evaluate", *SMALL, *words, f"run_dir=runs/evaluate/share_{share}")
         tops[share] = read_metrics(folder / "runs" / "evaluate" / f"share_{share}")
     assert tops["null"] != tops["0.0"]
-    assert "prior.pictures=N" in fails(
-        monkeypatch, folder, "evaluate", *SMALL, "checkpoint=runs/train/one", "new_share=0.1"
-    )
+    report = (folder / "runs" / "evaluate" / "share_null" / "report.html").read_text()
+    assert "6 of 60, held for 90% likely" in report
+    share = ("new_share=0.1", "run_dir=runs/evaluate/refused")
+    assert "prior.pictures=N" in fails(monkeypatch, folder, "evaluate", *SMALL, "checkpoint=runs/train/one", *share)
+    (folder / "other").mkdir()
+    np.save(folder / "other" / "e.npy", np.load(folder / "e.npy") * 1.01)
+    other = ("checkpoint=runs/new/knowing", "source.embeddings=other/e.npy", *share)
+    assert "not one of the 60" in fails(monkeypatch, folder, "evaluate", *SMALL, *other)
+    assert "add prior to" in fails(monkeypatch, folder, "evaluate", *SMALL, "predictors=[mean]", *share)

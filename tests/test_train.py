@@ -153,8 +153,11 @@ def test_the_checkpoint_loads_in_a_fresh_process_from_another_folder(unbroken: P
 def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> None:
     """The same global batches, split in two: DDP over gloo."""
     words = [*QUICK, "objective=regression", "sampler=one_step", "trainer.precision=32-true", "callbacks.ema=null"]
-    # What a rank draws for itself, and negatives from within a rank, is all that may differ: left out here.
-    words += ["objective.drop_history=0", "objective.drop_rating=0", "objective.rank=null", "objective.answers=1"]
+    # What a rank draws for itself, and negatives from within a rank, is all that may differ: left out here. Those of
+    # the whole catalogue do not.
+    words += ["objective.drop_history=0", "objective.drop_rating=0", "objective.answers=1"]
+    words += ["objective.rank.negatives=100000", "objective.rank.pairs_weight=0"]
+    words += ["prior.frequencies=8", "prior.members=2", "prior.pictures=5000"]
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     for name, more in {
         "one": ["trainer=cpu"],

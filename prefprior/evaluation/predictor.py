@@ -47,4 +47,7 @@ class Predictor(Protocol):
         """(B, n, D) raw embeddings of pictures each user would like."""
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
-        """(B, N) scores, higher is better; callers chunk over users and over the catalogue."""
+        """(B, N) scores of a whole catalogue, higher is better; callers chunk over users.
+
+        A history's items are rows of that catalogue, or -1.
+        """

@@ -16,7 +16,7 @@ from prefprior.models.sampling import Sampling
 
 
 class PriorSampler:
-    """Samples and ranks by a prior; what is not given is as the prior's checkpoint says."""
+    """Samples by a prior, and scores new pictures as all others; what is not given is as its checkpoint says."""
 
     def __init__(
         self,
@@ -37,9 +37,11 @@ class PriorSampler:
         )
         self._text_D = text_D
         self.steps = own.steps if steps is None else steps
+        # What is sampled is new, all of it: to be compared with real pictures, both must be scored alike.
         sampling = Sampling(
-            method=own.method, steps=self.steps, guidance=self.guidance, candidates=1, on_shell=own.on_shell
-        )
+            method=own.method, steps=self.steps, guidance=self.guidance, candidates=1, on_shell=own.on_shell,
+            new_share=0.0,
+        )  # fmt: skip
         self._independent = PriorPredictor(
             prior=predictor.prior, objective=predictor.objective, sampling=sampling, facts=predictor.facts
         )

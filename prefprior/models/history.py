@@ -23,6 +23,7 @@ class HistoryEncoder(nn.Module):
     It knows no positions, only ages, so the order in which a history is stored changes nothing. A history without a
     valid rating leaves the read-outs nothing to look at but each other: what they say then is learned too, and is the
     null of guidance. Dropping a history in training is therefore the same as its being empty: one meaning, one code.
+    Where pictures are recognised, all read-outs but the first are told by what was, and are 0 where nothing was.
     """
 
     def __init__(

@@ -5,20 +5,24 @@ Shapes: B users, K history, N catalogue, P pictures, D dimension; `...` any lead
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from prefprior.data.batch import History
+from prefprior.data.hashing import mix
 from prefprior.models.known_people import FREE
 
+FACTORS = 0x70726566  # any number, but the same for ever: checkpoints hold what it gave
 AT_ONCE = 8192  # rows hashed together: each takes eight bytes a dimension for a moment
 
 
 class KnownPictures(nn.Module):
     """Pictures that were rated in training, by hashes of their embeddings: so any catalogue can be asked.
 
-    Embeddings are compared at half precision, so that it makes no difference which of the two a catalogue is kept in.
+    Embeddings are compared at half precision, so that it makes no difference whether a catalogue is kept in that or in
+    full. They must be the same embeddings: made again on another machine, a picture may differ in its last bits.
     """
 
     hash_P: Tensor
@@ -93,7 +97,6 @@ def require_share(share: float) -> None:
 def _hashes(raw_ND: Tensor) -> Tensor:
     # Of the bits; + 0 makes one of the two zeros. Products run over, as hashes do.
     bits_ND = (raw_ND.half() + 0).view(torch.int16).long()
-    generator = torch.Generator().manual_seed(0)
-    factors_D = torch.randint(-(2**62), 2**62, (raw_ND.shape[-1],), generator=generator).to(raw_ND.device)
-    # 63 bits: positive, and below what free rows hold.
-    return ((bits_ND * factors_D).sum(-1) >> 1) & (FREE >> 1)
+    factors_D = torch.from_numpy(mix(np.arange(raw_ND.shape[-1]), FACTORS).view(np.int64)).to(raw_ND.device)
+    # 62 bits: positive, and below what free rows hold.
+    return (bits_ND * factors_D).sum(-1) & (FREE >> 1)

@@ -25,6 +25,7 @@ TEXT_CANDIDATES = 4  # at least so many for each sample, where a text is to choo
 RANKING_SAMPLES = 16  # whose mean ranks, where nothing was trained to score
 DRAWS_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
 SCORES_AT_ONCE = 2**20  # of users x pictures; each needs a number for every interest
+PICTURES_AT_ONCE = 2**16  # of a catalogue, for however few people: each needs its embedding, and features of it
 
 
 class PriorPredictor:
@@ -58,8 +59,10 @@ class PriorPredictor:
 
     @property
     def new_share(self) -> float:
-        """How likely a person's next picture is one that nobody rated in training, to `rank`; its sampling's own at
-        first."""
+        """How likely a person's next picture is one that nobody rated in training, to `rank`.
+
+        Its sampling's own at first; a change is for this object, and is not saved.
+        """
         return self._new_share
 
     @new_share.setter
@@ -124,7 +127,7 @@ class PriorPredictor:
 
     @torch.no_grad()
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
-        """(B, N) scores: personal fit plus general appeal."""
+        """(B, N) scores: personal fit plus general appeal; new pictures among them by `new_share`."""
         self.space.require_same(catalogue.space, "the prior", "the catalogue")
         history = history.to(self.device)
         return torch.cat(list(self._chunks(history, catalogue)), dim=1)
@@ -177,7 +180,7 @@ class PriorPredictor:
 
     def _parts(self, history: History, catalogue: Catalogue) -> Iterator[tuple[int, Tensor]]:
         """Parts of a catalogue that are ranked together, each with the row it starts at."""
-        chunk = max(1, SCORES_AT_ONCE // len(history))
+        chunk = min(PICTURES_AT_ONCE, max(1, SCORES_AT_ONCE // len(history)))
         for start in range(0, len(catalogue), chunk):
             yield start, catalogue.embeddings_ND[start : start + chunk].to(self.device, torch.float32)
 
@@ -236,10 +239,10 @@ def require_new_told(new_share: float, prior: Backbone, objective: Objective) ->
             f"new_share={new_share} ranks pictures that nobody rated apart, but this prior does not know which those "
             "are. Train with prior.pictures=N, at least as many as are rated, or leave new_share at 0."
         )
-    if new_share and not scores_are_trained(prior, objective):
+    if new_share and not (scores_are_trained(prior, objective) and objective.rank.softmax_weight > 0):
         raise ValueError(
-            f"new_share={new_share} places new pictures among learned scores, and this objective learns none: rank "
-            "goes by closeness to samples, in which new pictures are as others. Leave new_share at 0."
+            f"new_share={new_share} is a share of probability, and no softmax is trained here to give the other "
+            "pictures theirs. Give objective.rank.softmax_weight a value above 0, or leave new_share at 0."
         )
 
 

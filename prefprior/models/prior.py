@@ -87,10 +87,11 @@ class Prior(Backbone):
         """With `read_history` the denoiser attends to the encoded ratings beside the read-outs; without, to those alone
         and a step costs the same however long a history is. With `text`, what is wished for may also be said in words.
         `people` is how many may be known by their id, beside what they rated (REBECA's way, arXiv:2502.03966). With
-        `frequencies`, read-outs and scores also know single pictures, by so many random Fourier features of each: for a
-        catalogue of which many people rate the same pictures. So many `members` score pictures, each with `interests`
-        read-outs and towers, and where there are frequencies random ones, of its own; `rank` takes their mean. Of so
-        many `pictures` is known that they were rated in training, so that `sampler.new_share` can rank others apart."""
+        `frequencies`, single pictures are known, by so many random Fourier features of each, and that alone says what a
+        person looks for: for a catalogue of which many people rate the same pictures. So many `members` score pictures,
+        each with `interests` read-outs and towers, and where there are frequencies random ones, of its own; `rank`
+        takes their mean. Of so many `pictures` is known that they were rated in training, so that `sampler.new_share`
+        can rank others apart."""
         super().__init__()
         for name, value in {
             "width": width,

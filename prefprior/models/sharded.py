@@ -51,7 +51,8 @@ class ShardedModule(PreferenceModule):
         mesh = self.device_mesh["data_parallel"]
         for blocks in (part for part in self.prior.modules() if isinstance(part, nn.ModuleList)):
             for block in blocks:
-                if len(list(block.children())) > 1:  # a block, not a layer
+                # A block, not a layer, and one that is called as such: what else it has would be called ungathered.
+                if len(list(block.children())) > 1 and type(block).forward is not nn.Module.forward:
                     fully_shard(block, mesh=mesh)
         fully_shard(self.prior, mesh=mesh, reshard_after_forward=False)
         for call in CALLS:  # a prior has no `forward`; these are what gathers its weights

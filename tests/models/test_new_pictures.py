@@ -8,6 +8,7 @@ from torch.nn.functional import cosine_similarity
 
 from prefprior import checkpoint
 from prefprior.evaluation.predictor import Catalogue
+from prefprior.gallery.sampler import PriorSampler
 from prefprior.models import new_pictures
 from prefprior.models import predictor as module
 from prefprior.models.in_context import InContextPrior
@@ -43,7 +44,7 @@ def test_rated_pictures_are_known_in_either_precision_and_any_order(table, rated
     known = KnownPictures(RATED + 3)  # more rows than are needed
     known.learn(table.half(), rated)
     order = torch.randperm(PICTURES, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(known(table[order].half().to(kept)), rated[order])
+    assert torch.equal(known(table[order].to(kept)), rated[order])
     assert known(table[:6].view(2, 3, DIM)).all()
     assert not known(table[:RATED].half() + 0.01).any()
 
@@ -85,6 +86,28 @@ def test_what_a_person_has_is_not_shared_out_with(space, table, rated):
     had[:, :6] = history.valid_BK
     left = scores.masked_fill(had, -torch.inf).softmax(1)
     torch.testing.assert_close(left[:, ~rated].sum(1), torch.full((3,), 0.1))
+
+
+def test_new_pictures_that_a_person_has_keep_their_place_and_no_part_is_lost(space, table, rated):
+    """One who has all of the new ones, and one who has some: `top` leaves out what each has, and nothing else."""
+    history = make_history(2, 10)
+    history.items_BK[:] = torch.arange(10) + RATED
+    history.valid_BK[:] = True
+    history.items_BK[1, 4:] = -1
+    catalogue = Catalogue(space, [str(i) for i in range(PICTURES)], table)
+    predictor = knowing(space, table, rated, new_share=0.4)
+    assert predictor.rank(history, catalogue).isfinite().all()
+    rows, scores = predictor.top(history, catalogue, PICTURES)
+    assert set(rows[0][scores[0].isfinite()].tolist()) == set(range(RATED))
+    assert set(rows[1][scores[1].isfinite()].tolist()) == {*range(RATED), *range(RATED + 4, PICTURES)}
+
+
+def test_samples_for_galleries_are_scored_as_the_real_pictures_they_are_compared_with(space, table, rated):
+    catalogue = Catalogue(space, [str(i) for i in range(PICTURES)], table)
+    history = make_history(2, 6)
+    plain = knowing(space, table, rated)
+    sampler = PriorSampler(knowing(space, table, rated, new_share=0.4))
+    assert torch.equal(sampler.rank(history, catalogue), plain.rank(history, catalogue))
 
 
 def test_parts_of_a_catalogue_are_one_catalogue(space, table, rated, monkeypatch):
@@ -132,7 +155,7 @@ def test_it_is_refused_where_new_pictures_cannot_be_told_or_scores_are_not_learn
         with pytest.raises(ValueError, match="below 1"):
             predictor.new_share = share
     predictor.objective = Regression()
-    with pytest.raises(ValueError, match="closeness"):
+    with pytest.raises(ValueError, match="softmax_weight"):
         predictor.new_share = 0.1
     assert predictor.new_share == 0
 

@@ -116,10 +116,11 @@ def test_appeal_and_fit_learn_apart(prior):
     assert all(g is None for g in grads[len(general) :])
 
 
-def liked_before(batch, user):
-    """Pictures that a history likes."""
-    history = batch.history
-    return {int(i) for i in history.items_BK[user][history.valid_BK[user] & (history.ratings_BK[user] > 0)]}
+def liked_by(batch, user):
+    """Pictures that somebody is known to like."""
+    before = batch.history.items_BK[user][batch.history.liked_BK[user]]
+    targets = batch.target_item_BT[user][batch.target_valid_BT[user] & (batch.target_rating_BT[user] > 0)]
+    return {int(i) for i in torch.cat([before, targets])}
 
 
 def with_shared_items(batch):
@@ -128,6 +129,8 @@ def with_shared_items(batch):
     batch.history.items_BK[:, 0] = batch.target_item_BT[:, 0].roll(1)
     batch.history.items_BK[:, 1] = batch.target_item_BT[:, 0].roll(2)
     batch.history.ratings_BK[:, 0], batch.history.ratings_BK[:, 1] = 0.5, -0.5
+    batch.target_item_BT[1, 0] = batch.target_item_BT[0, 1]  # and two who like, or not, the same as targets
+    batch.target_item_BT[2, 0] = batch.target_item_BT[0, 0]
     return batch
 
 
@@ -156,7 +159,7 @@ def test_softmax_against_a_plain_loop(prior):
         kept = [i]
         for j in range(28):
             own_like = user[j] == user[i] and liked[j]
-            own_like = own_like or int(items[j]) in liked_before(batch, user[i])
+            own_like = own_like or int(items[j]) in liked_by(batch, user[i])
             if valid[j] and not own_like and items[j] != items[i]:
                 kept.append(j)
         logits = (score[user[i]] - expected[items.clamp(min=0)])[kept]
@@ -184,12 +187,12 @@ def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
     batch = make_batch(users=6, targets=3)
     catalogue = torch.randn(30, batch.target_BTD.shape[-1], generator=torch.Generator().manual_seed(3))
     batch.target_item_BT = torch.arange(18).view(6, 3) % 7  # pictures that several people like, row 0 among them
+    batch = with_shared_items(batch)
     batch.target_item_BT[5, 2] = 29  # and one that nobody rated in training, as there are in validation
     batch.target_BTD = catalogue[batch.target_item_BT]
     batch.target_valid_BT[0, 0] = False
     batch.target_item_BT[0, 0] = -1
     batch.target_BTD[0, 0] = torch.nan
-    batch = with_shared_items(batch)
     objective = Contrastive(negatives=27, pairs_weight=0.0, softmax_weight=1.0)
     objective.use_catalogue(catalogue, (torch.arange(30) < 27).long())
     encoded = prior.encode_history(batch.history)
@@ -204,7 +207,7 @@ def test_with_enough_negatives_the_softmax_is_over_the_catalogue_itself(prior):
             if batch.target_valid_BT[user, t] and batch.target_rating_BT[user, t] > 0
         ]
         for item in liked:
-            rivals = [j for j in [*range(27), 29] if j == item or j not in {*liked, *liked_before(batch, user)}]
+            rivals = [j for j in [*range(27), 29] if j == item or j not in liked_by(batch, user)]
             losses.append(scores[user, rivals].logsumexp(0) - scores[user, item])
     torch.testing.assert_close(found, torch.stack(losses).mean())
 

@@ -50,6 +50,19 @@ def test_what_is_recognised_is_learned_even_where_scores_are_not(space):
     assert not any(name.startswith("scores.members.0.item_tower") for name in learns)
 
 
+def test_what_a_person_looks_for_is_told_by_the_pictures_alone_and_of_nobody_nothing(space):
+    prior, history = make_prior(space, frequencies=16, people=5), make_history(3, 5)
+    prior.learn_people(["u0", "u1", "u2"])
+    items = torch.randn(6, DIM, generator=torch.Generator().manual_seed(0))
+    stranger = replace(history, users=["x", "y", "z"], ages_BK=history.ages_BK * 9)
+    told, untold = (prior.encode_history(h) for h in (history, stranger))
+    torch.testing.assert_close(prior.scores(told, items), prior.scores(untold, items))
+    assert not torch.allclose(told.readouts_BRW[:, 0], untold.readouts_BRW[:, 0], atol=1e-3)
+    nobody = prior.null_history(history)
+    (member,) = prior.scores.members
+    assert torch.equal(prior.scores(nobody, items)[0], member.items(items)[1] + torch.tensor(3.0).log())
+
+
 def test_a_dislike_is_recognised_as_the_opposite(space):
     (recognition,), history = make_prior(space, frequencies=16).scores.recognitions, make_history(3, 5)
     turned = replace(history, ratings_BK=-history.ratings_BK)

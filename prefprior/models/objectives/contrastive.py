@@ -24,7 +24,7 @@ class Candidates:
 
     raw_ND: Tensor
     items_N: Tensor  # rows of the catalogue, or -1 where that is not known
-    no_negatives_BN: Tensor  # bool: what is not there, or liked by this person before or as a target
+    no_negatives_BN: Tensor  # bool: what is not there, or is liked by this person
     own_BT: Tensor  # which of them each target is
     repeats: bool  # the same picture may be there more than once
     log_expected_N: Tensor | None  # how many times each is expected among them, where that is corrected for
@@ -166,8 +166,8 @@ class Contrastive(Recorded):
         return Candidates(
             raw_ND=raw_ND,
             items_N=items_N,
-            # Among a batch's own targets, those of a history are too few to look for.
-            no_negatives_BN=_liked(batch, items_N, own_BT, before=pictures is not None) | ~exists_N,
+            # Among a batch's own targets, what somebody likes is too rarely there again to look for.
+            no_negatives_BN=_liked(batch, items_N, own_BT, by_item=pictures is not None) | ~exists_N,
             own_BT=own_BT,
             repeats=True,
             log_expected_N=self._log_expected_count(items_N, inside),
@@ -207,7 +207,7 @@ def _all_of(pictures: Pictures, items_BT: Tensor, batch: PreferenceBatch) -> Can
     return Candidates(
         raw_ND=raw_ND,
         items_N=items_N,
-        no_negatives_BN=_liked(batch, items_N, own_BT, before=True),
+        no_negatives_BN=_liked(batch, items_N, own_BT, by_item=True),
         own_BT=own_BT,
         repeats=False,
         log_expected_N=None,
@@ -232,21 +232,24 @@ def _liked_targets(batch: PreferenceBatch) -> Tensor:
     return batch.target_valid_BT & (batch.target_rating_BT > 0)
 
 
-def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor, *, before: bool) -> Tensor:
-    """(B, N) whether a person likes a candidate, as a target or `before`, in their history.
+def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor, *, by_item: bool) -> Tensor:
+    """(B, N) whether a candidate is a target that a person likes or, `by_item`, any picture they are known to like.
 
     Such are no negatives of theirs. What they dislike is, and a hard one.
     """
+    liked_BT = _liked_targets(batch)
     count_BN = torch.zeros(len(batch), len(items_N), dtype=torch.int32, device=items_N.device)
-    if before:
+    if by_item:
         different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
         history = batch.history
-        place_BK = torch.searchsorted(different_U, history.items_BK).clamp(max=len(different_U) - 1)
-        likes_BK = history.liked_BK & (history.items_BK >= 0) & (different_U[place_BK] == history.items_BK)
+        items_BX = torch.cat([history.items_BK, batch.target_item_BT], dim=1)  # X = K + T
+        liked_BX = torch.cat([history.liked_BK, liked_BT], dim=1) & (items_BX >= 0)
+        place_BX = torch.searchsorted(different_U, items_BX).clamp(max=len(different_U) - 1)
+        liked_BX = liked_BX & (different_U[place_BX] == items_BX)
         # Counted rather than set: places that hold nothing of the kind point somewhere as well.
         count_BU = count_BN.new_zeros(len(batch), len(different_U))
-        count_BN = count_BU.scatter_add(1, place_BK, likes_BK.int())[:, which_N]
-    return count_BN.scatter_add(1, own_BT, _liked_targets(batch).int()) > 0
+        count_BN = count_BU.scatter_add(1, place_BX, liked_BX.int())[:, which_N]
+    return count_BN.scatter_add(1, own_BT, liked_BT.int()) > 0
 
 
 def _pairs(scores_BT: Tensor, batch: PreferenceBatch) -> Tensor:
