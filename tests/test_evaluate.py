@@ -143,9 +143,7 @@ def test_mistakes_are_named(
     assert message in fails(monkeypatch, folder, "evaluate", *words)
 
 
-def test_new_pictures_are_ranked_by_their_share(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_new_pictures_are_ranked_by_their_share(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rated = (folder / "r.csv").read_text().splitlines()
     few = [line for line in rated if not line.split(",")[1].endswith("7")]  # p7, p17, ... are new
     (folder / "few.csv").write_text("\n".join(few) + "\n")

@@ -238,7 +238,7 @@ def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor, *, by_item: 
     Such are no negatives of theirs. What they dislike is, and a hard one.
     """
     liked_BT = _liked_targets(batch)
-    count_BN = torch.zeros(len(batch), len(items_N), dtype=torch.int32, device=items_N.device)
+    # Counted rather than set: places that hold no like point somewhere as well.
     if by_item:
         different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
         history = batch.history
@@ -246,9 +246,10 @@ def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor, *, by_item: 
         liked_BX = torch.cat([history.liked_BK, liked_BT], dim=1) & (items_BX >= 0)
         place_BX = torch.searchsorted(different_U, items_BX).clamp(max=len(different_U) - 1)
         liked_BX = liked_BX & (different_U[place_BX] == items_BX)
-        # Counted rather than set: places that hold nothing of the kind point somewhere as well.
-        count_BU = count_BN.new_zeros(len(batch), len(different_U))
+        count_BU = liked_BX.new_zeros(len(batch), len(different_U), dtype=torch.int32)
         count_BN = count_BU.scatter_add(1, place_BX, liked_BX.int())[:, which_N]
+    else:
+        count_BN = liked_BT.new_zeros(len(batch), len(items_N), dtype=torch.int32)
     return count_BN.scatter_add(1, own_BT, liked_BT.int()) > 0
 
 
