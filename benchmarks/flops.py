@@ -5,10 +5,16 @@
 
 FLOPs are those of the matrix products and attentions of forward and backward, counted by torch while they run; what
 norms, activations and the optimiser do counts as time, not as work. The plain product is (2048 x 2048) (2048 x 2048).
+`products_share` is what a step's own matrix products reach with nothing between them: no step can reach more.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from side_by_side import arguments, fake_batch, fake_space, interleaved, report
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from prefprior.models.objectives.denoising import Denoising
@@ -16,6 +22,41 @@ from prefprior.models.paths import Cosine
 from prefprior.models.prior import Prior
 
 SIDE = 2048
+WARM = 6  # turns until the allocator has found its memory: before, fresh pages are paid for, which training does once
+PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm)
+
+
+class Products(TorchDispatchMode):
+    """Notes the factors of every matrix product, as they lie in memory; of like ones, one is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factors: list[tuple[Tensor, Tensor]] = []
+        self._kept: dict[tuple[Any, ...], Tensor] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in PRODUCTS:
+            left, right = args[-2:]
+            self.factors.append((self._like(left, 0), self._like(right, 1)))
+        return func(*args, **(kwargs or {}))
+
+    def _like(self, factor: Tensor, side: int) -> Tensor:
+        layout = (side, factor.shape, factor.stride(), factor.dtype)
+        if layout not in self._kept:
+            self._kept[layout] = torch.empty_like(factor).normal_()
+        return self._kept[layout]
+
+
+def products_of(step: Callable[[], None]) -> Callable[[], None]:
+    """All matrix products of a step, on random numbers, one after the other."""
+    with Products() as noted:
+        step()
+
+    def run() -> None:
+        for left, right in noted.factors:
+            torch.matmul(left, right)
+
+    return run
 
 
 def main() -> None:
@@ -34,9 +75,6 @@ def main() -> None:
         space=fake_space(args.dim), width=args.width, depth=args.depth, heads=heads,
         denoiser_width=args.width, denoiser_depth=args.denoiser_depth, denoiser_heads=heads,
     ).to(args.device)  # fmt: skip
-    if args.compile:
-        for network in prior.networks():
-            network.compile()
     batch = fake_batch(args.people, args.history, args.targets, args.dim).to(args.device)
     objective = Denoising(path=Cosine(), prediction="v", draws=args.draws)
     optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5, fused=True)
@@ -53,18 +91,27 @@ def main() -> None:
         for _ in range(4):
             side @ side
 
-    with FlopCounterMode(display=False) as counter:
+    own_products = products_of(step)
+    with FlopCounterMode(display=False) as step_counter:
         step()
-    seconds = interleaved({"step": step, "product": product}, args.rounds)
-    achieved, plain = counter.get_total_flops() / seconds["step"], 4 * 2 * args.side**3 / seconds["product"]
+    with FlopCounterMode(display=False) as products_counter:
+        own_products()
+    if args.compile:
+        for network in prior.networks():
+            network.compile()
+    contenders = {"step": step, "own_products": own_products, "product": product}
+    seconds = interleaved(contenders, args.rounds, warm=WARM)
+    achieved, plain = step_counter.get_total_flops() / seconds["step"], 4 * 2 * args.side**3 / seconds["product"]
+    products = products_counter.get_total_flops() / seconds["own_products"]
     report(
         args,
         {
             "parameters": sum(p.numel() for p in prior.parameters()),
-            "step_gflop": counter.get_total_flops() / 1e9,
+            "step_gflop": step_counter.get_total_flops() / 1e9,
             "step_s": seconds["step"],
             "step_gflops": achieved / 1e9,
             "plain_gflops": plain / 1e9,
+            "products_share": products / plain,
             "share": achieved / plain,
         },
     )
