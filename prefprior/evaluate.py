@@ -60,6 +60,7 @@ class EvaluateConfig:
     history_first: int | None = None  # or so many of them, as in the protocols of 10 and 100 shots
     history_cap: int = 512
     new_share: float | None = None  # of pictures that nobody rated, to the prior's rank; its own if left out
+    rank_by: str | None = None  # scores or samples, to the prior's rank; scores where they are trained, if left out
     device: str = "cpu"
     seed: int = 0
     run_dir: str = "runs/evaluate/${now:%Y-%m-%d_%H-%M-%S}"
@@ -177,14 +178,20 @@ def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
             raise ValueError("compare=... sets a second prior beside the first: add prior to predictors")
         if cfg.new_share is not None:
             raise ValueError("new_share=... says how the prior ranks new pictures: add prior to predictors")
+        if cfg.rank_by is not None:
+            raise ValueError("rank_by=... says what the prior ranks by: add prior to predictors")
         return {}
     priors = {"prior": checkpoint.load(find_checkpoint(cfg.checkpoint), cfg.device)}
     if cfg.compare is not None:
         priors["other"] = checkpoint.load(find_checkpoint(cfg.compare), cfg.device)
         priors["other"].name = "compared"
-    if cfg.new_share is not None:
-        for prior in priors.values():
+    if cfg.new_share and cfg.rank_by == "samples":
+        raise ValueError("new_share=... is of the scores: with rank_by=samples, leave it out")
+    for prior in priors.values():
+        if cfg.new_share is not None:
             prior.new_share = cfg.new_share
+        if cfg.rank_by is not None:
+            prior.rank_by = cfg.rank_by
     return priors
 
 
@@ -234,6 +241,7 @@ def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor], people: People) -
     if "other" in priors:
         facts["compared with"] = find_checkpoint(cfg.compare)
     for name, prior in priors.items():
+        facts[f"the {name} ranks by"] = prior.rank_by
         if known := _known(prior, people.catalogue):
             facts[f"new pictures, to the {name}"] = known
     if people.repeated:
@@ -244,7 +252,7 @@ def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor], people: People) -
 def _known(prior: PriorPredictor, catalogue: Catalogue) -> str | None:
     """How many of the pictures are new to a prior that ranks such apart."""
     known = prior.prior.known_pictures
-    if not prior.new_share or known is None:
+    if not prior.new_share or known is None or prior.rank_by == "samples":
         return None
     rated = sum(int(known(part.to(prior.device)).sum()) for part in catalogue.embeddings_ND.split(65536))
     if not rated:

@@ -96,6 +96,8 @@ def run(cfg: DictConfig) -> Path:
         prior.learn_people(data.users("train"))
     if prior.pictures:
         prior.learn_pictures(data.catalogue.embeddings_ND, torch.as_tensor(data.item_counts()) > 0)
+    if prior.whitened:
+        prior.learn_scale(data.catalogue.embeddings_ND)
     if getattr(prior, "origin", None):
         say(prior.origin)
     sharded = isinstance(trainer.strategy, Sharding)

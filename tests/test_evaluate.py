@@ -1,5 +1,6 @@
 """The scoreboard as a user runs it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +171,17 @@ def test_new_pictures_are_ranked_by_their_share(folder: Path, monkeypatch: pytes
     other = ("checkpoint=runs/new/knowing", "source.embeddings=other/e.npy", *share)
     assert "not one of the 60" in fails(monkeypatch, folder, "evaluate", *SMALL, *other)
     assert "add prior to" in fails(monkeypatch, folder, "evaluate", *SMALL, "predictors=[mean]", *share)
+
+
+def test_what_the_prior_ranks_by_is_told_and_may_be_chosen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = ("checkpoint=runs/train/one", "predictors=[prior]")  # its scores are not trained
+    run(monkeypatch, folder, "evaluate", *SMALL, *one, "rank_by=samples", "run_dir=runs/evaluate/by_samples")
+    report = (folder / "runs" / "evaluate" / "by_samples" / "report.html").read_text()
+    assert re.search(r"the prior ranks by\W.*samples", report)
+    for words, message in {
+        (*one, "rank_by=scores"): "never trained",
+        (*one, "rank_by=score"): "did you mean scores",
+        (*one, "rank_by=samples", "new_share=0.1"): "leave it out",
+        ("predictors=[mean]", "rank_by=samples"): "add prior to",
+    }.items():
+        assert message in fails(monkeypatch, folder, "evaluate", *SMALL, *words, "run_dir=runs/evaluate/refused")

@@ -157,7 +157,7 @@ def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> Non
     # the whole catalogue do not.
     words += ["objective.drop_history=0", "objective.drop_rating=0", "objective.answers=1"]
     words += ["objective.rank.negatives=100000", "objective.rank.pairs_weight=0"]
-    words += ["prior.frequencies=8", "prior.members=2", "prior.pictures=5000"]
+    words += ["prior.frequencies=8", "prior.members=2", "prior.pictures=5000", "prior.whitened=true"]
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     for name, more in {
         "one": ["trainer=cpu"],

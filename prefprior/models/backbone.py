@@ -35,6 +35,7 @@ class Backbone(Recorded, nn.Module):
     people: int = 0  # how many people may be known by their id
     pictures: int = 0  # how many pictures may be known to have been rated
     known_pictures: KnownPictures | None  # which those are
+    whitened: bool = False  # whether its model scale is learned from pictures
 
     def learn_people(self, users: list[str]) -> None:
         """Gives each of these people a row, by which they are known from now on."""
@@ -43,6 +44,10 @@ class Backbone(Recorded, nn.Module):
     def learn_pictures(self, embeddings_ID: Tensor, rated_I: Tensor) -> None:
         """Knows those pictures of a table that are marked as rated; all others are new to it from now on."""
         raise ValueError(f"{type(self).__name__} does not know which pictures were rated")
+
+    def learn_scale(self, embeddings_ID: Tensor) -> None:
+        """Whitens its model scale by these pictures."""
+        raise ValueError(f"{type(self).__name__} has no whitened scale")
 
     @abstractmethod
     def networks(self) -> list[nn.Module]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from prefprior.choices import require_choice
 from prefprior.data.batch import History
 from prefprior.evaluation.predictor import Catalogue, TrainingPart
 from prefprior.models.backbone import Backbone
@@ -22,7 +23,7 @@ from prefprior.models.selection import spread
 from prefprior.space import Space
 
 TEXT_CANDIDATES = 4  # at least so many for each sample, where a text is to choose among them
-RANKING_SAMPLES = 16  # whose mean ranks, where nothing was trained to score
+RANKING_SAMPLES = 16  # whose mean ranks, where samples do
 DRAWS_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
 SCORES_AT_ONCE = 2**20  # of users x pictures; each needs a number for every interest
 PICTURES_AT_ONCE = 2**16  # of a catalogue, for however few people: each needs its embedding, and features of it
@@ -41,6 +42,7 @@ class PriorPredictor:
         self.sampling = sampling
         self.facts = facts or {}
         self.scores_are_trained = scores_are_trained(prior, objective)
+        self.rank_by = "scores" if self.scores_are_trained else "samples"
         self.new_share = sampling.new_share
 
     @property
@@ -70,6 +72,20 @@ class PriorPredictor:
         require_share(share)
         require_new_told(share, self.prior, self.objective)
         self._new_share = share
+
+    @property
+    def rank_by(self) -> str:
+        """What `rank` goes by: its `scores`, or closeness to its own `samples`.
+
+        The scores, where they are trained; a change is for this object, and is not saved.
+        """
+        return self._rank_by
+
+    @rank_by.setter
+    def rank_by(self, how: str) -> None:
+        if require_choice("rank_by", how, ("scores", "samples")) == "scores" and not self.scores_are_trained:
+            raise ValueError("rank_by=scores, but this prior's scores were never trained. Leave it out.")
+        self._rank_by = how
 
     @property
     def device(self) -> torch.device:
@@ -158,12 +174,12 @@ class PriorPredictor:
     def _chunks(self, history: History, catalogue: Catalogue) -> Iterator[Tensor]:
         """Scores of the catalogue, chunk by chunk.
 
-        Where nothing was trained to score, closeness to the mean of samples does, from draws of its own fixed seed:
-        the cosine in model scale, where what all pictures have in common is taken out.
+        Samples score by closeness to their mean, from draws of its own fixed seed: the cosine in model scale, where
+        what all pictures have in common is taken out.
         """
         encoded = self.prior.encode_history(history)
         wanted_BD = None
-        if not self.scores_are_trained:
+        if self.rank_by == "samples":
             shape = (len(history), RANKING_SAMPLES, self.space.dim)
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
             # Not put onto the shell: that is a change of length about 0, and of direction about the mean.

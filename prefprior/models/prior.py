@@ -21,7 +21,7 @@ from prefprior.models.known_people import NOBODY, KnownPeople
 from prefprior.models.new_pictures import KnownPictures
 from prefprior.models.recognition import Recognition
 from prefprior.models.scores import Scores
-from prefprior.space import Space, SpaceScale
+from prefprior.space import Space, SpaceScale, WhitenedScale
 
 
 class Denoiser(nn.Module):
@@ -83,6 +83,7 @@ class Prior(Backbone):
         frequency_spread: float = 1.0,
         members: int = 1,
         pictures: int = 0,
+        whitened: bool = False,
     ) -> None:
         """With `read_history` the denoiser attends to the encoded ratings beside the read-outs; without, to those alone
         and a step costs the same however long a history is. With `text`, what is wished for may also be said in words.
@@ -91,7 +92,8 @@ class Prior(Backbone):
         person looks for: for a catalogue of which many people rate the same pictures. So many `members` score pictures,
         each with `interests` read-outs and towers, and where there are frequencies random ones, of its own; `rank`
         takes their mean. Of so many `pictures` is known that they were rated in training, so that `sampler.new_share`
-        can rank others apart."""
+        can rank others apart. `whitened` is of the scale of answers: in it every direction in which pictures differ
+        counts alike."""
         super().__init__()
         for name, value in {
             "width": width,
@@ -109,7 +111,8 @@ class Prior(Backbone):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         self.space = space
-        self.scale = SpaceScale(space)
+        self.scale = WhitenedScale(space) if whitened else SpaceScale(space)
+        self.whitened = whitened
         self.read_history = read_history
         self.text, self.people, self.pictures = text, people, pictures
         # One read-out more than interests: the first is the summary that modulates the denoiser.
@@ -160,6 +163,11 @@ class Prior(Backbone):
         """Knows those pictures of a table that are marked as rated; all others are new to it from now on."""
         assert self.known_pictures is not None, "a prior of pictures=0 knows none"
         self.known_pictures.learn(embeddings_ID, rated_I)
+
+    def learn_scale(self, embeddings_ID: Tensor) -> None:
+        """Whitens its model scale by these pictures."""
+        assert isinstance(self.scale, WhitenedScale), "the scale of a prior of whitened=False is the space's own"
+        self.scale.learn(embeddings_ID)
 
     def encode_history(self, history: History) -> EncodedHistory:
         """Reads the histories, once per person."""

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.models.objectives.contrastive import Contrastive, _expecting_alike
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.objectives.regression import Regression
 from prefprior.models.paths import PREDICTIONS, Cosine, Linear
-from tests.models.conftest import make_batch, make_history, make_prior
+from tests.models.conftest import DIM, make_batch, make_history, make_prior
 
 OBJECTIVES = [
     Denoising(path=Linear(), prediction="velocity", times="logit_normal", rank=Contrastive()),
@@ -253,6 +253,63 @@ def test_closeness_is_less_where_the_answer_is_the_target(prior):
         for sign in (1, -1)
     )
     assert aimed < away
+
+
+@pytest.mark.parametrize(
+    "negatives", [0, 5, 50]
+)  # the batch's targets alone, sampled pictures too, the whole catalogue
+def test_closeness_to_the_scores_trains_the_answer_alone_to_expect_what_they_do(prior, negatives):
+    rank = Contrastive(closeness_weight=1.0, closeness_to="scores", negatives=negatives)
+    rank.use_catalogue(torch.randn(50, DIM, generator=torch.Generator().manual_seed(0)), torch.ones(50))
+    found = loss(Regression(rank=rank), prior, make_batch(users=16))
+    answers, scores = list(prior.denoiser.leave.parameters()), list(prior.scores.parameters())
+    grads = torch.autograd.grad(found.terms["closeness"], [*answers, *scores], allow_unused=True)
+    assert all(g.isfinite().all() and g.any() for g in grads[: len(answers)])
+    assert all(g is None for g in grads[len(answers) :])
+
+
+def test_expecting_alike_is_best_where_both_expect_the_same_of_all_that_is_not_had_yet():
+    batch = make_batch(users=4, length=3, targets=2)
+    catalogue = torch.randn(50, DIM, generator=torch.Generator().manual_seed(0))
+    rank = Contrastive(negatives=50)
+    rank.use_catalogue(catalogue, torch.ones(50))
+    candidates = rank._candidates(batch, torch.Generator())
+    scores_BN = torch.randn(4, 50, generator=torch.Generator().manual_seed(1))
+    logits_BN = scores_BN.clone().requires_grad_()
+    (grad_BN,) = torch.autograd.grad(_expecting_alike(logits_BN, scores_BN, candidates, batch), logits_BN)
+    torch.testing.assert_close(grad_BN, torch.zeros(4, 50), atol=1e-6, rtol=0)
+    # What a history likes is not expected again, whatever its score; what a person is about to like is.
+    had_BN = torch.zeros(4, 50, dtype=torch.bool)
+    for user in range(4):
+        for item, liked in zip(batch.history.items_BK[user], batch.history.liked_BK[user]):
+            had_BN[user, item] |= bool(liked)
+        for item, rating in zip(batch.target_item_BT[user], batch.target_rating_BT[user]):
+            if item >= 0 and rating > 0:
+                had_BN[user, item] = False
+    assert had_BN.any()
+    wanted_BN = torch.zeros(4, 50, requires_grad=True)
+    logged = wanted_BN.masked_fill(had_BN, -torch.inf).log_softmax(1)
+    expected_BN = scores_BN.masked_fill(had_BN, -torch.inf).softmax(1)
+    value = -(expected_BN * logged.masked_fill(had_BN, 0)).sum(1).mean()
+    torch.testing.assert_close(_expecting_alike(wanted_BN, scores_BN, candidates, batch), value)
+
+
+def test_of_whom_all_is_had_nothing_is_expected_and_the_gradient_is_finite():
+    batch = make_batch(users=2, targets=1)
+    batch.target_valid_BT[:] = False
+    candidates = Contrastive()._candidates(batch, torch.Generator())
+    logits_BN = torch.zeros(2, 2, requires_grad=True)
+    value = _expecting_alike(logits_BN, torch.zeros(2, 2), candidates, batch)
+    (grad_BN,) = torch.autograd.grad(value, logits_BN)
+    assert value == 0
+    assert not grad_BN.any()
+
+
+def test_closeness_to_scores_needs_scores_that_learn():
+    with pytest.raises(ValueError, match="closeness_to=targets"):
+        Contrastive(closeness_weight=1.0, closeness_to="scores", softmax_weight=0.0)
+    with pytest.raises(ValueError, match="did you mean scores"):
+        Contrastive(closeness_to="score")
 
 
 def test_closeness_needs_an_answer():

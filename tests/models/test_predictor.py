@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from prefprior import checkpoint
 from prefprior.evaluation.predictor import Catalogue, Predictor
 from prefprior.models import predictor as module
+from prefprior.models.in_context import InContextPrior
 from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.objectives.regression import Regression
 from prefprior.models.paths import Cosine
 from prefprior.models.predictor import PriorPredictor
 from prefprior.models.sampling import Sampling
-from prefprior.space import Space
-from tests.models.conftest import DIM, make_history
+from prefprior.space import Space, SpaceScale
+from tests.models.conftest import DIM, make_history, make_prior
 
 
 @pytest.fixture
@@ -94,7 +96,38 @@ def test_a_text_draws_samples_towards_it(trained, candidates):
     assert (closeness(draw(trained, history, text_BD=text, text_weight=9.0)) > closeness(draw(trained, history))).all()
 
 
-def test_without_trained_scores_closeness_to_samples_ranks(prior, catalogue):
+def whitened_prior(space):
+    """By pictures whose dimensions go together."""
+    g = torch.Generator().manual_seed(3)
+    prior = make_prior(space, whitened=True)
+    prior.learn_scale(torch.randn(400, DIM, generator=g) @ torch.randn(DIM, DIM, generator=g))
+    return prior
+
+
+def test_a_whitened_scale_is_the_networks_own_affair_and_in_the_checkpoint(space, catalogue, tmp_path):
+    prior, history = whitened_prior(space), make_history(3, 6)
+    predictor = PriorPredictor(prior=prior, objective=Regression(rank=None), sampling=Sampling(candidates=4))
+    made = draw(predictor, history)
+    torch.testing.assert_close(made.norm(dim=-1), torch.full((3, 4), space.norm))
+    # What the network answers, it answers in the whitened scale; the same answer in the plain one is another picture.
+    there, plain = prior.scale.to_model(made), SpaceScale(space).to_model(made)
+    assert not torch.allclose(there, plain, atol=0.1)
+    checkpoint.save(
+        tmp_path / "prior.safetensors", prior=prior, objective=predictor.objective, sampling=predictor.sampling
+    )
+    loaded = checkpoint.load(tmp_path / "prior.safetensors")
+    assert torch.equal(draw(loaded, history), made)
+    assert torch.equal(loaded.rank(history, catalogue), predictor.rank(history, catalogue))
+
+
+def test_only_what_is_whitened_learns_a_scale(space):
+    with pytest.raises(ValueError, match="InContextPrior"):
+        InContextPrior(space=space).learn_scale(torch.randn(9, DIM))
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_without_trained_scores_closeness_to_samples_ranks(space, catalogue, whitened):
+    prior = whitened_prior(space) if whitened else make_prior(space)
     predictor = PriorPredictor(prior=prior, objective=Regression(answers=1), sampling=Sampling(candidates=1))
     history = make_history(3, 6)
     # Off the shell, and measured about the mean of the space.
@@ -107,6 +140,18 @@ def test_without_trained_scores_closeness_to_samples_ranks(prior, catalogue):
     pictures = prior.scale.to_model(catalogue.embeddings_ND.float())
     expected = torch.cosine_similarity(wanted[:, None], pictures, dim=-1)
     torch.testing.assert_close(predictor.rank(history, catalogue), expected)
+
+
+def test_what_has_scores_may_rank_by_its_samples_and_the_other_way_round_not(space, catalogue):
+    history, sampling, prior = make_history(3, 6), Sampling(steps=3), make_prior(space)
+    scoring = PriorPredictor(prior=prior, objective=Denoising(path=Cosine(), rank=Contrastive()), sampling=sampling)
+    plain = PriorPredictor(prior=prior, objective=Denoising(path=Cosine()), sampling=sampling)
+    assert (scoring.rank_by, plain.rank_by) == ("scores", "samples")
+    assert not torch.equal(scoring.rank(history, catalogue), plain.rank(history, catalogue))
+    scoring.rank_by = "samples"
+    assert torch.equal(scoring.rank(history, catalogue), plain.rank(history, catalogue))
+    with pytest.raises(ValueError, match="never trained"):
+        plain.rank_by = "scores"
 
 
 def test_rank_and_top_agree_whatever_the_chunk(trained, catalogue, monkeypatch):

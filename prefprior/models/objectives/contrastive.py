@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
+from prefprior.choices import require_choice
 from prefprior.data.batch import PreferenceBatch
 from prefprior.models.backbone import Backbone
 from prefprior.models.configured import Recorded
@@ -57,6 +58,7 @@ class Contrastive(Recorded):
         new_negatives: bool = False,
         popularity_corrected: bool = True,
         closeness_weight: float = 0.0,
+        closeness_to: str = "targets",
         closeness_sharpness: float = 20.0,
     ) -> None:
         """With as many `negatives` as there are pictures to sample, or more, the softmax is over those themselves, each
@@ -69,12 +71,19 @@ class Contrastive(Recorded):
             raise ValueError("softmax_weight, pairs_weight, negatives and closeness_weight cannot be below 0")
         if not closeness_sharpness > 0:
             raise ValueError(f"closeness_sharpness must be above 0, got {closeness_sharpness}")
+        require_choice("closeness_to", closeness_to, ("targets", "scores"))
+        if closeness_weight and closeness_to == "scores" and not softmax_weight:
+            raise ValueError(
+                "closeness_to=scores learns from what the softmax of the scores expects, and softmax_weight=0 trains "
+                "none. Give softmax_weight a value above 0, or closeness_to=targets."
+            )
         self.softmax_weight = softmax_weight
         self.pairs_weight = pairs_weight
         self.negatives = negatives
         self.new_negatives = new_negatives
         self.popularity_corrected = popularity_corrected
         self.closeness_weight = closeness_weight
+        self.closeness_to = closeness_to
         self.closeness_sharpness = closeness_sharpness
         self._pictures: Pictures | None = None
 
@@ -110,25 +119,33 @@ class Contrastive(Recorded):
         if prior.scores is None:
             raise ValueError(f"{type(prior).__name__} has no read-out for rank to train: set objective.rank=null")
         candidates = self._candidates(batch, generator)
-        terms = self._score_terms(prior.scores, encoded, candidates, batch) if self.trains_scores else {}
+        terms: dict[str, Tensor] = {}
+        if self.trains_scores:
+            terms, scores_BN = self._score_terms(prior.scores, encoded, candidates, batch)
         if self.closeness_weight:
             assert answer_BD is not None, "only an objective of one step has an answer"
             picture_ND = prior.scale.to_model(candidates.raw_ND.float())
             # Half precision would blur which of near pictures is the nearest.
             with torch.autocast(answer_BD.device.type, enabled=False):
                 closeness_BN = normalize(answer_BD.float(), dim=-1, eps=0.1) @ normalize(picture_ND, dim=-1).T
-            loss = _softmax(self.closeness_sharpness * closeness_BN, candidates, batch)
+            logits_BN = self.closeness_sharpness * closeness_BN
+            if self.closeness_to == "scores":
+                loss = _expecting_alike(logits_BN, scores_BN, candidates, batch)
+            else:
+                loss = _softmax(logits_BN, candidates, batch)
             terms["closeness"] = self.closeness_weight * loss
         return terms
 
     def _score_terms(
         self, scores: Scores, encoded: EncodedHistory, candidates: Candidates, batch: PreferenceBatch
-    ) -> dict[str, Tensor]:
-        """The mean over the members of `scores`, each of which learns as if it were alone."""
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The mean over the members of `scores`, each of which learns as if it were alone; and their mean score."""
         found: dict[str, list[Tensor]] = {}
+        every: list[Tensor] = []
         for member in scores.members:
             directions_NQ, appeal_N = member.items(candidates.raw_ND)
             fit_BN = member.fit(encoded, directions_NQ)
+            every.append((fit_BN + appeal_N).detach())
             everybody_BN = appeal_N.expand(len(fit_BN), -1)
             for name, scores_BN in (("fit", fit_BN + appeal_N.detach()), ("appeal", everybody_BN)):
                 if self.softmax_weight:
@@ -137,7 +154,8 @@ class Contrastive(Recorded):
                 if self.pairs_weight:
                     loss = self.pairs_weight * _pairs(scores_BN.gather(1, candidates.own_BT), batch)
                     found.setdefault(f"{name}_pairs", []).append(loss)
-        return {name: torch.stack(losses).mean() for name, losses in found.items()}
+        terms = {name: torch.stack(losses).mean() for name, losses in found.items()}
+        return terms, torch.stack(every).mean(0)
 
     def _candidates(self, batch: PreferenceBatch, generator: torch.Generator) -> Candidates:
         valid_BT = batch.target_valid_BT
@@ -228,6 +246,26 @@ def _softmax(scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) 
     return mean_over(softplus(rest_BT - positive_BT), _liked_targets(batch).float())
 
 
+def _expecting_alike(logits_BN: Tensor, scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) -> Tensor:
+    """Cross-entropy of one softmax to another's, over all but what a person's history likes: what they like of their
+    targets is still to come, and to be expected."""
+    if candidates.log_expected_N is not None:
+        logits_BN, scores_BN = logits_BN - candidates.log_expected_N, scores_BN - candidates.log_expected_N
+    had_BN = candidates.no_negatives_BN & ~_at(candidates.own_BT, _liked_targets(batch), len(candidates.items_N))
+    # Finite, so that where nothing is left the gradient is finite too.
+    least = torch.finfo(scores_BN.dtype).min / 2
+    expected_BN = scores_BN.masked_fill(had_BN, least).softmax(1)
+    surprise_BN = -logits_BN.masked_fill(had_BN, least).log_softmax(1).masked_fill(had_BN, 0)
+    return mean_over((expected_BN * surprise_BN).sum(1), (~had_BN).any(1).float())
+
+
+def _at(place_BT: Tensor, there_BT: Tensor, count: int) -> Tensor:
+    """(B, count) whether anything that is there is at a place."""
+    # Counted rather than set: what is not there has a place as well, where something else may be.
+    count_BN = there_BT.new_zeros(len(place_BT), count, dtype=torch.int32)
+    return count_BN.scatter_add(1, place_BT, there_BT.int()) > 0
+
+
 def _liked_targets(batch: PreferenceBatch) -> Tensor:
     return batch.target_valid_BT & (batch.target_rating_BT > 0)
 
@@ -238,19 +276,16 @@ def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor, *, by_item: 
     Such are no negatives of theirs. What they dislike is, and a hard one.
     """
     liked_BT = _liked_targets(batch)
-    # Counted rather than set: places that hold no like point somewhere as well.
-    if by_item:
-        different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
-        history = batch.history
-        items_BX = torch.cat([history.items_BK, batch.target_item_BT], dim=1)  # X = K + T
-        liked_BX = torch.cat([history.liked_BK, liked_BT], dim=1) & (items_BX >= 0)
-        place_BX = torch.searchsorted(different_U, items_BX).clamp(max=len(different_U) - 1)
-        liked_BX = liked_BX & (different_U[place_BX] == items_BX)
-        count_BU = liked_BX.new_zeros(len(batch), len(different_U), dtype=torch.int32)
-        count_BN = count_BU.scatter_add(1, place_BX, liked_BX.int())[:, which_N]
-    else:
-        count_BN = liked_BT.new_zeros(len(batch), len(items_N), dtype=torch.int32)
-    return count_BN.scatter_add(1, own_BT, liked_BT.int()) > 0
+    own_BN = _at(own_BT, liked_BT, len(items_N))
+    if not by_item:
+        return own_BN
+    different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
+    history = batch.history
+    items_BX = torch.cat([history.items_BK, batch.target_item_BT], dim=1)  # X = K + T
+    liked_BX = torch.cat([history.liked_BK, liked_BT], dim=1) & (items_BX >= 0)
+    place_BX = torch.searchsorted(different_U, items_BX).clamp(max=len(different_U) - 1)
+    liked_BX = liked_BX & (different_U[place_BX] == items_BX)
+    return own_BN | _at(place_BX, liked_BX, len(different_U))[:, which_N]
 
 
 def _pairs(scores_BT: Tensor, batch: PreferenceBatch) -> Tensor:
