@@ -5,7 +5,7 @@
 
 FLOPs are those of the matrix products and attentions of forward and backward, counted by torch while they run; what
 norms, activations and the optimiser do counts as time, not as work. The plain product is (2048 x 2048) (2048 x 2048).
-`products_share` is what a step's own matrix products reach with nothing between them: no step can reach more.
+`products_share` is what the matrix products of an eager step, without its attentions, reach with nothing between them.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,9 @@ from prefprior.models.paths import Cosine
 from prefprior.models.prior import Prior
 
 SIDE = 2048
-WARM = 6  # turns until the allocator has found its memory: before, fresh pages are paid for, which training does once
+# Turns until the allocator has found its memory: before, fresh pages are paid for, which training does once. Here that
+# would be paid by one side alone; where two kinds of step are compared, both pay.
+WARM = 6
 PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm)
 
 

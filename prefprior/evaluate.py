@@ -182,16 +182,19 @@ def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
             raise ValueError("rank_by=... says what the prior ranks by: add prior to predictors")
         return {}
     priors = {"prior": checkpoint.load(find_checkpoint(cfg.checkpoint), cfg.device)}
+    found = {"prior": find_checkpoint(cfg.checkpoint)}
     if cfg.compare is not None:
         priors["other"] = checkpoint.load(find_checkpoint(cfg.compare), cfg.device)
         priors["other"].name = "compared"
-    if cfg.new_share and cfg.rank_by == "samples":
-        raise ValueError("new_share=... is of the scores: with rank_by=samples, leave it out")
+        found["compared"] = find_checkpoint(cfg.compare)
     for prior in priors.values():
-        if cfg.new_share is not None:
-            prior.new_share = cfg.new_share
-        if cfg.rank_by is not None:
-            prior.rank_by = cfg.rank_by
+        try:
+            if cfg.rank_by is not None:
+                prior.rank_by = cfg.rank_by
+            if cfg.new_share is not None:
+                prior.new_share = cfg.new_share
+        except ValueError as error:
+            raise ValueError(f"{found[prior.name]}: {error}") from None
     return priors
 
 
@@ -252,8 +255,10 @@ def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor], people: People) -
 def _known(prior: PriorPredictor, catalogue: Catalogue) -> str | None:
     """How many of the pictures are new to a prior that ranks such apart."""
     known = prior.prior.known_pictures
-    if not prior.new_share or known is None or prior.rank_by == "samples":
+    if not prior.new_share or known is None:
         return None
+    if prior.rank_by == "samples":
+        return "as all others: samples rank them"
     rated = sum(int(known(part.to(prior.device)).sum()) for part in catalogue.embeddings_ND.split(65536))
     if not rated:
         raise ValueError(

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
-# Added to the variance along every direction before it is whitened, where the mean is 1: what hardly varies is
-# rounding, or chance where there are few pictures, and would count as much as anything.
+# Added to the variance along every direction before it is whitened, where the mean is 1: what hardly varies would count
+# as much as anything, though where there are few pictures it is chance. Chosen from 0.005, 0.02 and 0.2, by recall on
+# the short videos of docs/results.md.
 LEAST_VARIANCE = 0.02
 WHITENED_AT_ONCE = 65536
 
@@ -140,9 +141,10 @@ class SpaceScale(nn.Module):
 class WhitenedScale(SpaceScale):
     """A scale in which, beyond that, no two dimensions of a table's pictures go together.
 
-    Pictures of a table vary a hundred times as much along some directions as along others, and distances and cosines
-    see little but the former. Here all count alike. Of all such scales it is the one nearest to the plain one. It is
-    learned once, from pictures, and is part of a network's weights; until then it is the plain one.
+    Pictures of a table vary far more along some directions than along others, and distances and cosines see little but
+    the former. Here all count alike, but those along which pictures hardly vary, which count less. Of all such scales
+    it is the one nearest to the space's own. It is learned once, from pictures, and is part of a network's weights;
+    until then it is the space's own.
     """
 
     there_DD: Tensor
@@ -168,7 +170,7 @@ class WhitenedScale(SpaceScale):
         self.back_DD.copy_(direction_DD * spread_D @ direction_DD.T)
 
     def to_model(self, raw: Tensor) -> Tensor:
-        """Raw projections -> unit variance along every direction."""
+        """Raw projections -> unit variance along every direction that had much more than `LEAST_VARIANCE`."""
         return _times(super().to_model(raw), self.there_DD)
 
     def from_model(self, scaled: Tensor) -> Tensor:

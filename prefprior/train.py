@@ -97,6 +97,7 @@ def run(cfg: DictConfig) -> Path:
     if prior.pictures:
         prior.learn_pictures(data.catalogue.embeddings_ND, torch.as_tensor(data.item_counts()) > 0)
     if prior.whitened:
+        say(f"whitening model scale by {len(data.catalogue):,} pictures")
         prior.learn_scale(data.catalogue.embeddings_ND)
     if getattr(prior, "origin", None):
         say(prior.origin)

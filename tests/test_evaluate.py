@@ -179,9 +179,9 @@ def test_what_the_prior_ranks_by_is_told_and_may_be_chosen(folder: Path, monkeyp
     report = (folder / "runs" / "evaluate" / "by_samples" / "report.html").read_text()
     assert re.search(r"the prior ranks by\W.*samples", report)
     for words, message in {
-        (*one, "rank_by=scores"): "never trained",
+        (*one, "rank_by=scores"): "runs/train/one/prior.safetensors: rank_by=scores, but",
         (*one, "rank_by=score"): "did you mean scores",
-        (*one, "rank_by=samples", "new_share=0.1"): "leave it out",
+        (*one, "rank_by=samples", "new_share=0.1"): "prior.pictures=N",
         ("predictors=[mean]", "rank_by=samples"): "add prior to",
     }.items():
         assert message in fails(monkeypatch, folder, "evaluate", *SMALL, *words, "run_dir=runs/evaluate/refused")

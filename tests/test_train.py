@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 from prefprior import checkpoint
 from prefprior.callbacks.nan_guard import NanGuard
 from prefprior.config import check, conf_folder
+from prefprior.data.embeddings import EmbeddingTable
 from prefprior.runs import read_metrics
+from prefprior.space import SpaceScale
 from prefprior.train import TrainConfig
 from tests.commands import SMALL_WORLD, fails, run
 
@@ -158,6 +160,7 @@ def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> Non
     words += ["objective.drop_history=0", "objective.drop_rating=0", "objective.answers=1"]
     words += ["objective.rank.negatives=100000", "objective.rank.pairs_weight=0"]
     words += ["prior.frequencies=8", "prior.members=2", "prior.pictures=5000", "prior.whitened=true"]
+    words += ["objective.rank.closeness_weight=1", "objective.rank.closeness_to=scores"]
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     for name, more in {
         "one": ["trainer=cpu"],
@@ -175,6 +178,11 @@ def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> Non
     )
     for name, value in one_prior.prior.state_dict().items():
         torch.testing.assert_close(two_prior.prior.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    # The scale was learned, and from the very pictures: along no direction do they vary more than along another.
+    table = EmbeddingTable.open(next((folder / "embeddings/world").glob("*/manifest.json")).parent)
+    pictures_ND = torch.from_numpy(table.vectors.astype("float32"))
+    for scale, least, most in ((one_prior.prior.scale, 0.9, 1.01), (SpaceScale(one_prior.space), 4, 64)):
+        assert least < torch.linalg.eigvalsh(scale.to_model(pictures_ND).T.cov()).max() < most
 
 
 @pytest.mark.parametrize(

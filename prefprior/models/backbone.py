@@ -29,7 +29,7 @@ class Backbone(Recorded, nn.Module):
     """Three calls, each as rare as an architecture can make it."""
 
     space: Space
-    scale: SpaceScale
+    scale: SpaceScale  # model scale: in it, objectives, samplers and `predict` work
     scores: Scores | None  # the read-outs of `rank`, where an architecture has any
     text: bool = False  # whether wishes may hold a text
     people: int = 0  # how many people may be known by their id
@@ -77,4 +77,4 @@ class Backbone(Recorded, nn.Module):
 
     @abstractmethod
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
-        """Once per step, in the space's model scale."""
+        """Once per step, in model scale."""

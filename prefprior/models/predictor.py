@@ -71,20 +71,23 @@ class PriorPredictor:
     def new_share(self, share: float) -> None:
         require_share(share)
         require_new_told(share, self.prior, self.objective)
+        if share and self.rank_by == "samples":
+            raise ValueError(f"new_share={share} is of what scores rank: with rank_by=samples, leave it out")
         self._new_share = share
 
     @property
     def rank_by(self) -> str:
         """What `rank` goes by: its `scores`, or closeness to its own `samples`.
 
-        The scores, where they are trained; a change is for this object, and is not saved.
+        The scores, where they are trained; a change is for this object, and is not saved. By samples, new pictures are
+        ranked as all others, whatever `new_share`.
         """
         return self._rank_by
 
     @rank_by.setter
     def rank_by(self, how: str) -> None:
         if require_choice("rank_by", how, ("scores", "samples")) == "scores" and not self.scores_are_trained:
-            raise ValueError("rank_by=scores, but this prior's scores were never trained. Leave it out.")
+            raise ValueError("rank_by=scores, but this prior's scores were never trained: leave it out")
         self._rank_by = how
 
     @property
@@ -143,7 +146,8 @@ class PriorPredictor:
 
     @torch.no_grad()
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
-        """(B, N) scores: personal fit plus general appeal; new pictures among them by `new_share`."""
+        """(B, N) scores: personal fit plus general appeal, new pictures among them by `new_share`; or, by `rank_by`,
+        closeness to samples."""
         self.space.require_same(catalogue.space, "the prior", "the catalogue")
         history = history.to(self.device)
         return torch.cat(list(self._chunks(history, catalogue)), dim=1)

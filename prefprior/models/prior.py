@@ -92,8 +92,8 @@ class Prior(Backbone):
         person looks for: for a catalogue of which many people rate the same pictures. So many `members` score pictures,
         each with `interests` read-outs and towers, and where there are frequencies random ones, of its own; `rank`
         takes their mean. Of so many `pictures` is known that they were rated in training, so that `sampler.new_share`
-        can rank others apart. `whitened` is of the scale of answers: in it every direction in which pictures differ
-        counts alike."""
+        can rank others apart. `whitened` is of model scale, in which it answers: in it all directions along which
+        pictures vary count about alike."""
         super().__init__()
         for name, value in {
             "width": width,
@@ -225,5 +225,5 @@ class Prior(Backbone):
         return said_BCW if known_BC is None else torch.where(known_BC[..., None], said_BCW, 0)
 
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        """One denoising step in the space's model scale; what the output means is the objective's affair."""
+        """One denoising step in model scale; what the output means is the objective's affair."""
         return self.denoiser(noisy_BCSD, time, condition)

@@ -13,7 +13,7 @@ from prefprior.space import Space, SpaceScale
 
 
 class FourierFeatures(nn.Module):
-    """Embeddings in model scale, and beside them sine and cosine of random projections.
+    """Embeddings in the scale of their space, and beside them sine and cosine of random projections.
 
     A network over the embedding alone learns smooth functions first, and near pictures get near answers for long.
     Where behaviour knows more of a picture than its features show, random frequencies let it be learned (Rahimi &

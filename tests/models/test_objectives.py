@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from prefprior.models.objectives.contrastive import Contrastive, _expecting_alike
 from prefprior.models.objectives.denoising import Denoising
@@ -255,17 +256,36 @@ def test_closeness_is_less_where_the_answer_is_the_target(prior):
     assert aimed < away
 
 
-@pytest.mark.parametrize(
-    "negatives", [0, 5, 50]
-)  # the batch's targets alone, sampled pictures too, the whole catalogue
-def test_closeness_to_the_scores_trains_the_answer_alone_to_expect_what_they_do(prior, negatives):
-    rank = Contrastive(closeness_weight=1.0, closeness_to="scores", negatives=negatives)
-    rank.use_catalogue(torch.randn(50, DIM, generator=torch.Generator().manual_seed(0)), torch.ones(50))
-    found = loss(Regression(rank=rank), prior, make_batch(users=16))
-    answers, scores = list(prior.denoiser.leave.parameters()), list(prior.scores.parameters())
-    grads = torch.autograd.grad(found.terms["closeness"], [*answers, *scores], allow_unused=True)
-    assert all(g.isfinite().all() and g.any() for g in grads[: len(answers)])
-    assert all(g is None for g in grads[len(answers) :])
+@pytest.mark.parametrize("negatives", [0, 5, 50], ids=["targets", "sampled too", "whole catalogue"])
+def test_closeness_to_the_scores_trains_the_answer_alone_to_expect_what_all_members_do(space, negatives):
+    prior, batch = make_prior(space, members=2), make_batch(users=16)
+    torch.nn.init.normal_(prior.scores.members[0].appeal_tower[2].weight)  # appeal that counts
+    rank = Contrastive(
+        closeness_weight=2.0, closeness_to="scores", closeness_focus=1.5, closeness_sharpness=10.0, negatives=negatives
+    )
+    rank.use_catalogue(torch.randn(50, DIM, generator=torch.Generator().manual_seed(0)), torch.arange(50) + 1)
+    encoded, answer_BD = prior.encode_history(batch.history), torch.randn(16, DIM, requires_grad=True)
+    found = rank.terms(prior, encoded, batch, torch.Generator().manual_seed(0), answer_BD)["closeness"]
+    candidates = rank._candidates(batch, torch.Generator().manual_seed(0))
+    picture_ND = normalize(prior.scale.to_model(candidates.raw_ND), dim=-1)
+    logits_BN = 10 * normalize(answer_BD, dim=-1) @ picture_ND.T
+    scores_BN = 1.5 * prior.scores(encoded, candidates.raw_ND).detach()
+    torch.testing.assert_close(found, 2 * _expecting_alike(logits_BN, scores_BN, candidates, batch))
+    (grad_BD, *grads) = torch.autograd.grad(found, [answer_BD, *prior.scores.parameters()], allow_unused=True)
+    assert grad_BD.isfinite().all()
+    assert grad_BD.any()
+    assert all(g is None for g in grads)
+
+
+def test_how_often_a_picture_is_sampled_is_taken_out_of_both_sides():
+    batch = make_batch(users=6)
+    candidates = Contrastive()._candidates(batch, torch.Generator())
+    log_expected_N = torch.randn(len(candidates.items_N), generator=torch.Generator().manual_seed(2))
+    scores_BN, logits_BN = torch.randn(2, 6, len(log_expected_N), generator=torch.Generator().manual_seed(1))
+    found = _expecting_alike(logits_BN, scores_BN, replace(candidates, log_expected_N=log_expected_N), batch)
+    apart = replace(candidates, log_expected_N=None)
+    expected = _expecting_alike(logits_BN - log_expected_N, scores_BN - log_expected_N, apart, batch)
+    torch.testing.assert_close(found, expected)
 
 
 def test_expecting_alike_is_best_where_both_expect_the_same_of_all_that_is_not_had_yet():
@@ -278,14 +298,11 @@ def test_expecting_alike_is_best_where_both_expect_the_same_of_all_that_is_not_h
     logits_BN = scores_BN.clone().requires_grad_()
     (grad_BN,) = torch.autograd.grad(_expecting_alike(logits_BN, scores_BN, candidates, batch), logits_BN)
     torch.testing.assert_close(grad_BN, torch.zeros(4, 50), atol=1e-6, rtol=0)
-    # What a history likes is not expected again, whatever its score; what a person is about to like is.
+    # What a history likes is not expected again, whatever its score.
     had_BN = torch.zeros(4, 50, dtype=torch.bool)
     for user in range(4):
         for item, liked in zip(batch.history.items_BK[user], batch.history.liked_BK[user]):
             had_BN[user, item] |= bool(liked)
-        for item, rating in zip(batch.target_item_BT[user], batch.target_rating_BT[user]):
-            if item >= 0 and rating > 0:
-                had_BN[user, item] = False
     assert had_BN.any()
     wanted_BN = torch.zeros(4, 50, requires_grad=True)
     logged = wanted_BN.masked_fill(had_BN, -torch.inf).log_softmax(1)
@@ -308,8 +325,12 @@ def test_of_whom_all_is_had_nothing_is_expected_and_the_gradient_is_finite():
 def test_closeness_to_scores_needs_scores_that_learn():
     with pytest.raises(ValueError, match="closeness_to=targets"):
         Contrastive(closeness_weight=1.0, closeness_to="scores", softmax_weight=0.0)
+    with pytest.raises(ValueError, match="closeness_weight=0"):
+        Contrastive(closeness_to="scores")
     with pytest.raises(ValueError, match="did you mean scores"):
         Contrastive(closeness_to="score")
+    with pytest.raises(ValueError, match="add closeness_to=scores"):
+        Contrastive(closeness_weight=1.0, closeness_focus=2.0)
 
 
 def test_closeness_needs_an_answer():

@@ -14,7 +14,7 @@ from prefprior.models.objectives.regression import Regression
 from prefprior.models.paths import Cosine
 from prefprior.models.predictor import PriorPredictor
 from prefprior.models.sampling import Sampling
-from prefprior.space import Space, SpaceScale
+from prefprior.space import Space
 from tests.models.conftest import DIM, make_history, make_prior
 
 
@@ -109,9 +109,6 @@ def test_a_whitened_scale_is_the_networks_own_affair_and_in_the_checkpoint(space
     predictor = PriorPredictor(prior=prior, objective=Regression(rank=None), sampling=Sampling(candidates=4))
     made = draw(predictor, history)
     torch.testing.assert_close(made.norm(dim=-1), torch.full((3, 4), space.norm))
-    # What the network answers, it answers in the whitened scale; the same answer in the plain one is another picture.
-    there, plain = prior.scale.to_model(made), SpaceScale(space).to_model(made)
-    assert not torch.allclose(there, plain, atol=0.1)
     checkpoint.save(
         tmp_path / "prior.safetensors", prior=prior, objective=predictor.objective, sampling=predictor.sampling
     )
@@ -152,6 +149,17 @@ def test_what_has_scores_may_rank_by_its_samples_and_the_other_way_round_not(spa
     assert torch.equal(scoring.rank(history, catalogue), plain.rank(history, catalogue))
     with pytest.raises(ValueError, match="never trained"):
         plain.rank_by = "scores"
+
+
+def test_new_pictures_are_the_scores_affair(space):
+    prior = make_prior(space, pictures=9)
+    rank = Contrastive(softmax_weight=1.0)
+    sampling = Sampling(steps=3, new_share=0.1)
+    predictor = PriorPredictor(prior=prior, objective=Denoising(path=Cosine(), rank=rank), sampling=sampling)
+    predictor.rank_by = "samples"
+    with pytest.raises(ValueError, match="rank_by=samples"):
+        predictor.new_share = 0.2
+    predictor.new_share = 0.0
 
 
 def test_rank_and_top_agree_whatever_the_chunk(trained, catalogue, monkeypatch):

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 WORDS = (*SMALL_WORLD, "objective=regression", "sampler=one_step", "callbacks.ema=null", "objective.drop_history=0",
          "objective.drop_rating=0", "objective.rank.negatives=100000", "objective.rank.pairs_weight=0",
          "objective.answers=1", "prior.frequencies=8", "prior.members=2", "prior.pictures=5000",
-         "prior.whitened=true", "trainer.max_epochs=2", "trainer.enable_progress_bar=false")  # fmt: skip
+         "prior.whitened=true", "objective.rank.closeness_weight=1", "objective.rank.closeness_to=scores",
+         "trainer.max_epochs=2", "trainer.enable_progress_bar=false")  # fmt: skip
 FSDP = ("trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true")
 # The real entry, which stops in the second epoch, as Ctrl-C would stop it, where it was not resumed.
 STOPPING = """

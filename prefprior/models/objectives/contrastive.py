@@ -17,6 +17,7 @@ from prefprior.models.configured import Recorded
 from prefprior.models.encoded import EncodedHistory
 from prefprior.models.objectives.base import mean_over
 from prefprior.models.scores import Scores
+from prefprior.space import SpaceScale
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Candidates:
     raw_ND: Tensor
     items_N: Tensor  # rows of the catalogue, or -1 where that is not known
     no_negatives_BN: Tensor  # bool: what is not there, or is liked by this person
+    exists_N: Tensor  # bool: all, but the places of a batch that hold no target
     own_BT: Tensor  # which of them each target is
     repeats: bool  # the same picture may be there more than once
     log_expected_N: Tensor | None  # how many times each is expected among them, where that is corrected for
@@ -59,6 +61,7 @@ class Contrastive(Recorded):
         popularity_corrected: bool = True,
         closeness_weight: float = 0.0,
         closeness_to: str = "targets",
+        closeness_focus: float = 1.0,
         closeness_sharpness: float = 20.0,
     ) -> None:
         """With as many `negatives` as there are pictures to sample, or more, the softmax is over those themselves, each
@@ -66,17 +69,24 @@ class Contrastive(Recorded):
         unless `new_negatives`: that nobody likes a new picture yet says nothing about it. `closeness_weight` is that of
         the same softmax where pictures score by their cosine to the prior's own answer in model scale, times
         `closeness_sharpness`: so that the answer itself finds what a person likes, at the price of no longer being the
-        mean of it. Only an objective of one step has an answer to train."""
+        mean of it. With `closeness_to="scores"` it learns no targets, but what the softmax of the scores, times
+        `closeness_focus`, expects of every candidate: the higher, the more of it is of those at the head of the list.
+        Only an objective of one step has an answer to train."""
         if min(softmax_weight, pairs_weight, negatives, closeness_weight) < 0:
             raise ValueError("softmax_weight, pairs_weight, negatives and closeness_weight cannot be below 0")
         if not closeness_sharpness > 0:
             raise ValueError(f"closeness_sharpness must be above 0, got {closeness_sharpness}")
-        require_choice("closeness_to", closeness_to, ("targets", "scores"))
-        if closeness_weight and closeness_to == "scores" and not softmax_weight:
-            raise ValueError(
-                "closeness_to=scores learns from what the softmax of the scores expects, and softmax_weight=0 trains "
-                "none. Give softmax_weight a value above 0, or closeness_to=targets."
-            )
+        if not closeness_focus > 0:
+            raise ValueError(f"closeness_focus must be above 0, got {closeness_focus}")
+        if require_choice("closeness_to", closeness_to, ("targets", "scores")) == "scores":
+            for name, weight in {"softmax_weight": softmax_weight, "closeness_weight": closeness_weight}.items():
+                if not weight:
+                    raise ValueError(
+                        "closeness_to=scores trains the answer to expect what the softmax of the scores does, and "
+                        f"{name}=0 leaves one of them out. Give {name} a value above 0, or closeness_to=targets."
+                    )
+        elif closeness_focus != 1:
+            raise ValueError(f"closeness_focus={closeness_focus} is of what scores expect: add closeness_to=scores")
         self.softmax_weight = softmax_weight
         self.pairs_weight = pairs_weight
         self.negatives = negatives
@@ -84,8 +94,12 @@ class Contrastive(Recorded):
         self.popularity_corrected = popularity_corrected
         self.closeness_weight = closeness_weight
         self.closeness_to = closeness_to
+        self.closeness_focus = closeness_focus
         self.closeness_sharpness = closeness_sharpness
         self._pictures: Pictures | None = None
+        self._seen: tuple[SpaceScale, Tensor, Tensor] | None = (
+            None  # by which scale, which candidates, their directions
+        )
 
     @property
     def trains_scores(self) -> bool:
@@ -121,41 +135,46 @@ class Contrastive(Recorded):
         candidates = self._candidates(batch, generator)
         terms: dict[str, Tensor] = {}
         if self.trains_scores:
-            terms, scores_BN = self._score_terms(prior.scores, encoded, candidates, batch)
+            terms, scores = self._score_terms(prior.scores, encoded, candidates, batch)
         if self.closeness_weight:
             assert answer_BD is not None, "only an objective of one step has an answer"
-            picture_ND = prior.scale.to_model(candidates.raw_ND.float())
+            directions_ND = self._directions(prior.scale, candidates.raw_ND)
             # Half precision would blur which of near pictures is the nearest.
             with torch.autocast(answer_BD.device.type, enabled=False):
-                closeness_BN = normalize(answer_BD.float(), dim=-1, eps=0.1) @ normalize(picture_ND, dim=-1).T
+                closeness_BN = normalize(answer_BD.float(), dim=-1, eps=0.1) @ directions_ND.T
             logits_BN = self.closeness_sharpness * closeness_BN
             if self.closeness_to == "scores":
+                scores_BN = self.closeness_focus * torch.stack(scores).mean(0)
                 loss = _expecting_alike(logits_BN, scores_BN, candidates, batch)
             else:
                 loss = _softmax(logits_BN, candidates, batch)
             terms["closeness"] = self.closeness_weight * loss
         return terms
 
+    def _directions(self, scale: SpaceScale, raw_ND: Tensor) -> Tensor:
+        """Unit vectors in model scale. The same pictures need no second look: all of a catalogue is many."""
+        if self._seen is None or self._seen[0] is not scale or self._seen[1] is not raw_ND:
+            self._seen = scale, raw_ND, normalize(scale.to_model(raw_ND.float()), dim=-1)
+        return self._seen[2]
+
     def _score_terms(
         self, scores: Scores, encoded: EncodedHistory, candidates: Candidates, batch: PreferenceBatch
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """The mean over the members of `scores`, each of which learns as if it were alone; and their mean score."""
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The mean over the members of `scores`, each of which learns as if it were alone; what each says (B, N)."""
         found: dict[str, list[Tensor]] = {}
-        every: list[Tensor] = []
+        said: list[Tensor] = []
         for member in scores.members:
             directions_NQ, appeal_N = member.items(candidates.raw_ND)
-            fit_BN = member.fit(encoded, directions_NQ)
-            every.append((fit_BN + appeal_N).detach())
-            everybody_BN = appeal_N.expand(len(fit_BN), -1)
-            for name, scores_BN in (("fit", fit_BN + appeal_N.detach()), ("appeal", everybody_BN)):
+            fit_BN = member.fit(encoded, directions_NQ) + appeal_N.detach()
+            said.append(fit_BN.detach())
+            for name, scores_BN in (("fit", fit_BN), ("appeal", appeal_N.expand(len(fit_BN), -1))):
                 if self.softmax_weight:
                     loss = self.softmax_weight * _softmax(scores_BN, candidates, batch)
                     found.setdefault(f"{name}_softmax", []).append(loss)
                 if self.pairs_weight:
                     loss = self.pairs_weight * _pairs(scores_BN.gather(1, candidates.own_BT), batch)
                     found.setdefault(f"{name}_pairs", []).append(loss)
-        terms = {name: torch.stack(losses).mean() for name, losses in found.items()}
-        return terms, torch.stack(every).mean(0)
+        return {name: torch.stack(losses).mean() for name, losses in found.items()}, said
 
     def _candidates(self, batch: PreferenceBatch, generator: torch.Generator) -> Candidates:
         valid_BT = batch.target_valid_BT
@@ -186,6 +205,7 @@ class Contrastive(Recorded):
             items_N=items_N,
             # Among a batch's own targets, what somebody likes is too rarely there again to look for.
             no_negatives_BN=_liked(batch, items_N, own_BT, by_item=pictures is not None) | ~exists_N,
+            exists_N=exists_N,
             own_BT=own_BT,
             repeats=True,
             log_expected_N=self._log_expected_count(items_N, inside),
@@ -226,6 +246,7 @@ def _all_of(pictures: Pictures, items_BT: Tensor, batch: PreferenceBatch) -> Can
         raw_ND=raw_ND,
         items_N=items_N,
         no_negatives_BN=_liked(batch, items_N, own_BT, by_item=True),
+        exists_N=torch.ones_like(items_N, dtype=torch.bool),
         own_BT=own_BT,
         repeats=False,
         log_expected_N=None,
@@ -247,11 +268,10 @@ def _softmax(scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) 
 
 
 def _expecting_alike(logits_BN: Tensor, scores_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) -> Tensor:
-    """Cross-entropy of one softmax to another's, over all but what a person's history likes: what they like of their
-    targets is still to come, and to be expected."""
+    """Cross-entropy of one softmax to another's, over all but what a person's history likes."""
     if candidates.log_expected_N is not None:
         logits_BN, scores_BN = logits_BN - candidates.log_expected_N, scores_BN - candidates.log_expected_N
-    had_BN = candidates.no_negatives_BN & ~_at(candidates.own_BT, _liked_targets(batch), len(candidates.items_N))
+    had_BN = _likes_among(batch.history.items_BK, batch.history.liked_BK, candidates.items_N) | ~candidates.exists_N
     # Finite, so that where nothing is left the gradient is finite too.
     least = torch.finfo(scores_BN.dtype).min / 2
     expected_BN = scores_BN.masked_fill(had_BN, least).softmax(1)
@@ -279,13 +299,17 @@ def _liked(batch: PreferenceBatch, items_N: Tensor, own_BT: Tensor, *, by_item: 
     own_BN = _at(own_BT, liked_BT, len(items_N))
     if not by_item:
         return own_BN
-    different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
     history = batch.history
     items_BX = torch.cat([history.items_BK, batch.target_item_BT], dim=1)  # X = K + T
-    liked_BX = torch.cat([history.liked_BK, liked_BT], dim=1) & (items_BX >= 0)
+    return own_BN | _likes_among(items_BX, torch.cat([history.liked_BK, liked_BT], dim=1), items_N)
+
+
+def _likes_among(items_BX: Tensor, liked_BX: Tensor, items_N: Tensor) -> Tensor:
+    """(B, N) whether a candidate is one of the pictures that a person likes; what has no catalogue row is not."""
+    different_U, which_N = items_N.unique(return_inverse=True)  # sampled ones may repeat
     place_BX = torch.searchsorted(different_U, items_BX).clamp(max=len(different_U) - 1)
-    liked_BX = liked_BX & (different_U[place_BX] == items_BX)
-    return own_BN | _at(place_BX, liked_BX, len(different_U))[:, which_N]
+    found_BX = liked_BX & (items_BX >= 0) & (different_U[place_BX] == items_BX)
+    return _at(place_BX, found_BX, len(different_U))[:, which_N]
 
 
 def _pairs(scores_BT: Tensor, batch: PreferenceBatch) -> Tensor:

@@ -74,7 +74,7 @@ class Regression(Recorded):
 
     def _answer_to_all(self, prior: Backbone, encoded: Any, generator: torch.Generator) -> Tensor:
         """The mean direction of a person's answers when asked for what they love, in model scale (B, D): what ranks
-        where nothing was trained to score."""
+        where samples do."""
         shape = (len(encoded), 1, self.answers, prior.space.dim)
         noise_BCSD = torch.randn(shape, generator=generator, device=generator.device).to(prior.scale.mean_D.device)
         loved_BC = noise_BCSD.new_ones(len(encoded), 1)
