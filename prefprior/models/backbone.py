@@ -24,8 +24,6 @@ class Encoded(Protocol):
 
     def joined(self, others: list[Any]) -> Self: ...
 
-    def detach(self) -> Self: ...
-
 
 class Backbone(Recorded, nn.Module):
     """Three calls, each as rare as an architecture can make it."""

@@ -40,10 +40,6 @@ class EncodedHistory:
             tuple(torch.cat(parts) for parts in zip(*(e.values_BHNE for e in padded))),
         )
 
-    def detach(self) -> "EncodedHistory":
-        """The same, of which nothing learns."""
-        return self._each(Tensor.detach)
-
     def _padded(self, length: int) -> "EncodedHistory":
         missing = length - self.valid_BN.shape[1]
         if not missing:

@@ -159,10 +159,6 @@ class Context:
         """One context, for `count` users."""
         return Context(self.tokens_BKW.expand(count, -1, -1), self.valid_BK.expand(count, -1))
 
-    def detach(self) -> "Context":
-        """The same, of which nothing learns."""
-        return Context(self.tokens_BKW.detach(), self.valid_BK)
-
     def joined(self, others: list["Context"]) -> "Context":
         """This and others, one after the other, padded at the front to one length."""
         every = [self, *others]

@@ -277,15 +277,6 @@ def test_closeness_to_the_scores_trains_the_answer_alone_to_expect_what_all_memb
     assert all(g is None for g in grads)
 
 
-@pytest.mark.parametrize(("to", "reaches"), [("scores", False), ("targets", True)])
-def test_only_closeness_to_targets_reaches_what_the_scores_read(prior, to, reaches):
-    found = loss(Regression(rank=Contrastive(closeness_weight=1.0, closeness_to=to)), prior, make_batch(users=16))
-    answers, reading = list(prior.denoiser.leave.parameters()), list(prior.encoder.parameters())
-    grads = torch.autograd.grad(found.terms["closeness"], [*answers, *reading], allow_unused=True)
-    assert all(g is not None and g.any() for g in grads[: len(answers)])
-    assert any(g is not None for g in grads[len(answers) :]) == reaches
-
-
 def test_how_often_a_picture_is_sampled_is_taken_out_of_both_sides():
     batch = make_batch(users=6)
     candidates = Contrastive()._candidates(batch, torch.Generator())

@@ -68,11 +68,7 @@ class Regression(Recorded):
 
         terms = {"regression": mean_over(error_BT, valid_BT.to(error_BT.dtype))}
         if self.rank is not None:
-            answer_BD = None
-            if self.rank.closeness_weight:
-                # Of what scores read they alone are to make what they can: they are what the answer learns from.
-                answering = encoded.detach() if self.rank.closeness_to == "scores" else encoded
-                answer_BD = self._answer_to_all(prior, answering, generator)
+            answer_BD = self._answer_to_all(prior, encoded, generator) if self.rank.closeness_weight else None
             terms |= self.rank.terms(prior, encoded, batch, generator, answer_BD)
         return LossTerms(total=torch.stack(list(terms.values())).sum(), terms=terms)
 
