@@ -181,22 +181,30 @@ class PriorPredictor:
         Samples score by closeness to their mean, from draws of its own fixed seed: the cosine in model scale, where
         what all pictures have in common is taken out.
         """
-        encoded = self.prior.encode_history(history)
-        wanted_BD = None
         if self.rank_by == "samples":
-            shape = (len(history), RANKING_SAMPLES, self.space.dim)
-            noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
-            # Not put onto the shell: that is a change of length about 0, and of direction about the mean.
-            made = self._scaled(history, encoded, noise, 1.0, None, None)
-            wanted_BD = normalize(normalize(made, dim=-1).mean(1), dim=-1)
-        elif self.new_share and self.prior.known_pictures is not None:
+            wanted_BD = self._mean_of_samples(history)
+            for _, raw_ND in self._parts(history, catalogue):
+                yield wanted_BD @ normalize(self.prior.scale.to_model(raw_ND), dim=-1).T
+            return
+        encoded = self.prior.encode_history(history)
+        if self.new_share and self.prior.known_pictures is not None:
             yield from self._with_new(history, encoded, catalogue, self.prior.known_pictures)
             return
         for _, raw_ND in self._parts(history, catalogue):
-            if wanted_BD is None:
-                yield self._scores_of(encoded, raw_ND)
-            else:
-                yield wanted_BD @ normalize(self.prior.scale.to_model(raw_ND), dim=-1).T
+            yield self._scores_of(encoded, raw_ND)
+
+    def _mean_of_samples(self, history: History) -> Tensor:
+        """The mean direction of each person's samples in model scale (B, D)."""
+        shape = (len(history), RANKING_SAMPLES, self.space.dim)
+        noise_BSD = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        means = []
+        for rows in torch.arange(len(history)).split(DRAWS_AT_ONCE // RANKING_SAMPLES):
+            some = history.take(rows)
+            encoded = self.prior.encode_history(some)
+            # Not put onto the shell: that is a change of length about 0, and of direction about the mean.
+            made_BSD = self._scaled(some, encoded, noise_BSD[rows], 1.0, None, None)
+            means.append(normalize(normalize(made_BSD, dim=-1).mean(1), dim=-1))
+        return torch.cat(means)
 
     def _parts(self, history: History, catalogue: Catalogue) -> Iterator[tuple[int, Tensor]]:
         """Parts of a catalogue that are ranked together, each with the row it starts at."""

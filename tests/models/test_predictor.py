@@ -139,6 +139,13 @@ def test_without_trained_scores_closeness_to_samples_ranks(space, catalogue, whi
     torch.testing.assert_close(predictor.rank(history, catalogue), expected)
 
 
+def test_ranking_by_samples_in_parts_of_the_people_changes_nothing(trained, catalogue, monkeypatch):
+    history = make_history(5, 6)
+    whole = trained.rank(history, catalogue)
+    monkeypatch.setattr(module, "DRAWS_AT_ONCE", 2 * module.RANKING_SAMPLES)
+    torch.testing.assert_close(trained.rank(history, catalogue), whole, atol=1e-4, rtol=1e-4)
+
+
 def test_what_has_scores_may_rank_by_its_samples_and_the_other_way_round_not(space, catalogue):
     history, sampling, prior = make_history(3, 6), Sampling(steps=3), make_prior(space)
     scoring = PriorPredictor(prior=prior, objective=Denoising(path=Cosine(), rank=Contrastive()), sampling=sampling)
