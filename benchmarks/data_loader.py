@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from side_by_side import arguments, interleaved, report
 
-from prefprior.data.batch import PreferenceBatch
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.embeddings import EmbeddingTable
-from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.history import PreferenceBatch
+from prefprior.models.diffusion.schedules import Linear
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Linear
-from prefprior.models.prior import Prior
+from prefprior.models.prior.prior import Prior
+from prefprior.ratings import RatingScale, RatingsTable
 
 GOAL = 10.0
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Cosine
-from prefprior.models.prior import Prior
+from prefprior.models.prior.prior import Prior
 
 SIDE = 2048
 # Turns until the allocator has found its memory: before, fresh pages are paid for, which training does once. Here that

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from side_by_side import arguments, fake_history, fake_space, report
 
-from prefprior.evaluation.predictor import Catalogue
-from prefprior.gallery.drawing import Drawer, Recipe
-from prefprior.gallery.people import Person
+from prefprior.gallery.candidates import Drawer, Recipe
 from prefprior.gallery.sampler import PriorSampler
+from prefprior.gallery.users import Person
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.schedules import Linear
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Linear
-from prefprior.models.predictor import PriorPredictor
-from prefprior.models.prior import Prior
-from prefprior.models.sampling import Sampling
+from prefprior.models.prior.prior import Prior
+from prefprior.predictor import Catalogue
 
 CALLS = ("encode_history", "null_history", "condition", "predict")
 SCORE_CALLS = ("forward",)

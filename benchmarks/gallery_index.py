@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enoug
 
 from prefprior.files import make_folder, write_json
 from prefprior.gallery import sheet
-from prefprior.gallery.alike import reduced, side_by_side
 from prefprior.gallery.pages import DATA, INDEX, write_index
+from prefprior.gallery.similar_users import reduced, side_by_side
 
 # Writes into the title, which Chromium prints with the page's final markup.
 PROBE = """<script>addEventListener("load", function () { setTimeout(function () {

@@ -6,7 +6,7 @@ python benchmarks/history_growth.py --json out.json
 from side_by_side import arguments, fake_batch, fake_space, interleaved, report
 from train_step import stepper
 
-from prefprior.models.prior import Prior
+from prefprior.models.prior.prior import Prior
 
 LENGTHS = (32, 64, 128, 256, 512)
 

@@ -16,12 +16,12 @@ from side_by_side import arguments, fake_batch, fake_space, interleaved, report
 from torch.utils.data import DataLoader, Dataset
 
 from prefprior.callbacks.nan_guard import NanGuard
-from prefprior.data.batch import PreferenceBatch
+from prefprior.history import PreferenceBatch
+from prefprior.models.diffusion.schedules import Linear
 from prefprior.models.module import PreferenceModule
-from prefprior.models.objectives.contrastive import Contrastive
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Linear
-from prefprior.models.prior import Prior
+from prefprior.models.prior.prior import Prior
+from prefprior.models.retriever.contrastive import Contrastive
 
 
 class Batches(Dataset[PreferenceBatch]):

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 import torch
 from side_by_side import arguments, interleaved, report
 
-from prefprior.data.batch import PreferenceBatch
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.models.backbone import Backbone
-from prefprior.models.in_context import InContextPrior
+from prefprior.history import PreferenceBatch
+from prefprior.models.diffusion.schedules import Linear
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Linear
-from prefprior.models.prior import Prior
+from prefprior.models.prior.in_context import InContextPrior
+from prefprior.models.prior.network import Backbone
+from prefprior.models.prior.prior import Prior
 from prefprior.world.source import WorldSource
 
 

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from side_by_side import arguments, fake_history, fake_space, report
 
-from prefprior.evaluation.predictor import Catalogue
-from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Cosine
-from prefprior.models.predictor import PriorPredictor
-from prefprior.models.prior import Prior
-from prefprior.models.sampling import Sampling
+from prefprior.models.prior.prior import Prior
+from prefprior.models.retriever.contrastive import Contrastive
+from prefprior.predictor import Catalogue
 
 
 def anonymous_mb() -> float:

@@ -10,13 +10,13 @@ would take it many minutes; its cost is proportional to their number, every sequ
 import torch
 from side_by_side import arguments, fake_history, fake_space, interleaved, report
 
-from prefprior.models.guidance import Guidance
-from prefprior.models.in_context import InContextPrior
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.guidance import Guidance
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Cosine
-from prefprior.models.predictor import PriorPredictor
-from prefprior.models.prior import Prior
-from prefprior.models.sampling import Sampling
+from prefprior.models.prior.in_context import InContextPrior
+from prefprior.models.prior.prior import Prior
 
 
 def main() -> None:

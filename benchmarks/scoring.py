@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from side_by_side import fake_space, report
 
-from prefprior.allocation import keep_freed_memory
-from prefprior.baselines.geometry import history_units
+from prefprior.baselines.cosine import history_units
 from prefprior.baselines.mean import MeanOfLikes
-from prefprior.data.people import People
-from prefprior.data.ratings import RatingScale
+from prefprior.data.held_out import People
 from prefprior.data.scaling import PersonScale
-from prefprior.evaluation.predictor import Catalogue
-from prefprior.evaluation.ranking import ranking
-from prefprior.evaluation.scoring import score
+from prefprior.evaluation.metrics.ranking import ranking
+from prefprior.evaluation.protocol.scoring import score
+from prefprior.malloc import keep_freed_memory
+from prefprior.predictor import Catalogue
+from prefprior.ratings import RatingScale
 
 K = 20
 GROUP = 1000  # people who are scored before the other side has its turn

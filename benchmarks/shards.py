@@ -21,12 +21,12 @@ from side_by_side import arguments, interleaved, report
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.hashing import id_hashes
-from prefprior.data.ratings import RatingScale
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale
-from prefprior.data.sequences import Sequences
-from prefprior.data.shard_module import ShardDataModule
-from prefprior.data.shards import write_manifest, write_part
-from prefprior.models.prior import Prior
+from prefprior.data.shards.datamodule import ShardDataModule
+from prefprior.data.shards.format import write_manifest, write_part
+from prefprior.models.prior.prior import Prior
+from prefprior.ratings import RatingScale
 from prefprior.space import Space
 
 FEW = 10_000
@@ -34,7 +34,7 @@ STREAM = """
 import resource, sys
 sys.path[:0] = [{benchmarks!r}, {clone!r}]
 from data_loader import SyntheticSource
-from prefprior.data.shard_module import ShardDataModule
+from prefprior.data.shards.datamodule import ShardDataModule
 source = SyntheticSource(1, 1, 1, 1)
 data = ShardDataModule(source=source, root={root!r}, batch_size=256, history_cap=8, epoch_batches={batches})
 data.setup()

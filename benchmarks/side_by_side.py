@@ -13,9 +13,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
 
-from prefprior.allocation import keep_freed_memory
-from prefprior.data.batch import History, PreferenceBatch
 from prefprior.files import write_json
+from prefprior.history import History, PreferenceBatch
+from prefprior.malloc import keep_freed_memory
 from prefprior.space import Space
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from side_by_side import report
 
-from prefprior.data.embeddings import FORMAT, MANIFEST, fingerprint
+from prefprior.data.embedding.table import FORMAT, MANIFEST, fingerprint
 from prefprior.files import write_json, write_text
 from prefprior.space import Space
 
 OPEN = """
 import sys, time
 sys.path.insert(0, {clone!r})
-from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.embedding.table import EmbeddingTable
 def resident():
     return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0])
 before, start = resident(), time.perf_counter()

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from side_by_side import arguments, fake_batch, fake_space, interleaved, report
 
-from prefprior.data.batch import PreferenceBatch
-from prefprior.models.in_context import InContextPrior
+from prefprior.history import PreferenceBatch
+from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Cosine
-from prefprior.models.prior import Prior
+from prefprior.models.prior.in_context import InContextPrior
+from prefprior.models.prior.prior import Prior
 
 
 def stepper(prior: Any, batch: PreferenceBatch, draws: int) -> Callable[[], None]:

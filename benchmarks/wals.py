@@ -20,8 +20,8 @@ from scipy.sparse import csr_matrix
 from side_by_side import fake_space, report
 
 from prefprior.baselines.wals import Wals
-from prefprior.data.ratings import RatingScale, RatingsTable
-from prefprior.evaluation.predictor import Catalogue, TrainingPart
+from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.ratings import RatingScale, RatingsTable
 
 
 def fake_training(args: argparse.Namespace) -> TrainingPart:

@@ -12,11 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from prefprior.files import written_whole
-from prefprior.models.backbone import Backbone
-from prefprior.models.configured import from_node
-from prefprior.models.objectives.base import Objective
-from prefprior.models.predictor import PriorPredictor
-from prefprior.models.sampling import Sampling
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.objectives.objective import Objective
+from prefprior.models.prior.network import Backbone
+from prefprior.models.recorded import from_node
 from prefprior.space import Space
 
 FORMAT = "prefprior-3"  # 1 laid the keys and values of the history out otherwise; 2 had one set of scores

@@ -28,13 +28,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from prefprior.choices import nearest
+from prefprior.errors import nearest
 
 # What a configuration may construct: classes of ours, and of the two libraries that experiments name directly. Nodes
 # also come out of checkpoints and manifests that people pass on, so this is what keeps loading one from running code.
 TRUSTED = ("prefprior.", "torch.optim.", "lightning.")
 # Functions among them: one makes another library's object, one a prior whose checkpoint does not know where it began.
-FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger", "prefprior.models.pretrained.from_published")
+FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger", "prefprior.models.prior.pretrained.from_published")
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
 

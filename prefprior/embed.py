@@ -9,9 +9,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from omegaconf import MISSING, DictConfig
 
 from prefprior.config import build, run_command
-from prefprior.data.encode import SET_ASIDE, encode
-from prefprior.data.encode_plan import EncodeRule
-from prefprior.data.stored import StoredEmbeddings, embedding_folder
+from prefprior.data.embedding.encode import SET_ASIDE, encode
+from prefprior.data.embedding.lookup import StoredEmbeddings, embedding_folder
+from prefprior.data.embedding.plan import EncodeRule
 from prefprior.runs import run_folder, save_config, write_metrics
 
 

@@ -10,31 +10,31 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior import checkpoint
-from prefprior.allocation import keep_freed_memory
-from prefprior.choices import require_choice
 from prefprior.config import build, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.encoders import encoder_of
-from prefprior.data.people import People
-from prefprior.decoders.base import require_space
-from prefprior.decoders.fitting import decoder_node, fitting_decoder
-from prefprior.evaluation.board import LEAST_PEOPLE, Board
-from prefprior.evaluation.bootstrap import Figure
-from prefprior.evaluation.decoded import Decoding
-from prefprior.evaluation.oracle import Oracle
-from prefprior.evaluation.parts import Beginning, fitting_parts, select
-from prefprior.evaluation.predictor import Catalogue, Predictor
-from prefprior.evaluation.report import paired, write_report
-from prefprior.evaluation.table import terminal_tables
+from prefprior.data.embedding.encoders import encoder_of
+from prefprior.data.held_out import People
+from prefprior.decoders.decoder import require_space
+from prefprior.decoders.default import decoder_node, fitting_decoder
+from prefprior.errors import require_choice
+from prefprior.evaluation.protocol.bootstrap import Figure
+from prefprior.evaluation.protocol.decoding import Decoding
+from prefprior.evaluation.protocol.oracle import Oracle
+from prefprior.evaluation.protocol.scoreboard import LEAST_PEOPLE, Board
+from prefprior.evaluation.protocol.split import Beginning, fitting_parts, select
+from prefprior.evaluation.report.html import paired, write_report
+from prefprior.evaluation.report.table import terminal_tables
 from prefprior.files import write_json
-from prefprior.models.predictor import PriorPredictor
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.malloc import keep_freed_memory
+from prefprior.predictor import Catalogue, Predictor
 from prefprior.runs import INTERVALS, find_checkpoint, run_folder, save_config, write_metrics
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"
 DATA: dict[str, dict[str, Any]] = {
     "source": {},
-    "embeddings": {"_target_": "prefprior.data.stored.StoredEmbeddings"},
+    "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"},
     "data": {"_target_": "prefprior.data.datamodule.PreferenceDataModule"},
 }
 

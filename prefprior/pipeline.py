@@ -18,10 +18,10 @@ from PIL import Image
 from torch import Tensor
 
 from prefprior import checkpoint
-from prefprior.data.batch import History
-from prefprior.data.encoders import OpenClipEncoder
-from prefprior.models.guidance import Guidance
-from prefprior.models.predictor import PriorPredictor
+from prefprior.data.embedding.encoders import OpenClipEncoder
+from prefprior.history import History
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.guidance import Guidance
 from prefprior.runs import CHECKPOINT
 
 

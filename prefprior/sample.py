@@ -14,18 +14,18 @@ from omegaconf import DictConfig, OmegaConf
 from prefprior import checkpoint
 from prefprior.config import build, plain, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.encoders import encoder_of
-from prefprior.decoders.base import Decoder, require_space
-from prefprior.decoders.fitting import decoder_node, fitting_decoder
-from prefprior.gallery.drawing import Drawer, Prompt, Recipe
-from prefprior.gallery.groups import GalleryModule, GroupedPeople
+from prefprior.data.embedding.encoders import encoder_of
+from prefprior.decoders.decoder import Decoder, require_space
+from prefprior.decoders.default import decoder_node, fitting_decoder
+from prefprior.gallery.candidates import Drawer, Prompt, Recipe
 from prefprior.gallery.maker import Maker
 from prefprior.gallery.manifest import FORMAT, begin, file_hash, is_complete, person_folder, read_manifest
 from prefprior.gallery.pages import write_pages
-from prefprior.gallery.people import Folk, KnownFolk, Newcomer, from_file, from_folders
-from prefprior.gallery.repetition import repeated
+from prefprior.gallery.predict_loop import GalleryModule, GroupedPeople
+from prefprior.gallery.replay import repeated
 from prefprior.gallery.sampler import PriorSampler
-from prefprior.models.predictor import PriorPredictor
+from prefprior.gallery.users import Folk, KnownFolk, Newcomer, from_file, from_folders
+from prefprior.inference.predictor import PriorPredictor
 from prefprior.runs import GALLERY, find_checkpoint, run_folder, save_config, write_metrics
 from prefprior.world.source import truth_known
 

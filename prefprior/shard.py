@@ -8,9 +8,9 @@ from omegaconf import MISSING, DictConfig
 
 from prefprior.config import build, run_command
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.sequences import Sequences
-from prefprior.data.shards import digest, write_manifest, write_part
-from prefprior.data.stored import embedding_folder
+from prefprior.data.embedding.lookup import embedding_folder
+from prefprior.data.histories.sequences import Sequences
+from prefprior.data.shards.format import digest, write_manifest, write_part
 from prefprior.files import make_folder
 from prefprior.runs import run_folder, save_config, write_metrics
 

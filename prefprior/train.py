@@ -17,15 +17,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import MISSING, DictConfig
 
 from prefprior import checkpoint
-from prefprior.allocation import keep_freed_memory
 from prefprior.callbacks.ema import Ema
 from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.config import build, chosen, overrides, plain, run_command
+from prefprior.inference.predictor import require_new_told
+from prefprior.malloc import keep_freed_memory
+from prefprior.models.fsdp import ShardedModule, Sharding, whole
 from prefprior.models.module import PreferenceModule
-from prefprior.models.predictor import require_new_told
-from prefprior.models.pretrained import require_fitting
-from prefprior.models.sharded import ShardedModule, Sharding, whole
+from prefprior.models.prior.pretrained import require_fitting
 from prefprior.runs import CHECKPOINT, CONFIG, differing_keys, run_folder, save_config, write_metrics
 
 # Where a run lies and what it reports may change when it is continued; what it learns, and how, may not.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # from a clone, without an installed package
 
-from prefprior.world.build import main
+from prefprior.world.build.command import main
 
 if __name__ == "__main__":
     main()

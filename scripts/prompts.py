@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enoug
 
 from prefprior import checkpoint
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.models.guidance import Guidance
+from prefprior.models.diffusion.guidance import Guidance
 from prefprior.world import clip
-from prefprior.world.captions import TABLE
+from prefprior.world.render.captions import TABLE
 from prefprior.world.source import WorldSource
 
 

@@ -23,7 +23,7 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Two modules stand lower than their folders: the protocol that predictors keep, which everything below evaluation may
 # know, and the miniature CLIP, an open_clip model like any other, which knows nothing of data.
 LOWER = {
-    "prefprior.evaluation.predictor": RANK["data"],
+    "prefprior.predictor": RANK["data"],
     "prefprior.world.clip": RANK["space"],
     "prefprior.world": RANK["space"],
 }

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prefprior import checkpoint
-from prefprior.models.guidance import Guidance
-from prefprior.models.objectives.contrastive import Contrastive
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.guidance import Guidance
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Cosine
-from prefprior.models.predictor import PriorPredictor
-from prefprior.models.sampling import Sampling
+from prefprior.models.retriever.contrastive import Contrastive
 from tests.models.conftest import make_history, make_prior, space  # noqa: F401 (a fixture)
 
 
@@ -74,7 +74,12 @@ def changed(path, change):
 
 @pytest.mark.parametrize(
     "target",
-    ["os.system", "prefprior.files.write_text", "prefprior.models.samplers.euler", "prefprior.models.nowhere.Prior"],
+    [
+        "os.system",
+        "prefprior.files.write_text",
+        "prefprior.models.diffusion.solvers.euler",
+        "prefprior.models.nowhere.Prior",
+    ],
 )
 def test_a_foreign_target_is_refused(saved, target):
     path, _ = saved

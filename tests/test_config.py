@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from prefprior import config
-from prefprior.choices import require_choice
+from prefprior.errors import require_choice
 from tests.commands import run
 
 

@@ -9,10 +9,10 @@ import torch
 
 from prefprior import checkpoint
 from prefprior.files import read_json
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Cosine
-from prefprior.models.prior import Prior
-from prefprior.models.sampling import Sampling
+from prefprior.models.prior.prior import Prior
 from prefprior.runs import read_metrics
 from prefprior.space import Space
 from tests.commands import fails, run

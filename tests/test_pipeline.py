@@ -4,11 +4,11 @@ import pytest
 import torch
 from PIL import Image
 
-from prefprior.data.encoders import OpenClipEncoder
+from prefprior.data.embedding.encoders import OpenClipEncoder
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.schedules import Linear
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.paths import Linear
-from prefprior.models.predictor import PriorPredictor
-from prefprior.models.sampling import Sampling
 from prefprior.pipeline import PreferencePriorPipeline
 from prefprior.space import Space
 from tests.models.conftest import make_prior, space  # noqa: F401 (a fixture)

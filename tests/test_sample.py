@@ -17,20 +17,20 @@ import torch
 from PIL import Image
 
 from prefprior import checkpoint
+from prefprior.callbacks.gallery import GalleryCallback
 from prefprior.callbacks.wandb_logger import wandb_logger
 from prefprior.config import build
 from prefprior.files import read_json
-from prefprior.gallery.callback import GalleryCallback
 from prefprior.gallery.manifest import read_manifest
+from prefprior.models.diffusion.sampler import Sampling
 from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.regression import Regression
-from prefprior.models.prior import Prior
-from prefprior.models.sampling import Sampling
+from prefprior.models.prior.prior import Prior
 from prefprior.space import Space
 from prefprior.world import clip as world_clip
-from tests import test_gallery
 from tests.commands import fails, run
 from tests.decoders import tiny
+from tests.gallery import test_gallery
 
 ROOT = Path(__file__).parents[1]
 ITEMS, USERS, DIM = 48, 60, 16
@@ -39,7 +39,7 @@ NODES = {
         "_target_": "prefprior.data.sources.table.TableSource", "ratings": "ratings.csv", "pictures": "pictures",
         "embeddings": "vectors.npy", "items": "items.txt", "space": "own",
     },
-    "embeddings": {"_target_": "prefprior.data.stored.StoredEmbeddings"},
+    "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"},
     "data": {"_target_": "prefprior.data.datamodule.PreferenceDataModule"},
     "seed": 0,
 }  # fmt: skip

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from prefprior import checkpoint
 from prefprior.callbacks.nan_guard import NanGuard
 from prefprior.config import check, conf_folder
-from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.runs import read_metrics
 from prefprior.space import SpaceScale
 from prefprior.train import TrainConfig
@@ -141,7 +141,7 @@ def test_bf16_on_a_cpu_learns_much_the_same(unbroken: Path, folder: Path, monkey
 
 def test_the_checkpoint_loads_in_a_fresh_process_from_another_folder(unbroken: Path, tmp_path: Path) -> None:
     code = (
-        "from prefprior import checkpoint; import sys, torch; from prefprior.data.batch import History;"
+        "from prefprior import checkpoint; import sys, torch; from prefprior.history import History;"
         "p = checkpoint.load(sys.argv[1]); e = torch.zeros(1, 2, 64);"
         "h = History(e, torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool),"
         " torch.full((1, 2), -1), ['x']); print(p.sample(h, 3, torch.Generator().manual_seed(0)).sum().item())"

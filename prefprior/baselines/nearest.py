@@ -6,11 +6,11 @@ Shapes: B users, K history, N catalogue, n samples, D dimension.
 import torch
 from torch import Tensor
 
-from prefprior.baselines.base import Baseline
-from prefprior.baselines.geometry import CosineRanker, history_units
-from prefprior.baselines.retrieval import hide_history
-from prefprior.data.batch import History
-from prefprior.evaluation.predictor import Catalogue
+from prefprior.baselines.baseline import Baseline
+from prefprior.baselines.cosine import CosineRanker, history_units
+from prefprior.baselines.top_samples import hide_history
+from prefprior.history import History
+from prefprior.predictor import Catalogue
 
 
 class NearestToLikes(Baseline):

@@ -14,11 +14,11 @@ import torch
 from scipy.special import gammaln
 from torch import Tensor
 
-from prefprior.baselines.base import Baseline
-from prefprior.baselines.geometry import ROWS
-from prefprior.baselines.retrieval import draw_best
-from prefprior.data.batch import History
-from prefprior.evaluation.predictor import Catalogue, TrainingPart
+from prefprior.baselines.baseline import Baseline
+from prefprior.baselines.cosine import ROWS
+from prefprior.baselines.top_samples import draw_best
+from prefprior.history import History
+from prefprior.predictor import Catalogue, TrainingPart
 
 # Shapes of the gamma prior that are tried: from "embeddings say nothing" to "they say all".
 SHAPES = np.logspace(-1, 2, 13)

@@ -8,10 +8,10 @@ import hashlib
 import torch
 from torch import Tensor
 
-from prefprior.baselines.base import Baseline
-from prefprior.baselines.retrieval import draw_best
-from prefprior.data.batch import History
-from prefprior.evaluation.predictor import Catalogue
+from prefprior.baselines.baseline import Baseline
+from prefprior.baselines.top_samples import draw_best
+from prefprior.history import History
+from prefprior.predictor import Catalogue
 
 
 class RandomPredictor(Baseline):

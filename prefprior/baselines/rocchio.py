@@ -6,12 +6,12 @@ Shapes: B users, K history, N catalogue, n samples, D dimension.
 import torch
 from torch import Tensor
 
-from prefprior.baselines.geometry import history_units, weighted_mean
+from prefprior.baselines.cosine import history_units, weighted_mean
 from prefprior.baselines.mean import MeanOfLikes
-from prefprior.baselines.trial import mean_auc
-from prefprior.data.batch import History
-from prefprior.data.people import People
-from prefprior.evaluation.predictor import TrainingPart
+from prefprior.baselines.tuning import mean_auc
+from prefprior.data.held_out import People
+from prefprior.history import History
+from prefprior.predictor import TrainingPart
 
 
 class Rocchio(MeanOfLikes):

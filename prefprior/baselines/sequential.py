@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from prefprior.baselines.base import Baseline
-from prefprior.baselines.geometry import ROWS, unit
-from prefprior.baselines.retrieval import draw_best
-from prefprior.data.batch import History
-from prefprior.evaluation.predictor import Catalogue, TrainingPart
+from prefprior.baselines.baseline import Baseline
+from prefprior.baselines.cosine import ROWS, unit
+from prefprior.baselines.top_samples import draw_best
+from prefprior.history import History
+from prefprior.predictor import Catalogue, TrainingPart
 from prefprior.space import Space
 
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from prefprior.baselines.base import Baseline
-from prefprior.baselines.geometry import CosineRanker, unit
-from prefprior.data.batch import History
-from prefprior.evaluation.predictor import Catalogue, TrainingPart
-from prefprior.models.blocks import ScalarFeatures
-from prefprior.models.paths import Cosine
-from prefprior.models.samplers import euler
+from prefprior.baselines.baseline import Baseline
+from prefprior.baselines.cosine import CosineRanker, unit
+from prefprior.history import History
+from prefprior.models.diffusion.schedules import Cosine
+from prefprior.models.diffusion.solvers import euler
+from prefprior.models.prior.layers import ScalarFeatures
+from prefprior.predictor import Catalogue, TrainingPart
 
 # REBECA drops the user and the rating with this probability each, for guidance.
 DROP = 0.15

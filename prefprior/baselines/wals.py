@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prefprior.baselines.base import Baseline
-from prefprior.baselines.geometry import ROWS, unit
+from prefprior.baselines.baseline import Baseline
+from prefprior.baselines.cosine import ROWS, unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow, folded
-from prefprior.baselines.retrieval import draw_best
-from prefprior.baselines.trial import quality
-from prefprior.data.batch import History
-from prefprior.data.embeddings import EmbeddingTable
-from prefprior.data.people import People
-from prefprior.evaluation.predictor import Catalogue, TrainingPart
+from prefprior.baselines.top_samples import draw_best
+from prefprior.baselines.tuning import quality
+from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.data.held_out import People
+from prefprior.history import History
+from prefprior.predictor import Catalogue, TrainingPart
 
 # Rows with at most this many ratings are solved exactly by an n x n system; more take conjugate gradient steps.
 FEW = 64

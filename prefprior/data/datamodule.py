@@ -11,18 +11,18 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from prefprior.data.batch import History
-from prefprior.data.draws import DrawRule
-from prefprior.data.embeddings import EmbeddingTable
-from prefprior.data.loader import FixedBatches, FixedLoader, TrainingBatches, TrainingLoader
-from prefprior.data.matching import match
-from prefprior.data.ratings import RatingsTable
+from prefprior.data.embedding.join import match
+from prefprior.data.embedding.lookup import StoredEmbeddings
+from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.data.histories.draws import DrawRule
+from prefprior.data.histories.loader import FixedBatches, FixedLoader, TrainingBatches, TrainingLoader
+from prefprior.data.histories.sequences import Assembler, HeldOut, Sequences, build_histories
 from prefprior.data.scaling import PersonScale, RatingScaling
-from prefprior.data.sequences import Assembler, HeldOut, Sequences, build_histories
-from prefprior.data.sources.base import Source
+from prefprior.data.sources.source import Source
 from prefprior.data.splits import Splits
-from prefprior.data.stored import StoredEmbeddings
-from prefprior.evaluation.predictor import Catalogue
+from prefprior.history import History
+from prefprior.predictor import Catalogue
+from prefprior.ratings import RatingsTable
 from prefprior.space import Space
 
 

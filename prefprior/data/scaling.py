@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prefprior.choices import require_choice
-from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.errors import require_choice
+from prefprior.ratings import RatingScale, RatingsTable
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ Every rating belongs to exactly one part. New ratings, people or pictures never 
 
 import numpy as np
 
-from prefprior.choices import require_choice
 from prefprior.data.hashing import fraction, id_hashes
-from prefprior.data.ratings import RatingsTable
+from prefprior.errors import require_choice
+from prefprior.ratings import RatingsTable
 
 WAYS = ("auto", "user", "item", "time", "source")
 

@@ -13,8 +13,8 @@ from diffusers.utils import is_peft_available
 from PIL.Image import Image
 from torch import Tensor
 
-from prefprior.choices import nearest
-from prefprior.decoders.pipeline import PipelineDecoder, Runtime, load, local_folder
+from prefprior.decoders.diffusers_decoder import PipelineDecoder, Runtime, load, local_folder
+from prefprior.errors import nearest
 
 
 class PerPicture:

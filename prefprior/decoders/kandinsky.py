@@ -12,7 +12,7 @@ from diffusers import KandinskyV22ControlnetPipeline, KandinskyV22Img2ImgPipelin
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from prefprior.decoders.pipeline import PipelineDecoder, Runtime, load
+from prefprior.decoders.diffusers_decoder import PipelineDecoder, Runtime, load
 
 
 class Kandinsky(PipelineDecoder):

@@ -18,7 +18,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from prefprior.decoders.pipeline import DTYPES, PipelineDecoder, Runtime, load
+from prefprior.decoders.diffusers_decoder import DTYPES, PipelineDecoder, Runtime, load
 
 NETWORKS: dict[str, Any] = {
     "decoder": UNet2DConditionModel,

@@ -8,8 +8,8 @@ from PIL.Image import Image
 from torch import Tensor
 
 from prefprior.data.pictures import Pictures
-from prefprior.decoders.base import check_request
-from prefprior.evaluation.predictor import Catalogue
+from prefprior.decoders.decoder import check_request
+from prefprior.predictor import Catalogue
 
 
 class Retrieval:

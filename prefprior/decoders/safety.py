@@ -10,7 +10,7 @@ from huggingface_hub import snapshot_download
 from PIL import Image, ImageFilter
 from transformers import CLIPImageProcessor
 
-from prefprior.decoders.pipeline import identity_of, local_folder
+from prefprior.decoders.diffusers_decoder import identity_of, local_folder
 
 
 class Safety(Protocol):

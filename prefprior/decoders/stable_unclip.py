@@ -8,7 +8,7 @@ from diffusers import StableUnCLIPImg2ImgPipeline
 from PIL.Image import Image
 from torch import Tensor
 
-from prefprior.decoders.pipeline import PipelineDecoder, Runtime, load
+from prefprior.decoders.diffusers_decoder import PipelineDecoder, Runtime, load
 
 
 class StableUnclip(PipelineDecoder):

@@ -14,14 +14,13 @@ import torch
 from PIL import Image
 
 from prefprior.data.pictures import BadPictureError, Pictures
-from prefprior.decoders.base import Decoder
+from prefprior.decoders.decoder import Decoder
 from prefprior.decoders.retrieval import nearest_rows
 from prefprior.decoders.safety import Safety, blurred_card
-from prefprior.evaluation.predictor import Catalogue
 from prefprior.files import make_folder, write_json
-from prefprior.gallery import sheet
-from prefprior.gallery.drawing import Drawer, Drawn
-from prefprior.gallery.geometry import directions
+from prefprior.gallery import contact_sheet as sheet
+from prefprior.gallery.candidates import Drawer, Drawn
+from prefprior.gallery.interpolation import directions
 from prefprior.gallery.manifest import (
     FORMAT,
     MANIFEST,
@@ -31,8 +30,9 @@ from prefprior.gallery.manifest import (
     slug,
     write_samples,
 )
-from prefprior.gallery.people import Folk, Person
-from prefprior.gallery.seeds import seed_of
+from prefprior.gallery.users import Folk, Person
+from prefprior.predictor import Catalogue
+from prefprior.seeding import seed_of
 
 THUMB = 320  # pixels: sharp at the size pages show
 

@@ -10,9 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from prefprior.files import write_text
-from prefprior.gallery import sheet
-from prefprior.gallery.alike import most_alike, reduced, side_by_side
+from prefprior.gallery import contact_sheet as sheet
 from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, person_folder, read_manifest
+from prefprior.gallery.similar_users import most_alike, reduced, side_by_side
 
 OVERVIEW = 8  # people on the overview sheet
 INDEX = "index.html"

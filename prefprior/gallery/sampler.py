@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefprior.data.batch import History
-from prefprior.evaluation.predictor import Catalogue
-from prefprior.models.guidance import Guidance
-from prefprior.models.predictor import PriorPredictor
-from prefprior.models.sampling import Sampling
+from prefprior.history import History
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.guidance import Guidance
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.predictor import Catalogue
 
 
 class PriorSampler:

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from prefprior.data.batch import PreferenceBatch
-from prefprior.models.backbone import Backbone
-from prefprior.models.objectives.base import LossTerms, Objective
+from prefprior.history import PreferenceBatch
+from prefprior.models.objectives.objective import LossTerms, Objective
+from prefprior.models.prior.network import Backbone
 
 
 class PreferenceModule(lightning.LightningModule):

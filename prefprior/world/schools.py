@@ -8,7 +8,7 @@ everything that matters at once.
 import numpy as np
 import torch
 
-from prefprior.world.factors import CATEGORICAL, Factors, Pinned, concatenate
+from prefprior.world.render.factors import CATEGORICAL, Factors, Pinned, concatenate
 
 HUES = ((-30.0, 30.0), (30.0, 90.0), (90.0, 150.0), (150.0, 210.0), (210.0, 270.0), (270.0, 330.0))
 TRAITS: tuple[dict[str, Pinned], ...] = (

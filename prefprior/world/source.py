@@ -17,13 +17,13 @@ from typing import Any, TypeGuard
 import numpy as np
 from torch import Tensor
 
-from prefprior.data.embeddings import EmbeddingTable
-from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 from prefprior.world import clip
-from prefprior.world.captions import describe
-from prefprior.world.catalogue import WorldPictures, caption_table, catalogue_table, references
+from prefprior.world.items import WorldPictures, caption_table, catalogue_table, references
 from prefprior.world.people import Habits, People
+from prefprior.world.render.captions import describe
 from prefprior.world.schools import schools
 from prefprior.world.tastes import Eye, Seen, TasteModel
 

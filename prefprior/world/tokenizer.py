@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prefprior.world.captions import TABLE
+from prefprior.world.render.captions import TABLE
 
 PAD, UNKNOWN, START = 0, 1, 2
 

@@ -3,17 +3,17 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from prefprior.baselines.directions import METHODS, PersonalDirection
-from prefprior.baselines.geometry import CosineRanker, shell, unit
+from prefprior.baselines.cosine import CosineRanker, shell, unit
+from prefprior.baselines.linear import METHODS, PersonalDirection
 from prefprior.baselines.mean import MeanOfLikes
 from prefprior.baselines.nearest import NearestToLikes
 from prefprior.baselines.popularity import Appeal, GeneralAppeal
 from prefprior.baselines.random import RandomPredictor
 from prefprior.baselines.rocchio import Rocchio
-from prefprior.data.ratings import RatingScale, RatingsTable
-from prefprior.evaluation.predictor import Catalogue, Predictor, TrainingPart
-from prefprior.evaluation.rating import auc
-from prefprior.evaluation.scoring import score
+from prefprior.evaluation.metrics.rating import auc
+from prefprior.evaluation.protocol.scoring import score
+from prefprior.predictor import Catalogue, Predictor, TrainingPart
+from prefprior.ratings import RatingScale, RatingsTable
 from tests.evaluation.tastes import make_tastes
 
 PERSONAL = [MeanOfLikes(), NearestToLikes(), Rocchio(), *(PersonalDirection(method=m) for m in METHODS)]

@@ -3,10 +3,10 @@ import torch
 
 from prefprior.baselines.sequential import Sequential
 from prefprior.baselines.user_diffusion import UserDiffusion
-from prefprior.evaluation.personal import personal
-from prefprior.evaluation.predictor import Predictor
-from prefprior.evaluation.rating import auc
-from prefprior.evaluation.scoring import score
+from prefprior.evaluation.metrics.personalisation import personal
+from prefprior.evaluation.metrics.rating import auc
+from prefprior.evaluation.protocol.scoring import score
+from prefprior.predictor import Predictor
 from tests.evaluation.tastes import make_tastes
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.baselines.geometry import unit
+from prefprior.baselines.cosine import unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow
 from prefprior.baselines.wals import CHOICES, Wals
-from prefprior.data.ratings import RatingScale, RatingsTable
-from prefprior.data.refined import RefinedEmbeddings
-from prefprior.evaluation.predictor import Catalogue, TrainingPart
-from prefprior.evaluation.rating import auc
-from prefprior.evaluation.scoring import score
+from prefprior.data.embedding.refined import RefinedEmbeddings
+from prefprior.evaluation.metrics.rating import auc
+from prefprior.evaluation.protocol.scoring import score
+from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 from tests.evaluation.tastes import make_tastes
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.embeddings import EmbeddingTable
-from prefprior.data.ratings import RatingScale, RatingsTable
+from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.ratings import RatingScale, RatingsTable
 
 
 def ratings(

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.data.batch import PreferenceBatch, join
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.loader import FixedBatches, TrainingBatches
+from prefprior.data.histories.loader import FixedBatches, TrainingBatches
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.splits import Splits
+from prefprior.history import PreferenceBatch, join
 from tests.data.small import SmallSource, module, ratings
 
 

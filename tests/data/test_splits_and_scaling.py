@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from prefprior.data.ratings import RatingScale
 from prefprior.data.scaling import PersonScale, RatingScaling
 from prefprior.data.splits import Splits
+from prefprior.ratings import RatingScale
 from tests.data.small import ratings
 
 

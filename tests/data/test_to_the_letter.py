@@ -15,11 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.sources.flickr_aes import RATINGS, SCORES
 from prefprior.runs import last_checkpoint, read_metrics
-from prefprior.world.factors import draw_factors
-from prefprior.world.pictures import render
+from prefprior.world.render.factors import draw_factors
+from prefprior.world.render.pictures import render
 from tests.commands import fails, run
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from prefprior.decoders.base import Decoder, require_space
+from prefprior.decoders.decoder import Decoder, require_space
+from prefprior.decoders.diffusers_decoder import Runtime
 from prefprior.decoders.ip_adapter import IPAdapter
 from prefprior.decoders.kandinsky import Kandinsky, KandinskyControlnet, KandinskyImg2Img
 from prefprior.decoders.karlo import Karlo
-from prefprior.decoders.pipeline import Runtime
 from prefprior.decoders.safety import DiffusersSafety, blurred_card
 from prefprior.decoders.stable_unclip import StableUnclip
 from tests.decoders import tiny

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from prefprior.data.batch import History
-from prefprior.data.people import People, first_share
-from prefprior.data.ratings import RatingScale, RatingsTable
-from prefprior.evaluation.predictor import Catalogue, TrainingPart
+from prefprior.data.held_out import People, first_share
+from prefprior.history import History
+from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 
 

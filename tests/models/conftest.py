@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.data.batch import History, PreferenceBatch
-from prefprior.models.prior import Prior
+from prefprior.history import History, PreferenceBatch
+from prefprior.models.prior.prior import Prior
 from prefprior.space import Space
 
 DIM = 12

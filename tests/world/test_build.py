@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.world import build_movq
-from prefprior.world.build_decoder import EMBEDDING, LatentReader, save_pipeline, train_unet
-from prefprior.world.build_movq import LATENT_CHANNELS, LATENT_SIDE, train_movq
+from prefprior.world.build import movq as build_movq
+from prefprior.world.build.decoder import EMBEDDING, LatentReader, save_pipeline, train_unet
+from prefprior.world.build.figures import load_decoder
+from prefprior.world.build.movq import LATENT_CHANNELS, LATENT_SIDE, train_movq
+from prefprior.world.build.progress import Progress
 from prefprior.world.clip import WEIGHTS
-from prefprior.world.figures import load_decoder
-from prefprior.world.progress import Progress
 
 
 class InterruptedTrainingError(Exception):

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from prefprior.world import clip, figures
+from prefprior.world import clip
+from prefprior.world.build import figures
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from diffusers import KandinskyV22Pipeline
 
 from prefprior.files import read_json
-from prefprior.world import clip, figures
-from prefprior.world.build_decoder import DECODER, is_current
+from prefprior.world import clip
+from prefprior.world.build import figures
+from prefprior.world.build.decoder import DECODER, is_current
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.world.captions import describe
-from prefprior.world.factors import CATEGORICAL, CONTINUOUS, Factors, draw_factors
 from prefprior.world.people import FEWEST, MOST, Habits, People
+from prefprior.world.render.captions import describe
+from prefprior.world.render.factors import CATEGORICAL, CONTINUOUS, Factors, draw_factors
 from prefprior.world.schools import examples, schools
 from prefprior.world.tastes import Eye, Seen, TasteModel, unit
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.world.captions import ORDER, TABLE, caption, describe, levels
-from prefprior.world.factors import NAMES, Factors
-from prefprior.world.pictures import CATEGORICAL, CONTINUOUS, draw_factors, render
+from prefprior.world.render.captions import ORDER, TABLE, caption, describe, levels
+from prefprior.world.render.factors import NAMES, Factors
+from prefprior.world.render.pictures import CATEGORICAL, CONTINUOUS, draw_factors, render
 from prefprior.world.tokenizer import UNKNOWN, WorldTokenizer
 
 

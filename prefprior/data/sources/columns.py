@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from prefprior.choices import nearest
+from prefprior.errors import nearest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 FORMATS = (*DELIMITERS, ".jsonl", ".parquet")

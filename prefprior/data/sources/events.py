@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from prefprior.choices import nearest
-from prefprior.data.embeddings import EmbeddingTable, load_vectors, read_ids
+from prefprior.data.embedding.table import EmbeddingTable, load_vectors, read_ids
 from prefprior.data.pictures import Pictures
-from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.data.sources.columns import read_columns
 from prefprior.data.sources.event_filters import EventFilters, Events
 from prefprior.data.sources.names import require_name
 from prefprior.data.sources.table import offered_pictures
 from prefprior.data.sources.validate import ids, numbers, ratings_table, times
+from prefprior.errors import nearest
+from prefprior.ratings import RatingScale, RatingsTable
 
 COLUMNS = {"user": "user", "item": "item", "event": "event", "time": "time", "dwell": "dwell"}
 # What an event says, from -1 (hated) to 1 (loved). Views count by how long they were: see `EventsSource`.

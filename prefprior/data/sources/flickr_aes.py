@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.data.sources.columns import read_columns
 from prefprior.data.sources.validate import ids, numbers, ratings_table
+from prefprior.ratings import RatingScale, RatingsTable
 
 RATINGS = "FLICKR-AES_image_labeled_by_each_worker.csv"
 SCORES = "FLICKR-AES_image_score.txt"

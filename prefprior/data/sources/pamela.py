@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.ratings import RatingsTable
 from prefprior.data.sources.columns import Columns, read_json_records
 from prefprior.data.sources.validate import numbers, ratings_table, scale_of
+from prefprior.ratings import RatingsTable
 
 PARTS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
 COLUMNS = {"user": "participant_id", "item": "image_path", "rating": "original_score"}

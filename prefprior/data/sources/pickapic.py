@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pa_parquet
 
-from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.data.sources.columns import Columns, read_columns
 from prefprior.data.sources.parquet_pictures import ParquetPictures
 from prefprior.data.sources.validate import numbers, ratings_table, times
+from prefprior.ratings import RatingScale, RatingsTable
 
 PART_NAMES = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = {

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from prefprior.data.embeddings import EmbeddingTable
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.data.sources.columns import Columns
 from prefprior.data.sources.names import require_name
 from prefprior.data.sources.validate import ratings_table
+from prefprior.ratings import RatingScale, RatingsTable
 
 
 class PinterestSource:

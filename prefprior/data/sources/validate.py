@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prefprior.choices import require_choice
-from prefprior.data.ratings import RatingScale, RatingsTable
 from prefprior.data.sources.columns import Columns
+from prefprior.errors import require_choice
+from prefprior.ratings import RatingScale, RatingsTable
 
 DUPLICATES = ("error", "first", "last", "mean")
 

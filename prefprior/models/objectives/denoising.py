@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefprior.data.batch import PreferenceBatch
-from prefprior.models.backbone import Backbone
-from prefprior.models.configured import Recorded
-from prefprior.models.objectives.base import Drops, LossTerms, mean_over, read
-from prefprior.models.objectives.contrastive import Contrastive
-from prefprior.models.paths import PREDICTIONS, Path
+from prefprior.history import PreferenceBatch
+from prefprior.models.diffusion.schedules import PREDICTIONS, Path
+from prefprior.models.objectives.objective import Drops, LossTerms, mean_over, read
+from prefprior.models.prior.network import Backbone
+from prefprior.models.recorded import Recorded
+from prefprior.models.retriever.contrastive import Contrastive
 
 WEIGHTINGS = ("uniform", "min_snr")
 

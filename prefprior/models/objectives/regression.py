@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize, one_hot
 
-from prefprior.data.batch import PreferenceBatch
-from prefprior.models.backbone import Backbone
-from prefprior.models.configured import Recorded
-from prefprior.models.objectives.base import Drops, LossTerms, mean_over, read
-from prefprior.models.objectives.contrastive import Contrastive
-from prefprior.models.paths import Linear, Path
+from prefprior.history import PreferenceBatch
+from prefprior.models.diffusion.schedules import Linear, Path
+from prefprior.models.objectives.objective import Drops, LossTerms, mean_over, read
+from prefprior.models.prior.network import Backbone
+from prefprior.models.recorded import Recorded
+from prefprior.models.retriever.contrastive import Contrastive
 
 
 class Regression(Recorded):

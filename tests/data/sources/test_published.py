@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from prefprior.data.pictures import BadPictureError
-from prefprior.data.sources.base import Source
 from prefprior.data.sources.flickr_aes import RATINGS, SCORES, FlickrAesSource
 from prefprior.data.sources.pamela import PamelaSource
 from prefprior.data.sources.pickapic import PickapicSource
 from prefprior.data.sources.pinterest import PinterestSource
+from prefprior.data.sources.source import Source
 
 
 def picture(colour: int, size: int = 8) -> Image.Image:

@@ -1,0 +1,85 @@
+"""One linear direction per person, fit on nothing but their own history: SVM, logistic regression or ridge.
+
+Shapes: B users, K history, M catalogue pictures that stand for "others", N catalogue, n samples, D dimension.
+"""
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+from torch import Tensor
+
+from prefprior.baselines.baseline import Baseline
+from prefprior.baselines.cosine import history_units, inner, unit, weighted_mean
+from prefprior.baselines.top_samples import draw_best
+from prefprior.errors import require_choice
+from prefprior.history import History
+from prefprior.predictor import Catalogue, TrainingPart
+
+METHODS = ("svm", "logistic", "ridge")
+
+
+class PersonalDirection(Baseline):
+    """Ranks by the inner product with a direction that separates a person's likes from what they did not like."""
+
+    def __init__(
+        self, *, method: str, strength: float = 1.0, others: int = 64, pool: int = 64, name: str | None = None
+    ) -> None:
+        """`strength` regularises; `others` random pictures stand for dislikes where a person has none.
+
+        Samples are drawn from the `pool` best pictures: the direction is the normal of a plane, not a place.
+        """
+        require_choice("baseline method", method, METHODS)
+        super().__init__(name=name or method)
+        if strength <= 0 or others < 1:
+            raise ValueError(f"baseline {self.name}: strength and others must be above 0, got {strength} and {others}")
+        self.method, self.strength, self.others, self.pool = method, strength, others, pool
+        self._others_MD = torch.empty(0)
+
+    def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
+        """Draws the pictures that stand for dislikes."""
+        super().fit(training, validation, generator)
+        rows = torch.randperm(len(training.catalogue), generator=generator)[: self.others]
+        self._others_MD = unit(training.catalogue.space, training.catalogue.embeddings_ND[rows])
+
+    def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
+        """(B, n, D): pictures from the far end of the direction."""
+        return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
+
+    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+        """(B, N) inner products of standardised pictures with the direction."""
+        return inner(self.query(history), catalogue)
+
+    def query(self, history: History) -> Tensor:
+        """(B, D) directions; zero for an empty history."""
+        units_BKD = history_units(self.catalogue.space, history)
+        fit = self._ridge if self.method == "ridge" else self._classifier
+        return torch.stack(
+            [
+                fit(units_KD[valid_K], ratings_K[valid_K])
+                for units_KD, ratings_K, valid_K in zip(units_BKD, history.ratings_BK, history.valid_BK, strict=True)
+            ]
+        )
+
+    def _ridge(self, units_KD: Tensor, ratings_K: Tensor) -> Tensor:
+        """Ratings on likeness, in the dual form: a K x K solve however many dimensions there are."""
+        gram_KK = units_KD @ units_KD.T
+        # Not centred on the person's mean rating: with likes alone the direction must still point at them.
+        return units_KD.T @ torch.linalg.solve(gram_KK + self.strength * torch.eye(len(units_KD)), ratings_K)
+
+    def _classifier(self, units_KD: Tensor, ratings_K: Tensor) -> Tensor:
+        likes_KD, dislikes_KD = units_KD[ratings_K > 0], units_KD[ratings_K < 0]
+        if len(likes_KD) == 0:
+            # Away from what is disliked is all that is known.
+            return -weighted_mean(dislikes_KD[None], torch.ones(1, len(dislikes_KD)))[0]
+        if len(dislikes_KD) == 0:
+            dislikes_KD = self._others_MD
+        features = torch.cat([likes_KD, dislikes_KD]).numpy().astype(np.float64)
+        liked = np.arange(len(features)) < len(likes_KD)
+        inverse = 1.0 / self.strength
+        if self.method == "svm":
+            model = LinearSVC(C=inverse, class_weight="balanced", max_iter=2000, random_state=0)
+        else:
+            model = LogisticRegression(C=inverse, class_weight="balanced", max_iter=500)
+        model.fit(features, liked)
+        return torch.from_numpy(model.coef_[0].astype(np.float32))

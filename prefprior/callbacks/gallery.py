@@ -1,0 +1,115 @@
+"""A small gallery of the same validation people every few epochs, so that training can be watched as pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
+
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.decoders.decoder import Decoder, require_space
+from prefprior.decoders.retrieval import Retrieval
+from prefprior.decoders.safety import NoSafety
+from prefprior.gallery.candidates import Drawer, Recipe
+from prefprior.gallery.maker import Maker
+from prefprior.gallery.manifest import FORMAT, person_folder, read_manifest
+from prefprior.gallery.pages import write_pages
+from prefprior.gallery.sampler import PriorSampler
+from prefprior.gallery.users import KnownFolk
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.module import PreferenceModule
+from prefprior.seeding import seed_of
+from prefprior.world.source import truth_known
+
+
+class GalleryCallback(Callback):
+    """Writes `galleries/epoch-<n>/` into the run's folder, and a table to Weights & Biases where that is the logger."""
+
+    def __init__(
+        self,
+        *,
+        decoder: Decoder | None = None,
+        sampling: Sampling | None = None,
+        people: int = 4,
+        n: int = 4,
+        history: int = 16,
+        every_n_epochs: int = 5,
+        seed: int = 0,
+    ) -> None:
+        """Without a decoder, the nearest real pictures are shown."""
+        if min(people, n, history, every_n_epochs) < 1:
+            raise ValueError("people, n, history and every_n_epochs of the gallery callback must be at least 1")
+        self.decoder, self.sampling = decoder, sampling or Sampling()
+        self.people, self.n, self.history, self.every, self.seed = people, n, history, every_n_epochs, seed
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Makes the gallery, on one process; validation's weights are the averaged ones, if there are such."""
+        due = (trainer.current_epoch + 1) % self.every == 0
+        if trainer.sanity_checking or not due or not trainer.is_global_zero:
+            return
+        data, module = trainer.datamodule, pl_module  # type: ignore[attr-defined]
+        assert isinstance(data, PreferenceDataModule)
+        assert isinstance(module, PreferenceModule)
+        if not data.has_part("val"):
+            return
+        folder = Path(trainer.default_root_dir) / "galleries" / f"epoch-{trainer.current_epoch + 1:04d}"
+        names = self._make(folder, data, module, f"epoch {trainer.current_epoch + 1}")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                self._log(logger, folder, names)
+
+    def _make(self, folder: Path, data: PreferenceDataModule, module: PreferenceModule, when: str) -> list[str]:
+        predictor = PriorPredictor(prior=module.prior, objective=module.objective, sampling=self.sampling)
+        sampler = PriorSampler(predictor)
+        pictures = data.source.pictures()
+        decoder = self.decoder
+        if decoder is None:
+            if pictures is None:
+                raise ValueError(
+                    "the gallery callback has nothing to show: this source has no pictures. Give it a decoder, or take "
+                    "it out with ~callbacks.gallery"
+                )
+            decoder = Retrieval(catalogue=data.catalogue, pictures=pictures)
+        require_space(decoder, data.space.name)
+        decoder.to(module.device)
+        names = sorted(data.users("val"), key=lambda user: seed_of(self.seed, "chosen", user))[: self.people]
+        folk = KnownFolk(data, users=names, length=self.history, count=None, seed=self.seed)
+        recipe = Recipe(n=self.n, best_of=self.sampling.candidates, diversity=self.sampling.diversity, seed=self.seed)
+        maker = Maker(
+            root=folder,
+            settings={
+                "format": FORMAT,
+                "checkpoint": {"path": when, "sha256": ""},
+                "space": {"name": data.space.name},
+                "decoder": {"identity": decoder.identity},
+                "safety": {"identity": "none"},
+                "recipe": recipe.__dict__,
+                "sampling": sampler.settings(),
+                "prompt": {"text": None, "weight": 0.0},
+                "history": self.history,
+            },
+            folk=folk,
+            drawer=Drawer(space=data.space, sample=sampler, rank=sampler.rank, recipe=recipe, catalogue=data.catalogue),
+            decoder=decoder,
+            safety=NoSafety(),
+            catalogue=data.catalogue,
+            pictures=pictures,
+            truth=data.source if truth_known(data.source, data.space) else None,
+        )
+        maker.make(folk.names)
+        write_pages(folder, folk.names, f"{data.source.name}, {when}")
+        return folk.names
+
+    def _log(self, logger: WandbLogger, folder: Path, names: list[str]) -> None:
+        import wandb
+
+        rows: list[list[Any]] = []
+        for name in names:
+            place = person_folder(folder, name)
+            summary = read_manifest(place)["summary"]
+            with Image.open(place / "sheet.png") as sheet:
+                rows.append([name, wandb.Image(sheet.copy()), summary.get("better_than"), summary.get("utility")])
+        logger.log_table("gallery", columns=["person", "gallery", "better_than", "utility"], data=rows)

@@ -1,0 +1,204 @@
+"""Embeds a source's pictures: resumable, spread over processes, each distinct picture once.
+
+Shapes: N pictures, D dimension.
+"""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from prefprior.data.embedding.encoders import OpenClipEncoder
+from prefprior.data.embedding.plan import PARTS, PLAN, EncodeRule, Part, Plan, make_plan, work_order
+from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.data.pictures import BadPictureError, Pictures
+from prefprior.files import write_json, write_text, written_whole
+
+SET_ASIDE = "set_aside.csv"
+
+
+def encode(
+    pictures: Pictures, encoder: OpenClipEncoder, folder: Path, rule: EncodeRule, trainer: Trainer
+) -> tuple[EmbeddingTable, dict[str, str]]:
+    """Embeds what is not yet in `folder`; returns the finished table and the reasons of the pictures set aside."""
+    identity = encoder.identity()
+    # Every process works the plan out for itself: they meet only once the trainer has started them all.
+    order = work_order(pictures, folder)
+    plan = make_plan(pictures, order, folder, identity, rule, str(trainer.precision))
+    if trainer.is_global_zero:
+        write_text(folder / PARTS / PLAN, "".join(f"{item}\n" for item in order))
+    todo = [part for part in plan.parts if not part.path.is_file()]
+    if todo:
+        trainer.predict(
+            EncodeModule(encoder, rule, sum(len(part.items) for part in todo), identity),
+            PartLoader(todo, pictures, encoder, rule, trainer.global_rank, trainer.world_size),
+            return_predictions=False,
+        )
+    trainer.strategy.barrier("parts")
+    if trainer.is_global_zero:
+        finish(plan, encoder, identity, folder, rule)
+    trainer.strategy.barrier("finished")
+    return EmbeddingTable.open(folder), read_set_aside(folder)
+
+
+def finish(plan: Plan, encoder: OpenClipEncoder, identity: dict[str, object], folder: Path, rule: EncodeRule) -> None:
+    """Puts the parts together into one table, with a list of what was set aside."""
+    bad: dict[str, str] = {}
+    place: dict[str, tuple[int, int]] = {}
+    for part in plan.parts:
+        reasons = part.read()[1]
+        bad.update(reasons)
+        place.update({item: (part.number, row) for row, item in enumerate(i for i in part.items if i not in reasons)})
+    bad.update({item: bad[original] for item, original in plan.twin_of.items() if original in bad})
+    share = len(bad) / max(len(plan.order), 1)
+    write_set_aside(folder, bad)
+    if share > rule.max_bad or len(bad) == len(plan.order):
+        raise ValueError(
+            f"{len(bad)} of {len(plan.order)} pictures could not be embedded, more than max_bad={rule.max_bad:g}; "
+            f"each is listed with its reason in {folder / SET_ASIDE}. Repair them, or allow more with max_bad=..."
+        )
+    ids = [item for item in plan.order if item not in bad]
+    known = len(plan.old) if plan.old is not None else 0
+    if ids[known:]:
+
+        def chunks() -> Iterator[np.ndarray]:
+            if plan.old is not None:
+                yield plan.old.vectors
+            loaded: dict[int, np.ndarray] = {}
+            for start in range(known, len(ids), 4096):
+                rows = []
+                for item in ids[start : start + 4096]:
+                    original = plan.twin_of.get(item, item)
+                    if original in place:
+                        number, row = place[original]
+                        if number not in loaded:
+                            loaded[number] = np.load(plan.parts[number].path, mmap_mode="r")
+                        rows.append(loaded[number][row])
+                    else:
+                        assert plan.old is not None
+                        rows.append(plan.old.vectors[plan.old.row_of[original]])
+                yield np.stack(rows)
+
+        EmbeddingTable.write_chunks(
+            folder,
+            encoder.space_name,
+            ids,
+            chunks(),
+            dim=encoder.dim,
+            dtype=rule.dtype,
+            encoder=identity,
+            set_aside=len(bad),
+        )
+    shutil.rmtree(folder / PARTS)
+
+
+def write_set_aside(folder: Path, bad: dict[str, str]) -> None:
+    """Lists the pictures set aside with the reasons."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("picture", "reason"), *sorted(bad.items())])
+    write_text(folder / SET_ASIDE, text.getvalue())
+
+
+def read_set_aside(folder: Path) -> dict[str, str]:
+    """The pictures set aside with the reasons."""
+    path = folder / SET_ASIDE
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+        return {row[0]: row[1] for row in rows}
+
+
+class PartDataset(Dataset[tuple[int, int, Tensor | None, dict[str, str]]]):
+    """Batches of decoded and preprocessed pictures; a bad picture is a reason instead."""
+
+    def __init__(self, batches: list[tuple[int, list[str]]], pictures: Pictures, encoder: OpenClipEncoder) -> None:
+        self.batches, self.pictures, self.preprocess = batches, pictures, encoder.preprocess
+
+    def __getitem__(self, index: int) -> tuple[int, int, Tensor | None, dict[str, str]]:
+        part, items = self.batches[index]
+        pixels, bad = [], {}
+        for item in items:
+            try:
+                pixels.append(self.preprocess(self.pictures.open(item)))
+            except BadPictureError as error:
+                bad[item] = str(error)
+        return part, len(items), torch.stack(pixels) if pixels else None, bad
+
+
+class PartLoader:
+    """One rank's parts, batch by batch: part p belongs to rank p mod world."""
+
+    def __init__(
+        self, parts: list[Part], pictures: Pictures, encoder: OpenClipEncoder, rule: EncodeRule, rank: int, world: int
+    ) -> None:
+        self.parts = {part.number: part for part in parts[rank::world]}
+        batches = [
+            (part.number, part.items[start : start + rule.batch_size])
+            for part in self.parts.values()
+            for start in range(0, len(part.items), rule.batch_size)
+        ]
+        self.dataset, self.workers = PartDataset(batches, pictures, encoder), rule.workers
+
+    def __len__(self) -> int:
+        return len(self.dataset.batches)
+
+    def __iter__(self) -> Iterator[tuple[Part, int, Tensor | None, dict[str, str]]]:
+        loader = DataLoader(
+            self.dataset, sampler=range(len(self)), batch_size=None, num_workers=self.workers, collate_fn=None
+        )
+        for number, count, pixels, bad in loader:
+            yield self.parts[number], count, pixels, bad
+
+
+class EncodeModule(LightningModule):
+    """Runs the encoder under Lightning's Trainer and stores each part when its last batch is done."""
+
+    def __init__(self, encoder: OpenClipEncoder, rule: EncodeRule, total: int, identity: dict[str, object]) -> None:
+        super().__init__()
+        self.network = encoder.model
+        self.encoder, self.rule, self.total = encoder, rule, total
+        self.done: list[np.ndarray] = []
+        self.bad: dict[str, str] = {}
+        self.seen = 0
+        self.bar: tqdm | None = None
+
+    def on_predict_start(self) -> None:
+        """Moves the encoder along and opens the bar: pictures per second and time left, of this rank's share."""
+        self.encoder.to(self.device)
+        share = -(-self.total // self.trainer.world_size)
+        self.bar = tqdm(total=share, unit=" pictures", desc=self.encoder.space_name, disable=self.global_rank != 0)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leaves the batch where it is: only its pixels go to the device, when they are encoded."""
+        return batch
+
+    def predict_step(self, batch: tuple[Part, int, Tensor | None, dict[str, str]], batch_idx: int) -> None:
+        """Embeds one batch; with the last of a part, stores it."""
+        part, count, pixels, bad = batch
+        self.bad.update(bad)
+        self.seen += count
+        if pixels is not None:
+            self.done.append(self.encoder.encode_pixels(pixels).cpu().numpy().astype(self.rule.dtype))
+        if self.seen == len(part.items):
+            vectors = np.concatenate(self.done) if self.done else np.zeros((0, self.encoder.dim), self.rule.dtype)
+            write_json(part.bad_path, self.bad)
+            with written_whole(part.path) as temporary, open(temporary, "wb") as file:
+                np.save(file, vectors, allow_pickle=False)
+            self.done, self.bad, self.seen = [], {}, 0
+        assert self.bar is not None
+        self.bar.update(count)
+
+    def on_predict_end(self) -> None:
+        """Closes the bar."""
+        assert self.bar is not None
+        self.bar.close()

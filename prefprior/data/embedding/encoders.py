@@ -1,0 +1,162 @@
+"""Pictures and texts into a CLIP space, by any open_clip model.
+
+Shapes: N pictures or texts, D dimension of the space.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import open_clip
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from prefprior.errors import nearest
+from prefprior.world import clip as world_clip
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Whatever puts pictures into a space."""
+
+    space_name: str
+
+    def encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """(N, D) raw projections in float32."""
+
+
+class OpenClipEncoder:
+    """An open_clip model with a pretrained tag, a local checkpoint, or the world's own weights.
+
+    Weights are loaded when first needed. Projections are raw (not normalised): decoders need their length.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        pretrained: str | None = None,
+        space: str | None = None,
+        device: str = "cpu",
+        batch_size: int = 64,
+    ) -> None:
+        """`pretrained` is one of open_clip's tags or a checkpoint file; `space` names the space of a local checkpoint
+        (such as "ViT-H-14/laion2b_s32b_b79k" for a copy of those weights)."""
+        world_clip.register()
+        known = open_clip.list_models()
+        if model not in known:
+            raise ValueError(f"open_clip has no model {model!r}{nearest(model, known)}")
+        self.model_name, self.pretrained, self.batch_size = model, pretrained, batch_size
+        self._device = torch.device(device)
+        self._local = pretrained is not None and Path(pretrained).is_file()
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        if model == world_clip.MODEL_NAME:
+            if pretrained is not None:
+                raise ValueError(f"{model} comes with its weights: leave encoder.pretrained out")
+            self.space_name = model
+        elif pretrained is None or not (self._local or pretrained in tags):
+            given = (
+                f"{pretrained!r} is neither a file nor a tag of {model}"
+                if pretrained
+                else "encoder.pretrained is missing"
+            )
+            raise ValueError(f"{given}; its tags are {', '.join(tags) or '(none)'}{nearest(pretrained or '', tags)}")
+        else:
+            self.space_name = space or f"{model}/{Path(pretrained).stem if self._local else pretrained}"
+
+    @cached_property
+    def _loaded(self) -> tuple[nn.Module, Callable[[Image.Image], Tensor], Callable[[Sequence[str]], Tensor]]:
+        if self.model_name == world_clip.MODEL_NAME:
+            model, preprocess, tokenizer = world_clip.load()
+        else:
+            # OpenAI's weights were trained with another activation than their architecture's name says in open_clip.
+            tag = {} if self._local else open_clip.get_pretrained_cfg(self.model_name, self.pretrained)
+            try:
+                model, _, preprocess = open_clip.create_model_and_transforms(
+                    self.model_name, self.pretrained, force_quick_gelu=bool(tag.get("quick_gelu", False))
+                )
+            except (OSError, RuntimeError) as error:
+                raise ValueError(
+                    f"the weights of {self.model_name} ({self.pretrained}) could not be loaded: {error}. They are "
+                    "downloaded once; without a network give a local file as encoder.pretrained and its name as "
+                    "encoder.space."
+                ) from error
+            tokenizer = open_clip.get_tokenizer(self.model_name)
+        return model.eval().requires_grad_(False).to(self._device), preprocess, tokenizer
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+        return self._loaded[0]
+
+    @property
+    def preprocess(self) -> Callable[[Image.Image], Tensor]:
+        """One picture -> what the network takes."""
+        return self._loaded[1]
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the space."""
+        return int(open_clip.get_model_config(self.model_name)["embed_dim"])
+
+    def to(self, device: torch.device | str) -> "OpenClipEncoder":
+        """Moves the network."""
+        self._device = torch.device(device)
+        if "_loaded" in self.__dict__:
+            self.model.to(self._device)
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Which encoder this is, down to its weights: what a manifest records."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.model.state_dict().items()):
+            if name.startswith("visual."):
+                # A few numbers of each tensor tell two trainings apart; all would take minutes on a large model.
+                digest.update(name.encode() + str(tuple(value.shape)).encode())
+                digest.update(value.detach().flatten()[:64].float().cpu().numpy().tobytes())
+        return {
+            "model": self.model_name,
+            "pretrained": None if self._local else self.pretrained,
+            "space": self.space_name,
+            "weights": digest.hexdigest()[:16],
+            "preprocess": " ".join(str(self.preprocess).split()),
+        }
+
+    @torch.no_grad()
+    def encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """(N, D) raw projections of pictures, in float32 on the CPU."""
+        parts = [
+            self.encode_pixels(torch.stack([self.preprocess(p) for p in pictures[i : i + self.batch_size]])).cpu()
+            for i in range(0, len(pictures), self.batch_size)
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0, self.dim)
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels_NCYX: Tensor) -> Tensor:
+        """(N, D) raw projections of preprocessed pictures."""
+        return cast(open_clip.CLIP, self.model).encode_image(pixels_NCYX.to(self._device)).float()
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """(N, D) raw projections of texts, in float32 on the CPU."""
+        encode, tokenizer = cast(open_clip.CLIP, self.model).encode_text, self._loaded[2]
+        parts = [
+            encode(tokenizer(list(texts[i : i + self.batch_size])).to(self._device)).float().cpu()
+            for i in range(0, len(texts), self.batch_size)
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0, self.dim)
+
+
+def encoder_of(space_name: str) -> OpenClipEncoder:
+    """The encoder whose space a checkpoint lives in; `<model>/<pretrained tag>` is what spaces are called."""
+    model, _, tag = space_name.partition("/")
+    try:
+        return OpenClipEncoder(model=model, pretrained=tag or None)
+    except ValueError as error:
+        raise ValueError(
+            f"pictures and words must be embedded by {space_name}, which is not at hand: {error}\n"
+            "A space made by another program needs its embeddings given: python embed.py --help"
+        ) from error

@@ -1,0 +1,40 @@
+"""Ties ratings to the rows of an embedding table."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.ratings import RatingsTable
+
+
+def match(table: RatingsTable, embeddings: EmbeddingTable, missing_allowed: float) -> RatingsTable:
+    """The ratings whose items have an embedding, with rows of the embedding table as item codes.
+
+    A few missing items are counted and dropped (pictures that could not be read); many mean that the files do not
+    belong together, which is an error.
+    """
+    row_of = embeddings.row_of
+    row_I = np.asarray([row_of.get(str(item), -1) for item in table.items], dtype=np.int64)
+    row_N = row_I[table.item_N]
+    missing = int((row_N < 0).sum())
+    if missing > missing_allowed * len(table):
+        lacking = [str(i) for i in table.items[np.unique(table.item_N[row_N < 0])[:3]]]
+        where = embeddings.folder or "the given embeddings"
+        raise ValueError(
+            f"{missing} of {len(table)} ratings of {table.source} are for items without an embedding, such as "
+            f"{', '.join(map(repr, lacking))}; {where} has, for example, {', '.join(map(repr, embeddings.ids[:3]))}. "
+            "Use the same ids on both sides and run python embed.py again for new pictures, or allow more to be "
+            f"dropped with data.missing_allowed (now {missing_allowed})."
+        )
+    kept = table.take(np.flatnonzero(row_N >= 0))
+    if len(kept) == 0:
+        raise ValueError(f"{table.source} has no ratings")
+    unrated = len(embeddings) - len(np.unique(row_I[row_I >= 0]))
+    return replace(
+        kept,
+        items=np.asarray(embeddings.ids, dtype=object),
+        item_N=row_I[kept.item_N].astype(np.int32),
+        counts={**table.counts, "no embedding for the item": missing},
+        facts={**table.facts, "items without a rating": unrated},
+    )

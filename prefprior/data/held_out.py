@@ -1,0 +1,210 @@
+"""The people an evaluation is over: what each has rated so far, and what is held out.
+
+Only rows and ratings are kept; embeddings are gathered for a few people at a time, so that memory does not grow with
+their number.
+
+Shapes: B people, K history, T held out, N catalogue, D dimension.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefprior.data.hashing import id_hashes, mix
+from prefprior.data.scaling import PersonScale
+from prefprior.history import History
+from prefprior.predictor import Catalogue
+from prefprior.ratings import RatingsTable
+
+COLUMNS = (("item_BK", "raw_BK"), ("seen_item_BS",), ("held_item_BT", "held_rating_BT", "held_liked_BT"))
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Histories (newest last) and held-out ratings as catalogue rows, -1 where a person has fewer."""
+
+    users: list[str]
+    catalogue: Catalogue
+    scale: PersonScale
+    item_BK: Tensor  # int64; valid entries come first
+    raw_BK: Tensor  # ratings on the source's scale: how they compare between people depends on the history's length
+    seen_item_BS: Tensor  # int64, -1 padded: never candidates, whatever the history is changed to
+    held_item_BT: Tensor  # int64, -1 padded
+    held_rating_BT: Tensor  # in [-1, 1], as seen from the whole history
+    held_liked_BT: Tensor  # bool, by the source's own threshold
+    repeated: int = 0  # held-out ratings that were left out, because their picture is in the same person's past
+    sign: float = 1.0  # -1 turns all ratings of the histories round (a control)
+    shown_as: tuple[str, ...] = ()  # whose histories these are, where not their own (a control)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @classmethod
+    def of(
+        cls,
+        before: RatingsTable,
+        after: RatingsTable,
+        catalogue: Catalogue,
+        scale: PersonScale | None = None,
+        cap: int = 512,
+    ) -> "People":
+        """People with ratings in both tables: the histories are their `cap` newest ratings of the first.
+
+        Both tables share the codes of users and, as items, the rows of the catalogue. `scale` defaults to the plain
+        one. What a person has already rated is never a candidate, so it is not held out either: `repeated` counts it.
+        """
+        scale = scale or PersonScale(before.scale, "scale", 1.0, 0.0, 1.0)
+        again = _repeated(before, after, len(catalogue))
+        after = after.take(np.flatnonzero(~again))
+        codes = np.intersect1d(before.user_N, after.user_N)
+        past, held = _rows(before, codes), _rows(after, codes)
+        recent = [rows[-cap:] for rows in past]
+        raw_BK = _padded(before.rating_N, recent, 0.0)
+        held_raw_BT = _padded(after.rating_N, held, 0.0)
+        held_item_BT = _padded(after.item_N.astype(np.int64), held, -1)
+        liked_N = np.ones(len(after), dtype=bool) if after.scale.liked_only else after.liked_N
+        item_BK = _padded(before.item_N.astype(np.int64), recent, -1)
+        signed_BT = scale.signed(held_raw_BT, raw_BK, item_BK >= 0)
+        return cls(
+            users=[str(before.users[code]) for code in codes],
+            catalogue=catalogue,
+            scale=scale,
+            item_BK=torch.from_numpy(item_BK),
+            raw_BK=torch.from_numpy(raw_BK),
+            seen_item_BS=torch.from_numpy(_padded(before.item_N.astype(np.int64), past, -1)),
+            held_item_BT=torch.from_numpy(held_item_BT),
+            held_rating_BT=torch.from_numpy(np.where(held_item_BT >= 0, signed_BT, 0).astype(np.float32)),
+            held_liked_BT=torch.from_numpy(_padded(liked_N, held, False)),
+            repeated=int(again.sum()),
+        )
+
+    @classmethod
+    def halves(cls, table: RatingsTable, catalogue: Catalogue, scale: PersonScale | None = None) -> "People":
+        """Each person's first half is their history, the rest is held out; who has one rating is left out."""
+        first = first_share(table, 0.5)
+        return cls.of(table.take(np.flatnonzero(first)), table.take(np.flatnonzero(~first)), catalogue, scale)
+
+    @property
+    def valid_BK(self) -> Tensor:
+        """Which history entries exist."""
+        return self.item_BK >= 0
+
+    @property
+    def held_valid_BT(self) -> Tensor:
+        """Which held-out entries exist."""
+        return self.held_item_BT >= 0
+
+    @property
+    def held_disliked_BT(self) -> Tensor:
+        """Which held-out items were disliked: below the threshold of likes, and below this person's middle."""
+        return self.held_valid_BT & ~self.held_liked_BT & (self.held_rating_BT < 0)
+
+    def history(self, length: int | None = None) -> History:
+        """Everybody's `length` newest ratings (all if None), with embeddings."""
+        count_B = self.valid_BK.sum(1)
+        keep = self.item_BK.shape[1] if length is None else min(length, self.item_BK.shape[1])
+        keep = min(keep, max(int(count_B.max()), 1)) if len(self) else keep
+        # Entry j counts back from the newest: age j sits at position count - 1 - j.
+        age_BK = torch.arange(keep).expand(len(self), keep)
+        place_BK = count_B[:, None] - 1 - age_BK
+        valid_BK = place_BK >= 0
+        item_BK = self.item_BK.gather(1, place_BK.clamp_min(0)).masked_fill(~valid_BK, -1)
+        embeddings_BKD = self.catalogue.embeddings_ND[item_BK.clamp_min(0)].float() * valid_BK[..., None]
+        raw_BK = self.raw_BK.gather(1, place_BK.clamp_min(0)).numpy()
+        signed_BK = torch.from_numpy(self.scale.signed(raw_BK, raw_BK, valid_BK.numpy())).float()
+        return History(
+            embeddings_BKD=embeddings_BKD,
+            ratings_BK=self.sign * signed_BK * valid_BK,
+            ages_BK=(age_BK * valid_BK).float(),
+            valid_BK=valid_BK,
+            items_BK=item_BK,
+            users=list(self.shown_as) or self.users,
+        )
+
+    def held_embeddings(self) -> Tensor:
+        """(B, T, D) raw embeddings of what is held out, 0 where padded."""
+        rows_BT = self.held_item_BT.clamp_min(0)
+        return self.catalogue.embeddings_ND[rows_BT].float() * self.held_valid_BT[..., None]
+
+    def take(self, rows: Tensor) -> "People":
+        """Some of the people, without padding that only the others needed."""
+        picked = {name: getattr(self, name)[rows] for group in COLUMNS for name in group}
+        for group in COLUMNS:
+            width = max(int((picked[group[0]] >= 0).sum(1).max()), 1) if len(rows) else 1
+            for name in group:
+                picked[name] = picked[name][:, :width]
+        shown_as = tuple(self.shown_as[int(row)] for row in rows) if self.shown_as else ()
+        return replace(self, users=[self.users[int(row)] for row in rows], shown_as=shown_as, **picked)
+
+    def with_history_of(self, length: int) -> int:
+        """How many people have a history of at least so many ratings."""
+        return int((self.valid_BK.sum(1) >= length).sum())
+
+    def first(self, count: int) -> "People":
+        """At most `count` of the people, spread evenly over them."""
+        if count >= len(self):
+            return self
+        return self.take(torch.arange(count) * len(self) // count)
+
+    def where(self, keep_BT: Tensor) -> "People":
+        """Only some of what is held out; people left without any are dropped."""
+        keep_BT = keep_BT & self.held_valid_BT
+        order_BT = (~keep_BT).long().argsort(dim=1, stable=True)
+        item_BT = self.held_item_BT.masked_fill(~keep_BT, -1).gather(1, order_BT)
+        rating_BT = (self.held_rating_BT * keep_BT).gather(1, order_BT)
+        liked_BT = (self.held_liked_BT & keep_BT).gather(1, order_BT)
+        left = replace(self, held_item_BT=item_BT, held_rating_BT=rating_BT, held_liked_BT=liked_BT)
+        return left.take(keep_BT.any(1).nonzero()[:, 0])
+
+    def chunks(self, scores: int = 1 << 25, floats: int = 1 << 26) -> Iterator["People"]:
+        """Groups of people with at most `scores` scores over the catalogue and `floats` numbers of history."""
+        width = self.item_BK.shape[1] * self.catalogue.space.dim
+        size = max(1, min(scores // max(len(self.catalogue), 1), floats // max(width, 1)))
+        for start in range(0, len(self), size):
+            yield self.take(torch.arange(start, min(start + size, len(self))))
+
+
+def first_share(table: RatingsTable, share: float, count: int | None = None) -> np.ndarray:
+    """(N,) which ratings are among the first `share` of their person's (rounded up, but never all of several), or among
+    the first `count` of them.
+
+    First in time; where times are unknown, a choice by hash, so that the order of a file cannot matter.
+    """
+    order = np.arange(len(table))
+    if table.time_N is None or np.isnan(table.time_N).any():
+        items = id_hashes(str(item) for item in table.items)
+        order = mix(id_hashes(str(user) for user in table.users)[table.user_N], items[table.item_N])
+    by_user = np.lexsort((order, table.user_N))
+    ordered = table.user_N[by_user]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])[: len(ordered)]
+    counts = np.diff(np.r_[starts, len(ordered)])
+    place, all_of = np.arange(len(ordered)) - np.repeat(starts, counts), np.repeat(counts, counts)
+    first = np.empty(len(table), dtype=bool)
+    wanted = np.ceil(share * all_of) if count is None else count
+    first[by_user] = place < np.minimum(wanted, np.maximum(all_of - 1, 1))
+    return first
+
+
+def _repeated(before: RatingsTable, after: RatingsTable, items: int) -> np.ndarray:
+    """(N,) which ratings of `after` are of a picture that the same person has rated in `before`."""
+    past = np.isin(before.user_N, after.user_N)  # few, where the past is a large training part
+    pair_P = before.user_N[past].astype(np.int64) * items + before.item_N[past]
+    return np.isin(after.user_N.astype(np.int64) * items + after.item_N, pair_P)
+
+
+def _rows(table: RatingsTable, codes: np.ndarray) -> list[np.ndarray]:
+    """Each person's rows of a table, in its order."""
+    order = np.argsort(table.user_N, kind="stable")
+    ordered = table.user_N[order]
+    low, high = np.searchsorted(ordered, codes, "left"), np.searchsorted(ordered, codes, "right")
+    return [order[a:b] for a, b in zip(low, high, strict=True)]
+
+
+def _padded(column_N: np.ndarray, rows: list[np.ndarray], fill: float) -> np.ndarray:
+    padded = np.full((len(rows), max((len(r) for r in rows), default=1) or 1), fill, dtype=column_N.dtype)
+    for b, own in enumerate(rows):
+        padded[b, : len(own)] = column_N[own]
+    return padded

@@ -1,0 +1,1 @@
+"""From ratings to batches: which ratings are history, which are targets, and the loaders that serve them."""

@@ -1,0 +1,79 @@
+"""Which of a user's ratings are history and which are targets, drawn for a whole batch at once.
+
+A user's ratings lie in time order at positions 0..n-1. Of these the first `past` may only be history and the rest only
+targets (a user known from training, tested on held-out ratings); `past` 0 means that the draw itself parts them.
+Shapes: B users, K history, T targets.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prefprior.data.hashing import fraction, mix, permuted
+from prefprior.errors import require_choice
+
+ORDERS = ("set", "time")
+# Names of the independent random numbers of one draw.
+_LENGTH, _SHORT, _CUT, _SHUFFLE, _SHUFFLE_PAST = range(1, 6)
+
+
+@dataclass(frozen=True)
+class DrawRule:
+    """How histories and targets are drawn."""
+
+    cap: int  # the longest history
+    targets: int  # the most targets of one user in one draw
+    order: str = "set"  # "set": any ratings, shuffled; "time": targets follow the history
+    short: float = 0.5  # the share of draws whose history has a uniformly drawn length, as newcomers' have
+
+    def __post_init__(self) -> None:
+        require_choice("order", self.order, ORDERS)
+        if self.cap < 1 or self.targets < 1:
+            raise ValueError(f"history_cap and targets_per_user must be at least 1, got {self.cap} and {self.targets}")
+        if not 0 <= self.short <= 1:
+            raise ValueError(f"short_histories is a share between 0 and 1, got {self.short}")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Positions in each user's own sequence; the most recent of the history stands first. -1 where there is none."""
+
+    history_BK: np.ndarray
+    target_BT: np.ndarray
+
+
+def draw(rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndarray) -> Draw:
+    """Draws history and targets for users with `count_B` ratings; a key decides its draw, whoever else is there."""
+    count, past = count_B.astype(np.int64), past_B.astype(np.int64)
+    known = past > 0
+    free = count - past  # ratings that may be targets
+    # A draw that parts one sequence leaves at least half of it to the history; a single rating is a target.
+    targets = np.minimum(rule.targets, np.where(known, free, np.maximum(count // 2, np.minimum(count, 1))))
+    if rule.order == "time":
+        earliest = np.where(known, past, np.minimum(1, count - targets))
+        room = np.where(known, 1, count - targets - earliest + 1)
+        cut = earliest + (mix(key_B, _CUT) % room.astype(np.uint64)).astype(np.int64)
+        longest = np.minimum(cut, rule.cap)
+    else:
+        cut = past
+        longest = np.minimum(np.where(known, past, count - targets), rule.cap)
+    shortened = (1 + mix(key_B, _LENGTH) % np.maximum(longest, 1).astype(np.uint64)).astype(np.int64)
+    is_short = fraction(mix(key_B, _SHORT)) < rule.short
+    length = np.where(is_short, np.minimum(shortened, longest), longest)
+
+    k = np.arange(max(int(length.max(initial=0)), 1))[None]
+    t = np.arange(max(int(targets.max(initial=0)), 1))[None]
+    has_k, has_t = k < length[:, None], t < targets[:, None]
+    if rule.order == "time":
+        history, target = cut[:, None] - 1 - k, cut[:, None] + t
+    else:
+        # Index 0.. of one permutation are the targets and the next ones the history, so that none is both.
+        shuffle = mix(key_B, _SHUFFLE)
+        rank = np.where(known[:, None], k, k + targets[:, None])
+        history = permuted(
+            np.where(has_k, rank, 0),
+            np.maximum(np.where(known, past, count), 1),
+            np.where(known, mix(key_B, _SHUFFLE_PAST), shuffle),
+        )
+        target = permuted(np.where(has_t, t, 0), np.maximum(free, 1), shuffle) + past[:, None]
+    return Draw(np.where(has_k, history, -1), np.where(has_t, target, -1))

@@ -1,0 +1,121 @@
+"""Loaders of whole batches: an endless, repeatable stream for training and one fixed pass for validation.
+
+Batch number g of the stream is a pure function of (seed, g), so that any number of processes and workers, and a
+training that was interrupted, see the same batches.
+Shapes: B users in a batch (over all ranks), U users.
+"""
+
+from collections.abc import Iterator
+from math import ceil
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from prefprior.data.hashing import mix, permuted
+from prefprior.data.histories.draws import DrawRule
+from prefprior.data.histories.sequences import Assembler
+from prefprior.history import PreferenceBatch
+
+# Names of independent random numbers.
+ORDER, DRAW, FIXED = range(1, 4)
+
+
+class TrainingBatches(Dataset[PreferenceBatch]):
+    """Draws by their place in an endless stream of users: pass after pass, each in its own shuffled order."""
+
+    def __init__(
+        self, assembler: Assembler, rule: DrawRule, *, batch_size: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        if batch_size % world:
+            raise ValueError(f"data.batch_size={batch_size} is for all {world} processes together: make it a multiple")
+        self.assembler, self.rule, self.seed = assembler, rule, seed
+        self.local = batch_size // world
+        self.offset = rank * self.local
+
+    def __getitem__(self, drawn: int) -> PreferenceBatch:
+        """This rank's share of the batch that begins at place `drawn` of the stream."""
+        place_B = drawn + self.offset + np.arange(self.local)
+        users = len(self.assembler.sequences)
+        pass_B = place_B // users
+        user_B = permuted((place_B % users)[:, None], np.full(len(place_B), users), mix(self.seed, ORDER, pass_B))[:, 0]
+        key_B = mix(self.seed, DRAW, pass_B, self.assembler.sequences.hash_U[user_B])
+        return self.assembler.batch(user_B, key_B, self.rule)
+
+
+class TrainingLoader:
+    """An epoch's batches of the stream; `drawn`, how far the stream was consumed, is all there is to save."""
+
+    def __init__(
+        self,
+        batches: Dataset[PreferenceBatch],
+        *,
+        batch_size: int,
+        epoch_batches: int,
+        workers: int,
+        pin_memory: bool,
+        drawn: int = 0,
+    ) -> None:
+        self.batches, self.batch_size, self.epoch_batches = batches, batch_size, epoch_batches
+        self.workers, self.pin_memory, self.drawn = workers, pin_memory, drawn
+
+    def __len__(self) -> int:
+        return self.epoch_batches
+
+    def __iter__(self) -> Iterator[PreferenceBatch]:
+        places = range(self.drawn, self.drawn + self.epoch_batches * self.batch_size, self.batch_size)
+        loader = DataLoader(
+            self.batches, sampler=places, batch_size=None, num_workers=self.workers, pin_memory=self.pin_memory
+        )
+        for batch in loader:
+            # Counted when a batch is handed over, not when a worker made it ahead of time.
+            self.drawn += self.batch_size
+            yield batch
+
+
+class CountedBatches(Dataset[PreferenceBatch]):
+    """Batches that know how many they are."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class FixedBatches(CountedBatches):
+    """One pass over all users with the same draws every time; ranks see disjoint users and equally many batches."""
+
+    def __init__(
+        self, assembler: Assembler, rule: DrawRule, *, batch_size: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.assembler, self.rule, self.seed, self.rank, self.world = assembler, rule, seed, rank, world
+        users = len(assembler.sequences)
+        self.count = max(ceil(users / batch_size), 1)
+        # Almost equal slices leave no rank without a user; with fewer users than ranks some are seen twice.
+        everyone = np.arange(max(users, self.count * world)) % users
+        self.slices = np.array_split(everyone, self.count * world)
+
+    def __getitem__(self, number: int) -> PreferenceBatch:
+        if not 0 <= number < self.count:
+            raise IndexError(number)
+        user_B = self.slices[number * self.world + self.rank]
+        key_B = mix(self.seed, FIXED, self.assembler.sequences.hash_U[user_B])
+        return self.assembler.batch(user_B, key_B, self.rule)
+
+
+class FixedLoader:
+    """Iterates `FixedBatches`, or the like."""
+
+    def __init__(self, batches: CountedBatches, *, workers: int, pin_memory: bool) -> None:
+        self.batches, self.workers, self.pin_memory = batches, workers, pin_memory
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[PreferenceBatch]:
+        yield from DataLoader(
+            self.batches,
+            sampler=range(len(self.batches)),
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=self.pin_memory,
+        )

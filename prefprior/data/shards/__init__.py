@@ -1,0 +1,1 @@
+"""Ratings and embeddings as webdataset tars, for training sets that do not fit into memory."""

@@ -1,0 +1,1 @@
+"""Who is evaluated, on what, under which controls, and with what uncertainty."""

@@ -1,0 +1,112 @@
+"""Streams a predictor over people and the whole catalogue; keeps only what the metrics need.
+
+Shapes: B people, T held out, N catalogue, k length of the recommended list.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from prefprior.data.hashing import id_hashes
+from prefprior.data.held_out import People
+from prefprior.predictor import Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What is left of B x N scores."""
+
+    score_BT: Tensor  # of the held-out items
+    rank_BT: Tensor  # float64, of held-out likes: 1 is best among the candidates; equals share their mean rank
+    top_BK: Tensor  # int64 catalogue rows, best first
+    candidates_B: Tensor  # how many items were ranked for each person
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Some random unseen items for each person, the same whoever ranks them, in the place of the whole catalogue."""
+
+    count: int
+    seed: int = 0
+
+    def mask(self, people: People) -> Tensor:
+        """(B, N) the candidates: what was drawn, and what is held out."""
+        size = len(people.catalogue)
+        mask_BN = torch.zeros(len(people), size, dtype=torch.bool)
+        for b, name in enumerate(id_hashes(people.users).tolist()):
+            taken_N = np.zeros(size, dtype=bool)
+            for rows_BX in (people.seen_item_BS, people.held_item_BT):
+                rows = rows_BX[b].numpy()
+                taken_N[rows[rows >= 0]] = True
+            free = np.flatnonzero(~taken_N)
+            drawn = np.random.default_rng((self.seed, name)).permutation(free)[: self.count]
+            mask_BN[b, torch.from_numpy(drawn)] = True
+            held_T = people.held_item_BT[b]
+            mask_BN[b, held_T[held_T >= 0]] = True
+        return mask_BN
+
+
+def score(
+    predictor: Predictor,
+    people: People,
+    length: int | None = None,
+    k: int = 20,
+    progress: Callable[[int], None] | None = None,
+    sampled: Sampled | None = None,
+) -> Scored:
+    """Ranks the whole catalogue less what each person has seen, from their `length` newest ratings.
+
+    Candidates are sampled only if asked: sampled metrics do not even keep methods in order (Krichene & Rendle 2020).
+    """
+    parts = []
+    for chunk in people.chunks():
+        scores_BN = predictor.rank(chunk.history(length), people.catalogue).cpu()
+        parts.append(reduce_scores(scores_BN, chunk, k, sampled))
+        if progress is not None:
+            progress(len(chunk))
+    width = people.held_item_BT.shape[1]
+    return Scored(
+        score_BT=torch.cat([pad(p.score_BT, (0, width - p.score_BT.shape[1])) for p in parts]),
+        rank_BT=torch.cat([pad(p.rank_BT, (0, width - p.rank_BT.shape[1]), value=torch.inf) for p in parts]),
+        top_BK=torch.cat([p.top_BK for p in parts]),
+        candidates_B=torch.cat([p.candidates_B for p in parts]),
+    )
+
+
+def reduce_scores(scores_BN: Tensor, people: People, k: int, sampled: Sampled | None = None) -> Scored:
+    """Ranks, scores and best rows from all scores of a few people."""
+    if scores_BN.shape != (len(people), len(people.catalogue)):
+        raise ValueError(
+            f"a predictor ranked {tuple(scores_BN.shape)} instead of {len(people)} people x {len(people.catalogue)}"
+        )
+    seen_BS = people.seen_item_BS
+    known_BS = seen_BS >= 0
+    rows_BS = torch.arange(len(people))[:, None].expand_as(seen_BS)
+    scores_BN = scores_BN.float().index_put((rows_BS[known_BS], seen_BS[known_BS]), torch.tensor(-torch.inf))
+    if sampled is not None:
+        scores_BN = scores_BN.masked_fill_(~sampled.mask(people), -torch.inf)
+    score_BT = scores_BN.gather(1, people.held_item_BT.clamp_min(0))
+    return Scored(
+        score_BT=score_BT.masked_fill(~people.held_valid_BT, 0.0),
+        rank_BT=_ranks(scores_BN, score_BT, people.held_liked_BT),
+        top_BK=scores_BN.topk(min(k, scores_BN.shape[1]), dim=1).indices,
+        candidates_B=(scores_BN > -torch.inf).sum(1),
+    )
+
+
+def _ranks(scores_BN: Tensor, score_BT: Tensor, liked_BT: Tensor) -> Tensor:
+    """(B, T) where each held-out like stands among all scores of its person; infinity for the rest.
+
+    Held-out likes are few: counting what is above each is far cheaper than sorting everything, and numpy counts a
+    row that fits the cache several times faster than torch reduces a whole matrix of comparisons.
+    """
+    ranks = np.full(score_BT.shape, np.inf)
+    for b, (row_N, score_T) in enumerate(zip(scores_BN.numpy(), score_BT.numpy(), strict=True)):
+        for t in np.flatnonzero(liked_BT[b].numpy()):
+            above = np.count_nonzero(row_N > score_T[t])
+            ranks[b, t] = above + (np.count_nonzero(row_N == score_T[t]) + 1) / 2
+    return torch.from_numpy(ranks)

@@ -1,0 +1,126 @@
+"""Which people and which of their ratings an evaluation is over.
+
+unseen        people of the test (else validation) part who were never trained on; their first ratings are the history
+seen          people who were trained on, and what was held out of them; their training ratings are the history
+unseen_items  what is held out is only pictures that nobody rated in training
+train         people who were trained on, over ratings that were trained on: how much was learned by heart
+<part>        a part of the data by its own name (val, test, test_unseen, ...): seen and unseen people together
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.held_out import People, first_share
+from prefprior.errors import nearest
+from prefprior.predictor import TrainingPart
+from prefprior.ratings import RatingsTable
+
+KINDS = ("unseen", "seen", "unseen_items", "train")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How much of what an unseen person rated is their history: a share of it, or a number of ratings; the rest is held
+    out."""
+
+    share: float = 0.5
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"history_share must be between 0 and 1, got {self.share}")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"history_first must be at least 1, got {self.count}")
+
+    def of(self, table: RatingsTable) -> np.ndarray:
+        """(N,) which ratings are of somebody's history."""
+        return first_share(table, self.share, self.count)
+
+
+# What it takes to have anybody in a part that a split by people leaves empty.
+WANTING = {
+    "seen": "It takes a split that holds back ratings of people who are trained on: train with data.splits.by=item or "
+    "data.splits.by=time, or evaluate part=unseen.",
+    "unseen_items": "It takes pictures that nobody rated in training: train with data.splits.by=item, or evaluate "
+    "part=unseen.",
+}
+
+
+def select(data: PreferenceDataModule, part: str | None, beginning: Beginning, cap: int) -> tuple[str, People]:
+    """The people of a part; by default of `unseen`, or of `seen` where everybody was trained on. Names its choice."""
+    if part is None:
+        part = "unseen" if len(_unseen(data, held_part(data))) else "seen"
+    known = [*KINDS, *data.part_names, "val", "test"]
+    if part not in known:
+        raise ValueError(f"part is {part!r}; it must be one of {', '.join(dict.fromkeys(known))}{nearest(part, known)}")
+    people = _people(data, part, beginning, cap)
+    if len(people) == 0:
+        raise ValueError(
+            f"the part {part} of {data.source.name} has nobody with both a history and held-out ratings. "
+            + WANTING.get(part, f"Choose another part (there are {', '.join(dict.fromkeys(known))}).")
+        )
+    return part, people
+
+
+def held_part(data: PreferenceDataModule) -> str:
+    """The part that is kept for evaluation: test, else validation."""
+    for name in ("test", "val"):
+        if data.has_part(name):
+            return name
+    raise ValueError(f"{data.source.name} has neither a test nor a validation part; choose splits.by=user")
+
+
+def fitting_parts(data: PreferenceDataModule, part: str) -> tuple[TrainingPart, TrainingPart | None]:
+    """What baselines may learn from: the training part, and the validation part unless it is what is evaluated."""
+    training = TrainingPart(data.part("train"), data.catalogue)
+    evaluated = held_part(data) if part in KINDS else part
+    if part == "train" or evaluated.startswith("val") or not data.has_part("val"):
+        return training, None
+    return training, TrainingPart(data.part("val"), data.catalogue)
+
+
+def _people(data: PreferenceDataModule, part: str, beginning: Beginning, cap: int) -> People:
+    train = data.part("train")
+    if part == "train":
+        return _split(data, train, beginning, cap)
+    table = data.part(held_part(data) if part in KINDS else part)
+    unseen = ~np.isin(table.user_N, train.user_N)
+    # The past of people who were trained on is all of the training part; everybody else's is their own beginning.
+    first = unseen & beginning.of(table)
+    if part == "unseen":
+        before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(unseen & ~first))
+    elif part == "seen":
+        before, after = train, table.take(np.flatnonzero(~unseen))
+    else:
+        before, after = _joined(data, train, table, first), table.take(np.flatnonzero(~first))
+    people = People.of(before, after, data.catalogue, data.scale, cap)
+    if part == "unseen_items":
+        rated = torch.from_numpy(np.unique(train.item_N).astype(np.int64))
+        people = people.where(~torch.isin(people.held_item_BT, rated))
+    return people
+
+
+def _split(data: PreferenceDataModule, table: RatingsTable, beginning: Beginning, cap: int) -> People:
+    first = beginning.of(table)
+    before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(~first))
+    return People.of(before, after, data.catalogue, data.scale, cap)
+
+
+def _unseen(data: PreferenceDataModule, part: str) -> np.ndarray:
+    return np.setdiff1d(data.part(part).user_N, data.part("train").user_N)
+
+
+def _joined(data: PreferenceDataModule, train: RatingsTable, table: RatingsTable, first: np.ndarray) -> RatingsTable:
+    own = table.take(np.flatnonzero(first))
+    return replace(
+        train,
+        user_N=np.concatenate([train.user_N, own.user_N]),
+        item_N=np.concatenate([train.item_N, own.item_N]),
+        rating_N=np.concatenate([train.rating_N, own.rating_N]),
+        time_N=None,
+        part_N=None,
+        pair_N=None,
+    )

@@ -1,0 +1,1 @@
+"""The scoreboard for readers: tables, plots and one HTML page."""

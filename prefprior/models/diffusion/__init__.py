@@ -1,0 +1,1 @@
+"""Noise schedules, solvers and guidance: no network and no objective in here."""

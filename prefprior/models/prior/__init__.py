@@ -1,0 +1,1 @@
+"""The generator: history encoder and denoiser, and the in-context architecture."""

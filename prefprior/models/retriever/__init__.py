@@ -1,0 +1,1 @@
+"""The retriever: user tower, item tower, popularity bias and their contrastive loss."""

@@ -1,0 +1,53 @@
+"""The protocol every predictor keeps: the prior and each baseline alike.
+
+Shapes: B users, K history, N catalogue, n samples, D dimension.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from prefprior.history import History
+from prefprior.ratings import RatingsTable
+from prefprior.space import Space
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The items a predictor may rank, as raw projections of one space; `ids` name the rows."""
+
+    space: Space
+    ids: list[str]
+    embeddings_ND: Tensor  # float32 or float16, possibly memory-mapped
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPart:
+    """What a baseline may be fit on: the training ratings, whose `item_N` index the catalogue's rows."""
+
+    ratings: RatingsTable
+    catalogue: Catalogue
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Anything that, given histories, can make embeddings and rank a catalogue."""
+
+    name: str
+
+    def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
+        """Learns from the training part (the trained prior does nothing here)."""
+
+    def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
+        """(B, n, D) raw embeddings of pictures each user would like."""
+
+    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+        """(B, N) scores of a whole catalogue, higher is better; callers chunk over users.
+
+        A history's items are rows of that catalogue, or -1.
+        """

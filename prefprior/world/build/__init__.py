@@ -1,0 +1,1 @@
+"""Trains the world's miniature CLIP and decoder."""

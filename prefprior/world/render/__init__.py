@@ -1,0 +1,1 @@
+"""Procedural pictures: factors, palettes, rendering and captions."""

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+import torch
+
+from prefprior.evaluation.protocol.bootstrap import difference, interval, weights
+
+
+def test_interval_agrees_with_the_normal_one():
+    values = np.random.default_rng(0).normal(2.0, 1.0, 400)
+    figure = interval(values, weights(400))
+    half = 1.96 / 400**0.5
+    assert figure.value == pytest.approx(values.mean())
+    assert figure.low == pytest.approx(values.mean() - half, abs=0.02)
+    assert figure.high == pytest.approx(values.mean() + half, abs=0.02)
+    assert figure.people == 400
+
+
+def test_a_pair_is_far_surer_than_its_parts():
+    rng = np.random.default_rng(1)
+    easy = rng.normal(0, 1, 200)  # how hard a person is, shared by both predictors
+    first, second = easy + 0.1 + rng.normal(0, 0.02, 200), easy
+    paired = difference(first, second, weights(200))
+    assert paired.low > 0
+    alone = interval(first, weights(200))
+    assert alone.high - alone.low > 10 * (paired.high - paired.low)
+
+
+def test_people_without_a_value_are_left_out():
+    figure = interval(torch.tensor([1.0, torch.nan, 3.0]), weights(3))
+    assert (figure.value, figure.people) == (2.0, 2)
+    assert interval(torch.tensor([torch.nan]), weights(1)) is None

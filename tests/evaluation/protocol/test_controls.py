@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from prefprior.data.held_out import People, first_share
+from prefprior.data.scaling import RatingScaling
+from prefprior.evaluation.protocol.controls import flipped_ratings, other_person, shuffled_ratings
+from tests.evaluation.tastes import make_tastes
+
+
+def test_history_is_the_newest_ratings_with_their_embeddings():
+    tastes = make_tastes(users=3, rated=10)
+    people = tastes.people
+    history = people.history(4)
+    past = tastes.training.ratings
+    newest = past.item_N[past.user_N == 1][::-1][:4]
+    assert history.items_BK[1].tolist() == newest.tolist()
+    assert history.ages_BK[1].tolist() == [0, 1, 2, 3]
+    assert torch.equal(history.embeddings_BKD[1], tastes.catalogue.embeddings_ND[newest.astype(np.int64)])
+    full = people.history()
+    assert full.valid_BK.sum(1).tolist() == [6, 6, 6]
+    assert torch.equal(full.last(4).items_BK, history.items_BK)
+
+
+def test_ragged_people_are_padded_and_masked():
+    tastes = make_tastes(users=4, rated=8)
+    table = tastes.training.ratings
+    keep = np.flatnonzero((table.user_N != 2) | (np.arange(len(table)) % 5 == 0))
+    people = People.halves(table.take(keep), tastes.catalogue)
+    history = people.history()
+    assert (history.items_BK[~history.valid_BK] == -1).all()
+    assert (history.embeddings_BKD[~history.valid_BK] == 0).all()
+    assert history.valid_BK[:, 0].all()
+
+
+def test_first_share_always_leaves_something_to_hold_out():
+    table = make_tastes(users=2, rated=3).training.ratings
+    assert first_share(table, 1.0).sum() == len(table) - 2
+    assert first_share(table, 0.5, count=1).sum() == 2  # a number of ratings goes before a share
+    assert first_share(table, 0.5, count=99).sum() == len(table) - 2
+
+
+def test_where_keeps_only_some_held_out_items():
+    people = make_tastes().people
+    liked = people.where(people.held_liked_BT)
+    assert (liked.held_rating_BT[liked.held_valid_BT] > 0).all()
+    assert int(liked.held_valid_BT.sum()) == int(people.held_liked_BT.sum())
+
+
+def test_chunks_are_the_people_in_order():
+    people = make_tastes().people
+    chunks = list(people.chunks(scores=5 * len(people.catalogue)))
+    assert [len(c) for c in chunks] == [5, 5, 5, 5, 4]
+    assert [u for c in chunks for u in c.users] == people.users
+
+
+@pytest.mark.parametrize("change", [other_person, shuffled_ratings, flipped_ratings])
+def test_controls_leave_held_out_and_seen_alone(change):
+    people = make_tastes().people
+    changed = change(people, torch.Generator().manual_seed(1))
+    assert torch.equal(changed.held_item_BT, people.held_item_BT)
+    assert torch.equal(changed.seen_item_BS, people.seen_item_BS)
+    if change is other_person:
+        own = {tuple(row.tolist()) for row in people.item_BK}
+        assert {tuple(row.tolist()) for row in changed.item_BK} == own
+        assert not (changed.item_BK == people.item_BK).all(1).any()
+    else:
+        assert torch.equal(changed.item_BK, people.item_BK)
+        before, after = people.history().ratings_BK, changed.history().ratings_BK
+        assert torch.equal(after.abs().sum(1), before.abs().sum(1))
+        assert not torch.equal(after, before)
+
+
+def test_under_another_persons_history_predictors_see_that_persons_id():
+    """Else those that know people by their ids would be told who it really is."""
+    people = make_tastes(users=6).people
+    other = other_person(people, torch.Generator().manual_seed(0))
+    assert other.users == people.users
+    shown, some = other.history().users, other.take(torch.tensor([4, 1]))
+    assert sorted(shown) == sorted(people.users)
+    assert all(a != b for a, b in zip(shown, people.users, strict=True))
+    assert some.history().users == [shown[4], shown[1]]
+    giver = [people.users.index(user) for user in shown]
+    assert torch.equal(other.item_BK, people.item_BK[giver])
+
+
+def test_the_scale_of_a_short_history_is_its_own():
+    tastes = make_tastes(users=3, rated=10)
+    table = tastes.training.ratings
+    scale = RatingScaling(weight=1e-6).fit(table)
+    people = replace(tastes.people, scale=scale)
+    for length in (1, 3, None):
+        ratings, valid = people.history(length).ratings_BK, people.history(length).valid_BK
+        # A person's own centre is subtracted, so that what they see sums to 0 (unless clipped at the ends).
+        assert ((ratings * valid).sum(1).abs() < 1e-3)[(ratings.abs() < 1).all(1)].all()
+
+
+def test_without_times_the_order_of_the_file_does_not_matter():
+    table = make_tastes(users=3, rated=10).training.ratings
+    order = np.random.default_rng(0).permutation(len(table))
+    assert np.array_equal(first_share(table, 0.5)[order], first_share(table.take(order), 0.5))

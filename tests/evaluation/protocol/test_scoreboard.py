@@ -1,0 +1,163 @@
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from prefprior.baselines.linear import PersonalDirection
+from prefprior.baselines.mean import MeanOfLikes
+from prefprior.baselines.nearest import NearestToLikes
+from prefprior.baselines.random import RandomPredictor
+from prefprior.baselines.rocchio import Rocchio
+from prefprior.baselines.wals import Wals
+from prefprior.evaluation.protocol.scoreboard import Board, Scoreboard
+from prefprior.evaluation.report.html import paired, write_report
+from prefprior.evaluation.report.labels import METRICS, describe, order
+from prefprior.evaluation.report.table import terminal_tables, written
+from tests.evaluation.tastes import Oracle, make_tastes
+
+KEY = "toy/unseen/mean+flipped/auc@all"
+
+
+class Drawn:
+    """Pictures of one colour each."""
+
+    def open(self, item):
+        return Image.new("RGB", (200, 100), (int(item[1:]) % 255, 80, 80))
+
+
+@pytest.fixture(scope="module")
+def board():
+    tastes = make_tastes(users=40, items=150, rated=40)
+    scoreboard = Scoreboard(lengths=(1, 4, None), ks=(5, 10, 20), samples=6, sample_people=30)
+    outcomes = []
+    for predictor in (MeanOfLikes(), RandomPredictor(), Oracle(tastes)):
+        predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
+        outcomes += scoreboard.run(predictor, tastes.people)
+    return Board("toy", "unseen", tastes.people, outcomes)
+
+
+@pytest.fixture(scope="module")
+def figures(board):
+    return board.figures()
+
+
+def test_every_figure_is_named_finite_and_inside_its_interval(figures):
+    for key, figure in figures.items():
+        data, part, _, metric = key.split("/")
+        assert (data, part) == ("toy", "unseen")
+        name, shots = metric.split("@")
+        assert shots in ("1", "4", "all")
+        assert describe(name).says
+        assert np.isfinite(figure.value)
+        if figure.low == figure.low and not name.startswith(("coverage", "gini", "entropy", "fair")):
+            assert figure.low <= figure.value <= figure.high
+    assert {name for name in METRICS if "world only" not in METRICS[name].says} <= {
+        k if k in METRICS else k.rpartition("_")[0] for k in (key.split("/")[-1].split("@")[0] for key in figures)
+    }
+
+
+def test_the_oracle_scores_one_and_random_a_half(figures):
+    assert figures["toy/unseen/oracle/auc@all"].value == 1
+    assert abs(figures["toy/unseen/random/auc@all"].value - 0.5) < 0.1
+    assert figures["toy/unseen/oracle/personal_p@all"].value < 0.01
+
+
+def test_controls_take_away_what_is_personal(figures):
+    def auc(row):
+        return figures[f"toy/unseen/{row}/auc@all"].value
+
+    assert auc("mean") > 0.75
+    assert abs(auc("mean+shuffled") - 0.5) < 0.12
+    assert abs(auc("mean+other") - 0.5) < 0.12
+    assert auc("mean+flipped") < 0.3
+    assert figures["toy/unseen/mean/auc@1"].value < auc("mean")
+
+
+def test_paired_differences_are_differences(board, figures):
+    found = paired(board)
+    gap = found["toy/unseen/mean-random/auc@all"]
+    assert gap.value == pytest.approx(
+        figures["toy/unseen/mean/auc@all"].value - figures["toy/unseen/random/auc@all"].value, abs=1e-9
+    )
+    assert gap.low > 0
+
+
+@pytest.mark.parametrize("predictor", [PersonalDirection(method="ridge"), Rocchio(), NearestToLikes(), Wals()])
+def test_shuffled_ratings_bring_any_predictor_down_to_chance(predictor):
+    tastes = make_tastes(users=60, items=150, rated=40)
+    predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
+    board = Scoreboard(lengths=(None,), samples=3, ks=(5,), controls=("shuffled",))
+    figures = Board("t", "p", tastes.people, board.run(predictor, tastes.people)).figures()
+    own, dealt = (figures[f"t/p/{predictor.name}{control}/auc@all"] for control in ("", "+shuffled"))
+    assert own.value > dealt.high + 0.1
+    assert abs(dealt.value - 0.5) < 0.12
+
+
+def test_sampled_candidates_are_said_in_every_name():
+    board = Scoreboard(sampled_candidates=100)
+    assert board.labelled("unseen") == "unseen (100 sampled candidates)"
+    assert Scoreboard().labelled("unseen") == "unseen"
+    with pytest.raises(ValueError, match="the whole catalogue is ranked"):
+        Scoreboard(sampled_candidates=10, ks=(20,))
+
+
+def test_the_same_run_gives_the_same_figures():
+    tastes = make_tastes(users=12, items=60, rated=16)
+    results = []
+    for _ in range(2):
+        predictor = RandomPredictor()
+        predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
+        outcomes = Scoreboard(lengths=(None,), samples=3, ks=(5,)).run(predictor, tastes.people)
+        results.append({k: (f.value, f.low) for k, f in Board("t", "p", tastes.people, outcomes).figures().items()})
+    assert json.dumps(results[0]) == json.dumps(results[1])
+
+
+@pytest.mark.parametrize("width", [60, 90, 250])
+def test_the_terminal_shows_predictors_and_controls_whatever_its_width(board, figures, width):
+    console = Console(width=width, file=io.StringIO())
+    tables = terminal_tables(board, figures, width)
+    for table in tables:
+        console.print(table)
+    text = console.file.getvalue()
+    for word in ("oracle", "AUC", "NDCG@20", "coverage@20", "40 people", "+shuffled", f"{figures[KEY].value:.3f}"):
+        assert word in text
+    assert "…" not in text  # nothing was cut off
+    assert len(tables) == 2 or width < 250
+
+
+def test_the_report_is_one_file_that_needs_nothing_else(board, figures, tmp_path):
+    path = tmp_path / "report.html"
+    write_report(path, board, figures, {"checkpoint": "runs/<x>"}, Drawn())
+    html = path.read_text()
+    assert html.count("<svg") >= 5
+    assert html.count("data:image/jpeg;base64,") > 10
+    assert "runs/&lt;x&gt;" in html
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
+    assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.S)
+    write_report(path, board, figures, {}, None)
+    assert "<h2>Pictures" not in path.read_text()
+
+
+def test_figures_are_written_without_signed_zeros_and_no_chance_is_none():
+    assert written(-0.0004) == "0.000"
+    assert written(-0.0006) == "-0.001"
+    assert written(0.0005, "personal_p") == "<0.001"
+    assert written(0.0005) != "<0.001"
+
+
+def test_metrics_are_ordered_and_unknown_ones_refused():
+    assert order({"recall_20", "recall_5", "auc"}) == ["auc", "recall_5", "recall_20"]
+    with pytest.raises(KeyError):
+        describe("nonsense_3")
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="controls are other, shuffled, flipped"):
+        Scoreboard(controls=("shufled",))
+    with pytest.raises(ValueError, match="at least 1"):
+        Scoreboard(lengths=(0,))

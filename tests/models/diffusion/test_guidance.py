@@ -1,0 +1,58 @@
+"""Guidance: neutral scales change nothing, no scale leaves the shell, and each direction is the one it says."""
+
+import pytest
+import torch
+
+from prefprior.models.diffusion.guidance import Guidance, guided, with_norm_of
+from prefprior.models.diffusion.schedules import Linear
+from prefprior.models.objectives.denoising import Denoising
+from tests.models.conftest import DIM, make_history
+
+OBJECTIVE = Denoising(path=Linear(), prediction="velocity")
+
+
+def seen(prior, guidance, rating=1.0, history=None):
+    """What is seen behind the same noise under some guidance (B, S, D)."""
+    history = history or make_history(3, 6)
+    encoded, null = prior.encode_history(history), prior.null_history(history)
+    denoise = guided(prior, OBJECTIVE, guidance, encoded, null, torch.full((3,), rating))
+    with torch.no_grad():
+        return denoise(torch.randn(3, 4, DIM, generator=torch.Generator().manual_seed(0)), torch.tensor(0.6))
+
+
+def test_neutral_guidance_is_the_network_itself(prior):
+    encoded = prior.encode_history(make_history(3, 6))
+    noisy = torch.randn(3, 4, DIM, generator=torch.Generator().manual_seed(0))
+    condition = prior.condition(encoded, torch.ones(3, 1))
+    plain = OBJECTIVE.denoise(prior, noisy[:, None], torch.tensor(0.6).view(1, 1, 1), condition)[:, 0]
+    torch.testing.assert_close(seen(prior, Guidance()), plain)
+
+
+@pytest.mark.parametrize("guidance", [Guidance(history=6.0), Guidance(rating=3.0), Guidance(history=3.0, rating=2.0)])
+def test_guidance_turns_and_keeps_the_norm(prior, guidance):
+    plain, moved = (prior.scale.from_model(seen(prior, g)) for g in (Guidance(), guidance))
+    torch.testing.assert_close(moved.norm(dim=-1), plain.norm(dim=-1), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(moved, plain, atol=1e-2)
+
+
+def test_directions_are_what_they_are_called(prior):
+    """loved + scale * (loved - hated), and the same for the history, before the norm is put back."""
+    loved, hated = seen(prior, Guidance()), seen(prior, Guidance(), rating=-1.0)
+    expected = with_norm_of(prior, loved + 0.7 * (loved - hated), loved)
+    torch.testing.assert_close(seen(prior, Guidance(rating=0.7)), expected)
+    history = make_history(3, 6)
+    history.valid_BK[:] = False
+    unknown = seen(prior, Guidance(), history=history)
+    expected = with_norm_of(prior, loved + 1.5 * (loved - unknown), loved)
+    torch.testing.assert_close(seen(prior, Guidance(history=2.5)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_history_guidance_is_powerless_for_a_newcomer(prior):
+    history = make_history(3, 6)
+    history.valid_BK[:] = False
+    torch.testing.assert_close(
+        seen(prior, Guidance(history=5.0), history=history),
+        seen(prior, Guidance(), history=history),
+        rtol=1e-3,
+        atol=1e-3,
+    )

@@ -1,0 +1,170 @@
+"""The in-context prior: a diffusers `PriorTransformer` and ours say the same, and its own invariances."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from prefprior.inference.predictor import PriorPredictor
+from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.schedules import Cosine
+from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.prior.in_context import InContextPrior
+from prefprior.models.prior.pretrained import from_prior_transformer
+from prefprior.models.retriever.contrastive import Contrastive
+from prefprior.predictor import Catalogue
+from tests.models.conftest import DIM, make_batch, make_history
+from tests.models.published import tiny_published
+
+
+@pytest.fixture
+def published(tmp_path):
+    return tiny_published(tmp_path / "prior", DIM), tmp_path / "prior"
+
+
+def test_ours_says_what_the_published_class_says(published, space):
+    model, folder = published
+    prior, transfer = from_prior_transformer(folder, space)
+    g = torch.Generator().manual_seed(1)
+    noisy, prompt, context = (torch.randn(*shape, generator=g) for shape in ((3, DIM), (3, DIM), (3, 7, DIM)))
+    # Kandinsky pads its prompts at the end; the first token is always one.
+    valid = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]]).bool()
+    network, step = prior.network, torch.tensor([0.0, 500.0, 999.0])
+    with torch.no_grad():
+        theirs = model(noisy, step, prompt, context, valid).predicted_image_embedding
+        ours = network(
+            noisy,
+            step,
+            network.embedding_proj(prompt),
+            network.encoder_hidden_states_proj(context),
+            valid,
+            torch.zeros(3, 16),
+        )
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert transfer.refused == {}
+    assert all(not name.startswith("network.") for name in transfer.new)
+    assert {name.split(".")[0] for name in transfer.new} == {"rating", "wish", "wish_unknown_W"}
+    assert len(transfer.used) == len(model.state_dict())
+
+
+def test_ours_says_what_eclipse_says(space, tmp_path):
+    """The layout of ECLIPSE: no token for the time, and an output that is a raw embedding already."""
+    model = tiny_published(tmp_path, DIM, time=False)
+    prior, transfer = from_prior_transformer(tmp_path, space)
+    assert transfer.refused == {}
+    assert len(transfer.used) == len(model.state_dict())
+    g = torch.Generator().manual_seed(1)
+    noise, prompt, context = (torch.randn(*shape, generator=g) for shape in ((2, DIM), (2, DIM), (2, 7, DIM)))
+    valid = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0]]).bool()
+    network = prior.network
+    with torch.no_grad():
+        theirs = model(noise, 0, prompt, context, valid).predicted_image_embedding
+        ours = network(
+            noise, torch.zeros(2), network.embedding_proj(prompt), network.encoder_hidden_states_proj(context), valid,
+            torch.zeros(2, 16),
+        )  # fmt: skip
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(prior.scale.from_model(ours), ours)
+
+
+def test_the_times_are_those_of_the_published_schedule(in_context):
+    """A cosine path at our time has the noise of diffusers' scheduler at the step that the network is told."""
+    from diffusers import UnCLIPScheduler
+
+    told = []
+    in_context.network.register_forward_pre_hook(lambda module, given: told.append(given[1]))
+    time = torch.tensor([0.1, 0.5, 0.9]).view(1, 1, 3)
+    condition = in_context.condition(in_context.encode_history(make_history(1, 2)), torch.ones(1, 1))
+    in_context.predict(torch.zeros(1, 1, 3, DIM), time, condition)
+    kept = UnCLIPScheduler(num_train_timesteps=1000).alphas_cumprod[told[0].round().long()]
+    torch.testing.assert_close(Cosine().alpha_sigma(time.flatten())[0].square(), kept, atol=3e-3, rtol=0)
+
+
+def test_the_scale_of_the_space_comes_with_the_weights(published, space):
+    model, folder = published
+    prior, _ = from_prior_transformer(folder, space)
+    raw = torch.randn(4, DIM)
+    torch.testing.assert_close(model.post_process_latents(prior.scale.to_model(raw)), raw)
+    assert prior.space.name == space.name
+
+
+def test_what_does_not_fit_is_refused_by_name(published, space, tmp_path):
+    _, folder = published
+    import json
+
+    config = json.loads((folder / "config.json").read_text())
+    for key, value, said_of_it in (
+        ("additional_embeddings", 3, "additional_embeddings is 3, but its weights are those of 4"),
+        ("norm_in_type", "layer", "norm_in_type is 'layer'"),
+        ("clip_embed_dim", 5, "clip_embed_dim is 5; only 12"),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | {key: value}))
+        with pytest.raises(ValueError, match=said_of_it):
+            from_prior_transformer(folder, space)
+    (folder / "config.json").write_text(json.dumps(config | {"num_embeddings": 5}))
+    _, transfer = from_prior_transformer(folder, space)
+    assert list(transfer.refused) == ["positional_embedding"]
+    assert "(1, 11, 16), (1, 9, 16) here" in str(transfer)
+    (folder / "config.json").write_text(json.dumps(config | {"embedding_dim": 1280}))
+    with pytest.raises(ValueError, match="1280 dimensions, but the space test/space has 12"):
+        from_prior_transformer(folder, space)
+    with pytest.raises(ValueError, match=r"holds no config\.json"):
+        from_prior_transformer(tmp_path, space)
+
+
+@pytest.fixture
+def in_context(space):
+    torch.manual_seed(0)
+    prior = InContextPrior(space=space, width=32, depth=2, heads=4, context=8)
+    for added in (prior.rating, prior.wish):
+        torch.nn.init.normal_(added.leave.weight, std=0.3)
+    torch.nn.init.normal_(prior.network.positional_embedding, std=0.3)
+    return prior.eval()
+
+
+def said(prior, history):
+    noisy = torch.randn(1, 2, 3, DIM, generator=torch.Generator().manual_seed(0)).expand(len(history), -1, -1, -1)
+    condition = prior.condition(prior.encode_history(history), torch.tensor([[1.0, -1.0]]).expand(len(history), -1))
+    with torch.no_grad():
+        return prior.predict(noisy, torch.tensor([[[0.4]]]), condition)
+
+
+def test_padding_and_batch_change_nothing(in_context):
+    history = make_history(4, 6)
+    columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
+    padded = {name: torch.cat([getattr(history, name)] * 2, dim=1) for name in columns}
+    padded["valid_BK"][:, 6:] = False
+    padded["embeddings_BKD"][:, 6:] = torch.nan
+    expected = said(in_context, history)
+    torch.testing.assert_close(said(in_context, replace(history, **padded)), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(said(in_context, history.take([2])), expected[2:3], atol=1e-5, rtol=1e-4)
+
+
+def test_it_is_a_sequence_by_age_not_by_storage(in_context):
+    history = make_history(4, 6)
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
+    columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
+    stored = replace(history, **{name: getattr(history, name)[:, order] for name in columns})
+    torch.testing.assert_close(said(in_context, stored), said(in_context, history), atol=1e-5, rtol=1e-4)
+    turned = replace(history, ages_BK=5 - history.ages_BK)
+    assert not torch.allclose(said(in_context, turned), said(in_context, history), atol=1e-3)
+
+
+def test_only_the_most_recent_fit_in_the_context(in_context):
+    history = make_history(3, 20)
+    torch.testing.assert_close(said(in_context, history), said(in_context, history.last(8)))
+
+
+def test_it_trains_and_samples_through_the_same_objectives(in_context, space):
+    batch, objective = make_batch(), Denoising(path=Cosine(), prediction="x0", draws=2)
+    found = objective.loss(in_context.train(), batch, torch.Generator().manual_seed(0))
+    found.total.backward()
+    assert [n for n, p in in_context.named_parameters() if p.grad is None and p.requires_grad] == []
+    predictor = PriorPredictor(prior=in_context, objective=objective, sampling=Sampling(steps=3, candidates=2))
+    history = make_history(3, 5)
+    samples = predictor.sample(history, 4, torch.Generator().manual_seed(0))
+    assert samples.shape == (3, 4, DIM)
+    catalogue = Catalogue(space, [str(i) for i in range(9)], torch.randn(9, DIM))
+    assert predictor.rank(history, catalogue).shape == (3, 9)
+    with pytest.raises(ValueError, match=r"objective\.rank=null"):
+        Denoising(path=Cosine(), rank=Contrastive()).loss(in_context, batch, torch.Generator().manual_seed(0))

@@ -1,0 +1,98 @@
+"""Published weights as a start, from the command line: trained, resumed, saved, and sampled where they are no more."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Trainer
+from safetensors.torch import load_file
+
+from prefprior import checkpoint
+from prefprior.callbacks.nan_guard import NanGuard
+from tests.commands import fails, run
+from tests.models.published import tiny_published
+
+ROOT = Path(__file__).parents[3]
+WORLD = ("source.people=240", "source.pictures=240", "data.batch_size=32", "data.epoch_batches=2", "data.history_cap=8",
+         "trainer.max_epochs=2", "trainer.enable_progress_bar=false")  # fmt: skip
+START = ("prior=kandinsky", "prior.trained_in=null", "prior.pretrained=published")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("pretrained")
+    for name in ("published", "removable"):
+        tiny_published(made / name / "prior", 64)
+    tiny_published(made / "eclipse", 64, time=False)
+    return made
+
+
+def test_a_run_begins_with_them_goes_on_and_needs_them_no_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = (*START, "prior.pretrained=removable")
+    with monkeypatch.context() as patch:
+
+        def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
+            if trainer.global_step == 3:  # in the middle of the second epoch
+                raise KeyboardInterrupt
+
+        patch.setattr(NanGuard, "on_before_backward", stop)
+        fails(patch, folder, "train", *WORLD, *start, "run_dir=runs/train/broken")
+    said = capsys.readouterr().out
+    assert "weights used, 0 refused, 9 new" in said
+    assert "  new wish_unknown_W" in said
+    run(monkeypatch, folder, "train", *WORLD, *start, "run_dir=runs/train/broken")
+    trained = load_file(folder / "runs/train/broken/prior.safetensors")
+    published = load_file(folder / "removable/prior/diffusion_pytorch_model.safetensors")
+    moved = trained["network.proj_in.weight"] - published["proj_in.weight"]
+    assert 0 < moved.abs().max() < 0.1, "four steps from where it began"
+    shutil.rmtree(folder / "removable")
+    made = checkpoint.load(folder / "runs/train/broken/prior.safetensors")
+    assert "pretrained" not in made.prior.config
+    assert made.objective.prediction == "x0"
+    torch.testing.assert_close(torch.from_numpy(made.space.std_D), published["clip_std"][0])
+    command = [sys.executable, str(ROOT / "sample.py"), "checkpoint=runs/train/broken", "people=2", "n=2",
+               "decoder=retrieval", "run_dir=runs/sample/it", "trainer.enable_progress_bar=false"]  # fmt: skip
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True, timeout=300)
+    assert len(list((folder / "runs/sample/it/gallery/people").iterdir())) == 2
+
+
+def test_eclipse_begins_in_one_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*WORLD, "prior=eclipse", "prior.trained_in=null", "prior.pretrained=eclipse", "debug=fast")
+    run(monkeypatch, folder, "train", *words, "run_dir=runs/train/eclipse")
+    made = checkpoint.load(folder / "runs/train/eclipse/prior.safetensors")
+    assert made.objective.one_step
+    assert made.prior.network.time_embedding is None
+    message = fails(monkeypatch, folder, "train", *words, "objective=flow")
+    assert "can only answer in one step" in message
+
+
+def test_from_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, folder, "train", *WORLD, "prior=in_context", "debug=fast", "run_dir=runs/train/nothing")
+    made = checkpoint.load(folder / "runs/train/nothing/prior.safetensors")
+    assert made.prior.origin is None
+    assert made.objective.rank is None
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["objective=flow"], "Give objective=diffusion_x0"),
+        (["objective.path.shift=0.5"], "Give objective=diffusion_x0"),
+        (["objective.rank._target_=prefprior.models.retriever.contrastive.Contrastive"], "Add objective.rank=null"),
+        (["prior.trained_in=ViT-bigG-14/laion2b_s39b_b160k"], "were trained in the space ViT-bigG-14/laion2b"),
+        (["prior.pretrained=nobody/nothing"], "hf download nobody/nothing prior/config.json prior/diffusion_pytorch_"),
+        (["prior.pretrained=."], "holds no config.json"),
+    ],
+)
+def test_what_does_not_go_together_is_told_before_training(
+    words: list[str], expected: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = fails(monkeypatch, folder, "train", *WORLD, *START, *words, "run_dir=runs/train/wrong")
+    assert expected in message
+    assert not (folder / "runs/train/wrong").exists(), "a run that never began leaves no folder"

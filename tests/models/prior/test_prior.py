@@ -1,0 +1,132 @@
+"""The prior's invariances: what padding holds, how a history is stored and who else is in the batch change nothing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from prefprior.history import History
+from tests.models.conftest import DIM, make_history, make_prior
+
+
+def outputs(prior, history, seed=0):
+    """Everything a prior says of some histories, as one tensor (B, ...)."""
+    g = torch.Generator().manual_seed(seed)
+    noisy, items = torch.randn(1, 1, 3, DIM, generator=g), torch.randn(6, DIM, generator=g)
+    with torch.no_grad():
+        encoded = prior.encode_history(history)
+        condition = prior.condition(encoded, torch.full((len(history), 1), 0.5))
+        predicted = prior.predict(noisy.expand(len(history), -1, -1, -1), torch.tensor([[[0.3]]]), condition)
+        fit = prior.scores(encoded, items)
+    return torch.cat([predicted.flatten(1), fit, encoded.readouts_BRW.flatten(1)], dim=1)
+
+
+def test_members_have_interests_of_their_own_and_rank_takes_their_mean(space):
+    prior, history = make_prior(space, members=3, frequencies=8), make_history(4, 9)
+    items = torch.randn(6, DIM, generator=torch.Generator().manual_seed(0))
+    encoded = prior.encode_history(history)
+    each = [member.fit(encoded, member.items(items)[0]) + member.items(items)[1] for member in prior.scores.members]
+    torch.testing.assert_close(prior.scores(encoded, items), sum(each) / 3)
+    read = [range(prior.readouts)[member.readouts] for member in prior.scores.members]
+    assert [i for part in read for i in part] == list(range(1, prior.readouts))
+    grads = torch.autograd.grad(each[1].sum(), list(prior.encoder.recall.parameters()))
+    assert [bool(grad.any()) for grad in grads] == [False, True, False]
+
+
+def permuted(history: History, order: torch.Tensor) -> History:
+    columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
+    return replace(history, **{name: getattr(history, name)[:, order] for name in columns})
+
+
+def test_padding_changes_nothing_even_if_it_is_nan(prior):
+    history = make_history(4, 9)
+    more = make_history(4, 20, seed=5)
+    columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "items_BK")
+    padded = {name: torch.cat([getattr(history, name), getattr(more, name)], dim=1) for name in columns}
+    padded["embeddings_BKD"][:, 9:] = torch.nan
+    padded["ratings_BK"][:, 9:] = torch.nan
+    padded["ages_BK"][:, 9:] = torch.nan
+    valid = torch.cat([history.valid_BK, torch.zeros(4, 20, dtype=torch.bool)], dim=1)
+    torch.testing.assert_close(
+        outputs(prior, replace(history, valid_BK=valid, **padded)), outputs(prior, history), atol=1e-5, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("ages", [True, False])
+def test_the_order_in_which_a_history_is_stored_changes_nothing(space, ages):
+    prior, history = make_prior(space, ages=ages), make_history(4, 9)
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(outputs(prior, permuted(history, order)), outputs(prior, history), atol=1e-5, rtol=1e-4)
+
+
+def test_ages_count_only_where_the_prior_looks_at_them(space):
+    history = make_history(4, 9)
+    older = replace(history, ages_BK=history.ages_BK + 30)
+    for ages in (True, False):
+        prior = make_prior(space, ages=ages)
+        same = torch.allclose(outputs(prior, older), outputs(prior, history), atol=1e-5)
+        assert same == (not ages)
+
+
+def test_who_else_is_in_the_batch_changes_nothing(prior):
+    history = make_history(6, 9)
+    order = torch.tensor([3, 1, 5, 0, 2, 4])
+    together = outputs(prior, history)
+    torch.testing.assert_close(outputs(prior, history.take(order)), together[order], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(outputs(prior, history.take([2])), together[2:3], atol=1e-5, rtol=1e-4)
+
+
+def test_an_empty_history_is_the_null_history(prior):
+    history = make_history(4, 9)
+    empty = replace(history, valid_BK=torch.zeros_like(history.valid_BK))
+    said = prior.encode_history(empty).readouts_BRW
+    null = prior.null_history(history).expand(4).readouts_BRW
+    torch.testing.assert_close(said, null)
+    assert torch.isfinite(said).all()
+    assert not torch.allclose(prior.encode_history(history).readouts_BRW, said, atol=1e-3)
+
+
+def test_ratings_and_wishes_matter(prior):
+    history = make_history(4, 9)
+    turned = replace(history, ratings_BK=-history.ratings_BK)
+    assert not torch.allclose(outputs(prior, turned), outputs(prior, history), atol=1e-3)
+    encoded, noisy = prior.encode_history(history), torch.randn(4, 2, 1, DIM)
+    wishes = torch.tensor([[1.0, -1.0]]).expand(4, -1)
+    loved_hated = prior.predict(noisy[:, :1].expand(-1, 2, -1, -1), torch.tensor(0.5), prior.condition(encoded, wishes))
+    assert not torch.allclose(loved_hated[:, 0], loved_hated[:, 1], atol=1e-3)
+    unknown = prior.condition(encoded, wishes, torch.zeros(4, 2, dtype=torch.bool)).modulation_BCM
+    torch.testing.assert_close(unknown[:, 0], unknown[:, 1])
+
+
+def test_draws_and_wishes_are_independent_of_each_other(prior):
+    encoded = prior.encode_history(make_history(3, 9))
+    rating = torch.rand(3, 4) * 2 - 1
+    noisy, time = torch.randn(3, 4, 5, DIM), torch.rand(3, 4, 5)
+    together = prior.predict(noisy, time, prior.condition(encoded, rating))
+    alone = prior.predict(noisy[:, 2:3, 1:2], time[:, 2:3, 1:2], prior.condition(encoded, rating[:, 2:3]))
+    torch.testing.assert_close(together[:, 2:3, 1:2], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_bf16_autocast_is_finite_and_near(prior):
+    history = make_history(4, 9)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = outputs(prior, history).float()
+    assert torch.isfinite(low).all()
+    exact = outputs(prior, history)
+    assert (low - exact).norm() / exact.norm() < 0.05
+
+
+def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space):
+    history = make_history(4, 40)
+    history.valid_BK[:] = True
+    for read_history, tokens in ((True, 4 + 40), (False, 4)):
+        prior = make_prior(space, read_history=read_history)
+        condition = prior.condition(prior.encode_history(history), torch.ones(4, 1))
+        assert condition.keys_BHNE[0].shape[2] == tokens
+        assert torch.isfinite(outputs(prior, history)).all()
+
+
+@pytest.mark.parametrize(("argument", "value"), [("depth", 0), ("interests", 0), ("dropout", 1.0), ("heads", 5)])
+def test_what_cannot_be_is_refused(space, argument, value):
+    with pytest.raises(ValueError, match=r"at least 1|dropout|cannot be split"):
+        make_prior(space, **{argument: value})
