@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning
 import torch
+from prefprior.models.retriever.contrastive import Contrastive
 from side_by_side import arguments, fake_batch, fake_space, interleaved, report
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,7 +22,6 @@ from prefprior.models.diffusion.schedules import Linear
 from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.prior import Prior
-from prefprior.models.retriever.contrastive import Contrastive
 
 
 class Batches(Dataset[PreferenceBatch]):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from prefprior.models.retriever.contrastive import Contrastive
 from side_by_side import arguments, fake_history, fake_space, report
 
 from prefprior.inference.predictor import PriorPredictor
@@ -24,7 +25,6 @@ from prefprior.models.diffusion.sampler import Sampling
 from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.prior import Prior
-from prefprior.models.retriever.contrastive import Contrastive
 from prefprior.predictor import Catalogue
 
 

@@ -21,8 +21,8 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.errors import HydraException
+from hydra.utils import get_object
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -46,21 +46,36 @@ def conf_folder() -> Path:
     return clone if (package.parent / "setup.cfg").is_file() and clone.is_dir() else package / "conf"
 
 
-def build(node: Any, **runtime: Any) -> Any:
-    """Constructs what a `_target_` node names; `runtime` adds what only a running command knows."""
+def build(node: Any, *, shared: Mapping[str, Any] | None = None, **runtime: Any) -> Any:
+    """Constructs what a `_target_` node names. `runtime` are further arguments of that constructor; `shared` reaches
+    every constructor in the node that takes an argument of that name."""
     if node is None:
         return None
     node = node if OmegaConf.is_config(node) else OmegaConf.create(node)
     if found := problems(node):
         raise ValueError("this cannot be built:\n" + "\n".join(f"  - {line}" for line in found))
-    try:
-        if not runtime:
-            return instantiate(node, _convert_="all")
-        # Runtime objects are given to the constructor, not to Hydra, which would take a dataclass apart.
-        made = instantiate(node, _convert_="all", _partial_=True)
-        return functools.partial(made, **runtime) if node.get("_partial_") else made(**runtime)
-    except InstantiationException as error:
-        raise (error.__cause__ or error) from None  # Hydra's wrapping hides what the constructor said
+    plain_node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(plain_node, dict) and "_target_" not in plain_node:
+        raise ValueError(
+            f"{', '.join(map(str, plain_node))} was given for a part of which no class is chosen (such as "
+            "retriever=none). Choose one, or leave its arguments out."
+        )
+    return _made(plain_node, shared or {}, runtime)
+
+
+def _made(node: Any, shared: Mapping[str, Any], runtime: Mapping[str, Any] = types.MappingProxyType({})) -> Any:
+    if isinstance(node, list):
+        return [_made(part, shared) for part in node]
+    if not isinstance(node, dict):
+        return node
+    arguments = {key: _made(value, shared) for key, value in node.items() if key not in SPECIAL}
+    if "_target_" not in node:
+        return arguments
+    callee = get_object(str(node["_target_"]))
+    known, _ = _arguments(callee)
+    given = arguments | {key: value for key, value in shared.items() if known is not None and key in known}
+    made = functools.partial(callee, **given, **runtime)
+    return made if node.get("_partial_") else made()
 
 
 def problems(node: Any, where: str = "") -> list[str]:

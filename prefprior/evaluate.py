@@ -25,8 +25,9 @@ from prefprior.evaluation.protocol.split import Beginning, fitting_parts, select
 from prefprior.evaluation.report.html import paired, write_report
 from prefprior.evaluation.report.table import terminal_tables
 from prefprior.files import write_json
-from prefprior.inference.predictor import PriorPredictor
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
+from prefprior.models.retriever.cold_start import ColdStart
 from prefprior.predictor import Catalogue, Predictor
 from prefprior.runs import INTERVALS, find_checkpoint, run_folder, save_config, write_metrics
 from prefprior.world.source import truth_known
@@ -59,8 +60,8 @@ class EvaluateConfig:
     history_share: float = 0.5  # of an unseen person's ratings; the rest is held out
     history_first: int | None = None  # or so many of them, as in the protocols of 10 and 100 shots
     history_cap: int = 512
-    new_share: float | None = None  # of pictures that nobody rated, to the prior's rank; its own if left out
-    rank_by: str | None = None  # scores or samples, to the prior's rank; scores where they are trained, if left out
+    rank_by: str | None = None  # retriever or samples; by default the retriever, where there is one
+    cold_start_share: float | None = None  # another share of items nobody rated in training; by default as trained
     device: str = "cpu"
     seed: int = 0
     run_dir: str = "runs/evaluate/${now:%Y-%m-%d_%H-%M-%S}"
@@ -116,7 +117,7 @@ def run(cfg: DictConfig) -> Path:
     return folder
 
 
-def load_data(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> PreferenceDataModule:
+def load_data(cfg: DictConfig, priors: dict[str, TrainedPredictor]) -> PreferenceDataModule:
     """The data the checkpoint was trained on, with whatever the command changes."""
     stored = _trained_on(cfg)
     nodes: dict[str, Any] = {name: OmegaConf.create(stored.get(name) or default) for name, default in DATA.items()}
@@ -172,33 +173,33 @@ def _trained_on(cfg: DictConfig) -> dict[str, Any]:
     return checkpoint.describe(path)["facts"].get("train", {})
 
 
-def _priors(cfg: DictConfig) -> dict[str, PriorPredictor]:
+def _priors(cfg: DictConfig) -> dict[str, TrainedPredictor]:
     if "prior" not in cfg.predictors:
         if cfg.compare is not None:
             raise ValueError("compare=... sets a second prior beside the first: add prior to predictors")
-        if cfg.new_share is not None:
-            raise ValueError("new_share=... says how the prior ranks new pictures: add prior to predictors")
+        if cfg.cold_start_share is not None:
+            raise ValueError("cold_start_share=... says how the prior ranks new items: add prior to predictors")
         if cfg.rank_by is not None:
             raise ValueError("rank_by=... says what the prior ranks by: add prior to predictors")
         return {}
-    priors = {"prior": checkpoint.load(find_checkpoint(cfg.checkpoint), cfg.device)}
+    priors = {"prior": TrainedPredictor.load(find_checkpoint(cfg.checkpoint), cfg.device)}
     found = {"prior": find_checkpoint(cfg.checkpoint)}
     if cfg.compare is not None:
-        priors["other"] = checkpoint.load(find_checkpoint(cfg.compare), cfg.device)
+        priors["other"] = TrainedPredictor.load(find_checkpoint(cfg.compare), cfg.device)
         priors["other"].name = "compared"
         found["compared"] = find_checkpoint(cfg.compare)
     for prior in priors.values():
         try:
             if cfg.rank_by is not None:
                 prior.rank_by = cfg.rank_by
-            if cfg.new_share is not None:
-                prior.new_share = cfg.new_share
+            if cfg.cold_start_share is not None:
+                _require_cold_start(prior).share = cfg.cold_start_share
         except ValueError as error:
             raise ValueError(f"{found[prior.name]}: {error}") from None
     return priors
 
 
-def _predictors(cfg: DictConfig, priors: dict[str, PriorPredictor], data: PreferenceDataModule) -> list[Predictor]:
+def _predictors(cfg: DictConfig, priors: dict[str, TrainedPredictor], data: PreferenceDataModule) -> list[Predictor]:
     chosen: list[Predictor] = []
     for name in cfg.predictors:
         if name == "prior":
@@ -236,7 +237,7 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
     return build(cfg.decoding, decoder=decoder, encoder=encoder)
 
 
-def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor], people: People) -> dict[str, Any]:
+def _facts(cfg: DictConfig, priors: dict[str, TrainedPredictor], people: People) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if "prior" in priors:
         facts["checkpoint"] = find_checkpoint(cfg.checkpoint)
@@ -246,26 +247,35 @@ def _facts(cfg: DictConfig, priors: dict[str, PriorPredictor], people: People) -
     for name, prior in priors.items():
         facts[f"the {name} ranks by"] = prior.rank_by
         if known := _known(prior, people.catalogue):
-            facts[f"new pictures, to the {name}"] = known
+            facts[f"cold-start items of the {name}"] = known
     if people.repeated:
         facts["held-out ratings left out because the same person rated the picture before"] = f"{people.repeated:,}"
     return {**facts, "seed": cfg.seed}
 
 
-def _known(prior: PriorPredictor, catalogue: Catalogue) -> str | None:
-    """How many of the pictures are new to a prior that ranks such apart."""
-    known = prior.prior.known_pictures
-    if not prior.new_share or known is None:
+def _require_cold_start(prior: TrainedPredictor) -> ColdStart:
+    if prior.cold_start is None:
+        raise ValueError(
+            "cold_start_share=... is a setting of a ColdStart retriever that ranks, and this model has none: leave it "
+            "out, or train with retriever=item_identity_ensemble"
+        )
+    return prior.cold_start
+
+
+def _known(prior: TrainedPredictor, catalogue: Catalogue) -> str | None:
+    """How many items are new to a prior that ranks such apart."""
+    cold_start = prior.cold_start
+    if cold_start is None or not cold_start.share:
         return None
-    if prior.rank_by == "samples":
-        return "as all others: samples rank them"
-    rated = sum(int(known(part.to(prior.device)).sum()) for part in catalogue.embeddings_ND.split(65536))
+    parts = catalogue.embeddings_ND.split(65536)
+    rated = sum(int(cold_start.known(part.to(prior.device)).sum()) for part in parts)
     if not rated:
         raise ValueError(
-            f"new_share={prior.new_share}, but not one of the {len(catalogue):,} pictures here was rated in training: "
-            "these are other embeddings, or other pictures. Leave it out, or evaluate on what it was trained on."
+            f"cold_start_share={cold_start.share}, but not one of the {len(catalogue):,} items here was rated in "
+            "training: these are other embeddings, or other items. Give cold_start_share=0, or evaluate on what it was "
+            "trained on."
         )
-    return f"{len(catalogue) - rated:,} of {len(catalogue):,}, held for {prior.new_share:.0%} likely to come next"
+    return f"{len(catalogue) - rated:,} of {len(catalogue):,}, with a probability of {cold_start.share:.0%} together"
 
 
 def _plain(figure: Figure, items: int) -> dict[str, float | int | None]:

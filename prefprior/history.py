@@ -53,6 +53,11 @@ class History:
         }
         return replace(self, **picked, users=[self.users[int(i)] for i in index])
 
+    def empty(self) -> "History":
+        """One empty history of an unknown user, padded like this one."""
+        one = self.take([0])
+        return replace(one, valid_BK=torch.zeros_like(one.valid_BK), users=[""])
+
     def last(self, count: int) -> "History":
         """Each user's `count` most recent valid ratings (smallest ages), padded to `count` at most."""
         count = min(count, self.valid_BK.shape[1])
@@ -68,6 +73,15 @@ class History:
             items_BK=self.items_BK.gather(1, index_BC),
             users=self.users,
         )
+
+
+def hide_seen(scores_BN: Tensor, history: History, start: int = 0) -> Tensor:
+    """Sets the scores of items in the history to -inf, in place; column 0 is the catalogue's row `start`."""
+    column_BK = history.items_BK - start
+    inside_BK = history.valid_BK & (history.items_BK >= 0) & (column_BK >= 0) & (column_BK < scores_BN.shape[1])
+    user, place = inside_BK.nonzero(as_tuple=True)
+    scores_BN[user, column_BK[user, place]] = -torch.inf
+    return scores_BN
 
 
 @dataclass

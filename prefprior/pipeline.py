@@ -17,10 +17,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from PIL import Image
 from torch import Tensor
 
-from prefprior import checkpoint
 from prefprior.data.embedding.encoders import OpenClipEncoder
 from prefprior.history import History
-from prefprior.inference.predictor import PriorPredictor
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.runs import CHECKPOINT
 
@@ -45,7 +44,7 @@ class PriorOutput:
 class PreferencePriorPipeline:
     """A trained prior and the encoder of its space."""
 
-    def __init__(self, predictor: PriorPredictor, encoder: OpenClipEncoder) -> None:
+    def __init__(self, predictor: TrainedPredictor, encoder: OpenClipEncoder) -> None:
         if encoder.space_name != predictor.space.name:
             raise ValueError(
                 f"the prior lives in the space {predictor.space.name}, but the encoder is {encoder.space_name}. "
@@ -59,7 +58,7 @@ class PreferencePriorPipeline:
         cls, source: str | Path, *, encoder: OpenClipEncoder | None = None, device: str = "cpu"
     ) -> "PreferencePriorPipeline":
         """From a checkpoint, a folder that holds one, or a repository of the Hugging Face hub that does."""
-        predictor = checkpoint.load(_found(source), device)
+        predictor = TrainedPredictor.load(_found(source), device)
         if encoder is None:
             # A space is named by its encoder: "<model>/<tag>", or the model alone where there is but one.
             model, _, tag = predictor.space.name.partition("/")
@@ -69,11 +68,7 @@ class PreferencePriorPipeline:
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes what `from_pretrained` reads: one file, which can be uploaded to the hub as it is."""
         path = Path(folder) / CHECKPOINT
-        predictor = self.predictor
-        checkpoint.save(
-            path, prior=predictor.prior, objective=predictor.objective, sampling=predictor.sampling,
-            facts=predictor.facts,
-        )  # fmt: skip
+        self.predictor.save(path)
         return path
 
     def __call__(

@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from prefprior import checkpoint
 from prefprior.config import build, plain, problems, run_command
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
@@ -25,7 +24,7 @@ from prefprior.gallery.predict_loop import GalleryModule, GroupedPeople
 from prefprior.gallery.replay import repeated
 from prefprior.gallery.sampler import PriorSampler
 from prefprior.gallery.users import Folk, KnownFolk, Newcomer, from_file, from_folders
-from prefprior.inference.predictor import PriorPredictor
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.runs import GALLERY, find_checkpoint, run_folder, save_config, write_metrics
 from prefprior.world.source import truth_known
 
@@ -85,7 +84,7 @@ def run(cfg: DictConfig) -> Path:
             f"manifest's {wanted_hash[:12]}. Give checkpoint=... of the original."
         )
     cfg.checkpoint = str(path)
-    predictor = checkpoint.load(path)
+    predictor = TrainedPredictor.load(path)
     newcomer = any(cfg[key] is not None for key in ("likes", "dislikes", "ratings"))
     data = _data(cfg, predictor, needed=not newcomer)
     cfg.decoder = decoder_node(cfg.decoder, predictor.space.name)
@@ -110,7 +109,7 @@ def run(cfg: DictConfig) -> Path:
         save_config(folder, cfg)
         begin(maker.root, maker.settings)
     trainer.predict(
-        GalleryModule(maker, [decoder, safety, predictor.prior]), datamodule=groups, return_predictions=False
+        GalleryModule(maker, [decoder, safety, predictor.model]), datamodule=groups, return_predictions=False
     )
     trainer.strategy.barrier("pictures")
     if trainer.is_global_zero:
@@ -118,7 +117,7 @@ def run(cfg: DictConfig) -> Path:
     return folder
 
 
-def _data(cfg: DictConfig, predictor: PriorPredictor, *, needed: bool) -> PreferenceDataModule | None:
+def _data(cfg: DictConfig, predictor: TrainedPredictor, *, needed: bool) -> PreferenceDataModule | None:
     """The data the checkpoint was trained on; someone in no data set can do without it."""
     trained = predictor.facts.get("train")
     if trained is None:
@@ -145,7 +144,7 @@ def _data(cfg: DictConfig, predictor: PriorPredictor, *, needed: bool) -> Prefer
     return data
 
 
-def _folk(cfg: DictConfig, predictor: PriorPredictor, data: PreferenceDataModule | None) -> Folk:
+def _folk(cfg: DictConfig, predictor: TrainedPredictor, data: PreferenceDataModule | None) -> Folk:
     if cfg.likes is not None or cfg.dislikes is not None or cfg.ratings is not None:
         if cfg.ratings is not None and (cfg.likes is not None or cfg.dislikes is not None):
             raise ValueError("give either ratings=FILE or likes=FOLDER and dislikes=FOLDER, not both")
@@ -168,18 +167,18 @@ def _maker(
     cfg: DictConfig,
     root: Path,
     checkpoint_hash: str,
-    predictor: PriorPredictor,
+    predictor: TrainedPredictor,
     data: PreferenceDataModule | None,
     folk: Folk,
     decoder: Decoder,
     safety: Any,
 ) -> Maker:
-    if cfg.guidance_text is not None and not (cfg.prompt and predictor.prior.text):
+    if cfg.guidance_text is not None and not (cfg.prompt and predictor.reads_text):
         raise ValueError(
             "guidance_text is what a prompt counts for a prior that was trained with texts (prior.text=true). "
-            + ("Give prompt=... too." if predictor.prior.text else "For this one, set prompt_weight.")
+            + ("Give prompt=... too." if predictor.reads_text else "For this one, set prompt_weight.")
         )
-    read = cfg.prompt and predictor.prior.text
+    read = cfg.prompt and predictor.reads_text
     sampler = PriorSampler(
         predictor,
         steps=cfg.steps,
@@ -188,7 +187,7 @@ def _maker(
         guidance_text=cfg.guidance_text,
         text_D=encoder_of(predictor.space.name).encode_texts([cfg.prompt])[0] if read else None,
     )
-    own = predictor.sampling
+    own = predictor.sampler
     recipe = Recipe(
         n=cfg.n,
         best_of=own.candidates if cfg.best_of is None else cfg.best_of,
@@ -201,7 +200,7 @@ def _maker(
         raise ValueError(f"the decoder {decoder.identity} takes no negative embeddings. Leave negative=true out.")
     catalogue = None if data is None else data.catalogue
     bend = None
-    if cfg.prompt and not decoder.takes_prompt and not predictor.prior.text:
+    if cfg.prompt and not decoder.takes_prompt and not predictor.reads_text:
         if catalogue is None:
             raise ValueError(
                 "a prompt bends taste by way of the data's pictures, which are not at hand. Leave it out, or choose a "

@@ -10,15 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Array = TypeVar("Array", np.ndarray, Tensor)
-
-# Added to the variance along every direction before it is whitened, where the mean is 1: what hardly varies would count
-# as much as anything, though where there are few pictures it is chance. Chosen from 0.005, 0.02 and 0.2, by recall on
-# the short videos of docs/results.md.
-LEAST_VARIANCE = 0.02
-WHITENED_AT_ONCE = 65536
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,70 +108,3 @@ class Space:
                 torch.as_tensor(self.std_D, dtype=value.dtype, device=value.device),
             )
         return self.mean_D, self.std_D
-
-
-class SpaceScale(nn.Module):
-    """A space's statistics as buffers, so that they follow a network to its device; not part of its weights."""
-
-    mean_D: Tensor
-    std_D: Tensor
-
-    def __init__(self, space: Space) -> None:
-        super().__init__()
-        self.space = space
-        # Copies: a buffer may be written to (averaging swaps them), a space's arrays are shared by all who know it.
-        self.register_buffer("mean_D", torch.tensor(space.mean_D), persistent=False)
-        self.register_buffer("std_D", torch.tensor(space.std_D), persistent=False)
-
-    def to_model(self, raw: Tensor) -> Tensor:
-        """Raw projections -> unit variance per dimension."""
-        return (raw - self.mean_D) / self.std_D
-
-    def from_model(self, scaled: Tensor) -> Tensor:
-        """The inverse of `to_model`."""
-        return scaled * self.std_D + self.mean_D
-
-
-class WhitenedScale(SpaceScale):
-    """A scale in which, beyond that, no two dimensions of a table's pictures go together.
-
-    Pictures of a table vary far more along some directions than along others, and distances and cosines see little but
-    the former. Here all count alike, but those along which pictures hardly vary, which count less. Of all such scales
-    it is the one nearest to the space's own. It is learned once, from pictures, and is part of a network's weights;
-    until then it is the space's own.
-    """
-
-    there_DD: Tensor
-    back_DD: Tensor
-
-    def __init__(self, space: Space) -> None:
-        super().__init__(space)
-        self.register_buffer("there_DD", torch.eye(space.dim))
-        self.register_buffer("back_DD", torch.eye(space.dim))
-
-    def learn(self, raw_ND: Tensor) -> None:
-        """Takes over how dimensions go together in these pictures."""
-        dim = self.space.dim
-        outer_DD, sum_D = torch.zeros(dim, dim, dtype=torch.float64), torch.zeros(dim, dtype=torch.float64)
-        for rows_SD in raw_ND.split(WHITENED_AT_ONCE):  # the table may be memory-mapped and far larger than memory
-            plain_SD = super().to_model(rows_SD.to(self.mean_D)).cpu().double()
-            outer_DD += plain_SD.T @ plain_SD
-            sum_D += plain_SD.sum(0)
-        covariance_DD = outer_DD / len(raw_ND) - torch.outer(sum_D, sum_D) / len(raw_ND) ** 2
-        variance_D, direction_DD = torch.linalg.eigh(covariance_DD)
-        spread_D = (variance_D.clamp(min=0) + LEAST_VARIANCE).sqrt()
-        self.there_DD.copy_(direction_DD / spread_D @ direction_DD.T)
-        self.back_DD.copy_(direction_DD * spread_D @ direction_DD.T)
-
-    def to_model(self, raw: Tensor) -> Tensor:
-        """Raw projections -> unit variance along every direction that had much more than `LEAST_VARIANCE`."""
-        return _times(super().to_model(raw), self.there_DD)
-
-    def from_model(self, scaled: Tensor) -> Tensor:
-        """The inverse of `to_model`."""
-        return super().from_model(_times(scaled, self.back_DD))
-
-
-def _times(vectors: Tensor, matrix_DD: Tensor) -> Tensor:
-    with torch.autocast(vectors.device.type, enabled=False):  # half precision would not find its way back
-        return vectors.float() @ matrix_DD

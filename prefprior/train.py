@@ -21,11 +21,10 @@ from prefprior.callbacks.ema import Ema
 from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.config import build, chosen, overrides, plain, run_command
-from prefprior.inference.predictor import require_new_told
 from prefprior.malloc import keep_freed_memory
-from prefprior.models.fsdp import ShardedModule, Sharding, whole
+from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
+from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
-from prefprior.models.prior.pretrained import require_fitting
 from prefprior.runs import CHECKPOINT, CONFIG, differing_keys, run_folder, save_config, write_metrics
 
 # Where a run lies and what it reports may change when it is continued; what it learns, and how, may not.
@@ -39,8 +38,11 @@ class TrainConfig:
     source: Any = MISSING
     embeddings: Any = MISSING
     data: Any = MISSING
+    scale: Any = MISSING
     prior: Any = MISSING
+    retriever: Any = None
     objective: Any = MISSING
+    distillation: Any = None
     sampler: Any = MISSING
     optimizer: Any = MISSING
     trainer: Any = MISSING
@@ -84,49 +86,26 @@ def run(cfg: DictConfig) -> Path:
     )
     say = rank_zero_only(print)
     say(data.summary())
-    objective, sampling = build(cfg.objective), build(cfg.sampler)
-    # Weights are drawn from the seed alone, not from what happened to use the global generator before.
-    torch.manual_seed(cfg.seed)
-    prior = build(cfg.prior, space=data.space)
-    require_fitting(prior, objective)
-    require_new_told(sampling.new_share, prior, objective)
-    if prior.text:
-        data.use_texts()
-    if prior.people:  # before training begins: an averaged copy of the weights is taken then
-        prior.learn_people(data.users("train"))
-    if prior.pictures:
-        prior.learn_pictures(data.catalogue.embeddings_ND, torch.as_tensor(data.item_counts()) > 0)
-    if prior.whitened:
-        say(f"whitening model scale by {len(data.catalogue):,} pictures")
-        prior.learn_scale(data.catalogue.embeddings_ND)
-    if getattr(prior, "origin", None):
-        say(prior.origin)
-    sharded = isinstance(trainer.strategy, Sharding)
-    if sharded and any(isinstance(callback, Ema) for callback in trainer.callbacks):
-        raise ValueError("averaged weights do not go with trainer=fsdp. Add callbacks.ema=null, or use trainer=ddp.")
-    module = (ShardedModule if sharded else PreferenceModule)(
-        prior=prior,
-        objective=objective,
-        optimizer=build(cfg.optimizer),
-        warmup=cfg.warmup,
-        final_lr=cfg.final_lr,
-        seed=cfg.seed,
-        compile=cfg.compile,
-    )
-    say(f"prior: {sum(p.numel() for p in prior.parameters()):,} weights")
+    module = _module(cfg, data, trainer)
+    model = module.model
+    if model.prior.origin:
+        say(model.prior.origin)
+    module.prepare(data)  # before training begins: averaged weights are copied from these
+    weights = {"prior": model.prior, "retriever": model.retriever}
+    say(", ".join(f"{name}: {_count(part):,} weights" for name, part in weights.items() if part is not None))
     if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match
         save_config(folder, cfg)
     if begun_before and not resume.is_file():
         say(f"{folder} was interrupted before its first epoch was finished: beginning again")
     steps = _fit(trainer, module, data, resume, say)
+    sharded = isinstance(trainer.strategy, FSDPStrategy)
     state = trainer.strategy.lightning_module_state_dict() if sharded else None  # every process has a share to give
     if trainer.is_global_zero:
-        prior = whole(prior, state) if state is not None else prior
         checkpoint.save(
             folder / CHECKPOINT,
-            prior=prior,
-            objective=objective,
-            sampling=sampling,
+            model=model if state is None else whole(model, state),
+            objective=module.objective,
+            sampler=build(cfg.sampler),
             facts={
                 "train": plain(cfg),
                 "choices": {group: chosen(group) for group in ("source", "experiment")},
@@ -140,6 +119,35 @@ def run(cfg: DictConfig) -> Path:
             f"{data.space.name}, or of the data's own pictures)"
         )
     return folder
+
+
+def _module(cfg: DictConfig, data: Any, trainer: lightning.Trainer) -> PreferenceModule:
+    """The composition root: builds every component and joins them; what does not go together is refused."""
+    objective, distillation = build(cfg.objective), build(cfg.distillation)
+    build(cfg.sampler)  # what is wrong with it is said before training
+    # Initial weights follow from the seed alone, whatever used the global generator before.
+    torch.manual_seed(cfg.seed)
+    scale = build(cfg.scale, space=data.space)
+    prior = build(cfg.prior, space=data.space, scale=scale)
+    shared = {"space": data.space, "scale": prior.scale, "token_width": prior.width}
+    retriever = build(cfg.retriever, shared=shared)
+    sharded = isinstance(trainer.strategy, FSDPStrategy)
+    if sharded and any(isinstance(callback, Ema) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        raise ValueError("averaged weights do not go with trainer=fsdp. Add callbacks.ema=null, or use trainer=ddp.")
+    return (FSDPPreferenceModule if sharded else PreferenceModule)(
+        model=PreferenceModel(prior=prior, retriever=retriever),
+        objective=objective,
+        distillation=distillation,
+        optimizer=build(cfg.optimizer),
+        warmup=cfg.warmup,
+        final_lr=cfg.final_lr,
+        seed=cfg.seed,
+        compile=cfg.compile,
+    )
+
+
+def _count(part: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in part.parameters())
 
 
 def _fit(

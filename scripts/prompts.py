@@ -18,8 +18,8 @@ from torch.nn.functional import normalize
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
 
-from prefprior import checkpoint
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.world import clip
 from prefprior.world.render.captions import TABLE
@@ -36,19 +36,19 @@ def main() -> None:
     parser.add_argument("--factors", nargs="+", default=["shape", "hue", "background"], choices=list(TABLE))
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 2.0, 4.0], help="guidance by text")
     args = parser.parse_args()
-    predictor = checkpoint.load(args.checkpoint)
+    predictor = TrainedPredictor.load(args.checkpoint)
     source = WorldSource()
     data = PreferenceDataModule(source=source)
     people = data.users("test")[: args.people]
     history, _ = data.histories("test", people, args.history)
     model, _, tokenizer = clip.load()
-    own = predictor.sampling.guidance
+    own = predictor.sampler.guidance
     rng = np.random.default_rng(0)
     print("| prompt of | guidance by text | shown as said | true utility |\n|---|---|---|---|")
     for factor in args.factors:
         phrases_CD = clip.embed_texts(model, tokenizer, TABLE[factor])
         said_B = torch.from_numpy(rng.integers(len(phrases_CD), size=len(people)))
-        for scale in (None, *(args.scales if predictor.prior.text else [1.0])):
+        for scale in (None, *(args.scales if predictor.reads_text else [1.0])):
             guidance = Guidance(history=own.history, rating=own.rating, text=1.0 if scale is None else scale)
             made_BnD = predictor.sample(
                 history, args.samples, torch.Generator().manual_seed(0), guidance=guidance,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from prefprior.models.retriever.contrastive import Contrastive
 from safetensors.torch import load_file, save_file
 
 from prefprior import checkpoint
@@ -16,7 +17,6 @@ from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampling
 from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.retriever.contrastive import Contrastive
 from tests.models.conftest import make_history, make_prior, space  # noqa: F401 (a fixture)
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import CosineRanker, unit
+from prefprior.baselines.cosine import unit
 from prefprior.history import History
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.diffusion.solvers import euler
 from prefprior.models.prior.layers import ScalarFeatures
 from prefprior.predictor import Catalogue, TrainingPart
@@ -45,7 +45,7 @@ class UserDiffusion(Baseline):
             raise ValueError(f"baseline {name}: sizes and steps must be at least 1 and rate above 0")
         self.width, self.depth, self.steps, self.batch_size, self.rate = width, depth, steps, batch_size, rate
         self.guidance, self.sampling_steps, self.looks = guidance, sampling_steps, looks
-        self._path, self._cosine = Cosine(), CosineRanker()
+        self._path, self._cosine = CosineSchedule(), CosineRanker()
         self._row: dict[str, int] = {}
         self._network: _Network | None = None
 

@@ -18,8 +18,8 @@ from prefprior.gallery.manifest import FORMAT, person_folder, read_manifest
 from prefprior.gallery.pages import write_pages
 from prefprior.gallery.sampler import PriorSampler
 from prefprior.gallery.users import KnownFolk
-from prefprior.inference.predictor import PriorPredictor
-from prefprior.models.diffusion.sampler import Sampling
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.module import PreferenceModule
 from prefprior.seeding import seed_of
 from prefprior.world.source import truth_known
@@ -32,7 +32,7 @@ class GalleryCallback(Callback):
         self,
         *,
         decoder: Decoder | None = None,
-        sampling: Sampling | None = None,
+        sampler: Sampler | None = None,
         people: int = 4,
         n: int = 4,
         history: int = 16,
@@ -42,7 +42,7 @@ class GalleryCallback(Callback):
         """Without a decoder, the nearest real pictures are shown."""
         if min(people, n, history, every_n_epochs) < 1:
             raise ValueError("people, n, history and every_n_epochs of the gallery callback must be at least 1")
-        self.decoder, self.sampling = decoder, sampling or Sampling()
+        self.decoder, self.sampler = decoder, sampler or Sampler()
         self.people, self.n, self.history, self.every, self.seed = people, n, history, every_n_epochs, seed
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -62,7 +62,7 @@ class GalleryCallback(Callback):
                 self._log(logger, folder, names)
 
     def _make(self, folder: Path, data: PreferenceDataModule, module: PreferenceModule, when: str) -> list[str]:
-        predictor = PriorPredictor(prior=module.prior, objective=module.objective, sampling=self.sampling)
+        predictor = TrainedPredictor(model=module.model, objective=module.objective, sampler=self.sampler)
         sampler = PriorSampler(predictor)
         pictures = data.source.pictures()
         decoder = self.decoder
@@ -77,7 +77,7 @@ class GalleryCallback(Callback):
         decoder.to(module.device)
         names = sorted(data.users("val"), key=lambda user: seed_of(self.seed, "chosen", user))[: self.people]
         folk = KnownFolk(data, users=names, length=self.history, count=None, seed=self.seed)
-        recipe = Recipe(n=self.n, best_of=self.sampling.candidates, diversity=self.sampling.diversity, seed=self.seed)
+        recipe = Recipe(n=self.n, best_of=self.sampler.candidates, diversity=self.sampler.diversity, seed=self.seed)
         maker = Maker(
             root=folder,
             settings={

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from prefprior.history import History
-from prefprior.inference.predictor import PriorPredictor
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
-from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.predictor import Catalogue
 
 
@@ -20,7 +20,7 @@ class PriorSampler:
 
     def __init__(
         self,
-        predictor: PriorPredictor,
+        predictor: TrainedPredictor,
         *,
         steps: int | None = None,
         guidance_history: float | None = None,
@@ -29,7 +29,7 @@ class PriorSampler:
         text_D: Tensor | None = None,
     ) -> None:
         """`text_D` is what everybody's pictures should show; only priors that were trained with texts read it."""
-        own = predictor.sampling
+        own = predictor.sampler
         self.guidance = Guidance(
             history=own.guidance.history if guidance_history is None else guidance_history,
             rating=own.guidance.rating if guidance_rating is None else guidance_rating,
@@ -38,12 +38,11 @@ class PriorSampler:
         self._text_D = text_D
         self.steps = own.steps if steps is None else steps
         # What is sampled is new, all of it: to be compared with real pictures, both must be scored alike.
-        sampling = Sampling(
-            method=own.method, steps=self.steps, guidance=self.guidance, candidates=1, on_shell=own.on_shell,
-            new_share=0.0,
-        )  # fmt: skip
-        self._independent = PriorPredictor(
-            prior=predictor.prior, objective=predictor.objective, sampling=sampling, facts=predictor.facts
+        sampler = Sampler(
+            solver=own.solver, steps=self.steps, guidance=self.guidance, candidates=1, on_shell=own.on_shell
+        )
+        self._independent = TrainedPredictor(
+            model=predictor.model, objective=predictor.objective, sampler=sampler, facts=predictor.facts
         )
 
     def __call__(self, history: History, n: int, generator: torch.Generator, *, rating: float) -> Tensor:
@@ -53,7 +52,7 @@ class PriorSampler:
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
         """(B, N) scores of a catalogue."""
-        return self._independent.rank(history, catalogue)
+        return self._independent.score(history, catalogue.embeddings_ND)
 
     def settings(self) -> dict[str, Any]:
         """What a manifest holds, and the same in words."""
@@ -61,7 +60,7 @@ class PriorSampler:
         text = {} if self._text_D is None else {"text": self.guidance.text}
         return {
             "steps": self.steps,
-            "method": self._independent.sampling.method,
+            "solver": self._independent.sampler.solver,
             "guidance": {"history": history, "rating": rating} | text,
             "words": f"{self.steps} steps, guidance by history {history:g} and by rating {rating:g}"
             + "".join(f" and by text {value:g}" for value in text.values()),

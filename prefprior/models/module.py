@@ -13,22 +13,26 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from prefprior.history import PreferenceBatch
-from prefprior.models.objectives.objective import LossTerms, Objective
-from prefprior.models.prior.network import Backbone
+from prefprior.models.compatibility import require_compatible
+from prefprior.models.model import PreferenceModel
+from prefprior.models.objectives.distillation import AnswerLoss
+from prefprior.models.objectives.objective import Objective
+from prefprior.models.preparation import TrainingData, prepare_all
 
 
 class PreferenceModule(lightning.LightningModule):
-    """A prior and its objective: losses logged, every draw from a generator of its own (seed, step).
+    """Generator objective, retriever loss and distillation: losses logged, a random generator for each (seed, step).
 
-    A generator per batch, not one that is carried along, is what makes a resumed run equal to one that was never
-    interrupted, to the bit, and every validation pass equal to the one before.
+    A generator per batch, instead of one that is carried along, makes a resumed run equal to an uninterrupted one to
+    the bit, and every validation pass equal to the one before.
     """
 
     def __init__(
         self,
         *,
-        prior: Backbone,
+        model: PreferenceModel,
         objective: Objective,
+        distillation: AnswerLoss | None = None,
         optimizer: Callable[[Iterable[Any]], Optimizer],
         warmup: float = 0.05,
         final_lr: float = 0.02,
@@ -38,8 +42,10 @@ class PreferenceModule(lightning.LightningModule):
         super().__init__()
         if not 0 <= warmup < 1 or not 0 <= final_lr <= 1:
             raise ValueError(f"warmup and final_lr are shares of 1, got {warmup} and {final_lr}")
-        self.prior = prior
+        require_compatible(model, objective, distillation)
+        self.model = model
         self.objective = objective
+        self.distillation = distillation
         self.make_optimizer = optimizer
         self.warmup = warmup
         self.final_lr = final_lr
@@ -47,31 +53,42 @@ class PreferenceModule(lightning.LightningModule):
         self.compile_prior = compile
 
     def setup(self, stage: str) -> None:
-        """Shows the objective the catalogue, freezes what it does not train, compiles in place (weights keep names)."""
-        rank = self.objective.rank
-        if (rank is None or not rank.trains_scores) and self.prior.scores is not None:
-            self.prior.scores.freeze()  # DDP would wait for their gradients
-        data = getattr(self.trainer, "datamodule", None)
-        if data is not None and rank is not None:
-            counts_N = torch.as_tensor(data.item_counts(), dtype=torch.long)
-            rank.use_catalogue(data.catalogue.embeddings_ND, counts_N)
+        """Compiles in place, so that weights keep their names."""
         if self.compile_prior:
-            for network in self.prior.networks():
+            for network in self.model.networks():
                 network.compile()
+
+    def prepare(self, data: TrainingData) -> None:
+        """Has every component learn what it must know of the training part, once, before training."""
+        self.model.prepare(data)
+        prepare_all([self.objective, self.distillation], data)
+
+    def losses(self, batch: PreferenceBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Weighted loss terms by name; their sum is the loss."""
+        prior, retriever = self.model.prior, self.model.retriever
+        history, conditions = self.objective.dropout(prior, batch, generator)
+        users = self.model.encode(history)
+        terms = self.objective.loss(prior, conditions.encode(prior, users.history), batch, generator)
+        retrieved = None
+        if retriever is not None:
+            assert users.tokens_BIW is not None, "a retriever always has user tokens"
+            retrieved = retriever.training_step(users.tokens_BIW, batch, generator)
+            terms |= retrieved.terms
+        if self.distillation is not None:
+            terms |= self.distillation.loss(self.objective, prior, users.history, batch, retrieved, generator)  # type: ignore[arg-type]
+        return terms
 
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
         """One batch's loss."""
-        found = self.objective.loss(self.prior, batch, self._generator(1 + self.current_epoch, batch_idx))
-        self._log("train", found, batch)
-        return found.total
+        return self._log("train", self.losses(batch, self._generator(1 + self.current_epoch, batch_idx)), batch)
 
     def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
-        """The same loss on people held out, with the same draws each time."""
-        self._log("val", self.objective.loss(self.prior, batch, self._generator(0, batch_idx)), batch)
+        """The same loss on held-out users, with the same random numbers each time."""
+        self._log("val", self.losses(batch, self._generator(0, batch_idx)), batch)
 
     def configure_optimizers(self) -> Any:
         """Matrices decay, vectors and gains do not; warm-up and cosine over the run's true number of steps."""
-        trained = [p for p in self.prior.parameters() if p.requires_grad]
+        trained = [p for p in self.model.parameters() if p.requires_grad]
         matrices, vectors = [p for p in trained if p.ndim >= 2], [p for p in trained if p.ndim < 2]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = self.make_optimizer([group for group in groups if group["params"]])
@@ -116,7 +133,9 @@ class PreferenceModule(lightning.LightningModule):
         mixed = hash((self.seed, round_, batch_idx, self.global_rank)) & (2**63 - 1)
         return torch.Generator(self.device).manual_seed(mixed)
 
-    def _log(self, part: str, found: LossTerms, batch: PreferenceBatch) -> None:
-        training = part == "train"
-        named = {f"{part}/loss": found.total.detach()} | {f"{part}/{k}": v.detach() for k, v in found.terms.items()}
+    def _log(self, part: str, terms: dict[str, Tensor], batch: PreferenceBatch) -> Tensor:
+        """Logs a batch's terms and returns their sum."""
+        training, total = part == "train", torch.stack(list(terms.values())).sum()
+        named = {f"{part}/{name}": value.detach() for name, value in {"loss": total, **terms}.items()}
         self.log_dict(named, on_step=training, on_epoch=not training, batch_size=len(batch), sync_dist=not training)
+        return total

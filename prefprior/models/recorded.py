@@ -11,13 +11,19 @@ from typing import Any
 from prefprior.errors import nearest
 
 HOME = "prefprior.models."  # a checkpoint is data: it may name our recorded classes and nothing else
-RUNTIME = ("space",)  # given when an object is built, and stored apart: once, for the whole checkpoint
+# Given when an object is built, shared by several of them, and stored once for the whole checkpoint.
+RUNTIME = ("space", "scale", "token_width")
 
 
 class Recorded:
     """Base of what a checkpoint can build again: each instance has `config`, the node that makes another one."""
 
     config: dict[str, Any]
+    runtime: dict[str, Any]  # what it was given beside that
+
+    def another(self) -> Any:
+        """A new object made with the same arguments; a network gets new initial weights."""
+        return from_node(self.config, **self.runtime)
 
     def __init_subclass__(cls) -> None:
         """Wraps the constructor of a subclass; its signature, against which configs are checked, stays."""
@@ -35,6 +41,7 @@ class Recorded:
                 self.config = {"_target_": f"{cls.__module__}.{cls.__qualname__}"} | {
                     name: as_node(value) for name, value in given if name not in RUNTIME
                 }
+                self.runtime = {name: value for name, value in given if name in RUNTIME}
 
         cls.__init__ = recording  # type: ignore[method-assign]
 
@@ -53,12 +60,15 @@ def as_node(value: Any) -> Any:
 
 
 def from_node(node: Any, **runtime: Any) -> Any:
-    """Builds what `config` recorded; refuses any target that is not a recorded class of this package."""
+    """Builds what `config` recorded; refuses any target that is not a recorded class of this package.
+
+    `runtime` reaches every constructor in the node that takes an argument of that name.
+    """
     if isinstance(node, list):
-        return [from_node(part) for part in node]
+        return [from_node(part, **runtime) for part in node]
     if not isinstance(node, dict):
         return node
-    arguments = {name: from_node(value) for name, value in node.items() if name != "_target_"}
+    arguments = {name: from_node(value, **runtime) for name, value in node.items() if name != "_target_"}
     if "_target_" not in node:
         return arguments
     cls = _recorded_class(node["_target_"])
@@ -66,7 +76,7 @@ def from_node(node: Any, **runtime: Any) -> Any:
     for name in arguments:
         if name not in known:
             raise ValueError(f"{node['_target_']} takes no {name}{nearest(name, known)}")
-    return cls(**arguments, **runtime)
+    return cls(**arguments, **{name: value for name, value in runtime.items() if name in known})
 
 
 def _recorded_class(target: Any) -> type:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from prefprior.models.retriever.contrastive import Contrastive
 
 from prefprior import checkpoint
 from prefprior.inference import predictor as module
@@ -12,7 +13,6 @@ from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.objectives.regression import Regression
 from prefprior.models.prior.in_context import InContextPrior
-from prefprior.models.retriever.contrastive import Contrastive
 from prefprior.predictor import Catalogue, Predictor
 from prefprior.space import Space
 from tests.models.conftest import DIM, make_history, make_prior

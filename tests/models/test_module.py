@@ -8,12 +8,12 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
+from prefprior.models.retriever.contrastive import Contrastive
 from torch.utils.data import DataLoader
 
 from prefprior.models.diffusion.schedules import Linear
 from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.retriever.contrastive import Contrastive
 from tests.models.conftest import make_batch, make_prior
 
 

@@ -1,5 +1,5 @@
-"""Paths from data to noise, x_t = alpha(t) x_0 + sigma(t) eps for t from 0 (data) to 1 (noise), and what a network may
-predict along them.
+"""Noise schedules, x_t = alpha(t) x_0 + sigma(t) eps for t from 0 (data) to 1 (noise), and what a network may predict
+under them.
 
 Every prediction target is a x_0 + b eps; with x_t that is two equations for x_0 and eps, solved in one place.
 """
@@ -15,7 +15,7 @@ from prefprior.models.recorded import Recorded
 PREDICTIONS = ("eps", "x0", "v", "velocity")
 
 
-class Path(Recorded, ABC):
+class Schedule(Recorded, ABC):
     """alpha and sigma over time, with their slopes."""
 
     # Where the signal is 1 %: there noise and x_t cannot be told apart, and dividing by a smaller alpha would only
@@ -46,7 +46,7 @@ class Path(Recorded, ABC):
             return torch.ones_like(alpha), torch.zeros_like(alpha)
         if prediction == "v":  # Salimans & Ho 2022, arXiv:2202.00512, eq. 11
             return -sigma, alpha
-        if prediction == "velocity":  # dx/dt: on the linear path eps - x_0 (rectified flow, arXiv:2209.03003)
+        if prediction == "velocity":  # dx/dt: on the linear schedule eps - x_0 (rectified flow, arXiv:2209.03003)
             return self.slopes(t)
         raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}, got {prediction!r}")
 
@@ -57,7 +57,7 @@ class Path(Recorded, ABC):
         return (b * noisy - sigma * output) / (alpha * b - sigma * a)
 
 
-class Linear(Path):
+class LinearSchedule(Schedule):
     """Straight line between data and noise, of rectified flow."""
 
     last = 0.99
@@ -72,7 +72,7 @@ class Linear(Path):
         return -torch.ones_like(t), torch.ones_like(t)
 
 
-class Cosine(Path):
+class CosineSchedule(Schedule):
     """Variance-preserving cosine schedule (Nichol & Dhariwal 2021, arXiv:2102.09672, without its offset), its
     log-SNR moved by `shift` (Hoogeboom et al. 2023, arXiv:2301.11093): below 1 there is more noise at each time.
     """

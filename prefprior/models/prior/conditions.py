@@ -1,7 +1,7 @@
-"""What the light prior keeps of histories and wishes between its three calls.
+"""What `Prior` keeps of histories and conditions between its three calls.
 
-Shapes: B users, R read-outs, N tokens the denoiser attends to, C conditions per user, S draws, W width, M modulation,
-L denoiser blocks, H heads, E head width, D dimension.
+Shapes: B users, R read-outs, N tokens the denoiser attends to, C conditions per user, S noise samples, W width,
+M modulation, L denoiser blocks, H heads, E head width, D dimension.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from torch.nn.functional import pad
 
 @dataclass
 class EncodedHistory:
-    """What the encoder made of B histories: a summary and interests, and tokens as the denoiser attends to them."""
+    """B encoded histories: the read-outs, and all tokens as the denoiser attends to them."""
 
     readouts_BRW: Tensor
-    valid_BN: Tensor  # bool: which tokens there are
+    valid_BN: Tensor  # bool: which tokens exist
     keys_BHNE: tuple[Tensor, ...]  # L of them, one for each block of the denoiser
     values_BHNE: tuple[Tensor, ...]
 
@@ -25,7 +25,7 @@ class EncodedHistory:
         return len(self.readouts_BRW)
 
     def expand(self, count: int) -> "EncodedHistory":
-        """One encoded history, for `count` users (the null history, say)."""
+        """One encoded history for `count` users, such as the empty one."""
         return self._each(lambda part: part.expand(count, *part.shape[1:]))
 
     def joined(self, others: list["EncodedHistory"]) -> "EncodedHistory":
@@ -56,7 +56,7 @@ class EncodedHistory:
 
 @dataclass
 class Condition:
-    """All that a denoising step of the light denoiser needs to know of users and wishes."""
+    """All that a denoising step needs to know of users and their conditions."""
 
     modulation_BCM: Tensor
     valid_BN: Tensor

@@ -1,10 +1,7 @@
-"""The history encoder: a person's ratings in, a handful of read-out tokens out, once per person.
+"""The history encoder: a user's ratings in, a handful of read-out tokens out, once per user.
 
-Shapes: B users, K history, R read-outs, I all but the first of them, W width, D dimension, G what is recognised of a
-history.
+Shapes: B users, K history, R read-outs, W width, D dimension.
 """
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,52 +9,34 @@ from torch import Tensor, nn
 from prefprior.history import History
 from prefprior.models.prior.cpu_kernels import RMSNorm
 from prefprior.models.prior.layers import EPS, EncoderBlock, ScalarFeatures
-from prefprior.space import Space, SpaceScale
+from prefprior.models.scale import Standardize
 
 AGE_HORIZON = 1024.0  # ages are taken on a logarithmic scale on which this is 1
+MLP_RATIO = 4.0
 
 
 class HistoryEncoder(nn.Module):
     """Transformer over (embedding, rating, age) tokens and learned read-out tokens.
 
-    It knows no positions, only ages, so the order in which a history is stored changes nothing. A history without a
-    valid rating leaves the read-outs nothing to look at but each other: what they say then is learned too, and is the
-    null of guidance. Dropping a history in training is therefore the same as its being empty: one meaning, one code.
-    Where pictures are recognised, all read-outs but the first are told by what was, and are 0 where nothing was.
+    It knows no positions, only ages, so the order in which a history is stored changes nothing. With an empty history
+    the read-outs attend to each other alone; what they say then is learned, and is the null condition of
+    classifier-free guidance. Dropping a history in training is the same as its being empty.
     """
 
     def __init__(
-        self,
-        *,
-        space: Space,
-        width: int,
-        depth: int,
-        heads: int,
-        readouts: int,
-        ratio: float,
-        dropout: float,
-        ages: bool,
-        people: int,
-        recognised: int = 0,
-        recognitions: int = 1,
-    ) -> None:
-        """The read-outs after the first, in equal parts, are what each of `recognitions` makes of the `recognised`
-        features of a history, and nothing else: what attention adds is people learned by heart, sooner than pictures.
-        The first, which is for the denoiser, adds their mean to what attention found."""
+        self, *, scale: Standardize, width: int, depth: int, heads: int, readouts: int, dropout: float, ages: bool,
+        user_ids: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.scale = SpaceScale(space)
-        self.picture = nn.Linear(space.dim, width)
-        # So that a like and a dislike differ in direction.
-        self.signed_picture = nn.Linear(space.dim, width, bias=False)
-        said = width * ((readouts - 1) // recognitions)
-        self.recall = nn.ModuleList(
-            nn.Linear(recognised, said, bias=False) for _ in range(recognitions if recognised else 0)
-        )
+        self.scale = scale
+        dim = scale.space.dim
+        self.item = nn.Linear(dim, width)
+        self.signed_item = nn.Linear(dim, width, bias=False)  # so that a like and a dislike differ in direction
         self.rating = ScalarFeatures(width, 16)
         self.age = ScalarFeatures(width, 32) if ages else None
-        self.person = nn.Embedding(people, width) if people else None
+        self.user = nn.Embedding(user_ids, width) if user_ids else None
         self.readouts_RW = nn.Parameter(torch.randn(readouts, width))
-        self.blocks = nn.ModuleList(EncoderBlock(width, heads, ratio, dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(EncoderBlock(width, heads, MLP_RATIO, dropout) for _ in range(depth))
         self.norm = RMSNorm(width, eps=EPS)
 
     def forward(
@@ -66,38 +45,29 @@ class HistoryEncoder(nn.Module):
         ratings_BK: Tensor,
         ages_BK: Tensor,
         valid_BK: Tensor,
-        person_B: Tensor | None = None,
-        recognised: Sequence[Tensor] = (),
+        user_B: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """All tokens (B, R + K, W), read-outs first, and which of them there are.
+        """All tokens (B, R + K, W), read-outs first, and which of them are valid.
 
-        Where people have ids, theirs is one token more; `person_B` below 0 is nobody known. What was recognised of a
-        history, if anything, is said by the read-outs.
+        Where users are known by id, theirs is one token more; `user_B` below 0 is an unknown user.
         """
         batch, readouts = len(embeddings_BKD), len(self.readouts_RW)
         # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
-        pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
+        items_BKD = torch.where(valid_BK[..., None], self.scale.to_model(embeddings_BKD), 0)
         ratings_BK = torch.where(valid_BK, ratings_BK, 0)
-        tokens_BKW = self.picture(pictures_BKD) + self.rating(ratings_BK)
-        tokens_BKW = tokens_BKW + self.signed_picture(pictures_BKD * ratings_BK[..., None])
+        tokens_BKW = self.item(items_BKD) + self.rating(ratings_BK)
+        tokens_BKW = tokens_BKW + self.signed_item(items_BKD * ratings_BK[..., None])
         if self.age is not None:
             age_BK = torch.where(valid_BK, ages_BK, 0).clamp(min=0)
             tokens_BKW = tokens_BKW + self.age(torch.log1p(age_BK) / torch.log1p(age_BK.new_tensor(AGE_HORIZON)))
         x = torch.cat([self.readouts_RW.to(tokens_BKW.dtype).expand(batch, -1, -1), tokens_BKW], dim=1)  # B R+K W
         valid = torch.cat([valid_BK.new_ones(batch, readouts), valid_BK], dim=1)  # B R+K
-        if self.person is not None and person_B is not None:
-            x = torch.cat([x, self.person(person_B.clamp(min=0))[:, None].to(x.dtype)], dim=1)
-            valid = torch.cat([valid, (person_B >= 0)[:, None]], dim=1)
+        if self.user is not None and user_B is not None:
+            x = torch.cat([x, self.user(user_B.clamp(min=0))[:, None].to(x.dtype)], dim=1)
+            valid = torch.cat([valid, (user_B >= 0)[:, None]], dim=1)
         for block in self.blocks:
             x = block(x, valid)
-        x = self.norm(x)
-        if recognised:
-            said = [
-                recall(known_BG).unflatten(1, (-1, x.shape[2])) for recall, known_BG in zip(self.recall, recognised)
-            ]
-            said_BIW = torch.cat(said, dim=1)  # I = R - 1
-            x = torch.cat([x[:, :1] + said_BIW.mean(1, keepdim=True), said_BIW, x[:, readouts:]], dim=1)
-        return x, valid
+        return self.norm(x), valid
 
 
 def packed(history: History, multiple: int = 8) -> History:

@@ -7,7 +7,7 @@ pictures. Far more costly a step than `prior.Prior`; it is here for those weight
 Shapes: B users, K history, C conditions per user, S draws, N tokens, W width, D dimension, P sequences in a step.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,9 @@ from torch.nn.functional import gelu, pad, scaled_dot_product_attention, silu
 from prefprior.history import History
 from prefprior.models.prior.history_encoder import packed
 from prefprior.models.prior.layers import ScalarFeatures
-from prefprior.models.prior.network import Backbone
-from prefprior.space import Space, SpaceScale
+from prefprior.models.prior.network import PriorNetwork
+from prefprior.models.scale import Standardize
+from prefprior.space import Space
 
 EXTRA = 3  # tokens beside the history: prompt, noisy embedding, read-out; and the time, where there is one
 
@@ -172,15 +173,15 @@ class Context:
 
 @dataclass
 class ContextCondition:
-    """Histories and wishes."""
+    """Histories and conditions."""
 
     context: Context
     extra_BCW: Tensor
     prompt_BCW: Tensor
 
 
-class InContextPrior(Backbone):
-    """The same three calls as `Prior`, but `predict` is the whole network. It has no read-out for `rank`."""
+class InContextPrior(PriorNetwork):
+    """The same three calls as `Prior`, but `predict` is the whole network. It has no read-outs to share."""
 
     origin: str | None = None  # where it started from published weights: what of them was taken over
 
@@ -188,6 +189,7 @@ class InContextPrior(Backbone):
         self,
         *,
         space: Space,
+        scale: Standardize | None = None,
         width: int = 512,
         depth: int = 6,
         heads: int = 8,
@@ -210,21 +212,20 @@ class InContextPrior(Backbone):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         self.space = space
-        self.scale = SpaceScale(space)
-        self.scores = None
-        self.known_pictures = None
+        self.scale = scale or Standardize(space=space)
+        self.width, self.user_ids = width, 0
         self.steps_of_time = steps_of_time
         self.step_offset = step_offset
         self.network = InContextNetwork(
             dim=space.dim, width=width, depth=depth, heads=heads, context=context, time=time, dropout=dropout
         )
         self.rating = ScalarFeatures(width, 16)
-        self.wish = ScalarFeatures(width, 16)
-        self.wish_unknown_W = nn.Parameter(torch.zeros(width))
+        self.target_rating = ScalarFeatures(width, 16)
+        self.target_unknown_W = nn.Parameter(torch.zeros(width))
         self.text = text
         if not text:  # what projects prompts stays as it is (and DDP waits for no gradient of it)
             self.network.embedding_proj.weight.requires_grad_(False)
-        for added in (self.rating, self.wish):  # at the start, published weights do what they did
+        for added in (self.rating, self.target_rating):  # at the start, published weights do what they did
             nn.init.zeros_(added.leave.weight)
             nn.init.zeros_(added.leave.bias)
 
@@ -232,7 +233,7 @@ class InContextPrior(Backbone):
         """The parts worth compiling."""
         return [self.network]
 
-    def encode_history(self, history: History) -> Context:
+    def encode_history(self, history: History, user_tokens_BIW: Tensor | None = None) -> Context:
         """The most recent ratings as tokens, oldest first."""
         history = packed(history.last(self.network.context))
         backwards = torch.arange(history.valid_BK.shape[1] - 1, -1, -1, device=history.valid_BK.device)
@@ -240,11 +241,6 @@ class InContextPrior(Backbone):
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(history.embeddings_BKD[:, backwards]), 0)
         ratings_BK = torch.where(valid_BK, history.ratings_BK[:, backwards], 0)
         return Context(self.network.encoder_hidden_states_proj(pictures_BKD) + self.rating(ratings_BK), valid_BK)
-
-    def null_history(self, like: History) -> Context:
-        """No tokens to look at."""
-        nobody = like.take([0])
-        return self.encode_history(replace(nobody, valid_BK=torch.zeros_like(nobody.valid_BK)))
 
     def condition(
         self,
@@ -255,11 +251,11 @@ class InContextPrior(Backbone):
         text_known_BC: Tensor | None = None,
     ) -> ContextCondition:
         """The target's rating and text, where they are known."""
-        wish_BCW = self.wish(rating_BC)
+        target_BCW = self.target_rating(rating_BC)
         if rating_known_BC is not None:
-            wish_BCW = torch.where(rating_known_BC[..., None], wish_BCW, self.wish_unknown_W.to(wish_BCW.dtype))
+            target_BCW = torch.where(rating_known_BC[..., None], target_BCW, self.target_unknown_W.to(target_BCW.dtype))
         proj = self.network.embedding_proj
-        prompt_BCW = proj.bias.expand(wish_BCW.shape)  # no prompt: the projection of nothing
+        prompt_BCW = proj.bias.expand(target_BCW.shape)  # no prompt: the projection of nothing
         if text_BCD is not None:
             if not self.text:
                 raise ValueError("this prior was not trained with texts: prior.text=true")
@@ -269,7 +265,7 @@ class InContextPrior(Backbone):
                 if text_known_BC is None
                 else torch.where(text_known_BC[..., None], said_BCW, prompt_BCW.to(said_BCW.dtype))
             )
-        return ContextCondition(encoded, wish_BCW, prompt_BCW)
+        return ContextCondition(encoded, target_BCW, prompt_BCW)
 
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: ContextCondition) -> Tensor:
         """One denoising step: the transformer over every sequence of context and noisy embedding."""

@@ -1,6 +1,6 @@
-"""What objectives and samplers ask of a prior, whatever its architecture.
+"""What objectives and solvers ask of a generator, whatever its architecture.
 
-Shapes: B users, C conditions per user, S draws per condition, D dimension.
+Shapes: B users, I user tokens, C conditions per user, S noise samples per condition, W width, D dimension.
 """
 
 from abc import abstractmethod
@@ -9,10 +9,10 @@ from typing import Any, Protocol, Self
 from torch import Tensor, nn
 
 from prefprior.history import History
+from prefprior.models.preparation import TrainingData
 from prefprior.models.recorded import Recorded
-from prefprior.models.retriever.cold_start import KnownPictures
-from prefprior.models.retriever.two_tower import Scores
-from prefprior.space import Space, SpaceScale
+from prefprior.models.scale import Standardize
+from prefprior.space import Space
 
 
 class Encoded(Protocol):
@@ -25,41 +25,30 @@ class Encoded(Protocol):
     def joined(self, others: list[Any]) -> Self: ...
 
 
-class Backbone(Recorded, nn.Module):
-    """Three calls, each as rare as an architecture can make it."""
+class PriorNetwork(Recorded, nn.Module):
+    """The generator's interface: three calls, each as rare as an architecture can make it."""
 
     space: Space
-    scale: SpaceScale  # model scale: in it, objectives, samplers and `predict` work
-    scores: Scores | None  # the read-outs of `rank`, where an architecture has any
-    text: bool = False  # whether wishes may hold a text
-    people: int = 0  # how many people may be known by their id
-    pictures: int = 0  # how many pictures may be known to have been rated
-    known_pictures: KnownPictures | None  # which those are
-    whitened: bool = False  # whether its model scale is learned from pictures
+    scale: Standardize  # model scale: objectives, solvers and `predict` work in it
+    width: int  # of tokens
+    text: bool  # whether a text is one of its conditions
+    user_ids: int  # how many users may be known by their id
+    readouts: int = 0  # learned read-out tokens of the encoder, the first of which is the summary
+    origin: str | None = None  # what was taken over from published weights
+    takes_user_tokens: bool = False  # whether `encode_history` uses the tokens of a retriever's own user tower
 
-    def learn_people(self, users: list[str]) -> None:
-        """Gives each of these people a row, by which they are known from now on."""
-        raise ValueError(f"{type(self).__name__} knows nobody by their id")
-
-    def learn_pictures(self, embeddings_ID: Tensor, rated_I: Tensor) -> None:
-        """Knows those pictures of a table that are marked as rated; all others are new to it from now on."""
-        raise ValueError(f"{type(self).__name__} does not know which pictures were rated")
-
-    def learn_scale(self, embeddings_ID: Tensor) -> None:
-        """Whitens its model scale by these pictures."""
-        raise ValueError(f"{type(self).__name__} has no whitened scale")
+    def prepare(self, data: TrainingData) -> None:
+        """Learns what it must know of the training part, once, before training."""
+        if self.text:
+            data.use_texts()
 
     @abstractmethod
     def networks(self) -> list[nn.Module]:
         """The parts worth compiling."""
 
     @abstractmethod
-    def encode_history(self, history: History) -> Any:
-        """Once per person."""
-
-    @abstractmethod
-    def null_history(self, like: History) -> Any:
-        """One encoded history of nobody."""
+    def encode_history(self, history: History, user_tokens_BIW: Tensor | None = None) -> Any:
+        """Once per user."""
 
     @abstractmethod
     def condition(
@@ -70,11 +59,11 @@ class Backbone(Recorded, nn.Module):
         text_BCD: Tensor | None = None,
         text_known_BC: Tensor | None = None,
     ) -> Any:
-        """Once per wish: the rating that the target should get, and what a text of the same CLIP says it should show.
+        """Once per wish: the rating that the target should get, and a text of the same CLIP that says what it shows.
 
-        No `*_known` means that all are known; no text, that none is.
+        Without `*_known` all are known; without a text, none is.
         """
 
     @abstractmethod
     def predict(self, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
-        """Once per step, in model scale."""
+        """Once per denoising step, in model scale."""

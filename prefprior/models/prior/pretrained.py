@@ -6,7 +6,6 @@ the time (Kandinsky 2.1 and 2.2, Karlo), and ECLIPSE's, which has none because i
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from prefprior.files import read_json
-from prefprior.models.diffusion.schedules import Cosine
-from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.objectives.objective import Objective
 from prefprior.models.prior.in_context import EXTRA, InContextPrior
-from prefprior.models.prior.network import Backbone
+from prefprior.models.scale import Standardize
 from prefprior.space import Space
 
 CONFIG = "config.json"
@@ -49,6 +45,7 @@ def from_published(
     *,
     space: Space,
     pretrained: str,
+    scale: Standardize | None = None,
     subfolder: str | None = None,
     revision: str | None = None,
     trained_in: str | None = None,
@@ -60,6 +57,8 @@ def from_published(
     `trained_in` names the space of the weights where it is known: others may have as many dimensions. The prior
     records its sizes, not where it came from: its checkpoint needs neither folder nor network.
     """
+    if scale is not None and type(scale) is not Standardize:
+        raise ValueError("published weights bring the scale they were trained in: leave scale=... out")
     if trained_in is not None and trained_in != space.name:
         raise ValueError(
             f"the weights of {pretrained} were trained in the space {trained_in}, but the data are in {space.name}. "
@@ -131,37 +130,6 @@ def transfer(weights: dict[str, Tensor], prior: InContextPrior) -> Transfer:
                 ours.copy_(value)
                 used.append(name)
     return Transfer(used, refused, sorted(n for n in own if n.removeprefix("network.") not in set(used)))
-
-
-def require_fitting(prior: Backbone, objective: Objective) -> None:
-    """Raises where an objective asks of a prior what its architecture, or its published weights, cannot say."""
-    if objective.rank is not None and prior.scores is None:
-        raise ValueError(
-            f"{type(prior).__name__} has no read-outs for rank to train. Add objective.rank=null; pictures are then "
-            "ranked by closeness to the mean of samples."
-        )
-    if not isinstance(prior, InContextPrior):
-        return
-    if prior.network.time_embedding is None:
-        if not objective.one_step:
-            raise ValueError(
-                "a prior that is not told the time (prior=eclipse, prior.time=false) can only answer in one step. "
-                "Give objective=regression."
-            )
-    elif prior.origin is not None and not _predicts_as_published(objective):
-        raise ValueError(
-            "the published weights predict x0 on the cosine schedule; with another objective their output would mean "
-            "something else. Give objective=diffusion_x0 (or train from nothing: prior=in_context)."
-        )
-
-
-def _predicts_as_published(objective: Any) -> bool:
-    return (
-        isinstance(objective, Denoising)
-        and objective.prediction == "x0"
-        and isinstance(objective.path, Cosine)
-        and objective.path.shift == 1
-    )
 
 
 def _with_scale_of(weights: dict[str, Tensor], space: Space, time: bool) -> Space:

@@ -1,6 +1,6 @@
-"""Who is known by their id: rows of a table of people, found by hashes, so that a checkpoint names nobody.
+"""Users known by their id: rows of an embedding, found by hashes, so that a checkpoint contains no user's id.
 
-Shapes: B users, P people.
+Shapes: B users, P rows.
 """
 
 from collections.abc import Sequence
@@ -11,37 +11,37 @@ from torch import Tensor, nn
 
 from prefprior.data.hashing import id_hashes
 
-NOBODY = ""  # no id of anybody: sources refuse empty ones
-FREE = 2**63 - 1  # in rows that nobody has
+UNKNOWN = ""  # nobody's id: sources refuse empty ones
+FREE = 2**63 - 1  # in rows that no user has
 
 
-class KnownPeople(nn.Module):
-    """Rows of people; whoever is not among them is unknown, as everybody is whose id was dropped in training."""
+class UserIds(nn.Module):
+    """Maps ids to rows. Users without a row are unknown, as all are whose id is dropped in training."""
 
     hash_P: Tensor
 
-    def __init__(self, people: int) -> None:
+    def __init__(self, rows: int) -> None:
         super().__init__()
-        self.register_buffer("hash_P", torch.full((people,), FREE, dtype=torch.long))
+        self.register_buffer("hash_P", torch.full((rows,), FREE, dtype=torch.long))
 
     def learn(self, users: Sequence[str]) -> None:
-        """Gives each of these people a row."""
+        """Gives each of these users a row."""
         if len(users) > len(self.hash_P):
             raise ValueError(
-                f"prior.people={len(self.hash_P)} has fewer rows than there are people to train on. "
-                f"Give prior.people={len(users)} or more."
+                f"prior.user_ids={len(self.hash_P)} is fewer than there are users to train on. "
+                f"Give prior.user_ids={len(users)} or more."
             )
         self.hash_P.fill_(FREE)
         self.hash_P[: len(users)] = torch.from_numpy(np.sort(_hashes(users)))
 
     def forward(self, users: Sequence[str]) -> Tensor:
-        """(B,) each one's row, -1 for whoever has none."""
+        """(B,) each user's row, -1 for unknown users."""
         wanted_B = torch.from_numpy(_hashes(users)).to(self.hash_P.device)
         row_B = torch.searchsorted(self.hash_P, wanted_B).clamp(max=len(self.hash_P) - 1)
-        named_B = torch.tensor([user != NOBODY for user in users], device=row_B.device)
+        named_B = torch.tensor([user != UNKNOWN for user in users], device=row_B.device)
         return torch.where((self.hash_P[row_B] == wanted_B) & named_B, row_B, -1)
 
 
 def _hashes(users: Sequence[str]) -> np.ndarray:
-    # 63 bits: positive, and below what free rows hold.
+    # 63 bits: positive, and below FREE.
     return (id_hashes(users) >> np.uint64(1)).astype(np.int64)

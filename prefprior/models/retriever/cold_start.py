@@ -1,9 +1,11 @@
-"""New pictures: which they are, and where they rank among those that people rated.
+"""Cold start: items that nobody rated in training, and where they rank among those that somebody did.
 
-Shapes: B users, K history, N catalogue, P pictures, D dimension; `...` any leading shape.
+Shapes: B users, I user tokens, K history, N items, P known items, W token width, D dimension; `...` any leading shape.
 """
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,92 +13,154 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from prefprior.data.hashing import mix
-from prefprior.history import History
-from prefprior.models.prior.user_ids import FREE
+from prefprior.history import History, PreferenceBatch, hide_seen
+from prefprior.models.preparation import TrainingData
+from prefprior.models.retriever.negatives import Candidates
+from prefprior.models.retriever.retriever import CatalogueParts, Retriever
 
-FACTORS = 0x70726566  # any number, but the same for ever: checkpoints hold what it gave
+FACTORS = 0x70726566  # any number, but never another: checkpoints hold hashes made with it
 AT_ONCE = 8192  # rows hashed together: each takes eight bytes a dimension for a moment
 
 
-class KnownPictures(nn.Module):
-    """Pictures that were rated in training, by hashes of their embeddings: so any catalogue can be asked.
+class KnownItems(nn.Module):
+    """Items that were rated in training, by 62-bit hashes of their embeddings, so that any catalogue can be asked.
 
-    Embeddings are compared at half precision, so that it makes no difference whether a catalogue is kept in that or in
-    full. They must be the same embeddings: made again on another machine, a picture may differ in its last bits.
+    Embeddings are compared in half precision, so that it makes no difference whether a catalogue is kept in that or in
+    full. They must be the same embeddings: computed again on another machine, one may differ in its last bits.
     """
 
     hash_P: Tensor
 
-    def __init__(self, pictures: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("hash_P", torch.full((pictures,), FREE, dtype=torch.long))
+        self.register_buffer("hash_P", torch.zeros(0, dtype=torch.long))
 
     def learn(self, embeddings_ID: Tensor, rated_I: Tensor) -> None:
-        """Knows those pictures of a table that are marked as rated."""
-        rows_R = rated_I.nonzero()[:, 0]
-        found = [_hashes(embeddings_ID[rows_S]) for rows_S in rows_R.split(AT_ONCE)]
-        different = torch.cat(found).unique() if found else self.hash_P[:0]  # ascending; the same picture twice is one
-        if len(different) > len(self.hash_P):
-            raise ValueError(
-                f"prior.pictures={len(self.hash_P)} has fewer rows than there are rated pictures. "
-                f"Give prior.pictures={len(different)} or more."
-            )
-        self.hash_P.fill_(FREE)
-        self.hash_P[: len(different)] = different
+        """Knows those items of a table that are marked as rated."""
+        found = [_hashes(embeddings_ID[rows_S]) for rows_S in rated_I.nonzero()[:, 0].split(AT_ONCE)]
+        self.hash_P = torch.cat(found).unique() if found else self.hash_P[:0]  # ascending, each once
 
     def forward(self, raw: Tensor) -> Tensor:
         """(..., D) -> (...) whether each was rated in training."""
+        if not len(self.hash_P):
+            return torch.zeros(raw.shape[:-1], dtype=torch.bool, device=raw.device)
         wanted = torch.cat([_hashes(rows) for rows in raw.flatten(0, -2).split(AT_ONCE)])
         place = torch.searchsorted(self.hash_P, wanted).clamp(max=len(self.hash_P) - 1)
         return (self.hash_P[place] == wanted).view(raw.shape[:-1])
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # How many items there are is part of what was learned.
+        saved = state_dict.get(f"{prefix}hash_P")
+        if saved is not None:
+            self.hash_P = saved.new_zeros(saved.shape).to(self.hash_P.device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
-class NewPictures:
-    """Ranks pictures that nobody rated in training among those that somebody did.
 
-    Together they have the probability `share`, and each of them as much of it as a softmax over nearness to a person's
-    likes gives: their cosine, times `sharpness`. What was rated keeps its score. How much there is to share out is
-    known when all of a catalogue has been seen, so `see` comes first, for every part of it.
+class ColdStart(Retriever):
+    """A retriever whose ranking gives items that were never rated a share of probability.
+
+    Collaborative evidence says nothing about them. Together they get the probability `share` that a user's next item
+    is one of them; within it, a softmax over their cosine to the user's likes, times `sharpness`. Rated items keep
+    their score, which the softmax loss trained to be a log-probability up to a constant.
     """
 
-    def __init__(self, known: KnownPictures, history: History, *, share: float, sharpness: float) -> None:
+    def __init__(self, *, retriever: Retriever, share: float = 0.05, sharpness: float = 100.0) -> None:
+        super().__init__()
+        if not sharpness > 0:
+            raise ValueError(f"retriever.sharpness must be above 0, got {sharpness}")
+        if not retriever.loss.softmax_weight:
+            raise ValueError(
+                "a share of probability needs scores that a softmax trained. "
+                "Give the retriever's loss.softmax_weight a value above 0, or leave ColdStart out."
+            )
+        self.retriever = retriever
+        self.sharpness = sharpness
+        self.share = share
+        self.known = KnownItems()
+        self.loss = retriever.loss
+        self.shares_encoder = retriever.shares_encoder
+        self.conditions_generator = retriever.conditions_generator
+
+    @property
+    def share(self) -> float:
+        """The probability that a user's next item was never rated in training; 0 ranks all items alike."""
+        return self._share
+
+    @share.setter
+    def share(self, share: float) -> None:
+        if not 0 <= share < 1:
+            raise ValueError(f"the share of cold-start items must be at least 0 and below 1, got {share}")
+        self._share = share
+
+    def prepare(self, data: TrainingData) -> None:
+        """Learns which items were rated in training."""
+        self.retriever.prepare(data)
+        self.known.learn(data.catalogue.embeddings_ND, torch.as_tensor(data.item_counts()) > 0)
+
+    def require_readouts(self, count: int) -> None:
+        """As the wrapped retriever's."""
+        self.retriever.require_readouts(count)
+
+    def user_tokens(self, history: History) -> Tensor | None:
+        """As the wrapped retriever's."""
+        return self.retriever.user_tokens(history)
+
+    def score(self, tokens_BIW: Tensor, raw: Tensor) -> Tensor:
+        """As the wrapped retriever's: what is generated is always new, and is compared with real items."""
+        return self.retriever.score(tokens_BIW, raw)
+
+    def losses(
+        self, tokens_BIW: Tensor, candidates: Candidates, batch: PreferenceBatch
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """As the wrapped retriever's."""
+        return self.retriever.losses(tokens_BIW, candidates, batch)
+
+    def rank(self, tokens_BIW: Tensor, history: History, parts: CatalogueParts) -> Iterator[Tensor]:
+        """Scores of a catalogue, which is passed over twice: what there is to share is known at its end."""
+        if not self.share:
+            yield from self.retriever.rank(tokens_BIW, history, parts)
+            return
+        placement = Placement(self.known, history, share=self.share, sharpness=self.sharpness)
+        for start, raw_ND in parts():
+            scores_BN = self.score(tokens_BIW, raw_ND)
+            placement.see(hide_seen(scores_BN, history, start), raw_ND)
+        for _, raw_ND in parts():
+            yield placement.ranked(self.score(tokens_BIW, raw_ND), raw_ND)
+
+
+class Placement:
+    """Scores of cold-start items among those of rated ones. `see` comes first, for every part of the catalogue."""
+
+    def __init__(self, known: KnownItems, history: History, *, share: float, sharpness: float) -> None:
         self.known = known
         self.odds = math.log(share / (1 - share))
         liked_BK = history.liked_BK[..., None]
         units_BKD = torch.where(liked_BK, normalize(history.embeddings_BKD.float(), dim=-1), 0)
-        # Who likes nothing yet is as near to one as to another.
-        self.wanted_BD = sharpness * units_BKD.sum(1) / liked_BK.sum(1).clamp(min=1)
-        self.rated_B = self.wanted_BD.new_full((len(history),), -torch.inf)
+        # Without a like, all new items are equally probable.
+        self.query_BD = sharpness * units_BKD.sum(1) / liked_BK.sum(1).clamp(min=1)
+        self.rated_B = self.query_BD.new_full((len(history),), -torch.inf)
         self.new_B = self.rated_B
 
     def see(self, scores_BN: Tensor, raw_ND: Tensor) -> None:
-        """Adds a part of the catalogue to what is to be shared out; pictures that are out of question are at -inf."""
-        is_known_N = self.known(raw_ND)
-        of_new_BN = self._near(raw_ND[~is_known_N])
-        self.rated_B = torch.logaddexp(self.rated_B, scores_BN[:, is_known_N].logsumexp(1))
-        self.new_B = torch.logaddexp(self.new_B, of_new_BN.logsumexp(1))
+        """Adds a part of the catalogue to both normalisers; items that are not candidates have a score of -inf."""
+        known_N = self.known(raw_ND)
+        self.rated_B = torch.logaddexp(self.rated_B, scores_BN[:, known_N].logsumexp(1))
+        self.new_B = torch.logaddexp(self.new_B, self._similarity(raw_ND[~known_N]).logsumexp(1))
 
     def ranked(self, scores_BN: Tensor, raw_ND: Tensor) -> Tensor:
-        """The scores, with those of new pictures in their place; a catalogue without rated ones has no place for it."""
-        is_known_N = self.known(raw_ND)
-        placed_BN = self._near(raw_ND[~is_known_N]) + (self.odds + self.rated_B - self.new_B)[:, None]
+        """The scores, with those of new items in their place; without any rated item there is nothing to place by."""
+        known_N = self.known(raw_ND)
+        placed_BN = self._similarity(raw_ND[~known_N]) + (self.odds + self.rated_B - self.new_B)[:, None]
         ranked_BN = scores_BN.clone()
-        ranked_BN[:, ~is_known_N] = torch.where(placed_BN.isfinite(), placed_BN, scores_BN[:, ~is_known_N])
+        ranked_BN[:, ~known_N] = torch.where(placed_BN.isfinite(), placed_BN, scores_BN[:, ~known_N])
         return ranked_BN
 
-    def _near(self, raw_ND: Tensor) -> Tensor:
-        return self.wanted_BD @ normalize(raw_ND, dim=-1).T
-
-
-def require_share(share: float) -> None:
-    """Raises unless it is a share that new pictures can have."""
-    if not 0 <= share < 1:
-        raise ValueError(f"new_share must be at least 0 and below 1, got {share}")
+    def _similarity(self, raw_ND: Tensor) -> Tensor:
+        return self.query_BD @ normalize(raw_ND, dim=-1).T
 
 
 def _hashes(raw_ND: Tensor) -> Tensor:
-    # Of the bits; + 0 makes one of the two zeros. Products run over, as hashes do.
+    # Of the bits; + 0 turns -0 into 0. Products overflow, as hashes do.
     bits_ND = (raw_ND.half() + 0).view(torch.int16).long()
     factors_D = torch.from_numpy(mix(np.arange(raw_ND.shape[-1]), FACTORS).view(np.int64)).to(raw_ND.device)
-    # 62 bits: positive, and below what free rows hold.
-    return (bits_ND * factors_D).sum(-1) & (FREE >> 1)
+    return (bits_ND * factors_D).sum(-1) & (2**62 - 1)

@@ -1,108 +1,149 @@
-"""How well a picture suits a person, and everybody: the read-outs of `rank`.
+"""Two towers: user tokens and items in one learned space, and a popularity bias.
 
-Shapes: B users, N pictures, R read-outs, I interests, W width, Q score dimension, D dimension,
-E features of a picture.
+Shapes: B users, N items, I user tokens, W token width, Q tower dimension, D dimension, F item features.
 """
+
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from prefprior.models.prior.conditions import EncodedHistory
-from prefprior.models.retriever.item_features import Recognition
-from prefprior.space import Space, SpaceScale
+from prefprior.errors import require_choice
+from prefprior.history import History, PreferenceBatch
+from prefprior.models.prior.history_encoder import HistoryEncoder, packed
+from prefprior.models.recorded import Recorded
+from prefprior.models.retriever.losses import ContrastiveLoss
+from prefprior.models.retriever.negatives import Candidates
+from prefprior.models.retriever.retriever import Retriever
+from prefprior.models.scale import Standardize
+from prefprior.space import Space
 
 
-class Score(nn.Module):
-    """Personal fit, the soft maximum over a person's interests in a learned item space, and general appeal.
+class Towers(Retriever):
+    """Score: soft maximum over a user's tokens in a learned item space, plus the popularity bias.
 
-    The soft maximum lets a picture suit one of a person's tastes without any regard to the others; appeal knows the
-    embedding alone, so that what everybody likes and what this person likes can be told apart. With a `recognition`,
-    both read what it knows of a picture.
+    The soft maximum lets an item suit one of a user's tastes whatever the others are. Popularity is a function of the
+    item alone, so that what all users like and what this user likes are learned apart.
     """
 
-    def __init__(
-        self, *, space: Space, width: int, dim: int, readouts: slice, recognition: Recognition | None = None
-    ) -> None:
-        """`readouts` are those of the encoder that say what a person looks for."""
+    popularity_tower: nn.Module
+    item_tower: nn.Module
+    logit_scale: Tensor
+
+    def __init__(self, *, token_width: int, dim: int, loss: ContrastiveLoss | None) -> None:
         super().__init__()
-        self.readouts = readouts
-        self.scale = SpaceScale(space)
-        self.interest = nn.Linear(width, dim, bias=False)
-        self.interest_offset = nn.Linear(width, 1, bias=False)  # scores have no origin
-        self.recognition = recognition
-        self.item_tower: nn.Module
-        self.appeal_tower: nn.Module
-        if recognition is None:
-            self.item_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, dim))
-            self.appeal_tower = nn.Sequential(nn.Linear(space.dim, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
-        else:
-            self.item_tower = nn.Linear(recognition.width, dim)
-            self.appeal_tower = nn.Linear(recognition.width, 1, bias=False)
-        self.log_sharpness = nn.Parameter(torch.tensor(2.0))
+        if dim < 1:
+            raise ValueError(f"retriever.dim must be at least 1, got {dim}")
+        self.loss = loss or ContrastiveLoss()
+        self.user_head = nn.Linear(token_width, dim, bias=False)
+        self.token_bias = nn.Linear(token_width, 1, bias=False)  # how much each token counts
 
-    def interests(self, encoded: EncodedHistory) -> tuple[Tensor, Tensor]:
-        """What a person looks for: directions (B, I, Q) and how much each counts (B, I)."""
-        interests_BIW = encoded.readouts_BRW[:, self.readouts]
-        # Nothing recognised is no direction, and its gradient finite in half precision too.
-        directions_BIQ = normalize(self.interest(interests_BIW).float(), dim=-1, eps=1e-3)
-        return directions_BIQ, self.interest_offset(interests_BIW)[..., 0].float()
+    @abstractmethod
+    def item_features(self, raw: Tensor) -> Tensor:
+        """(..., F) what the item and popularity towers read."""
 
-    def items(self, raw_ND: Tensor) -> tuple[Tensor, Tensor]:
-        """Of pictures, where they lie in the space of interests (N, Q) and how much everybody likes them (N)."""
-        seen_NE = self.scale.to_model(raw_ND) if self.recognition is None else self.recognition(raw_ND)
-        return normalize(self.item_tower(seen_NE).float(), dim=-1), self.appeal_tower(seen_NE)[..., 0].float()
+    def users(self, tokens_BIW: Tensor) -> tuple[Tensor, Tensor]:
+        """The directions of users' tokens (B, I, Q) and how much each token counts (B, I)."""
+        # A token of zeros has no direction, and the norm's bound keeps its gradient finite in half precision too.
+        directions_BIQ = normalize(self.user_head(tokens_BIW).float(), dim=-1, eps=1e-3)
+        return directions_BIQ, self.token_bias(tokens_BIW)[..., 0].float()
 
-    def fit(self, encoded: EncodedHistory, directions: Tensor) -> Tensor:
-        """How well pictures suit each person (B, N).
+    def items(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Items' directions (..., Q) and their popularity bias (...)."""
+        features = self.item_features(raw)
+        directions = normalize(self.item_tower(features).float(), dim=-1)
+        return directions, self.popularity_tower(features)[..., 0].float()
 
-        `directions` are of one catalogue for all (N, Q) or of each user's own pictures (B, N, Q).
-        """
-        interests_BIQ, offset_BI = self.interests(encoded)
-        sharpness = self.log_sharpness.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
-        # Half precision would blur which of near pictures suits better.
-        with torch.autocast(directions.device.type, enabled=False):
-            if interests_BIQ.shape[1] == 1:  # its own maximum; scaled while it is small
-                return torch.matmul(sharpness * interests_BIQ, directions.transpose(-1, -2))[:, 0] + offset_BI
-            matched_BIN = torch.matmul(interests_BIQ, directions.transpose(-1, -2))
-        return (sharpness * matched_BIN + offset_BI[..., None]).logsumexp(1)
+    def personal_score(self, tokens_BIW: Tensor, directions: Tensor) -> Tensor:
+        """(B, N) the score without popularity; directions are of one catalogue (N, Q) or of own items (B, N, Q)."""
+        users_BIQ, bias_BI = self.users(tokens_BIW)
+        logit_scale = self.logit_scale.exp().clamp(max=100.0)  # CLIP's bound (arXiv:2103.00020)
+        with torch.autocast(directions.device.type, enabled=False):  # half precision cannot rank similar items
+            if users_BIQ.shape[1] == 1:  # its own maximum; scaled while it is small
+                return torch.matmul(logit_scale * users_BIQ, directions.transpose(-1, -2))[:, 0] + bias_BI
+            cosine_BIN = torch.matmul(users_BIQ, directions.transpose(-1, -2))
+        return (logit_scale * cosine_BIN + bias_BI[..., None]).logsumexp(1)
+
+    def score(self, tokens_BIW: Tensor, raw: Tensor) -> Tensor:
+        """(B, N) how well items suit each user: of one catalogue (N, D) or of their own (B, N, D)."""
+        directions, popularity = self.items(raw)
+        return self.personal_score(tokens_BIW, directions) + popularity
+
+    def losses(
+        self, tokens_BIW: Tensor, candidates: Candidates, batch: PreferenceBatch
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Weighted loss terms by name, and the score of every candidate (B, N), detached."""
+        directions_NQ, popularity_N = self.items(candidates.raw_ND)
+        score_BN = self.personal_score(tokens_BIW, directions_NQ) + popularity_N.detach()
+        return self.loss.terms(score_BN, popularity_N, candidates, batch), score_BN.detach()
 
 
-class Scores(nn.Module):
-    """The mean score of several members, each with interests, towers and, if any, a recognition of its own.
-
-    What each learned by chance averages out, most where there is little to learn from (Lakshminarayanan et al. 2017,
-    arXiv:1612.01474).
-    """
-
-    members: list[Score]  # a ModuleList
+class EncoderSize(Recorded):
+    """How large a history encoder is."""
 
     def __init__(
-        self, *, space: Space, width: int, dim: int, interests: int, recognitions: list[Recognition | None]
+        self, *, depth: int = 2, heads: int = 4, readouts: int = 8, ages: bool = True, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        # The first read-out is the summary; the others are the members' interests, one member after the other.
-        starts = range(1, 1 + interests * len(recognitions), interests)
-        self.members = nn.ModuleList(  # type: ignore[assignment]
-            Score(space=space, width=width, dim=dim, readouts=slice(start, start + interests), recognition=recognition)
-            for start, recognition in zip(starts, recognitions)
+        if min(depth, heads, readouts) < 1:
+            raise ValueError(f"depth, heads and readouts must be at least 1, got {depth}, {heads} and {readouts}")
+        self.depth, self.heads, self.readouts, self.ages, self.dropout = depth, heads, readouts, ages, dropout
+
+
+class TwoTower(Towers):
+    """A history encoder as the user tower, an MLP over the embedding as the item tower."""
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        scale: Standardize,
+        token_width: int,
+        dim: int = 64,
+        encoder: str = "shared",
+        own: EncoderSize | None = None,
+        loss: ContrastiveLoss | None = None,
+    ) -> None:
+        """`encoder`: "shared" reads the generator's read-outs but the first; "own" has an encoder of its own, of the
+        size `own`. `token_width` is the generator's."""
+        require_choice("retriever.encoder", encoder, ("shared", "own"))
+        if own is not None and encoder == "shared":
+            raise ValueError("retriever.own is the size of an encoder of its own: add retriever.encoder=own")
+        super().__init__(token_width=token_width, dim=dim, loss=loss)
+        self.scale = scale
+        self.shares_encoder = encoder == "shared"
+        self.item_tower = nn.Sequential(nn.Linear(space.dim, token_width), nn.SiLU(), nn.Linear(token_width, dim))
+        self.popularity_tower = nn.Sequential(
+            nn.Linear(space.dim, token_width), nn.SiLU(), nn.Linear(token_width, 1, bias=False)
         )
+        self.logit_scale = nn.Parameter(torch.tensor(2.0))
+        size = own or EncoderSize()
+        self.readouts = size.readouts
+        self.encoder = (
+            None
+            if self.shares_encoder
+            else HistoryEncoder(
+                scale=scale, width=token_width, depth=size.depth, heads=size.heads, readouts=size.readouts,
+                dropout=size.dropout, ages=size.ages,
+            )
+        )  # fmt: skip
 
-    @property
-    def recognitions(self) -> list[Recognition]:
-        """What the members recognise pictures by, if they do."""
-        return [member.recognition for member in self.members if member.recognition is not None]
+    def item_features(self, raw: Tensor) -> Tensor:
+        """(..., D) the embedding in model scale."""
+        return self.scale.to_model(raw)
 
-    def freeze(self) -> None:
-        """Trains the scores no more; what they recognise pictures by also serves histories, and stays."""
-        self.requires_grad_(False)
-        for recognition in self.recognitions:
-            recognition.requires_grad_(True)
+    def require_readouts(self, count: int) -> None:
+        """One read-out beside the summary is enough."""
+        if self.shares_encoder and count < 2:
+            raise ValueError(
+                "retriever.encoder=shared reads the generator's read-outs beside the first, and this prior has none. "
+                "Give prior.readouts=9, retriever.encoder=own, or retriever=none."
+            )
 
-    def forward(self, encoded: EncodedHistory, raw: Tensor) -> Tensor:
-        """(B, N) how well pictures suit each person, those of one catalogue (N, D) or of their own (B, N, D)."""
-        every = []
-        for member in self.members:
-            directions, appeal = member.items(raw)
-            every.append(member.fit(encoded, directions) + appeal)
-        return torch.stack(every).mean(0)
+    def user_tokens(self, history: History) -> Tensor | None:
+        """(B, I, W) read-outs of its own encoder, if it has one."""
+        if self.encoder is None:
+            return None
+        history = packed(history)
+        tokens_BNW, _ = self.encoder(history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK)
+        return tokens_BNW[:, : self.readouts]

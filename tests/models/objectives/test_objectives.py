@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from prefprior.models.retriever.contrastive import Contrastive, _expecting_alike
 from torch.nn.functional import normalize
 
 from prefprior.models.diffusion.schedules import PREDICTIONS, Cosine, Linear
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.objectives.regression import Regression
-from prefprior.models.retriever.contrastive import Contrastive, _expecting_alike
 from tests.models.conftest import DIM, make_batch, make_history, make_prior
 
 OBJECTIVES = [

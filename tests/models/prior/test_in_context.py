@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from prefprior.models.retriever.contrastive import Contrastive
 
 from prefprior.inference.predictor import PriorPredictor
 from prefprior.models.diffusion.sampler import Sampling
@@ -11,7 +12,6 @@ from prefprior.models.diffusion.schedules import Cosine
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.in_context import InContextPrior
 from prefprior.models.prior.pretrained import from_prior_transformer
-from prefprior.models.retriever.contrastive import Contrastive
 from prefprior.predictor import Catalogue
 from tests.models.conftest import DIM, make_batch, make_history
 from tests.models.published import tiny_published

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from prefprior.models.retriever.contrastive import Contrastive
 from torch.nn.functional import cosine_similarity
 
 from prefprior import checkpoint
@@ -15,7 +16,6 @@ from prefprior.models.objectives.regression import Regression
 from prefprior.models.prior.in_context import InContextPrior
 from prefprior.models.retriever import cold_start as new_pictures
 from prefprior.models.retriever.cold_start import KnownPictures
-from prefprior.models.retriever.contrastive import Contrastive
 from prefprior.predictor import Catalogue
 from tests.models.conftest import DIM, make_history, make_prior
 

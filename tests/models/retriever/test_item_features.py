@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from prefprior.models.retriever.contrastive import Contrastive
 
 from prefprior import checkpoint
 from prefprior.models.diffusion.sampler import Sampling
 from prefprior.models.objectives.regression import Regression
-from prefprior.models.retriever.contrastive import Contrastive
 from prefprior.models.retriever.item_features import FourierFeatures
 from tests.models.conftest import DIM, make_history, make_prior
 from tests.models.prior.test_prior import outputs

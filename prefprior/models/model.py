@@ -1,0 +1,72 @@
+"""A generator and, beside it, a retriever: what is trained together and saved together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from prefprior.history import History
+from prefprior.models.preparation import TrainingData, prepare_all
+from prefprior.models.prior.network import PriorNetwork
+from prefprior.models.recorded import from_node
+from prefprior.models.retriever.retriever import Retriever
+from prefprior.space import Space
+
+
+@dataclass
+class EncodedUsers:
+    """What both components made of B histories."""
+
+    history: Any  # as the generator encoded it
+    tokens_BIW: Tensor | None  # as the retriever reads it; None without a retriever
+
+
+class PreferenceModel(nn.Module):
+    """Encodes each history once for both components; neither knows the other."""
+
+    def __init__(self, *, prior: PriorNetwork, retriever: Retriever | None = None) -> None:
+        super().__init__()
+        if retriever is not None:
+            retriever.require_readouts(prior.readouts)
+        self.prior = prior
+        self.retriever = retriever
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The nodes that build it again, with new weights."""
+        return {
+            "scale": self.prior.scale.config,
+            "prior": self.prior.config,
+            "retriever": None if self.retriever is None else self.retriever.config,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], space: Space) -> "PreferenceModel":
+        """Builds what `config` describes."""
+        scale = from_node(config["scale"], space=space)
+        prior = from_node(config["prior"], space=space, scale=scale)
+        retriever = from_node(config["retriever"], space=space, scale=scale, token_width=prior.width)
+        return cls(prior=prior, retriever=retriever)
+
+    def prepare(self, data: TrainingData) -> None:
+        """Has every component learn what it must know of the training part."""
+        prepare_all([self.prior.scale, self.prior, self.retriever], data)
+
+    def encode(self, history: History) -> EncodedUsers:
+        """Once per user. A user tower of the retriever's own may condition the generator."""
+        retriever = self.retriever
+        tokens_BIW = None if retriever is None else retriever.user_tokens(history)
+        conditions = retriever is not None and retriever.conditions_generator and self.prior.takes_user_tokens
+        encoded = self.prior.encode_history(history, tokens_BIW if conditions else None)
+        if retriever is not None and retriever.shares_encoder:
+            tokens_BIW = encoded.readouts_BRW[:, 1:]  # the first read-out is the generator's summary
+        return EncodedUsers(encoded, tokens_BIW)
+
+    def encode_empty(self, like: History) -> Any:
+        """The null condition of classifier-free guidance: one empty history of an unknown user."""
+        return self.encode(like.empty()).history
+
+    def networks(self) -> Iterator[nn.Module]:
+        """The parts worth compiling."""
+        yield from self.prior.networks()
