@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from side_by_side import arguments, interleaved, report
+from side_by_side import arguments, interleaved, loss_of, report, training
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.history import PreferenceBatch
-from prefprior.models.diffusion.schedules import Linear
+from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.prior import Prior
 from prefprior.ratings import RatingScale, RatingsTable
@@ -58,12 +58,12 @@ class SyntheticSource:
 
 def trainer(prior: Prior, batch: PreferenceBatch) -> Callable[[], None]:
     """One training step as the default experiment takes it."""
-    objective = Denoising(path=Linear(), prediction="velocity", times="logit_normal")
+    module = training(prior, Denoising(schedule=LinearSchedule(), prediction="velocity", times="logit_normal"))
     optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5)
 
     def step() -> None:
         optimizer.zero_grad()
-        objective.loss(prior, batch, torch.Generator().manual_seed(0)).total.backward()
+        loss_of(module, batch, torch.Generator().manual_seed(0)).backward()
         optimizer.step()
 
     return step

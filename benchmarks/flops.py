@@ -12,14 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from side_by_side import arguments, fake_batch, fake_space, interleaved, report
+from side_by_side import arguments, fake_batch, interleaved, light_prior, loss_of, report, training
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.prior.prior import Prior
 
 SIDE = 2048
 # Turns until the allocator has found its memory: before, fresh pages are paid for, which training does once. Here that
@@ -65,27 +64,25 @@ def main() -> None:
     """Times both and prints the share."""
     parser = arguments(__doc__, people=64, history=16, dim=1280)
     parser.add_argument("--targets", type=int, default=4)
-    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--noise-samples", type=int, default=4)
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--side", type=int, default=SIDE)
     args = parser.parse_args()
     low = args.dtype == "bf16"
-    heads = max(1, args.width // 64)
-    prior = Prior(
-        space=fake_space(args.dim), width=args.width, depth=args.depth, heads=heads,
-        denoiser_width=args.width, denoiser_depth=args.denoiser_depth, denoiser_heads=heads,
-    ).to(args.device)  # fmt: skip
+    module = training(light_prior(args), Denoising(schedule=CosineSchedule(), noise_samples=args.noise_samples)).to(
+        args.device
+    )
+    prior = module.model.prior
     batch = fake_batch(args.people, args.history, args.targets, args.dim).to(args.device)
-    objective = Denoising(path=Cosine(), prediction="v", draws=args.draws)
     optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5, fused=True)
     side = torch.randn(args.side, args.side, device=args.device, dtype=torch.bfloat16 if low else torch.float32)
 
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast(args.device, dtype=torch.bfloat16, enabled=low):
-            total = objective.loss(prior, batch, torch.Generator(args.device).manual_seed(0)).total
+            total = loss_of(module, batch, torch.Generator(args.device).manual_seed(0))
         total.backward()
         optimizer.step()
 

@@ -17,15 +17,17 @@ from side_by_side import arguments, fake_history, fake_space, report
 from prefprior.gallery.candidates import Drawer, Recipe
 from prefprior.gallery.sampler import PriorSampler
 from prefprior.gallery.users import Person
-from prefprior.inference.predictor import PriorPredictor
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Linear
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import LinearSchedule
+from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.prior import Prior
+from prefprior.models.retriever.two_tower import TwoTower
 from prefprior.predictor import Catalogue
 
-CALLS = ("encode_history", "null_history", "condition", "predict")
-SCORE_CALLS = ("forward",)
+CALLS = ("encode_history", "condition", "predict")
+SCORE_CALLS = ("score",)
 
 
 class Stopwatch:
@@ -61,7 +63,10 @@ def main() -> None:
     args = parser.parse_args()
     space = fake_space(args.dim)
     torch.manual_seed(0)
-    predictor = PriorPredictor(prior=Prior(space=space), objective=Denoising(path=Linear()), sampling=Sampling())
+    prior = Prior(space=space)
+    retriever = TwoTower(space=space, scale=prior.scale, token_width=prior.width)
+    model, objective = PreferenceModel(prior=prior, retriever=retriever), Denoising(schedule=LinearSchedule())
+    predictor = TrainedPredictor(model=model, objective=objective, sampler=Sampler())
     sampler = PriorSampler(predictor)
     real = torch.randn(args.catalogue, args.dim, generator=torch.Generator().manual_seed(0))
     drawer = Drawer(
@@ -75,8 +80,8 @@ def main() -> None:
     ]
     drawer.draw(people[0])  # what the first call sets up is not of interest
     watch = Stopwatch()
-    watch.watch(predictor.prior, CALLS)
-    watch.watch(predictor.prior.scores, SCORE_CALLS)
+    watch.watch(prior, CALLS)
+    watch.watch(retriever, SCORE_CALLS)
     start = time.perf_counter()
     for person in people:
         drawer.draw(person)

@@ -3,10 +3,8 @@
 python benchmarks/history_growth.py --json out.json
 """
 
-from side_by_side import arguments, fake_batch, fake_space, interleaved, report
+from side_by_side import arguments, fake_batch, interleaved, light_prior, report
 from train_step import stepper
-
-from prefprior.models.prior.prior import Prior
 
 LENGTHS = (32, 64, 128, 256, 512)
 
@@ -16,11 +14,7 @@ def main() -> None:
     parser = arguments(__doc__, people=8, history=max(LENGTHS), dim=1280)
     args = parser.parse_args()
     lengths = [length for length in LENGTHS if length <= args.history]
-    heads = args.width // 64
-    prior = Prior(
-        space=fake_space(args.dim), width=args.width, depth=args.depth, heads=heads,
-        denoiser_width=args.width, denoiser_depth=args.denoiser_depth, denoiser_heads=heads,
-    )  # fmt: skip
+    prior = light_prior(args)
     seconds = interleaved(
         {str(n): stepper(prior, fake_batch(args.people, n, 1, args.dim), 1) for n in lengths}, args.rounds
     )

@@ -12,16 +12,17 @@ from typing import Any
 
 import lightning
 import torch
-from prefprior.models.retriever.contrastive import Contrastive
-from side_by_side import arguments, fake_batch, fake_space, interleaved, report
+from side_by_side import arguments, fake_batch, fake_space, interleaved, loss_of, report
 from torch.utils.data import DataLoader, Dataset
 
 from prefprior.callbacks.nan_guard import NanGuard
 from prefprior.history import PreferenceBatch
-from prefprior.models.diffusion.schedules import Linear
+from prefprior.models.diffusion.schedules import LinearSchedule
+from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.prior import Prior
+from prefprior.models.retriever.two_tower import TwoTower
 
 
 class Batches(Dataset[PreferenceBatch]):
@@ -60,22 +61,25 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     space = fake_space(args.dim)
     batches = [fake_batch(args.people, args.history, args.targets, args.dim)] * args.steps
-    objective = Denoising(path=Linear(), prediction="velocity", rank=Contrastive())
+    objective = Denoising(schedule=LinearSchedule(), prediction="velocity")
     optimizer = partial(torch.optim.AdamW, lr=1e-4)
     clocks: dict[str, list[float]] = {"bare": [], "lightning": []}
 
-    def make() -> Prior:
+    def make() -> PreferenceModule:
         torch.manual_seed(0)
-        return Prior(space=space, width=args.width, depth=args.depth, heads=max(1, args.width // 32))
+        prior = Prior(space=space, width=args.width, depth=args.depth, heads=max(1, args.width // 32))
+        retriever = TwoTower(space=space, scale=prior.scale, token_width=prior.width)
+        model = PreferenceModel(prior=prior, retriever=retriever)
+        return PreferenceModule(model=model, objective=objective, optimizer=optimizer)
 
     def bare() -> None:
-        prior = make()
-        made = optimizer(prior.parameters())
+        module = make()
+        made = optimizer(module.parameters())
         start = time.perf_counter()
         for step, batch in enumerate(batches):
             made.zero_grad()
-            objective.loss(prior, batch, torch.Generator().manual_seed(step)).total.backward()
-            torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
+            loss_of(module, batch, torch.Generator().manual_seed(step)).backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             made.step()
         clocks["bare"].append(time.perf_counter() - start)
 
@@ -87,8 +91,7 @@ def main() -> None:
                 enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
                 callbacks=[clock, NanGuard()],
             )  # fmt: skip
-            module = PreferenceModule(prior=make(), objective=objective, optimizer=optimizer)
-            trainer.fit(module, DataLoader(Batches(batches), batch_size=None))
+            trainer.fit(make(), DataLoader(Batches(batches), batch_size=None))
         clocks["lightning"].append(clock.seconds)
 
     interleaved({"bare": bare, "lightning": whole}, args.rounds)

@@ -12,14 +12,15 @@ import math
 from collections.abc import Iterator
 
 import torch
-from side_by_side import arguments, interleaved, report
+from side_by_side import arguments, interleaved, loss_of, report, training
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.history import PreferenceBatch
-from prefprior.models.diffusion.schedules import Linear
+from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.prior.denoiser import DenoiserSize
 from prefprior.models.prior.in_context import InContextPrior
-from prefprior.models.prior.network import Backbone
+from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.prior.prior import Prior
 from prefprior.world.source import WorldSource
 
@@ -27,9 +28,10 @@ from prefprior.world.source import WorldSource
 class Contender:
     """A prior in training on its own stream of batches."""
 
-    def __init__(self, prior: Backbone, data: PreferenceDataModule, rate: float) -> None:
+    def __init__(self, prior: PriorNetwork, data: PreferenceDataModule, rate: float) -> None:
         self.prior, self.data, self.rate = prior, data, rate
-        self.objective = Denoising(path=Linear(), prediction="velocity", times="logit_normal", draws=2)
+        objective = Denoising(schedule=LinearSchedule(), prediction="velocity", times="logit_normal", noise_samples=2)
+        self.module = training(prior, objective)
         self.optimizer = torch.optim.AdamW(prior.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
         self.batches = self._endless()
         self.taken = 0
@@ -38,7 +40,7 @@ class Contender:
         """One training step."""
         self.optimizer.zero_grad()
         generator = torch.Generator().manual_seed(self.taken)
-        self.objective.loss(self.prior, next(self.batches), generator).total.backward()
+        loss_of(self.module, next(self.batches), generator).backward()
         torch.nn.utils.clip_grad_norm_(self.prior.parameters(), 1.0)
         self.optimizer.step()
         self.taken += 1
@@ -55,7 +57,7 @@ class Contender:
         """Mean denoising loss of validation people, with the same noise for all contenders."""
         self.prior.eval()
         generator = torch.Generator().manual_seed(0)
-        losses = [self.objective.loss(self.prior, batch, generator).terms["denoising"] for batch in batches]
+        losses = [loss_of(self.module, batch, generator) for batch in batches]
         self.prior.train()
         return float(torch.stack(losses).mean())
 
@@ -87,10 +89,8 @@ def main() -> None:
 
     def contenders() -> dict[str, Contender]:
         torch.manual_seed(0)
-        light = Prior(
-            **sizes, denoiser_width=args.width, denoiser_depth=args.denoiser_depth, denoiser_heads=sizes["heads"]
-        )
-        light.scores.requires_grad_(False)
+        size = DenoiserSize(width=args.width, depth=args.denoiser_depth, heads=sizes["heads"])
+        light = Prior(**sizes, denoiser=size)
         return {
             "light": Contender(light, several, args.rate),
             "in_context_1": Contender(InContextPrior(**sizes), one, args.rate),

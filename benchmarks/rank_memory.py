@@ -17,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from prefprior.models.retriever.contrastive import Contrastive
 from side_by_side import arguments, fake_history, fake_space, report
 
-from prefprior.inference.predictor import PriorPredictor
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import CosineSchedule
+from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.prior import Prior
+from prefprior.models.retriever.two_tower import TwoTower
 from prefprior.predictor import Catalogue
 
 
@@ -39,7 +40,9 @@ def measure(args: argparse.Namespace, file: str, items: int) -> dict[str, float]
     mapped = np.memmap(file, dtype=np.float16, mode="c", shape=(items, args.dim))
     catalogue = Catalogue(fake_space(args.dim), [""] * items, torch.from_numpy(mapped))
     prior = Prior(space=catalogue.space, width=args.width, depth=args.depth, heads=max(1, args.width // 64))
-    predictor = PriorPredictor(prior=prior, objective=Denoising(path=Cosine(), rank=Contrastive()), sampling=Sampling())
+    retriever = TwoTower(space=catalogue.space, scale=prior.scale, token_width=prior.width)
+    model, objective = PreferenceModel(prior=prior, retriever=retriever), Denoising(schedule=CosineSchedule())
+    predictor = TrainedPredictor(model=model, objective=objective, sampler=Sampler())
     history = fake_history(args.people, args.history, args.dim)
     predictor.top(history, Catalogue(catalogue.space, [""], catalogue.embeddings_ND[:1]), 1)
     before, peak, done = anonymous_mb(), [0.0], threading.Event()

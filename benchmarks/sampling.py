@@ -8,15 +8,15 @@ would take it many minutes; its cost is proportional to their number, every sequ
 """
 
 import torch
-from side_by_side import arguments, fake_history, fake_space, interleaved, report
+from side_by_side import arguments, fake_history, fake_space, interleaved, light_prior, report
 
-from prefprior.inference.predictor import PriorPredictor
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import CosineSchedule
+from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.in_context import InContextPrior
-from prefprior.models.prior.prior import Prior
 
 
 def main() -> None:
@@ -27,20 +27,13 @@ def main() -> None:
     parser.add_argument("--share", type=int, default=64, help="the in-context prior does 1/share of the people's work")
     args = parser.parse_args()
     space = fake_space(args.dim)
-    sizes = {"width": args.width, "depth": args.depth, "heads": args.width // 64}
-    light = Prior(
-        space=space,
-        **sizes,
-        denoiser_width=args.width,
-        denoiser_depth=args.denoiser_depth,
-        denoiser_heads=args.width // 64,
-    )
-    in_context = InContextPrior(space=space, **sizes)
-    objective = Denoising(path=Cosine(), prediction="v")
-    sampling = Sampling(steps=args.steps, guidance=Guidance(history=2.0), candidates=1)
+    light = light_prior(args, space)
+    in_context = InContextPrior(space=space, width=args.width, depth=args.depth, heads=args.width // 64)
+    objective = Denoising(schedule=CosineSchedule(), prediction="v")
+    sampler = Sampler(steps=args.steps, guidance=Guidance(history=2.0), candidates=1)
     history = fake_history(args.people, args.history, args.dim)
     predictors = {
-        name: PriorPredictor(prior=prior, objective=objective, sampling=sampling)
+        name: TrainedPredictor(model=PreferenceModel(prior=prior), objective=objective, sampler=sampler)
         for name, prior in (("light", light), ("in_context", in_context))
     }
     part = max(1, args.people * args.samples // args.share)  # one embedding each, for so many people

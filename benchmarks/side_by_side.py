@@ -16,6 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enoug
 from prefprior.files import write_json
 from prefprior.history import History, PreferenceBatch
 from prefprior.malloc import keep_freed_memory
+from prefprior.models.model import PreferenceModel
+from prefprior.models.module import PreferenceModule
+from prefprior.models.objectives.objective import Objective
+from prefprior.models.prior.denoiser import DenoiserSize
+from prefprior.models.prior.network import PriorNetwork
+from prefprior.models.prior.prior import Prior
 from prefprior.space import Space
 
 
@@ -64,6 +70,24 @@ def report(args: argparse.Namespace, figures: dict[str, Any]) -> None:
 def fake_space(dim: int) -> Space:
     """A space of random vectors: what is timed does not depend on what they mean."""
     return Space.measure("benchmark", np.random.default_rng(0).standard_normal((4 * dim, dim)).astype(np.float32))
+
+
+def light_prior(args: argparse.Namespace, space: Space | None = None) -> Prior:
+    """A prior of the sizes asked for, 64 dimensions a head."""
+    heads = max(1, args.width // 64)
+    size = DenoiserSize(width=args.width, depth=args.denoiser_depth, heads=heads)
+    space = space or fake_space(args.dim)
+    return Prior(space=space, width=args.width, depth=args.depth, heads=heads, denoiser=size)
+
+
+def training(prior: PriorNetwork, objective: Objective) -> PreferenceModule:
+    """A training of the generator alone."""
+    return PreferenceModule(model=PreferenceModel(prior=prior), objective=objective, optimizer=torch.optim.AdamW)
+
+
+def loss_of(module: PreferenceModule, batch: PreferenceBatch, generator: torch.Generator) -> torch.Tensor:
+    """The loss of one training step, outside Lightning."""
+    return torch.stack(list(module.losses(batch, generator).values())).sum()
 
 
 def fake_history(people: int, length: int, dim: int) -> History:

@@ -5,26 +5,25 @@ in-context prior, where each needs a sequence of its own. Forward, backward and 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from side_by_side import arguments, fake_batch, fake_space, interleaved, report
+from side_by_side import arguments, fake_batch, fake_space, interleaved, light_prior, loss_of, report, training
 
 from prefprior.history import PreferenceBatch
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.in_context import InContextPrior
-from prefprior.models.prior.prior import Prior
+from prefprior.models.prior.network import PriorNetwork
 
 
-def stepper(prior: Any, batch: PreferenceBatch, draws: int) -> Callable[[], None]:
+def stepper(prior: PriorNetwork, batch: PreferenceBatch, noise_samples: int) -> Callable[[], None]:
     """One whole training step of a prior."""
-    objective = Denoising(path=Cosine(), prediction="v", draws=draws)
+    module = training(prior, Denoising(schedule=CosineSchedule(), noise_samples=noise_samples))
     optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-5, fused=True)
 
     def step() -> None:
         optimizer.zero_grad()
-        objective.loss(prior, batch, torch.Generator().manual_seed(0)).total.backward()
+        loss_of(module, batch, torch.Generator().manual_seed(0)).backward()
         optimizer.step()
 
     return step
@@ -34,23 +33,16 @@ def main() -> None:
     """Times both and prints the ratio."""
     parser = arguments(__doc__, people=64, history=16, dim=1280)
     parser.add_argument("--targets", type=int, nargs="+", default=[4, 8, 16], help="of each person, by one history")
-    parser.add_argument("--draws", type=int, default=1, help="noisy versions of each target; both get as many")
+    parser.add_argument("--noise-samples", type=int, default=1, help="noisy versions of each target; both get as many")
     args = parser.parse_args()
     space = fake_space(args.dim)
-    sizes = {"width": args.width, "depth": args.depth, "heads": args.width // 64}
-    light = Prior(
-        space=space,
-        **sizes,
-        denoiser_width=args.width,
-        denoiser_depth=args.denoiser_depth,
-        denoiser_heads=args.width // 64,
-    )
+    light = light_prior(args, space)
     steps = {
-        f"light_{targets}": stepper(light, fake_batch(args.people, args.history, targets, args.dim), args.draws)
+        f"light_{targets}": stepper(light, fake_batch(args.people, args.history, targets, args.dim), args.noise_samples)
         for targets in args.targets
     }
-    in_context = InContextPrior(space=space, **sizes)
-    steps["in_context"] = stepper(in_context, fake_batch(args.people, args.history, 1, args.dim), args.draws)
+    in_context = InContextPrior(space=space, width=args.width, depth=args.depth, heads=args.width // 64)
+    steps["in_context"] = stepper(in_context, fake_batch(args.people, args.history, 1, args.dim), args.noise_samples)
     seconds = interleaved(steps, args.rounds)
     rate = {f"light_{targets}": args.people * targets / seconds[f"light_{targets}"] for targets in args.targets}
     rate["in_context"] = args.people / seconds["in_context"]

@@ -8,30 +8,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from prefprior.models.retriever.contrastive import Contrastive
 from safetensors.torch import load_file, save_file
 
 from prefprior import checkpoint
-from prefprior.inference.predictor import PriorPredictor
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.objectives.denoising import Denoising
-from tests.models.conftest import make_history, make_prior, space  # noqa: F401 (a fixture)
+from tests.models.conftest import make_history, make_model, space  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
 def saved(tmp_path, space):  # noqa: F811
-    predictor = PriorPredictor(
-        prior=make_prior(space),
-        objective=Denoising(path=Cosine(shift=0.5), prediction="v", rank=Contrastive(negatives=3)),
-        sampling=Sampling(steps=3, guidance=Guidance(history=2.0, rating=0.5)),
+    predictor = TrainedPredictor(
+        model=make_model(space, "identities"),
+        objective=Denoising(schedule=CosineSchedule(shift=0.5), prediction="v"),
+        sampler=Sampler(steps=3, guidance=Guidance(history=2.0, rating=0.5)),
         facts={"steps": 12},
     )
     path = tmp_path / "prior.safetensors"
-    checkpoint.save(
-        path, prior=predictor.prior, objective=predictor.objective, sampling=predictor.sampling, facts=predictor.facts
-    )
+    predictor.save(path)
     return path, predictor
 
 
@@ -41,8 +38,10 @@ def sample(predictor):
 
 def test_the_same_predictor_comes_back(saved):
     path, predictor = saved
-    loaded = checkpoint.load(path)
-    assert loaded.config == predictor.config
+    loaded = TrainedPredictor.load(path)
+    assert loaded.model.config == predictor.model.config
+    assert loaded.objective.config == predictor.objective.config
+    assert loaded.sampler.config == predictor.sampler.config
     assert loaded.facts == {"steps": 12}
     assert loaded.space.to_dict() == predictor.space.to_dict()
     assert torch.equal(sample(loaded), sample(predictor))
@@ -52,7 +51,7 @@ def test_it_loads_in_a_fresh_process_from_another_folder(saved, tmp_path):
     path, predictor = saved
     code = (
         "import sys, torch; from prefprior import checkpoint; p = checkpoint.load(sys.argv[1]);"
-        "print(sum(float(v.double().sum()) for v in p.prior.state_dict().values()))"
+        "print(sum(float(v.double().sum()) for v in p.model.state_dict().values()))"
     )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -62,7 +61,7 @@ def test_it_loads_in_a_fresh_process_from_another_folder(saved, tmp_path):
         cwd=elsewhere, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": root},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert float(ran.stdout) == sum(float(v.double().sum()) for v in predictor.prior.state_dict().values())
+    assert float(ran.stdout) == sum(float(v.double().sum()) for v in predictor.model.state_dict().values())
 
 
 def changed(path, change):
@@ -90,17 +89,17 @@ def test_a_foreign_target_is_refused(saved, target):
 
 def test_an_unknown_argument_is_named(saved):
     path, _ = saved
-    changed(path, lambda d: d["prior"].update(widht=3))
+    changed(path, lambda d: d["model"]["prior"].update(widht=3))
     with pytest.raises(ValueError, match="takes no widht; did you mean width"):
         checkpoint.load(path)
 
 
 def test_weights_that_do_not_fit_are_refused(saved):
     path, _ = saved
-    changed(path, lambda d: d["prior"].update(depth=3))
+    changed(path, lambda d: d["model"]["prior"].update(depth=3))
     with pytest.raises(ValueError, match="does not fit its own config"):
         checkpoint.load(path)
-    changed(path, lambda d: d["prior"].update(depth=2, width=64))
+    changed(path, lambda d: d["model"]["prior"].update(depth=2, width=64))
     with pytest.raises(ValueError, match="does not fit its own config"):
         checkpoint.load(path)
 
@@ -124,3 +123,10 @@ def test_another_safetensors_file_is_refused(tmp_path):
 def test_a_missing_file_names_the_command(tmp_path):
     with pytest.raises(ValueError, match=r"python train\.py"):
         checkpoint.load(tmp_path / "prior.safetensors")
+
+
+def test_an_older_format_is_refused_by_its_number_with_the_way_out(saved):
+    path, _ = saved
+    save_file(load_file(path), path, metadata={"format": "prefprior-3", "prefprior": "{}"})
+    with pytest.raises(ValueError, match=r"format prefprior-3, this version reads prefprior-4\. Train again"):
+        checkpoint.load(path)

@@ -9,9 +9,11 @@ import torch
 
 from prefprior import checkpoint
 from prefprior.files import read_json
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import CosineSchedule
+from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.prior.denoiser import DenoiserSize
 from prefprior.models.prior.prior import Prior
 from prefprior.runs import read_metrics
 from prefprior.space import Space
@@ -37,13 +39,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space = Space.measure("e", raw)
     torch.manual_seed(0)
     for name in ("one", "two"):
-        prior = Prior(space=space, width=16, depth=1, heads=2, denoiser_width=16, denoiser_depth=1, denoiser_heads=2)
+        size = DenoiserSize(width=16, depth=1, heads=2)
+        prior = Prior(space=space, width=16, depth=1, heads=2, denoiser=size)
         source = {"ratings": "r.csv", "embeddings": "e.npy", "items": "ids.txt"}
         checkpoint.save(
             folder / "runs" / "train" / name / "prior.safetensors",
-            prior=prior,
-            objective=Denoising(path=Cosine()),
-            sampling=Sampling(steps=2),
+            model=PreferenceModel(prior=prior),
+            objective=Denoising(schedule=CosineSchedule()),
+            sampler=Sampler(steps=2),
             facts={"train": {"source": {"_target_": "prefprior.data.sources.table.TableSource", **source}}, "steps": 0},
         )
     return folder
@@ -89,7 +92,7 @@ def test_baselines_need_no_checkpoint_and_wals_exports_embeddings_to_train_on(
     small = ("prior=tiny", "trainer.max_epochs=1", "data.epoch_batches=2", "data.batch_size=8", "callbacks=default")
     train = ("experiment=table", *TABLE[1:], "embeddings=wals", *small, "run_dir=runs/refined/one")
     run(monkeypatch, folder, "train", *train)
-    assert checkpoint.load(folder / "runs" / "refined" / "one" / "prior.safetensors").space.name == "e+wals"
+    assert checkpoint.load(folder / "runs" / "refined" / "one" / "prior.safetensors").model.prior.space.name == "e+wals"
     message = fails(monkeypatch, folder, "train", *train, "embeddings.folder=nowhere", "run_dir=runs/refined/two")
     assert "python evaluate.py source=table source.ratings=r.csv" in message
     assert "baselines.wals.export=nowhere" in message
@@ -144,44 +147,58 @@ def test_mistakes_are_named(
     assert message in fails(monkeypatch, folder, "evaluate", *words)
 
 
-def test_new_pictures_are_ranked_by_their_share(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def cold(folder: Path) -> Path:
+    """A run that knows which items were rated; p7, p17, ... were not."""
     rated = (folder / "r.csv").read_text().splitlines()
-    few = [line for line in rated if not line.split(",")[1].endswith("7")]  # p7, p17, ... are new
+    few = [line for line in rated if not line.split(",")[1].endswith("7")]
     (folder / "few.csv").write_text("\n".join(few) + "\n")
-    table = (*TABLE, "source.ratings=few.csv")
     small = ("prior=tiny", "trainer.max_epochs=1", "data.epoch_batches=2", "data.batch_size=8", "callbacks=default")
-    train = ("experiment=table", *table[1:], *small, "sampler.new_share=0.9")
-    message = fails(monkeypatch, folder, "train", *train, "run_dir=runs/new/blind")
-    assert "prior.pictures=N" in message
-    message = fails(monkeypatch, folder, "train", *train, "prior.pictures=5", "run_dir=runs/new/short")
-    assert "Give prior.pictures=54 or more" in message
-    run(monkeypatch, folder, "train", *train, "prior.pictures=54", "run_dir=runs/new/knowing")
-    tops = {}
-    for share in ("null", "0.0"):
-        words = ("checkpoint=runs/new/knowing", "predictors=[prior]", f"new_share={share}", "source.ratings=r.csv")
-        run(monkeypatch, folder, "evaluate", *SMALL, *words, f"run_dir=runs/evaluate/share_{share}")
-        tops[share] = read_metrics(folder / "runs" / "evaluate" / f"share_{share}")
-    assert tops["null"] != tops["0.0"]
-    report = (folder / "runs" / "evaluate" / "share_null" / "report.html").read_text()
-    assert "6 of 60, held for 90% likely" in report
-    share = ("new_share=0.1", "run_dir=runs/evaluate/refused")
-    assert "prior.pictures=N" in fails(monkeypatch, folder, "evaluate", *SMALL, "checkpoint=runs/train/one", *share)
-    (folder / "other").mkdir()
-    np.save(folder / "other" / "e.npy", np.load(folder / "e.npy") * 1.01)
-    other = ("checkpoint=runs/new/knowing", "source.embeddings=other/e.npy", *share)
-    assert "not one of the 60" in fails(monkeypatch, folder, "evaluate", *SMALL, *other)
-    assert "add prior to" in fails(monkeypatch, folder, "evaluate", *SMALL, "predictors=[mean]", *share)
+    retriever = ("retriever=item_identity_ensemble", "retriever.share=0.9")
+    train = ("experiment=table", *TABLE[1:], "source.ratings=few.csv", *small, *retriever)
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, folder, "train", *train, "run_dir=runs/cold/one")
+    return folder
 
 
-def test_what_the_prior_ranks_by_is_told_and_may_be_chosen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = ("checkpoint=runs/train/one", "predictors=[prior]")  # its scores are not trained
-    run(monkeypatch, folder, "evaluate", *SMALL, *one, "rank_by=samples", "run_dir=runs/evaluate/by_samples")
+@pytest.mark.parametrize("share", ["null", "0.0"])
+def test_the_share_of_cold_start_items_can_be_changed(cold: Path, monkeypatch: pytest.MonkeyPatch, share: str) -> None:
+    words = ("checkpoint=runs/cold/one", "predictors=[prior]", f"cold_start_share={share}", "source.ratings=r.csv")
+    run(monkeypatch, cold, "evaluate", *SMALL, *words, f"run_dir=runs/evaluate/share_{share}")
+    report = (cold / "runs" / "evaluate" / f"share_{share}" / "report.html").read_text()
+    assert ("6 of 60, with a probability of 90% together" in report) == (share == "null")
+
+
+def test_a_share_of_a_model_without_cold_start_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("checkpoint=runs/train/one", "cold_start_share=0.1", "run_dir=runs/evaluate/refused")
+    assert "item_identity_ensemble" in fails(monkeypatch, folder, "evaluate", *SMALL, *words)
+
+
+def test_a_catalogue_of_other_embeddings_has_no_known_item(cold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cold / "other").mkdir()
+    np.save(cold / "other" / "e.npy", np.load(cold / "e.npy") * 1.01)
+    words = ("checkpoint=runs/cold/one", "source.embeddings=other/e.npy", "run_dir=runs/evaluate/refused")
+    assert "not one of the 60" in fails(monkeypatch, cold, "evaluate", *SMALL, *words)
+
+
+def test_ranking_by_samples_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("checkpoint=runs/train/one", "predictors=[prior]", "rank_by=samples", "run_dir=runs/evaluate/by_samples")
+    run(monkeypatch, folder, "evaluate", *SMALL, *words)
     report = (folder / "runs" / "evaluate" / "by_samples" / "report.html").read_text()
     assert re.search(r"the prior ranks by\W.*samples", report)
-    for words, message in {
-        (*one, "rank_by=scores"): "runs/train/one/prior.safetensors: rank_by=scores, but",
-        (*one, "rank_by=score"): "did you mean scores",
-        (*one, "rank_by=samples", "new_share=0.1"): "prior.pictures=N",
-        ("predictors=[mean]", "rank_by=samples"): "add prior to",
-    }.items():
-        assert message in fails(monkeypatch, folder, "evaluate", *SMALL, *words, "run_dir=runs/evaluate/refused")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("rank_by=retriever",), "runs/train/one/prior.safetensors: rank_by=retriever, but"),
+        (("rank_by=retreiver",), "did you mean retriever"),
+        (("predictors=[mean]", "rank_by=samples"), "add prior to"),
+        (("predictors=[mean]", "cold_start_share=0.1"), "add prior to"),
+    ],
+)
+def test_wrong_settings_of_ranking_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+) -> None:
+    one = ("checkpoint=runs/train/one", "predictors=[prior]")  # trained without a retriever
+    assert message in fails(monkeypatch, folder, "evaluate", *SMALL, *one, *words, "run_dir=runs/evaluate/refused")

@@ -5,13 +5,13 @@ import torch
 from PIL import Image
 
 from prefprior.data.embedding.encoders import OpenClipEncoder
-from prefprior.inference.predictor import PriorPredictor
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Linear
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.pipeline import PreferencePriorPipeline
 from prefprior.space import Space
-from tests.models.conftest import make_prior, space  # noqa: F401 (a fixture)
+from tests.models.conftest import make_model, space  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def pictures():
 @pytest.fixture(scope="module")
 def pipe(pictures):
     encoder = OpenClipEncoder(model="world-clip")
-    prior = make_prior(Space.measure("world-clip", encoder.encode_images(pictures).numpy()))
-    sampling = Sampling(steps=2, candidates=2)
-    predictor = PriorPredictor(prior=prior, objective=Denoising(path=Linear()), sampling=sampling)
+    model = make_model(Space.measure("world-clip", encoder.encode_images(pictures).numpy()))
+    objective = Denoising(schedule=LinearSchedule())
+    predictor = TrainedPredictor(model=model, objective=objective, sampler=Sampler(steps=2, candidates=2))
     return PreferencePriorPipeline(predictor, encoder)
 
 
@@ -70,7 +70,8 @@ def test_wrong_input_says_what_is_wrong(pipe, pictures, space, tmp_path):  # noq
         pipe(pictures[:1], ratings=[5])
     with pytest.raises(ValueError, match="num_images must be at least 1"):
         pipe(num_images=0)
-    foreign = PriorPredictor(prior=make_prior(space), objective=Denoising(path=Linear()), sampling=Sampling())
+    objective = Denoising(schedule=LinearSchedule())
+    foreign = TrainedPredictor(model=make_model(space), objective=objective, sampler=Sampler())
     with pytest.raises(ValueError, match="test/space, but the encoder is world-clip"):
         PreferencePriorPipeline(foreign, pipe.encoder)
     with pytest.raises(ValueError, match="there is no checkpoint"):

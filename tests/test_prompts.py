@@ -17,18 +17,18 @@ ONE = ("people=1", "n=1", "decoder.steps=1", "trainer.enable_progress_bar=false"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prompts")
     with pytest.MonkeyPatch.context() as patch:
-        run(patch, folder, "train", *QUICK, "prior.text=true", "prior.people=240", "run_dir=runs/train/told")
+        run(patch, folder, "train", *QUICK, "prior.text=true", "prior.user_ids=240", "run_dir=runs/train/told")
         run(patch, folder, "train", *QUICK, "run_dir=runs/train/plain")
     return folder
 
 
 def test_a_checkpoint_keeps_words_and_rows_of_people_but_no_names(folder: Path) -> None:
     path = folder / "runs/train/told/prior.safetensors"
-    prior = checkpoint.load(path).prior
+    prior = checkpoint.load(path).model.prior
     assert prior.text
-    known = prior.known_people([f"person-{i:04d}" for i in range(240)])
+    known = prior.known_users([f"person-{i:04d}" for i in range(240)])
     assert 0 < int((known >= 0).sum()) < 240  # the training part, and nobody else
-    assert prior.words.weight.std() > 0
+    assert prior.text_proj.weight.std() > 0
     assert b"person-0" not in path.read_bytes()
 
 
@@ -56,7 +56,7 @@ def test_what_was_not_trained_with_words_says_so(folder: Path, monkeypatch: pyte
 
 
 def test_too_few_rows_and_missing_texts_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "or more" in fails(monkeypatch, folder, "train", *QUICK, "prior.people=3")
+    assert "or more" in fails(monkeypatch, folder, "train", *QUICK, "prior.user_ids=3")
     rng = np.random.default_rng(0)
     np.save(folder / "vectors.npy", rng.standard_normal((20, 8)).astype(np.float32))
     np.save(folder / "texts.npy", rng.standard_normal((20, 9)).astype(np.float32))

@@ -22,9 +22,11 @@ from prefprior.callbacks.wandb_logger import wandb_logger
 from prefprior.config import build
 from prefprior.files import read_json
 from prefprior.gallery.manifest import read_manifest
-from prefprior.models.diffusion.sampler import Sampling
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.regression import Regression
+from prefprior.models.prior.denoiser import DenoiserSize
 from prefprior.models.prior.prior import Prior
 from prefprior.space import Space
 from prefprior.world import clip as world_clip
@@ -48,11 +50,12 @@ QUIET = "trainer.enable_progress_bar=false"
 
 def save_prior(path: Path, space: Space, **facts: object) -> None:
     torch.manual_seed(0)
-    prior = Prior(space=space, width=16, depth=1, heads=2, interests=2, denoiser_width=16, denoiser_depth=1)
-    for weight in prior.parameters():
+    size = DenoiserSize(width=16, depth=1)
+    model = PreferenceModel(prior=Prior(space=space, width=16, depth=1, heads=2, readouts=3, denoiser=size))
+    for weight in model.parameters():
         if not weight.any():  # what starts at zero keeps an untaught prior from telling people apart
             torch.nn.init.normal_(weight, std=0.3)
-    checkpoint.save(path, prior=prior, objective=Regression(), sampling=Sampling(candidates=2), facts=dict(facts))
+    checkpoint.save(path, model=model, objective=Regression(), sampler=Sampler(candidates=2), facts=dict(facts))
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +154,9 @@ def test_a_manifest_makes_the_same_pictures_again(
     again = folder / "runs/sample/again/gallery"
     assert made(again) == {name: data for name, data in made(unbroken).items() if name.startswith(person.name)}
     other = folder / "other.safetensors"
-    save_prior(other, checkpoint.load(folder / "runs/train/one/prior.safetensors").space, train=NODES, note="other")
+    save_prior(
+        other, checkpoint.load(folder / "runs/train/one/prior.safetensors").model.prior.space, train=NODES, note="other"
+    )
     words = (f"from={person}/manifest.json", f"checkpoint={other}", "run_dir=runs/sample/wrong", QUIET)
     assert "is not the checkpoint these pictures were made with" in fails(monkeypatch, folder, "sample", *words)
 
@@ -249,7 +254,7 @@ def test_the_callback_shows_fixed_validation_people(folder: Path, monkeypatch: p
     data = build(NODES["data"], source=build(NODES["source"]), embeddings=build(NODES["embeddings"]))
     data.setup()
     predictor = checkpoint.load("runs/train/one/prior.safetensors")
-    module = PreferenceModule(prior=predictor.prior, objective=predictor.objective, optimizer=torch.optim.AdamW)
+    module = PreferenceModule(model=predictor.model, objective=predictor.objective, optimizer=torch.optim.AdamW)
     trainer = SimpleNamespace(
         current_epoch=4, sanity_checking=False, is_global_zero=True, datamodule=data, loggers=[], default_root_dir="run"
     )
@@ -278,7 +283,7 @@ def test_the_callback_logs_a_table_to_an_offline_run(folder: Path, monkeypatch: 
     data = build(NODES["data"], source=build(NODES["source"]), embeddings=build(NODES["embeddings"]))
     data.setup()
     predictor = checkpoint.load("runs/train/one/prior.safetensors")
-    module = PreferenceModule(prior=predictor.prior, objective=predictor.objective, optimizer=torch.optim.AdamW)
+    module = PreferenceModule(model=predictor.model, objective=predictor.objective, optimizer=torch.optim.AdamW)
     logger = wandb_logger(project="prefprior", folder=Path("logged"))
     trainer = SimpleNamespace(
         current_epoch=0, sanity_checking=False, is_global_zero=True, datamodule=data, loggers=[logger],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.space import LEAST_VARIANCE, Space, SpaceScale, WhitenedScale
+from prefprior.space import Space
 
 
 def make_space(name: str = "a/b", dim: int = 8, seed: int = 0) -> tuple[Space, np.ndarray]:
@@ -19,14 +19,11 @@ def test_scaled_vectors_have_zero_mean_and_unit_variance() -> None:
     np.testing.assert_allclose(scaled.std(0), 1, atol=1e-3)
 
 
-def test_round_trip_in_numpy_torch_and_module() -> None:
+def test_round_trip_in_numpy_and_torch() -> None:
     space, raw = make_space()
     np.testing.assert_allclose(space.from_model(space.to_model(raw)), raw, rtol=1e-5)
     tensor = torch.from_numpy(raw)
     torch.testing.assert_close(space.from_model(space.to_model(tensor)), tensor)
-    scale = SpaceScale(space)
-    torch.testing.assert_close(scale.to_model(tensor), space.to_model(tensor))
-    torch.testing.assert_close(scale.from_model(scale.to_model(tensor)), tensor)
 
 
 def test_measuring_in_chunks_is_measuring_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,42 +71,3 @@ def test_broken_statistics_are_refused() -> None:
         Space("x", np.zeros(2, np.float32), np.array([1, 0], np.float32), 1.0)
     with pytest.raises(ValueError, match="at least one vector"):
         Space.measure("x", np.zeros((0, 3), np.float32))
-
-
-def test_a_networks_buffers_are_its_own() -> None:
-    """Averaging of weights writes into buffers; the space that others share must not move with them."""
-    space = Space("test/space", np.zeros(3, np.float32), np.ones(3, np.float32), 1.0)
-    one, other = SpaceScale(space), SpaceScale(space)
-    one.std_D.fill_(2)
-    assert space.std_D.tolist() == other.std_D.tolist() == [1, 1, 1]
-
-
-def correlated(rows: int = 4000, dim: int = 6) -> tuple[Space, torch.Tensor]:
-    """Pictures that vary along one direction thirty times as much as along another."""
-    rng = np.random.default_rng(3)
-    raw = rng.normal(size=(rows, dim)) * np.geomspace(3, 0.1, dim) @ np.linalg.qr(rng.normal(size=(dim, dim)))[0] + 5
-    return Space.measure("x", raw.astype(np.float32)), torch.from_numpy(raw.astype(np.float32))
-
-
-def test_whitened_pictures_vary_alike_along_every_direction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prefprior.space.LEAST_VARIANCE", 0.0)
-    monkeypatch.setattr("prefprior.space.WHITENED_AT_ONCE", 1000)  # its parts make the whole
-    space, raw = correlated()
-    scale = WhitenedScale(space)
-    torch.testing.assert_close(scale.to_model(raw), space.to_model(raw))  # before it has learned: the plain one
-    scale.learn(raw)
-    white = scale.to_model(raw)
-    torch.testing.assert_close(white.T @ white / len(raw), torch.eye(6), atol=1e-3, rtol=0)
-    torch.testing.assert_close(scale.from_model(white), raw, atol=1e-4, rtol=1e-4)
-    # The nearest to the plain scale: no dimension turns into another.
-    assert torch.allclose(scale.there_DD, scale.there_DD.T, atol=1e-4)
-
-
-def test_a_direction_without_variance_is_not_blown_up() -> None:
-    space, raw = correlated()
-    raw = torch.cat([raw, raw[:, :1]], dim=1)  # twice the same
-    space = Space.measure("x", raw.numpy())
-    scale = WhitenedScale(space)
-    scale.learn(raw)
-    assert torch.linalg.matrix_norm(scale.there_DD, 2) <= LEAST_VARIANCE**-0.5 * 1.001
-    torch.testing.assert_close(scale.from_model(scale.to_model(raw)), raw, atol=1e-4, rtol=1e-4)

@@ -15,8 +15,9 @@ from prefprior import checkpoint
 from prefprior.callbacks.nan_guard import NanGuard
 from prefprior.config import check, conf_folder
 from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.scale import Standardize
 from prefprior.runs import read_metrics
-from prefprior.space import SpaceScale
 from prefprior.train import TrainConfig
 from tests.commands import SMALL_WORLD, fails, run
 
@@ -53,7 +54,7 @@ def test_a_run_leaves_config_figures_and_one_checkpoint(unbroken: Path) -> None:
     assert OmegaConf.load(unbroken / "config.yaml").source.people == 240
     steps = pd.read_csv(unbroken / "metrics.csv")
     assert steps["val/loss"].notna().sum() == 3
-    predictor = checkpoint.load(unbroken / "prior.safetensors")
+    predictor = TrainedPredictor.load(unbroken / "prior.safetensors")
     assert predictor.space.name == "world-clip"
     assert predictor.facts["train"]["source"]["people"] == 240
     assert predictor.facts["steps"] == 9
@@ -136,13 +137,13 @@ def test_bf16_on_a_cpu_learns_much_the_same(unbroken: Path, folder: Path, monkey
     one, other = read_metrics(unbroken), read_metrics(folder / "runs/train/bf16")
     assert other["world/val/prior/loss"] == pytest.approx(one["world/val/prior/loss"], rel=5e-3)
     loaded = checkpoint.load(folder / "runs/train/bf16/prior.safetensors")
-    assert {p.dtype for p in loaded.prior.parameters()} == {torch.float32}
+    assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
 
 
 def test_the_checkpoint_loads_in_a_fresh_process_from_another_folder(unbroken: Path, tmp_path: Path) -> None:
     code = (
-        "from prefprior import checkpoint; import sys, torch; from prefprior.history import History;"
-        "p = checkpoint.load(sys.argv[1]); e = torch.zeros(1, 2, 64);"
+        "from prefprior.inference.predictor import TrainedPredictor; import sys, torch;"
+        "from prefprior.history import History; p = TrainedPredictor.load(sys.argv[1]); e = torch.zeros(1, 2, 64);"
         "h = History(e, torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool),"
         " torch.full((1, 2), -1), ['x']); print(p.sample(h, 3, torch.Generator().manual_seed(0)).sum().item())"
     )
@@ -158,9 +159,9 @@ def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> Non
     # What a rank draws for itself, and negatives from within a rank, is all that may differ: left out here. Those of
     # the whole catalogue do not.
     words += ["objective.drop_history=0", "objective.drop_rating=0", "objective.answers=1"]
-    words += ["objective.rank.negatives=100000", "objective.rank.pairs_weight=0"]
-    words += ["prior.frequencies=8", "prior.members=2", "prior.pictures=5000", "prior.whitened=true"]
-    words += ["objective.rank.closeness_weight=1", "objective.rank.closeness_to=scores"]
+    words += ["retriever=item_identity_ensemble", "retriever.retriever.n=2", "scale=whiten", "distillation=retriever"]
+    member = "retriever.retriever.retriever"
+    words += [f"{member}.frequencies=8", f"{member}.loss.negatives.count=100000", f"{member}.loss.pairwise_weight=0"]
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     for name, more in {
         "one": ["trainer=cpu"],
@@ -176,12 +177,13 @@ def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> Non
     one_prior, two_prior = (
         checkpoint.load(folder / "runs/train" / name / "prior.safetensors") for name in ("one", "two")
     )
-    for name, value in one_prior.prior.state_dict().items():
-        torch.testing.assert_close(two_prior.prior.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    for name, value in one_prior.model.state_dict().items():
+        torch.testing.assert_close(two_prior.model.state_dict()[name], value, rtol=1e-3, atol=1e-4)
     # The scale was learned, and from the very pictures: along no direction do they vary more than along another.
     table = EmbeddingTable.open(next((folder / "embeddings/world").glob("*/manifest.json")).parent)
     pictures_ND = torch.from_numpy(table.vectors.astype("float32"))
-    for scale, least, most in ((one_prior.prior.scale, 0.9, 1.01), (SpaceScale(one_prior.space), 4, 64)):
+    space = one_prior.model.prior.space
+    for scale, least, most in ((one_prior.model.prior.scale, 0.9, 1.01), (Standardize(space=space), 4, 64)):
         assert least < torch.linalg.eigvalsh(scale.to_model(pictures_ND).T.cov()).max() < most
 
 
@@ -216,7 +218,8 @@ def options(group: str) -> list[str]:
     "word",
     [
         f"{group}={name}"
-        for group in ("experiment", "source", "embeddings", "data", "prior", "objective", "sampler", "optimizer",
+        for group in ("experiment", "source", "embeddings", "data", "scale", "prior", "retriever", "objective",
+                      "distillation", "sampler", "optimizer",
                       "trainer", "logger", "callbacks", "debug")
         for name in options(group)
     ],

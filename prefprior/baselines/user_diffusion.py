@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import unit
+from prefprior.baselines.cosine import CosineRanker, unit
 from prefprior.history import History
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.diffusion.solvers import euler

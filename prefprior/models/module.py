@@ -80,7 +80,9 @@ class PreferenceModule(lightning.LightningModule):
 
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
         """One batch's loss."""
-        return self._log("train", self.losses(batch, self._generator(1 + self.current_epoch, batch_idx)), batch)
+        generator = self._generator(1 + self.current_epoch, batch_idx)
+        torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
+        return self._log("train", self.losses(batch, generator), batch)
 
     def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
         """The same loss on held-out users, with the same random numbers each time."""

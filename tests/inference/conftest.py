@@ -1,5 +1,5 @@
-"""The models' small prior and space, for what is built on them."""
+"""The models' small model, prior and space, for what is built on them."""
 
-from tests.models.conftest import prior, space
+from tests.models.conftest import model, prior, space
 
-__all__ = ["prior", "space"]
+__all__ = ["model", "prior", "space"]

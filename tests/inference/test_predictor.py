@@ -3,24 +3,31 @@
 import numpy as np
 import pytest
 import torch
-from prefprior.models.retriever.contrastive import Contrastive
 
-from prefprior import checkpoint
 from prefprior.inference import predictor as module
-from prefprior.inference.predictor import PriorPredictor
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import CosineSchedule
+from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.objectives.regression import Regression
-from prefprior.models.prior.in_context import InContextPrior
+from prefprior.models.scale import Whiten
 from prefprior.predictor import Catalogue, Predictor
 from prefprior.space import Space
-from tests.models.conftest import DIM, make_history, make_prior
+from tests.models.conftest import DIM, make_history, make_model, make_prior
 
 
 @pytest.fixture
-def trained(prior):
-    return PriorPredictor(prior=prior, objective=Denoising(path=Cosine()), sampling=Sampling(steps=3))
+def trained(space):
+    return predictor_of(make_model(space, None))
+
+
+def predictor_of(model, objective=None, **sampler):
+    return TrainedPredictor(
+        model=model,
+        objective=objective or Denoising(schedule=CosineSchedule()),
+        sampler=Sampler(**({"steps": 3} | sampler)),
+    )
 
 
 @pytest.fixture
@@ -46,10 +53,10 @@ def test_samples_are_repeatable_diverse_and_on_the_shell(trained):
     assert torch.pdist(samples[0]).min() > 0.1
 
 
-def test_in_how_many_parts_it_is_worked_off_changes_nothing(trained, monkeypatch):
+def test_sampling_is_independent_of_chunk_size(trained, monkeypatch):
     history = make_history(5, 6)
     whole = draw(trained, history)
-    monkeypatch.setattr(module, "DRAWS_AT_ONCE", 2 * 4 * trained.sampling.candidates)
+    monkeypatch.setattr(module, "DRAWS_AT_ONCE", 2 * 4 * trained.sampler.candidates)
     torch.testing.assert_close(draw(trained, history), whole, atol=1e-4, rtol=1e-4)
 
 
@@ -60,34 +67,23 @@ def test_negatives_are_what_a_hated_rating_gives(trained):
     assert not torch.allclose(negatives, draw(trained, history), atol=1e-2)
 
 
-def test_steps_can_be_chosen_in_a_call_but_not_for_regression(trained, prior):
+def test_steps_can_be_chosen_in_a_call_but_not_for_regression(trained):
     history = make_history(3, 6)
     assert not torch.allclose(draw(trained, history, steps=9), draw(trained, history), atol=1e-3)
-    regression = PriorPredictor(prior=prior, objective=Regression(), sampling=Sampling())
+    regression = predictor_of(trained.model, Regression())
     assert torch.equal(draw(regression, history, steps=9), draw(regression, history))
 
 
-def test_candidates_make_samples_better_by_the_prior_s_own_score(prior, space):
-    objective = Denoising(path=Cosine(), rank=Contrastive())
-    few, many = (
-        PriorPredictor(prior=prior, objective=objective, sampling=Sampling(steps=3, candidates=c, diversity=0.0))
-        for c in (1, 8)
-    )
+def test_candidates_make_samples_better_by_the_retrievers_score(model):
+    few, many = (predictor_of(model, candidates=c, diversity=0.0) for c in (1, 8))
     history = make_history(5, 6)
-    encoded = prior.encode_history(history)
-
-    def score(samples):
-        with torch.no_grad():
-            return prior.scores(encoded, samples).mean(1)
-
-    assert (score(draw(many, history)) > score(draw(few, history))).all()
+    better = many.score(history, draw(many, history)).mean(1) > few.score(history, draw(few, history)).mean(1)
+    assert better.all()
 
 
 @pytest.mark.parametrize("candidates", [1, 8])
 def test_a_text_draws_samples_towards_it(trained, candidates):
-    trained = PriorPredictor(
-        prior=trained.prior, objective=trained.objective, sampling=Sampling(steps=3, candidates=candidates)
-    )
+    trained = predictor_of(trained.model, candidates=candidates)
     history, text = make_history(5, 6), torch.randn(5, DIM, generator=torch.Generator().manual_seed(2))
 
     def closeness(samples):
@@ -96,47 +92,44 @@ def test_a_text_draws_samples_towards_it(trained, candidates):
     assert (closeness(draw(trained, history, text_BD=text, text_weight=9.0)) > closeness(draw(trained, history))).all()
 
 
-def whitened_prior(space):
-    """By pictures whose dimensions go together."""
+def whitened_model(space, retriever=None):
+    """Whitened by items whose dimensions are correlated."""
     g = torch.Generator().manual_seed(3)
-    prior = make_prior(space, whitened=True)
-    prior.learn_scale(torch.randn(400, DIM, generator=g) @ torch.randn(DIM, DIM, generator=g))
-    return prior
+    scale = Whiten(space=space)
+    scale.fit(torch.randn(400, DIM, generator=g) @ torch.randn(DIM, DIM, generator=g))
+    return make_model(space, retriever, prior=make_prior(space, scale=scale))
 
 
-def test_a_whitened_scale_is_the_networks_own_affair_and_in_the_checkpoint(space, catalogue, tmp_path):
-    prior, history = whitened_prior(space), make_history(3, 6)
-    predictor = PriorPredictor(prior=prior, objective=Regression(rank=None), sampling=Sampling(candidates=4))
+@pytest.mark.parametrize("retriever", [None, "shared", "cold"])
+def test_a_whitened_scale_is_internal_and_in_the_checkpoint(space, catalogue, tmp_path, retriever):
+    predictor, history = predictor_of(whitened_model(space, retriever), Regression()), make_history(3, 6)
     made = draw(predictor, history)
     torch.testing.assert_close(made.norm(dim=-1), torch.full((3, 4), space.norm))
-    checkpoint.save(
-        tmp_path / "prior.safetensors", prior=prior, objective=predictor.objective, sampling=predictor.sampling
-    )
-    loaded = checkpoint.load(tmp_path / "prior.safetensors")
+    predictor.save(tmp_path / "prior.safetensors")
+    loaded = TrainedPredictor.load(tmp_path / "prior.safetensors")
     assert torch.equal(draw(loaded, history), made)
     assert torch.equal(loaded.rank(history, catalogue), predictor.rank(history, catalogue))
 
 
-def test_only_what_is_whitened_learns_a_scale(space):
-    with pytest.raises(ValueError, match="InContextPrior"):
-        InContextPrior(space=space).learn_scale(torch.randn(9, DIM))
-
-
 @pytest.mark.parametrize("whitened", [False, True])
-def test_without_trained_scores_closeness_to_samples_ranks(space, catalogue, whitened):
-    prior = whitened_prior(space) if whitened else make_prior(space)
-    predictor = PriorPredictor(prior=prior, objective=Regression(answers=1), sampling=Sampling(candidates=1))
-    history = make_history(3, 6)
+def test_without_a_retriever_closeness_to_samples_ranks(space, catalogue, whitened):
+    model = whitened_model(space) if whitened else make_model(space, None)
+    predictor, prior, history = (
+        predictor_of(model, Regression(answers=1), candidates=1),
+        model.prior,
+        make_history(3, 6),
+    )
     # Off the shell, and measured about the mean of the space.
     with torch.no_grad():
         prior.denoiser.leave.bias.mul_(0.2).add_(0.05)
         prior.denoiser.leave.weight.mul_(0.2)
-    predictor.sampling.on_shell = False
-    wanted = prior.scale.to_model(draw(predictor, history, n=1)[:, 0])
-    predictor.sampling.on_shell = True
-    pictures = prior.scale.to_model(catalogue.embeddings_ND.float())
-    expected = torch.cosine_similarity(wanted[:, None], pictures, dim=-1)
+    predictor.sampler.on_shell = False
+    query = prior.scale.to_model(draw(predictor, history, n=1)[:, 0])
+    predictor.sampler.on_shell = True
+    items = prior.scale.to_model(catalogue.embeddings_ND.float())
+    expected = torch.cosine_similarity(query[:, None], items, dim=-1)
     torch.testing.assert_close(predictor.rank(history, catalogue), expected)
+    torch.testing.assert_close(predictor.score(history, catalogue.embeddings_ND), expected)
 
 
 def test_ranking_by_samples_in_parts_of_the_people_changes_nothing(trained, catalogue, monkeypatch):
@@ -146,27 +139,25 @@ def test_ranking_by_samples_in_parts_of_the_people_changes_nothing(trained, cata
     torch.testing.assert_close(trained.rank(history, catalogue), whole, atol=1e-4, rtol=1e-4)
 
 
-def test_what_has_scores_may_rank_by_its_samples_and_the_other_way_round_not(space, catalogue):
-    history, sampling, prior = make_history(3, 6), Sampling(steps=3), make_prior(space)
-    scoring = PriorPredictor(prior=prior, objective=Denoising(path=Cosine(), rank=Contrastive()), sampling=sampling)
-    plain = PriorPredictor(prior=prior, objective=Denoising(path=Cosine()), sampling=sampling)
-    assert (scoring.rank_by, plain.rank_by) == ("scores", "samples")
+def test_with_a_retriever_ranking_may_go_by_samples(space, catalogue):
+    history, model = make_history(3, 6), make_model(space)
+    scoring, plain = predictor_of(model), predictor_of(PreferenceModel(prior=model.prior))
+    assert (scoring.rank_by, plain.rank_by) == ("retriever", "samples")
     assert not torch.equal(scoring.rank(history, catalogue), plain.rank(history, catalogue))
     scoring.rank_by = "samples"
     assert torch.equal(scoring.rank(history, catalogue), plain.rank(history, catalogue))
-    with pytest.raises(ValueError, match="never trained"):
-        plain.rank_by = "scores"
 
 
-def test_new_pictures_are_the_scores_affair(space):
-    prior = make_prior(space, pictures=9)
-    rank = Contrastive(softmax_weight=1.0)
-    sampling = Sampling(steps=3, new_share=0.1)
-    predictor = PriorPredictor(prior=prior, objective=Denoising(path=Cosine(), rank=rank), sampling=sampling)
+def test_without_a_retriever_none_can_rank(trained):
+    with pytest.raises(ValueError, match="retriever=none"):
+        trained.rank_by = "retriever"
+
+
+def test_cold_start_is_the_retrievers(space):
+    predictor = predictor_of(make_model(space, "cold"))
+    assert predictor.cold_start is predictor.model.retriever
     predictor.rank_by = "samples"
-    with pytest.raises(ValueError, match="rank_by=samples"):
-        predictor.new_share = 0.2
-    predictor.new_share = 0.0
+    assert predictor.cold_start is None
 
 
 def test_rank_and_top_agree_whatever_the_chunk(trained, catalogue, monkeypatch):

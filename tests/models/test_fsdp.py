@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[2]
 # What a rank draws for itself, and negatives from within a rank, is left out: that may differ. Those of the whole
 # catalogue do not.
 WORDS = (*SMALL_WORLD, "objective=regression", "sampler=one_step", "callbacks.ema=null", "objective.drop_history=0",
-         "objective.drop_rating=0", "objective.rank.negatives=100000", "objective.rank.pairs_weight=0",
-         "objective.answers=1", "prior.frequencies=8", "prior.members=2", "prior.pictures=5000",
-         "prior.whitened=true", "objective.rank.closeness_weight=1", "objective.rank.closeness_to=scores",
+         "objective.drop_rating=0", "objective.answers=1", "retriever=item_identity_ensemble",
+         "retriever.retriever.n=2",
+         "retriever.retriever.retriever.frequencies=8", "retriever.retriever.retriever.loss.negatives.count=100000",
+         "retriever.retriever.retriever.loss.pairwise_weight=0", "scale=whiten", "distillation=retriever",
          "trainer.max_epochs=2", "trainer.enable_progress_bar=false")  # fmt: skip
 FSDP = ("trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true")
 # The real entry, which stops in the second epoch, as Ctrl-C would stop it, where it was not resumed.

@@ -8,13 +8,12 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
-from prefprior.models.retriever.contrastive import Contrastive
 from torch.utils.data import DataLoader
 
-from prefprior.models.diffusion.schedules import Linear
+from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.denoising import Denoising
-from tests.models.conftest import make_batch, make_prior
+from tests.models.conftest import make_batch, make_model
 
 
 class Batches(torch.utils.data.Dataset):
@@ -28,8 +27,8 @@ class Batches(torch.utils.data.Dataset):
 def make_module(space, **settings):
     torch.manual_seed(0)
     return PreferenceModule(
-        prior=make_prior(space, dropout=0.1),
-        objective=Denoising(path=Linear(), rank=Contrastive()),
+        model=make_model(space, dropout=0.1).train(),
+        objective=Denoising(schedule=LinearSchedule()),
         optimizer=partial(torch.optim.AdamW, lr=1e-2),
         **settings,
     )
@@ -61,8 +60,8 @@ def test_a_resumed_run_is_the_same_to_the_bit(space, tmp_path):
     resumed = make_module(space)
     fit(resumed, tmp_path, 4, resume=tmp_path / "half.ckpt")
     assert trainer.global_step == 8
-    for name, value in whole.prior.state_dict().items():
-        assert torch.equal(value, resumed.prior.state_dict()[name]), name
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
 
 
 def test_validation_repeats_to_the_bit(space, tmp_path):
@@ -78,7 +77,7 @@ def test_validation_repeats_to_the_bit(space, tmp_path):
     first, second = (trainer.validate(module, loader, verbose=False)[0] for _ in range(2))
     assert first == second
     assert set(first) == {f"val/{t}" for t in (
-        "loss", "denoising", "fit_softmax", "fit_pairs", "appeal_softmax", "appeal_pairs",
+        "loss", "denoising", "score_softmax", "score_pairwise", "popularity_softmax", "popularity_pairwise",
     )}  # fmt: skip
 
 
@@ -102,15 +101,6 @@ def test_vectors_do_not_decay(space, tmp_path):
     assert all(p.ndim >= 2 for p in matrices["params"])
     assert all(p.ndim < 2 for p in vectors["params"])
     assert vectors["weight_decay"] == 0 < matrices["weight_decay"]
-
-
-def test_what_an_objective_does_not_train_is_frozen(space, tmp_path):
-    module = make_module(space)
-    module.objective = Denoising(path=Linear(), rank=None)
-    before = {name: value.clone() for name, value in module.prior.scores.state_dict().items()}
-    fit(module, tmp_path, 1)
-    assert all(torch.equal(value, before[name]) for name, value in module.prior.scores.state_dict().items())
-    assert not any(p.requires_grad for p in module.prior.scores.parameters()), "DDP would wait for their gradients"
 
 
 def test_losses_differ_between_steps_and_seeds(space):

@@ -1,11 +1,11 @@
-"""Closed form: with the exact denoiser of a Gaussian, every path x prediction x sampler gives that Gaussian back."""
+"""Closed form: with the exact denoiser of a Gaussian, schedule x prediction x solver gives that Gaussian back."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from prefprior.models.diffusion.schedules import PREDICTIONS, Cosine, Linear
+from prefprior.models.diffusion.schedules import PREDICTIONS, CosineSchedule, LinearSchedule
 from prefprior.models.diffusion.solvers import euler, heun, one_step
 from prefprior.models.objectives.denoising import Denoising
 
@@ -15,57 +15,57 @@ MEAN, SPREAD, COUNT = torch.tensor([1.5, -0.5]), torch.tensor([0.4, 1.3]), 4000
 class GaussianPrior:
     """Predicts, for data of N(MEAN, SPREAD^2), exactly what an objective asks for: E[a x_0 + b eps | x_t]."""
 
-    def __init__(self, path, prediction):
-        self.path, self.prediction, self.calls = path, prediction, 0
+    def __init__(self, schedule, prediction):
+        self.schedule, self.prediction, self.calls = schedule, prediction, 0
 
     def predict(self, noisy, time, condition):
         self.calls += 1
-        alpha, sigma = self.path.alpha_sigma(time[..., None])
+        alpha, sigma = self.schedule.alpha_sigma(time[..., None])
         x0 = MEAN + alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2) * (noisy - alpha * MEAN)
-        a, b = self.path.coefficients(self.prediction, time[..., None])
+        a, b = self.schedule.coefficients(self.prediction, time[..., None])
         return a * x0 + b * (noisy - alpha * x0) / sigma
 
 
-def sampled(path, prediction, sampler, steps):
-    exact, objective = GaussianPrior(path, prediction), Denoising(path=path, prediction=prediction)
+def sampled(schedule, prediction, sampler, steps):
+    exact, objective = GaussianPrior(schedule, prediction), Denoising(schedule=schedule, prediction=prediction)
     noise = torch.randn(1, 1, COUNT, 2, generator=torch.Generator().manual_seed(0))
     noise = (noise - noise.mean(2)) / noise.std(2)  # the moments of noise are then exact, and errors the sampler's own
-    out = sampler(lambda x, t: objective.denoise(exact, x, t, SimpleNamespace()), path, noise, steps)
+    out = sampler(lambda x, t: objective.denoise(exact, x, t, SimpleNamespace()), schedule, noise, steps)
     return out[0, 0], exact.calls
 
 
-@pytest.mark.parametrize("path", [Linear(), Cosine(), Cosine(shift=0.5)])
+@pytest.mark.parametrize("schedule", [LinearSchedule(), CosineSchedule(), CosineSchedule(shift=0.5)])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize(("sampler", "steps", "calls"), [(euler, 250, 250), (heun, 40, 79)])
-def test_a_gaussian_comes_back(path, prediction, sampler, steps, calls):
-    out, made = sampled(path, prediction, sampler, steps)
+def test_a_gaussian_comes_back(schedule, prediction, sampler, steps, calls):
+    out, made = sampled(schedule, prediction, sampler, steps)
     assert made == calls
     torch.testing.assert_close(out.mean(0), MEAN, atol=0.03, rtol=0)
     torch.testing.assert_close(out.std(0), SPREAD, atol=0.01, rtol=0.02)
 
 
-@pytest.mark.parametrize("path", [Linear(), Cosine()])
-def test_one_step_is_the_mean(path):
-    out, calls = sampled(path, "x0", one_step, 1)
+@pytest.mark.parametrize("schedule", [LinearSchedule(), CosineSchedule()])
+def test_one_step_is_the_mean(schedule):
+    out, calls = sampled(schedule, "x0", one_step, 1)
     assert calls == 1
     torch.testing.assert_close(out.mean(0), MEAN, atol=0.03, rtol=0)
     assert (out.std(0) < 0.02).all()
 
 
-def test_on_a_path_more_steps_and_a_higher_order_are_nearer_to_the_truth():
+def test_on_a_schedule_more_steps_and_a_higher_order_are_nearer_to_the_truth():
     def error(sampler, steps):
-        return (sampled(Linear(), "velocity", sampler, steps)[0].std(0) - SPREAD).abs().max()
+        return (sampled(LinearSchedule(), "velocity", sampler, steps)[0].std(0) - SPREAD).abs().max()
 
     assert error(euler, 10) > error(euler, 50) > error(euler, 200)
     assert error(heun, 10) < error(euler, 20)
 
 
 def test_one_euler_step_of_ddim_is_one_step():
-    one, euler_one = (sampled(Cosine(), "v", sampler, 1)[0] for sampler in (one_step, euler))
-    # euler starts at sigma * noise, which is where the path says that pure noise lies
+    one, euler_one = (sampled(CosineSchedule(), "v", sampler, 1)[0] for sampler in (one_step, euler))
+    # euler starts at sigma * noise, which is where the schedule says that pure noise lies
     torch.testing.assert_close(one, euler_one, atol=1e-4, rtol=1e-4)
 
 
 def test_a_sampler_without_steps_is_refused():
     with pytest.raises(ValueError, match="at least 1 step"):
-        euler(lambda x, t: x, Linear(), torch.zeros(1, 2), 0)
+        euler(lambda x, t: x, LinearSchedule(), torch.zeros(1, 2), 0)

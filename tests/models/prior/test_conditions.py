@@ -5,18 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from prefprior.inference.predictor import PriorPredictor
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Linear
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import LinearSchedule
+from prefprior.models.model import PreferenceModel
+from prefprior.models.objectives.condition_dropout import ConditionDropout
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.models.objectives.objective import Drops, read
 from prefprior.models.objectives.regression import Regression
 from prefprior.models.prior.in_context import InContextPrior
-from prefprior.models.prior.user_ids import KnownPeople
-from tests.models.conftest import DIM, make_batch, make_history, make_prior
+from prefprior.models.prior.user_ids import UserIds
+from tests.models.conftest import DIM, losses, make_batch, make_history, make_prior, total
 
-NEVER = {"drop_history": 0.0, "drop_rating": 0.0, "drop_person": 0.0, "drop_text": 0.0}
+NEVER = {"drop_history": 0.0, "drop_rating": 0.0, "drop_user": 0.0, "drop_text": 0.0}
 
 
 def with_texts(batch, seed=3):
@@ -25,8 +26,10 @@ def with_texts(batch, seed=3):
 
 
 def drawn(prior, history, text_BD=None, **guidance):
-    predictor = PriorPredictor(
-        prior=prior, objective=Denoising(path=Linear(), prediction="velocity"), sampling=Sampling(steps=3, candidates=1)
+    predictor = TrainedPredictor(
+        model=PreferenceModel(prior=prior),
+        objective=Denoising(schedule=LinearSchedule(), prediction="velocity"),
+        sampler=Sampler(steps=3, candidates=1),
     )
     g = torch.Generator().manual_seed(0)
     return predictor.sample(history, 2, g, text_BD=text_BD, guidance=Guidance(**guidance))
@@ -34,12 +37,12 @@ def drawn(prior, history, text_BD=None, **guidance):
 
 def told(prior):
     """Words start where a Linear starts; make what they say loud enough to be told from rounding."""
-    torch.nn.init.normal_(prior.words.weight, std=0.5)
+    torch.nn.init.normal_(prior.text_proj.weight, std=0.5)
     return prior
 
 
 def test_known_people_have_a_row_each_and_others_none():
-    known = KnownPeople(5)
+    known = UserIds(5)
     known.learn(["ann", "bob", "cyn"])
     rows = known(["cyn", "ann", "dan", "", "bob"])
     assert sorted(rows[[0, 1, 4]].tolist()) == [0, 1, 2]
@@ -47,45 +50,45 @@ def test_known_people_have_a_row_each_and_others_none():
 
 
 def test_too_few_rows_are_refused_with_the_number_it_takes():
-    with pytest.raises(ValueError, match=r"prior\.people=3 or more"):
-        KnownPeople(2).learn(["ann", "bob", "cyn"])
+    with pytest.raises(ValueError, match=r"prior\.user_ids=3 or more"):
+        UserIds(2).learn(["ann", "bob", "cyn"])
 
 
 @pytest.mark.parametrize("read_history", [True, False])
 def test_an_id_changes_what_is_predicted_for_those_who_are_known_alone(space, read_history):
-    prior = make_prior(space, people=4, read_history=read_history)
+    prior = make_prior(space, user_ids=4, read_history=read_history)
     history = make_history(4, 6)
     before = drawn(prior, history)
-    prior.learn_people(["u1", "u2"])
+    prior.known_users.learn(["u1", "u2"])
     changed = (drawn(prior, history) != before).flatten(1).any(1)
     assert changed.tolist() == [False, True, True, False]
 
 
 def test_an_unknown_person_is_one_without_ids(space):
     """A prior with rows for people says of strangers what it would say had it none: their token is not there."""
-    prior = make_prior(space, people=4)
-    prior.learn_people(["somebody else"])
+    prior = make_prior(space, user_ids=4)
+    prior.known_users.learn(["somebody else"])
     history = make_history(3, 6)
     torch.testing.assert_close(drawn(prior, history), drawn(prior, replace(history, users=[""] * 3)))
 
 
 def test_dropped_histories_are_nobodys(space):
-    prior = make_prior(space, people=8)
-    prior.learn_people([f"u{i}" for i in range(5)])
+    prior = make_prior(space, user_ids=8)
+    prior.known_users.learn([f"u{i}" for i in range(5)])
     batch = make_batch()
-    drops = Drops(history=1.0, rating=0.0, person=0.0, text=0.0)
-    encoded, _ = read(prior, batch, drops, torch.Generator().manual_seed(0))
-    null = prior.null_history(batch.history)
-    torch.testing.assert_close(encoded.readouts_BRW, null.expand(5).readouts_BRW)
+    dropout = ConditionDropout(history=1.0, rating=0.0, user=0.0, text=0.0)
+    history, _ = dropout(prior, batch, torch.Generator().manual_seed(0))
+    null = prior.encode_history(batch.history.empty())
+    torch.testing.assert_close(prior.encode_history(history).readouts_BRW, null.expand(5).readouts_BRW)
 
 
-@pytest.mark.parametrize("objective", [Denoising(path=Linear(), **NEVER), Regression(**NEVER)])
+@pytest.mark.parametrize("objective", [Denoising(schedule=LinearSchedule(), **NEVER), Regression(**NEVER)])
 def test_people_and_texts_learn(space, objective):
-    prior = told(make_prior(space, people=8, text=True))
-    prior.learn_people([f"u{i}" for i in range(5)])
-    objective.loss(prior, with_texts(make_batch()), torch.Generator().manual_seed(0)).total.backward()
-    assert prior.encoder.person.weight.grad[:5].any(1).all()
-    assert prior.words.weight.grad.any()
+    prior = told(make_prior(space, user_ids=8, text=True))
+    prior.known_users.learn([f"u{i}" for i in range(5)])
+    total(losses(prior, objective, with_texts(make_batch()))).backward()
+    assert prior.encoder.user.weight.grad[:5].any(1).all()
+    assert prior.text_proj.weight.grad.any()
 
 
 def test_a_text_counts_as_it_is_scaled_and_a_missing_one_not_at_all(space):
@@ -103,10 +106,11 @@ def test_a_text_counts_as_it_is_scaled_and_a_missing_one_not_at_all(space):
 def test_a_target_without_a_text_is_one_whose_text_was_dropped(space):
     prior, batch = told(make_prior(space, text=True)), with_texts(make_batch())
     silent = replace(batch, target_text_BTD=torch.zeros_like(batch.target_text_BTD))
-    objective = Denoising(path=Linear(), **NEVER)
-    losses = [objective.loss(prior, b, torch.Generator().manual_seed(0)).total for b in (silent, batch)]
-    assert losses[0] != losses[1]
-    condition = read(prior, silent, objective.drops, torch.Generator().manual_seed(0))[1]
+    objective = Denoising(schedule=LinearSchedule(), **NEVER)
+    found = [total(losses(prior, objective, b)) for b in (silent, batch)]
+    assert found[0] != found[1]
+    history, conditions = objective.dropout(prior, silent, torch.Generator().manual_seed(0))
+    condition = conditions.encode(prior, prior.encode_history(history))
     wordless = prior.condition(prior.encode_history(batch.history), silent.target_rating_BT)
     torch.testing.assert_close(condition.modulation_BCM, wordless.modulation_BCM)
 
@@ -119,7 +123,7 @@ def test_a_text_for_a_prior_that_reads_none_chooses_among_candidates(space):
         make_prior(space).condition(make_prior(space).encode_history(history), torch.ones(2, 1), None, text[:, None])
 
 
-@pytest.mark.parametrize("name", ["history", "rating", "person", "text"])
+@pytest.mark.parametrize("name", ["history", "rating", "user", "text"])
 def test_a_share_of_drops_is_one(name):
     with pytest.raises(ValueError, match=f"drop_{name} must be between 0 and 1"):
         Regression(**{f"drop_{name}": 1.5})
@@ -131,8 +135,8 @@ def test_the_in_context_prior_has_a_token_for_words(space):
     torch.manual_seed(0)
     reads = InContextPrior(space=space, width=32, depth=2, heads=4, context=8, text=True).eval()
     assert ((drawn(reads, history, text) - drawn(reads, history)).norm(dim=-1) > 1e-3).all()
-    objective = Denoising(path=Linear(), **NEVER)
-    objective.loss(reads, with_texts(make_batch()), torch.Generator().manual_seed(0)).total.backward()
+    objective = Denoising(schedule=LinearSchedule(), **NEVER)
+    total(losses(reads, objective, with_texts(make_batch()))).backward()
     assert reads.network.embedding_proj.weight.grad.any()
     with pytest.raises(ValueError, match=r"prior\.text=true"):
         deaf = InContextPrior(space=space, width=32, depth=2, heads=4, context=8)
@@ -145,5 +149,5 @@ def test_in_one_batch_some_may_say_nothing(space):
     text[1] = 0
     changed = ((drawn(prior, history, text) - drawn(prior, history)).norm(dim=-1) > 1e-3).all(1)
     assert changed.tolist() == [True, False, True]
-    with pytest.raises(ValueError, match="a row for each of 3 people"):
+    with pytest.raises(ValueError, match="a row for each of 3 users"):
         drawn(prior, history, text[:1])

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from prefprior.models.retriever.contrastive import Contrastive
 
-from prefprior.inference.predictor import PriorPredictor
-from prefprior.models.diffusion.sampler import Sampling
-from prefprior.models.diffusion.schedules import Cosine
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.diffusion.schedules import CosineSchedule
+from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.in_context import InContextPrior
 from prefprior.models.prior.pretrained import from_prior_transformer
 from prefprior.predictor import Catalogue
-from tests.models.conftest import DIM, make_batch, make_history
+from tests.models.conftest import DIM, losses, make_batch, make_history, make_model, total
 from tests.models.published import tiny_published
 
 
@@ -43,7 +43,7 @@ def test_ours_says_what_the_published_class_says(published, space):
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
     assert transfer.refused == {}
     assert all(not name.startswith("network.") for name in transfer.new)
-    assert {name.split(".")[0] for name in transfer.new} == {"rating", "wish", "wish_unknown_W"}
+    assert {name.split(".")[0] for name in transfer.new} == {"rating", "target_rating", "target_unknown_W"}
     assert len(transfer.used) == len(model.state_dict())
 
 
@@ -68,7 +68,7 @@ def test_ours_says_what_eclipse_says(space, tmp_path):
 
 
 def test_the_times_are_those_of_the_published_schedule(in_context):
-    """A cosine path at our time has the noise of diffusers' scheduler at the step that the network is told."""
+    """The cosine schedule at our time has the noise of diffusers' scheduler at the step that the network is told."""
     from diffusers import UnCLIPScheduler
 
     told = []
@@ -77,7 +77,7 @@ def test_the_times_are_those_of_the_published_schedule(in_context):
     condition = in_context.condition(in_context.encode_history(make_history(1, 2)), torch.ones(1, 1))
     in_context.predict(torch.zeros(1, 1, 3, DIM), time, condition)
     kept = UnCLIPScheduler(num_train_timesteps=1000).alphas_cumprod[told[0].round().long()]
-    torch.testing.assert_close(Cosine().alpha_sigma(time.flatten())[0].square(), kept, atol=3e-3, rtol=0)
+    torch.testing.assert_close(CosineSchedule().alpha_sigma(time.flatten())[0].square(), kept, atol=3e-3, rtol=0)
 
 
 def test_the_scale_of_the_space_comes_with_the_weights(published, space):
@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_refused_by_name(published, space, tmp_path):
 def in_context(space):
     torch.manual_seed(0)
     prior = InContextPrior(space=space, width=32, depth=2, heads=4, context=8)
-    for added in (prior.rating, prior.wish):
+    for added in (prior.rating, prior.target_rating):
         torch.nn.init.normal_(added.leave.weight, std=0.3)
     torch.nn.init.normal_(prior.network.positional_embedding, std=0.3)
     return prior.eval()
@@ -156,15 +156,27 @@ def test_only_the_most_recent_fit_in_the_context(in_context):
 
 
 def test_it_trains_and_samples_through_the_same_objectives(in_context, space):
-    batch, objective = make_batch(), Denoising(path=Cosine(), prediction="x0", draws=2)
-    found = objective.loss(in_context.train(), batch, torch.Generator().manual_seed(0))
-    found.total.backward()
+    objective = Denoising(schedule=CosineSchedule(), prediction="x0", noise_samples=2)
+    total(losses(in_context.train(), objective, make_batch())).backward()
     assert [n for n, p in in_context.named_parameters() if p.grad is None and p.requires_grad] == []
-    predictor = PriorPredictor(prior=in_context, objective=objective, sampling=Sampling(steps=3, candidates=2))
+    predictor = TrainedPredictor(
+        model=PreferenceModel(prior=in_context), objective=objective, sampler=Sampler(steps=3, candidates=2)
+    )
     history = make_history(3, 5)
     samples = predictor.sample(history, 4, torch.Generator().manual_seed(0))
     assert samples.shape == (3, 4, DIM)
     catalogue = Catalogue(space, [str(i) for i in range(9)], torch.randn(9, DIM))
     assert predictor.rank(history, catalogue).shape == (3, 9)
-    with pytest.raises(ValueError, match=r"objective\.rank=null"):
-        Denoising(path=Cosine(), rank=Contrastive()).loss(in_context, batch, torch.Generator().manual_seed(0))
+
+
+def test_it_has_no_read_outs_for_a_retriever_to_share(in_context, space):
+    with pytest.raises(ValueError, match=r"retriever\.encoder=own"):
+        make_model(space, "shared", prior=in_context)
+
+
+@pytest.mark.parametrize("kind", ["own", "identity"])
+def test_a_retriever_with_a_user_tower_of_its_own_stands_beside_it(in_context, space, kind):
+    model = make_model(space, kind, prior=in_context)
+    found = losses(model.train(), Denoising(schedule=CosineSchedule(), prediction="x0"), make_batch(users=16))
+    total(found).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None and p.requires_grad] == []

@@ -44,17 +44,17 @@ def test_a_run_begins_with_them_goes_on_and_needs_them_no_more(
         fails(patch, folder, "train", *WORLD, *start, "run_dir=runs/train/broken")
     said = capsys.readouterr().out
     assert "weights used, 0 refused, 9 new" in said
-    assert "  new wish_unknown_W" in said
+    assert "  new target_rating.enter.bias" in said
     run(monkeypatch, folder, "train", *WORLD, *start, "run_dir=runs/train/broken")
     trained = load_file(folder / "runs/train/broken/prior.safetensors")
     published = load_file(folder / "removable/prior/diffusion_pytorch_model.safetensors")
-    moved = trained["network.proj_in.weight"] - published["proj_in.weight"]
+    moved = trained["prior.network.proj_in.weight"] - published["proj_in.weight"]
     assert 0 < moved.abs().max() < 0.1, "four steps from where it began"
     shutil.rmtree(folder / "removable")
     made = checkpoint.load(folder / "runs/train/broken/prior.safetensors")
-    assert "pretrained" not in made.prior.config
+    assert "pretrained" not in made.model.prior.config
     assert made.objective.prediction == "x0"
-    torch.testing.assert_close(torch.from_numpy(made.space.std_D), published["clip_std"][0])
+    torch.testing.assert_close(torch.from_numpy(made.model.prior.space.std_D), published["clip_std"][0])
     command = [sys.executable, str(ROOT / "sample.py"), "checkpoint=runs/train/broken", "people=2", "n=2",
                "decoder=retrieval", "run_dir=runs/sample/it", "trainer.enable_progress_bar=false"]  # fmt: skip
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -67,7 +67,7 @@ def test_eclipse_begins_in_one_step(folder: Path, monkeypatch: pytest.MonkeyPatc
     run(monkeypatch, folder, "train", *words, "run_dir=runs/train/eclipse")
     made = checkpoint.load(folder / "runs/train/eclipse/prior.safetensors")
     assert made.objective.one_step
-    assert made.prior.network.time_embedding is None
+    assert made.model.prior.network.time_embedding is None
     message = fails(monkeypatch, folder, "train", *words, "objective=flow")
     assert "can only answer in one step" in message
 
@@ -75,16 +75,16 @@ def test_eclipse_begins_in_one_step(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_from_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, folder, "train", *WORLD, "prior=in_context", "debug=fast", "run_dir=runs/train/nothing")
     made = checkpoint.load(folder / "runs/train/nothing/prior.safetensors")
-    assert made.prior.origin is None
-    assert made.objective.rank is None
+    assert made.model.prior.origin is None
+    assert made.model.retriever is None
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["objective=flow"], "Give objective=diffusion_x0"),
-        (["objective.path.shift=0.5"], "Give objective=diffusion_x0"),
-        (["objective.rank._target_=prefprior.models.retriever.contrastive.Contrastive"], "Add objective.rank=null"),
+        (["objective.schedule.shift=0.5"], "Give objective=diffusion_x0"),
+        (["retriever=two_tower"], "retriever.encoder=own"),
         (["prior.trained_in=ViT-bigG-14/laion2b_s39b_b160k"], "were trained in the space ViT-bigG-14/laion2b"),
         (["prior.pretrained=nobody/nothing"], "hf download nobody/nothing prior/config.json prior/diffusion_pytorch_"),
         (["prior.pretrained=."], "holds no config.json"),

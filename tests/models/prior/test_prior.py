@@ -10,27 +10,14 @@ from tests.models.conftest import DIM, make_history, make_prior
 
 
 def outputs(prior, history, seed=0):
-    """Everything a prior says of some histories, as one tensor (B, ...)."""
+    """Everything a prior predicts for some histories, as one tensor (B, ...)."""
     g = torch.Generator().manual_seed(seed)
-    noisy, items = torch.randn(1, 1, 3, DIM, generator=g), torch.randn(6, DIM, generator=g)
+    noisy = torch.randn(1, 1, 3, DIM, generator=g)
     with torch.no_grad():
         encoded = prior.encode_history(history)
         condition = prior.condition(encoded, torch.full((len(history), 1), 0.5))
         predicted = prior.predict(noisy.expand(len(history), -1, -1, -1), torch.tensor([[[0.3]]]), condition)
-        fit = prior.scores(encoded, items)
-    return torch.cat([predicted.flatten(1), fit, encoded.readouts_BRW.flatten(1)], dim=1)
-
-
-def test_members_have_interests_of_their_own_and_rank_takes_their_mean(space):
-    prior, history = make_prior(space, members=3, frequencies=8), make_history(4, 9)
-    items = torch.randn(6, DIM, generator=torch.Generator().manual_seed(0))
-    encoded = prior.encode_history(history)
-    each = [member.fit(encoded, member.items(items)[0]) + member.items(items)[1] for member in prior.scores.members]
-    torch.testing.assert_close(prior.scores(encoded, items), sum(each) / 3)
-    read = [range(prior.readouts)[member.readouts] for member in prior.scores.members]
-    assert [i for part in read for i in part] == list(range(1, prior.readouts))
-    grads = torch.autograd.grad(each[1].sum(), list(prior.encoder.recall.parameters()))
-    assert [bool(grad.any()) for grad in grads] == [False, True, False]
+    return torch.cat([predicted.flatten(1), encoded.readouts_BRW.flatten(1)], dim=1)
 
 
 def permuted(history: History, order: torch.Tensor) -> History:
@@ -76,11 +63,11 @@ def test_who_else_is_in_the_batch_changes_nothing(prior):
     torch.testing.assert_close(outputs(prior, history.take([2])), together[2:3], atol=1e-5, rtol=1e-4)
 
 
-def test_an_empty_history_is_the_null_history(prior):
+def test_an_empty_history_is_the_null_condition(prior):
     history = make_history(4, 9)
     empty = replace(history, valid_BK=torch.zeros_like(history.valid_BK))
     said = prior.encode_history(empty).readouts_BRW
-    null = prior.null_history(history).expand(4).readouts_BRW
+    null = prior.encode_history(history.empty()).expand(4).readouts_BRW
     torch.testing.assert_close(said, null)
     assert torch.isfinite(said).all()
     assert not torch.allclose(prior.encode_history(history).readouts_BRW, said, atol=1e-3)
@@ -126,7 +113,7 @@ def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space):
         assert torch.isfinite(outputs(prior, history)).all()
 
 
-@pytest.mark.parametrize(("argument", "value"), [("depth", 0), ("interests", 0), ("dropout", 1.0), ("heads", 5)])
+@pytest.mark.parametrize(("argument", "value"), [("depth", 0), ("readouts", 0), ("dropout", 1.0), ("heads", 5)])
 def test_what_cannot_be_is_refused(space, argument, value):
     with pytest.raises(ValueError, match=r"at least 1|dropout|cannot be split"):
         make_prior(space, **{argument: value})

@@ -8,6 +8,9 @@ import torch
 from omegaconf import OmegaConf
 
 from prefprior.config import build, conf_folder
+from prefprior.models.prior.network import PriorNetwork
+from prefprior.models.retriever.retriever import Retriever
+from prefprior.models.retriever.two_tower import TwoTower
 from prefprior.space import Space
 
 STATED = [
@@ -21,9 +24,14 @@ STATED = [
 def test_a_prior_has_as_many_parameters_as_its_file_says(name: str, millions: float, dim: int) -> None:
     folder = conf_folder() / "prior"
     node = OmegaConf.load(folder / f"{name}.yaml")
-    for base in node.pop("defaults", []):
+    for base in (name for name in node.pop("defaults", []) if isinstance(name, str)):
         node = OmegaConf.merge(OmegaConf.load(folder / f"{base}.yaml"), node)
     space = Space("test/space", np.zeros(dim, np.float32), np.ones(dim, np.float32), 1.0)
     with torch.device("meta"):  # counted, not filled
         prior = build(node.get("prior", node), space=space)
-    assert sum(p.numel() for p in prior.parameters()) / 1e6 == pytest.approx(millions, rel=0.1)
+        parts = [prior] if not prior.readouts else [prior, _retriever(space, prior)]
+    assert sum(p.numel() for part in parts for p in part.parameters()) / 1e6 == pytest.approx(millions, rel=0.1)
+
+
+def _retriever(space: Space, prior: PriorNetwork) -> Retriever:
+    return TwoTower(space=space, scale=prior.scale, token_width=prior.width)

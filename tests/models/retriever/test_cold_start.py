@@ -1,73 +1,88 @@
-"""New pictures: told from rated ones whatever a catalogue is kept in, and ranked among them by their share."""
+"""Cold start: new items are told from rated ones whatever a catalogue is kept in, and ranked by their share."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from prefprior.models.retriever.contrastive import Contrastive
+from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from prefprior import checkpoint
-from prefprior.gallery.sampler import PriorSampler
-from prefprior.inference import predictor as module
-from prefprior.inference.predictor import PriorPredictor
-from prefprior.models.diffusion.sampler import Sampling
+from prefprior.inference import predictor as inference
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.objectives.regression import Regression
-from prefprior.models.prior.in_context import InContextPrior
-from prefprior.models.retriever import cold_start as new_pictures
-from prefprior.models.retriever.cold_start import KnownPictures
+from prefprior.models.retriever import cold_start
+from prefprior.models.retriever.cold_start import ColdStart, KnownItems
+from prefprior.models.retriever.losses import ContrastiveLoss
 from prefprior.predictor import Catalogue
-from tests.models.conftest import DIM, make_history, make_prior
+from prefprior.space import Space
+from tests.models.conftest import DIM, make_history, make_model, make_prior, make_retriever, training_data
 
-PICTURES, RATED = 40, 30
-
-
-@pytest.fixture
-def table() -> torch.Tensor:
-    return torch.randn(PICTURES, DIM, generator=torch.Generator().manual_seed(7))
+ITEMS, RATED = 40, 30
+Make = Callable[..., TrainedPredictor]
 
 
 @pytest.fixture
-def rated() -> torch.Tensor:
-    return torch.arange(PICTURES) < RATED
+def table() -> Tensor:
+    return torch.randn(ITEMS, DIM, generator=torch.Generator().manual_seed(7))
 
 
-def knowing(space, table, rated, **sampling):
-    prior = make_prior(space, pictures=RATED)
-    prior.learn_pictures(table, rated)
-    return PriorPredictor(prior=prior, objective=Regression(rank=Contrastive()), sampling=Sampling(**sampling))
+@pytest.fixture
+def rated() -> Tensor:
+    return torch.arange(ITEMS) < RATED
+
+
+@pytest.fixture
+def catalogue(space: Space, table: Tensor) -> Catalogue:
+    return Catalogue(space, [str(i) for i in range(ITEMS)], table)
+
+
+@pytest.fixture
+def make(space: Space, table: Tensor, rated: Tensor) -> Make:
+    """A predictor whose retriever ranks new items by a share; the same weights each time."""
+
+    def made(**settings: float) -> TrainedPredictor:
+        prior = make_prior(space)
+        retriever = ColdStart(retriever=make_retriever(space, scale=prior.scale), **settings)
+        model = make_model(space, retriever, prior=prior)
+        model.prepare(training_data(space, table, rated.long()))
+        return TrainedPredictor(model=model, objective=Regression(), sampler=Sampler())
+
+    return made
 
 
 @pytest.mark.parametrize("kept", [torch.float32, torch.float16])
-def test_rated_pictures_are_known_in_either_precision_and_any_order(table, rated, kept, monkeypatch):
-    monkeypatch.setattr(new_pictures, "AT_ONCE", 7)
-    known = KnownPictures(RATED + 3)  # more rows than are needed
+def test_rated_items_are_known_in_either_precision_and_any_order(
+    table: Tensor, rated: Tensor, kept: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold_start, "AT_ONCE", 7)
+    known = KnownItems()
     known.learn(table.half(), rated)
-    order = torch.randperm(PICTURES, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(0))
     assert torch.equal(known(table[order].to(kept)), rated[order])
     assert known(table[:6].view(2, 3, DIM)).all()
     assert not known(table[:RATED].half() + 0.01).any()
 
 
-def test_both_zeros_are_one():
-    known = KnownPictures(1)
+def test_both_zeros_are_one() -> None:
+    known = KnownItems()
     known.learn(torch.zeros(1, DIM), torch.tensor([True]))
     assert known(-torch.zeros(1, DIM)).all()
 
 
-def test_too_few_rows_are_refused_with_how_many_it_takes(table, rated):
-    with pytest.raises(ValueError, match=r"prior\.pictures=30"):
-        KnownPictures(RATED - 1).learn(table, rated)
-    twice = torch.cat([table, table])
-    KnownPictures(RATED).learn(twice, torch.cat([rated, rated]))  # the same picture twice is one
+def test_before_anything_is_learned_nothing_is_known(table: Tensor) -> None:
+    assert not KnownItems()(table).any()
 
 
-def test_new_pictures_together_have_their_share_and_nearness_parts_it(space, table, rated):
+def test_new_items_together_have_their_share_distributed_by_cosine(
+    make: Make, catalogue: Catalogue, table: Tensor, rated: Tensor
+) -> None:
     history = make_history(5, 6)
     history.items_BK[:] = -1
-    catalogue = Catalogue(space, [str(i) for i in range(PICTURES)], table)
-    plain = knowing(space, table, rated).rank(history, catalogue)
-    apart = knowing(space, table, rated, new_share=0.2, new_sharpness=5.0).rank(history, catalogue)
+    plain = make(share=0.0).rank(history, catalogue)
+    apart = make(share=0.2, sharpness=5.0).rank(history, catalogue)
     assert torch.equal(apart[:, rated], plain[:, rated])
     share = apart.softmax(1)[:, ~rated]
     torch.testing.assert_close(share.sum(1), torch.full((5,), 0.2))
@@ -77,97 +92,79 @@ def test_new_pictures_together_have_their_share_and_nearness_parts_it(space, tab
         torch.testing.assert_close(share[b] / 0.2, (5.0 * near).softmax(0), atol=1e-5, rtol=1e-4)
 
 
-def test_what_a_person_has_is_not_shared_out_with(space, table, rated):
+def test_items_of_the_history_get_no_share(make: Make, catalogue: Catalogue, rated: Tensor) -> None:
     history = make_history(3, 6)
     history.items_BK[:] = torch.where(history.valid_BK, torch.arange(6), -1)
-    catalogue = Catalogue(space, [str(i) for i in range(PICTURES)], table)
-    scores = knowing(space, table, rated, new_share=0.1).rank(history, catalogue)
-    had = torch.zeros(3, PICTURES, dtype=torch.bool)
-    had[:, :6] = history.valid_BK
-    left = scores.masked_fill(had, -torch.inf).softmax(1)
+    scores = make(share=0.1).rank(history, catalogue)
+    seen = torch.zeros(3, ITEMS, dtype=torch.bool)
+    seen[:, :6] = history.valid_BK
+    left = scores.masked_fill(seen, -torch.inf).softmax(1)
     torch.testing.assert_close(left[:, ~rated].sum(1), torch.full((3,), 0.1))
 
 
-def test_new_pictures_that_a_person_has_keep_their_place_and_no_part_is_lost(space, table, rated):
-    """One who has all of the new ones, and one who has some: `top` leaves out what each has, and nothing else."""
+def test_top_leaves_out_the_history_and_nothing_else(make: Make, catalogue: Catalogue) -> None:
+    """One user who has rated all new items, and one who has rated some."""
     history = make_history(2, 10)
     history.items_BK[:] = torch.arange(10) + RATED
     history.valid_BK[:] = True
     history.items_BK[1, 4:] = -1
-    catalogue = Catalogue(space, [str(i) for i in range(PICTURES)], table)
-    predictor = knowing(space, table, rated, new_share=0.4)
-    assert predictor.rank(history, catalogue).isfinite().all()
-    rows, scores = predictor.top(history, catalogue, PICTURES)
+    rows, scores = make(share=0.4).top(history, catalogue, ITEMS)
     assert set(rows[0][scores[0].isfinite()].tolist()) == set(range(RATED))
-    assert set(rows[1][scores[1].isfinite()].tolist()) == {*range(RATED), *range(RATED + 4, PICTURES)}
+    assert set(rows[1][scores[1].isfinite()].tolist()) == {*range(RATED), *range(RATED + 4, ITEMS)}
 
 
-def test_samples_for_galleries_are_scored_as_the_real_pictures_they_are_compared_with(space, table, rated):
-    catalogue = Catalogue(space, [str(i) for i in range(PICTURES)], table)
+def test_samples_are_scored_as_the_real_items_they_are_compared_with(make: Make, table: Tensor) -> None:
     history = make_history(2, 6)
-    plain = knowing(space, table, rated)
-    sampler = PriorSampler(knowing(space, table, rated, new_share=0.4))
-    assert torch.equal(sampler.rank(history, catalogue), plain.rank(history, catalogue))
+    assert torch.equal(make(share=0.4).score(history, table), make(share=0.0).score(history, table))
 
 
-def test_parts_of_a_catalogue_are_one_catalogue(space, table, rated, monkeypatch):
+def test_ranking_is_independent_of_chunk_size(
+    make: Make, space: Space, table: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = make_history(4, 6)
-    catalogue = Catalogue(space, [str(i) for i in range(PICTURES)], table.half())
-    predictor = knowing(space, table, rated, new_share=0.3)
-    whole, best = predictor.rank(history, catalogue), predictor.top(history, catalogue, 7)
-    monkeypatch.setattr(module, "SCORES_AT_ONCE", 4 * 9)
-    torch.testing.assert_close(predictor.rank(history, catalogue), whole)
-    assert torch.equal(predictor.top(history, catalogue, 7)[0], best[0])
+    half = Catalogue(space, [str(i) for i in range(ITEMS)], table.half())
+    predictor = make(share=0.3)
+    whole, best = predictor.rank(history, half), predictor.top(history, half, 7)
+    monkeypatch.setattr(inference, "SCORES_AT_ONCE", 4 * 9)
+    torch.testing.assert_close(predictor.rank(history, half), whole)
+    assert torch.equal(predictor.top(history, half, 7)[0], best[0])
 
 
-def test_a_catalogue_of_new_or_of_rated_pictures_alone_is_ranked_as_ever(space, table, rated):
-    history = make_history(4, 6)
-    plain, apart = (knowing(space, table, rated, new_share=share) for share in (0.0, 0.3))
-    for some in (rated, ~rated):
-        catalogue = Catalogue(space, [str(i) for i in range(int(some.sum()))], table[some])
-        unseen = replace(history, items_BK=torch.full_like(history.items_BK, -1))
-        assert torch.equal(apart.rank(unseen, catalogue), plain.rank(unseen, catalogue))
+@pytest.mark.parametrize("only_rated", [True, False])
+def test_a_catalogue_of_one_kind_is_ranked_by_score(
+    make: Make, space: Space, table: Tensor, rated: Tensor, only_rated: bool
+) -> None:
+    history, some = make_history(4, 6), rated if only_rated else ~rated
+    catalogue = Catalogue(space, [str(i) for i in range(int(some.sum()))], table[some])
+    unseen = replace(history, items_BK=torch.full_like(history.items_BK, -1))
+    assert torch.equal(make(share=0.3).rank(unseen, catalogue), make(share=0.0).rank(unseen, catalogue))
 
 
-def test_who_has_no_likes_is_as_near_to_one_new_picture_as_to_another(space, table, rated):
+def test_without_likes_all_new_items_are_equally_probable(make: Make, catalogue: Catalogue, rated: Tensor) -> None:
     history = make_history(2, 6)
     history.ratings_BK = -history.ratings_BK.abs()
-    catalogue = Catalogue(space, [str(i) for i in range(PICTURES)], table)
-    new = knowing(space, table, rated, new_share=0.3).rank(history, catalogue)[:, ~rated]
+    new = make(share=0.3).rank(history, catalogue)[:, ~rated]
     torch.testing.assert_close(new, new[:, :1].expand(-1, 10))
 
 
-def test_a_checkpoint_knows_them_too(space, table, rated, tmp_path):
-    history, catalogue = make_history(3, 6), Catalogue(space, [str(i) for i in range(PICTURES)], table)
-    predictor = knowing(space, table, rated, new_share=0.3)
-    path = tmp_path / "prior.safetensors"
-    checkpoint.save(path, prior=predictor.prior, objective=predictor.objective, sampling=predictor.sampling)
-    assert torch.equal(checkpoint.load(path).rank(history, catalogue), predictor.rank(history, catalogue))
+def test_a_checkpoint_knows_the_rated_items(make: Make, catalogue: Catalogue, tmp_path: Path) -> None:
+    history, predictor = make_history(3, 6), make(share=0.3)
+    predictor.save(tmp_path / "prior.safetensors")
+    loaded = TrainedPredictor.load(tmp_path / "prior.safetensors")
+    assert torch.equal(loaded.rank(history, catalogue), predictor.rank(history, catalogue))
 
 
-def test_it_is_refused_where_new_pictures_cannot_be_told_or_scores_are_not_learned(space, table, rated):
-    with pytest.raises(ValueError, match=r"prior\.pictures=N"):
-        PriorPredictor(
-            prior=make_prior(space), objective=Regression(rank=Contrastive()), sampling=Sampling(new_share=0.1)
-        )
-    predictor = knowing(space, table, rated)
-    for share in (-0.1, 1.0):
-        with pytest.raises(ValueError, match="below 1"):
-            predictor.new_share = share
-    predictor.objective = Regression()
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_an_impossible_share_is_refused(space: Space, share: float) -> None:
+    with pytest.raises(ValueError, match="below 1"):
+        ColdStart(retriever=make_retriever(space), share=share)
+
+
+def test_a_share_needs_scores_that_a_softmax_trained(space: Space) -> None:
     with pytest.raises(ValueError, match="softmax_weight"):
-        predictor.new_share = 0.1
-    assert predictor.new_share == 0
+        ColdStart(retriever=make_retriever(space, loss=ContrastiveLoss(softmax_weight=0.0)))
 
 
-@pytest.mark.parametrize("wrong", [{"new_share": 1.0}, {"new_share": -0.1}, {"new_sharpness": 0.0}])
-def test_settings_that_cannot_be_are_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Sampling(**wrong)
-
-
-def test_only_what_can_know_pictures_is_told(space, table, rated):
-    with pytest.raises(ValueError, match="InContextPrior"):
-        InContextPrior(space=space).learn_pictures(table, rated)
-    with pytest.raises(ValueError, match="pictures cannot be below 0"):
-        make_prior(space, pictures=-1)
+def test_an_impossible_sharpness_is_refused(space: Space) -> None:
+    with pytest.raises(ValueError, match="sharpness"):
+        ColdStart(retriever=make_retriever(space), sharpness=0.0)

@@ -3,18 +3,19 @@
 import pytest
 import torch
 
-from prefprior.models.diffusion.guidance import Guidance, guided, with_norm_of
-from prefprior.models.diffusion.schedules import Linear
+from prefprior.inference.guidance import guided, with_norm_of
+from prefprior.models.diffusion.guidance import Guidance
+from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.objectives.denoising import Denoising
 from tests.models.conftest import DIM, make_history
 
-OBJECTIVE = Denoising(path=Linear(), prediction="velocity")
+OBJECTIVE = Denoising(schedule=LinearSchedule(), prediction="velocity")
 
 
 def seen(prior, guidance, rating=1.0, history=None):
     """What is seen behind the same noise under some guidance (B, S, D)."""
     history = history or make_history(3, 6)
-    encoded, null = prior.encode_history(history), prior.null_history(history)
+    encoded, null = prior.encode_history(history), prior.encode_history(history.empty())
     denoise = guided(prior, OBJECTIVE, guidance, encoded, null, torch.full((3,), rating))
     with torch.no_grad():
         return denoise(torch.randn(3, 4, DIM, generator=torch.Generator().manual_seed(0)), torch.tensor(0.6))
