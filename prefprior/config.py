@@ -74,7 +74,7 @@ def _made(node: Any, shared: Mapping[str, Any], runtime: Mapping[str, Any] = typ
     callee = get_object(str(node["_target_"]))
     known, _ = _arguments(callee)
     given = arguments | {key: value for key, value in shared.items() if known is not None and key in known}
-    made = functools.partial(callee, **given, **runtime)
+    made = functools.partial(callee, **(given | dict(runtime)))
     return made if node.get("_partial_") else made()
 
 
