@@ -18,6 +18,7 @@ from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.distillation import AnswerLoss
 from prefprior.models.objectives.objective import Objective
 from prefprior.models.preparation import TrainingData, prepare_all
+from prefprior.seeding import seed_of
 
 
 class PreferenceModule(lightning.LightningModule):
@@ -131,9 +132,7 @@ class PreferenceModule(lightning.LightningModule):
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _generator(self, round_: int, batch_idx: int) -> torch.Generator:
-        # Hashed, so that neighbouring steps and ranks get seeds that have nothing to do with each other.
-        mixed = hash((self.seed, round_, batch_idx, self.global_rank)) & (2**63 - 1)
-        return torch.Generator(self.device).manual_seed(mixed)
+        return torch.Generator(self.device).manual_seed(seed_of(self.seed, round_, batch_idx, self.global_rank))
 
     def _log(self, part: str, terms: dict[str, Tensor], batch: PreferenceBatch) -> Tensor:
         """Logs a batch's terms and returns their sum."""
