@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior import checkpoint
-from prefprior.config import build, problems, run_command
+from prefprior.composition import data_of_checkpoint
+from prefprior.config import build, run_command
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.data.held_out import People
@@ -32,11 +33,6 @@ from prefprior.runs import INTERVALS, find_checkpoint, run_folder, save_config, 
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"
-DATA: dict[str, dict[str, Any]] = {
-    "source": {},
-    "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"},
-    "data": {"_target_": "prefprior.data.datamodule.PreferenceDataModule"},
-}
 
 
 @dataclass
@@ -118,25 +114,7 @@ def run(cfg: DictConfig) -> Path:
 
 def load_data(cfg: DictConfig, priors: dict[str, PriorPredictor]) -> PreferenceDataModule:
     """The data the checkpoint was trained on, with whatever the command changes."""
-    stored = _trained_on(cfg)
-    nodes: dict[str, Any] = {name: OmegaConf.create(stored.get(name) or default) for name, default in DATA.items()}
-    for name in nodes:
-        given = cfg[name]
-        if given is not None:
-            # A whole source replaces the checkpoint's; a few arguments change it. How data was parted always stays,
-            # unless the command says otherwise: who was trained on must not be taken for a stranger.
-            whole = name != "data" and "_target_" in given
-            nodes[name] = OmegaConf.create(given) if whole else OmegaConf.merge(nodes[name], given)
-    if "_target_" not in nodes["source"]:
-        raise ValueError(
-            "the checkpoint does not say what it was trained on: add source=... (for example source=world)"
-        )
-    if found := [line for name, node in nodes.items() for line in problems(node, name)]:
-        raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
-    data: PreferenceDataModule = build(
-        nodes["data"], source=build(nodes["source"]), embeddings=build(nodes["embeddings"])
-    )
-    data.setup()
+    data = data_of_checkpoint(_trained_on(cfg), source=cfg.source, embeddings=cfg.embeddings, data=cfg.data)
     for name, prior in priors.items():
         prior.space.require_same(data.space, f"the {name}", f"the data of {data.source.name}")
     return data
