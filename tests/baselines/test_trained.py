@@ -5,7 +5,7 @@ from prefprior.baselines.sequential import Sequential
 from prefprior.baselines.user_diffusion import UserDiffusion
 from prefprior.evaluation.metrics.personalisation import personal
 from prefprior.evaluation.metrics.rating import auc
-from prefprior.evaluation.protocol.scoring import score
+from prefprior.evaluation.metrics.scoring import score
 from prefprior.predictor import Predictor
 from tests.evaluation.tastes import make_tastes
 
