@@ -70,6 +70,20 @@ class History:
         )
 
 
+def hide_seen(scores_BN: Tensor, seen: History | Tensor, start: int = 0) -> Tensor:
+    """Sets the scores of items that a user has seen to -inf, in place; the only such function.
+
+    `seen` is a history, or catalogue rows (B, X) with -1 for none. Column 0 of the scores is the catalogue's row
+    `start`.
+    """
+    rows_BX = seen if isinstance(seen, Tensor) else seen.items_BK.masked_fill(~seen.valid_BK, -1)
+    column_BX = rows_BX - start
+    inside_BX = (column_BX >= 0) & (column_BX < scores_BN.shape[1])
+    user, place = inside_BX.nonzero(as_tuple=True)
+    scores_BN[user, column_BX[user, place]] = -torch.inf
+    return scores_BN
+
+
 @dataclass
 class PreferenceBatch:
     """Histories and, for each user, T ratings held out of them."""
