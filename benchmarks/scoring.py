@@ -21,7 +21,7 @@ from prefprior.baselines.mean import MeanOfLikes
 from prefprior.data.held_out import People
 from prefprior.data.scaling import PersonScale
 from prefprior.evaluation.metrics.ranking import ranking
-from prefprior.evaluation.protocol.scoring import score
+from prefprior.evaluation.metrics.scoring import score
 from prefprior.malloc import keep_freed_memory
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingScale

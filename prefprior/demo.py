@@ -13,7 +13,7 @@ from prefprior.files import make_folder, read_json
 from prefprior.runs import CONFIG, GALLERY, INTERVALS, METRICS, ROOT, last_run, read_metrics, write_metrics
 
 # Rows of the scoreboard, and what they are called to somebody who has never seen one.
-SHOWN = {"prior": "prior", "mean": "mean_of_likes", "nearest": "neighbours", "random": "chance", "oracle": "oracle"}
+SHOWN = {"prior": "prior", "mean": "mean_of_likes", "nearest": "nearest", "random": "random", "oracle": "oracle"}
 DATA = "world/unseen"
 COLUMNS = (
     ("2 ratings", "utility@2"),
@@ -29,35 +29,35 @@ COLUMNS = (
 def run() -> Path:
     """Prints the table and where figures and gallery are; returns the demo's folder."""
     gallery = last_run("sample", f"{GALLERY}/index.html", "python sample.py") / "index.html"
-    board = last_run("evaluate", METRICS, "python evaluate.py")
-    require_one_prior(board, gallery.parents[1])
-    figures = shown_figures(read_metrics(board), board)
+    evaluation = last_run("evaluate", METRICS, "python evaluate.py")
+    require_one_prior(evaluation, gallery.parents[1])
+    figures = shown_figures(read_metrics(evaluation), evaluation)
     folder = make_folder(ROOT / "demo" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
     metrics = write_metrics(folder, figures)
-    Console().print(table(figures, read_json(board / INTERVALS)))
+    Console().print(table(figures, read_json(evaluation / INTERVALS)))
     print(f"metrics: {metrics}")
     print(f"gallery: {gallery}", flush=True)
     return folder
 
 
-def require_one_prior(board: Path, gallery: Path) -> None:
+def require_one_prior(evaluation: Path, gallery: Path) -> None:
     """Refuses to show one prior's figures beside another's pictures."""
-    priors = [OmegaConf.select(OmegaConf.load(folder / CONFIG), "checkpoint") for folder in (board, gallery)]
+    priors = [OmegaConf.select(OmegaConf.load(folder / CONFIG), "checkpoint") for folder in (evaluation, gallery)]
     if priors[0] != priors[1]:
         raise ValueError(
-            f"{board} measured {priors[0]}, but {gallery} shows {priors[1]}. Make one of them again:\n"
+            f"{evaluation} measured {priors[0]}, but {gallery} shows {priors[1]}. Make one of them again:\n"
             f"  python evaluate.py checkpoint={priors[1]}\n  python sample.py checkpoint={priors[0]}"
         )
 
 
-def shown_figures(measured: Mapping[str, float], board: Path) -> dict[str, float]:
+def shown_figures(measured: Mapping[str, float], evaluation: Path) -> dict[str, float]:
     """The figures of the predictors that are shown, under the names they are shown by."""
     needed = [f"{DATA}/{name}/{key}" for name in SHOWN for _, key in COLUMNS]
     if missing := [key for key in needed if key not in measured]:
         raise ValueError(
-            f"{board}, the last evaluation, lacks {len(missing)} figures of the world ({', '.join(missing[:2])}, ...). "
-            "It was of other data, of few people, or of a choice of predictors. Make them with: python evaluate.py "
-            "(after python train.py, if the last prior is not of the world)"
+            f"{evaluation}, the last evaluation, lacks {len(missing)} figures of the world "
+            f"({', '.join(missing[:2])}, ...). It was of other data, of few people, or of a choice of predictors. Make "
+            "them with: python evaluate.py (after python train.py, if the last prior is not of the world)"
         )
     parts = [key.split("/") for key in measured if key.startswith(f"{DATA}/")]
     return {

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior import checkpoint
-from prefprior.config import build, problems, run_command
+from prefprior.composition import data_of_checkpoint
+from prefprior.config import build, run_command
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.data.held_out import People
@@ -20,9 +21,10 @@ from prefprior.errors import require_choice
 from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.decoding import Decoding
 from prefprior.evaluation.protocol.oracle import Oracle
-from prefprior.evaluation.protocol.scoreboard import LEAST_PEOPLE, Board
-from prefprior.evaluation.protocol.split import Beginning, fitting_parts, select
-from prefprior.evaluation.report.html import paired, write_report
+from prefprior.evaluation.protocol.results import Results
+from prefprior.evaluation.protocol.scoreboard import LEAST_PEOPLE
+from prefprior.evaluation.protocol.split import HistoryCut, fitting_parts, select
+from prefprior.evaluation.report.html import write_report
 from prefprior.evaluation.report.table import terminal_tables
 from prefprior.files import write_json
 from prefprior.inference.predictor import TrainedPredictor
@@ -33,11 +35,6 @@ from prefprior.runs import INTERVALS, find_checkpoint, run_folder, save_config, 
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"
-DATA: dict[str, dict[str, Any]] = {
-    "source": {},
-    "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"},
-    "data": {"_target_": "prefprior.data.datamodule.PreferenceDataModule"},
-}
 
 
 @dataclass
@@ -52,7 +49,7 @@ class EvaluateConfig:
     part: str | None = None  # unseen, seen, unseen_items, train, or a part's name; chosen by the data if left out
     predictors: list[str] = field(default_factory=list)
     baselines: dict[str, Any] = field(default_factory=dict)
-    board: Any = None
+    scoreboard: Any = None
     decoder: Any = None  # samples are decoded, embedded again and measured; on the world, by its own if left out
     encoder: Any = None  # the one of the decoder's space if left out
     decoding: Any = None  # what is decoded of it; nothing if null
@@ -70,25 +67,18 @@ class EvaluateConfig:
 def run(cfg: DictConfig) -> Path:
     """Evaluates, prints the table and writes figures and report; returns the run's folder."""
     keep_freed_memory()
-    if cfg.people is not None and cfg.people < 3:
-        raise ValueError(f"people must be at least 3, or null for all, got {cfg.people}")
-    folder, console, board_of = run_folder(), Console(), build(cfg.board)
+    _require_sense(cfg)
+    folder, console, scoreboard = run_folder(), Console(), build(cfg.scoreboard)
     if "prior" in cfg.predictors:
         cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))  # so that the run's folder says which
-    for name in cfg.predictors:
-        require_choice("a predictor", name, ("prior", *cfg.baselines, "oracle"))
     cfg.device = require_device(cfg.device)
     priors = _priors(cfg)
     data = load_data(cfg, priors)
     decoding = _decoding(cfg, data)
-    if cfg.history_first is not None and cfg.history_first > cfg.history_cap:
-        raise ValueError(
-            f"history_first={cfg.history_first} is more than history_cap={cfg.history_cap}: raise that too"
-        )
-    part, people = select(data, cfg.part, Beginning(cfg.history_share, cfg.history_first), cfg.history_cap)
+    part, people = select(data, cfg.part, HistoryCut(cfg.history_share, cfg.history_first), cfg.history_cap)
     people = people if cfg.people is None else people.first(cfg.people)
     predictors, facts = _predictors(cfg, priors, data), _facts(cfg, priors, people)
-    if short := [n for n in board_of.lengths if n is not None and people.with_history_of(n) < LEAST_PEOPLE]:
+    if short := [n for n in scoreboard.lengths if n is not None and people.with_history_of(n) < LEAST_PEOPLE]:
         console.print(
             f"left out: histories of {', '.join(map(str, short))}, which fewer than {LEAST_PEOPLE} people have"
         )
@@ -96,20 +86,16 @@ def run(cfg: DictConfig) -> Path:
     outcomes = []
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(predictors) * len(board_of.conditions()))
+        task = progress.add_task("", total=len(predictors) * len(scoreboard.conditions()))
         for predictor in predictors:
             progress.update(task, description=predictor.name)
             predictor.fit(*training, torch.Generator().manual_seed(cfg.seed))
-            outcomes += board_of.run(predictor, people, data.source, lambda: progress.advance(task), decoding)
-    board = Board(data.source.name, board_of.labelled(part), people, outcomes, cfg.seed)
-    figures = board.figures()
+            outcomes += scoreboard.run(predictor, people, data.source, lambda: progress.advance(task), decoding)
+    results = Results(data.source.name, scoreboard.labelled(part), people, outcomes, cfg.seed)
     save_config(folder, cfg)
-    write_metrics(folder, {key: figure.value for key, figure in figures.items()})
-    write_json(
-        folder / INTERVALS, {key: _plain(f, len(people.catalogue)) for key, f in {**figures, **paired(board)}.items()}
-    )
-    write_report(folder / REPORT, board, figures, facts, data.source.pictures())
-    for table in terminal_tables(board, figures, console.width):
+    _write_figures(folder, results)
+    write_report(folder / REPORT, results, facts, data.source.pictures())
+    for table in terminal_tables(results, console.width):
         console.print(table)
     if people.repeated:
         console.print(f"left out: {people.repeated:,} held-out ratings of pictures that the same person rated before")
@@ -117,27 +103,21 @@ def run(cfg: DictConfig) -> Path:
     return folder
 
 
+def _require_sense(cfg: DictConfig) -> None:
+    """Refuses what contradicts itself, before anything is read."""
+    if cfg.people is not None and cfg.people < 3:
+        raise ValueError(f"people must be at least 3, or null for all, got {cfg.people}")
+    for name in cfg.predictors:
+        require_choice("a predictor", name, ("prior", *cfg.baselines, "oracle"))
+    if cfg.history_first is not None and cfg.history_first > cfg.history_cap:
+        raise ValueError(
+            f"history_first={cfg.history_first} is more than history_cap={cfg.history_cap}: raise that too"
+        )
+
+
 def load_data(cfg: DictConfig, priors: dict[str, TrainedPredictor]) -> PreferenceDataModule:
     """The data the checkpoint was trained on, with whatever the command changes."""
-    stored = _trained_on(cfg)
-    nodes: dict[str, Any] = {name: OmegaConf.create(stored.get(name) or default) for name, default in DATA.items()}
-    for name in nodes:
-        given = cfg[name]
-        if given is not None:
-            # A whole source replaces the checkpoint's; a few arguments change it. How data was parted always stays,
-            # unless the command says otherwise: who was trained on must not be taken for a stranger.
-            whole = name != "data" and "_target_" in given
-            nodes[name] = OmegaConf.create(given) if whole else OmegaConf.merge(nodes[name], given)
-    if "_target_" not in nodes["source"]:
-        raise ValueError(
-            "the checkpoint does not say what it was trained on: add source=... (for example source=world)"
-        )
-    if found := [line for name, node in nodes.items() for line in problems(node, name)]:
-        raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
-    data: PreferenceDataModule = build(
-        nodes["data"], source=build(nodes["source"]), embeddings=build(nodes["embeddings"])
-    )
-    data.setup()
+    data = data_of_checkpoint(_trained_on(cfg), source=cfg.source, embeddings=cfg.embeddings, data=cfg.data)
     for name, prior in priors.items():
         prior.space.require_same(data.space, f"the {name}", f"the data of {data.source.name}")
     return data
@@ -202,36 +182,35 @@ def _priors(cfg: DictConfig) -> dict[str, TrainedPredictor]:
 def _predictors(cfg: DictConfig, priors: dict[str, TrainedPredictor], data: PreferenceDataModule) -> list[Predictor]:
     chosen: list[Predictor] = []
     for name in cfg.predictors:
-        if name == "prior":
+        if name == "prior":  # two where they are compared
             chosen += priors.values()
-        elif name == "oracle":
-            # Only a world knows the truth; elsewhere the table goes without.
-            source = data.source
-            chosen += [Oracle(source)] if truth_known(source, data.space) else []
-        else:
+        elif name != "oracle":
             chosen.append(build(cfg.baselines[name]))
+        elif truth_known(data.source, data.space):  # elsewhere the table goes without
+            chosen.append(Oracle(data.source))
     if not chosen:
         raise ValueError(f"no predictors to evaluate; choose some of prior, {', '.join(cfg.baselines)}")
     return chosen
 
 
 def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
-    if cfg.decoding is None:
-        if cfg.decoder is not None or cfg.encoder is not None:
-            raise ValueError("decoding=null decodes nothing: leave it out, or leave decoder=... and encoder=... out")
-        return None
-    # The world's decoder takes seconds and needs no download: on the world, it is a part of the scoreboard.
-    if cfg.decoder is None and not truth_known(data.source, data.space):
-        if cfg.encoder is not None:
-            raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
-        return None
+    """Samples are decoded by the decoder that was chosen and, on a world, by its own: that takes seconds."""
+    chosen = cfg.decoder is not None
+    if cfg.decoding is None and (chosen or cfg.encoder is not None):
+        raise ValueError("decoding=null decodes nothing: leave it out, or leave decoder=... and encoder=... out")
+    decodes = cfg.decoding is not None and (chosen or truth_known(data.source, data.space))
+    if cfg.encoder is not None and not decodes:
+        raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
     if cfg.encoder is not None and "_target_" not in cfg.encoder:
         raise ValueError(
             "an encoder is chosen before its arguments are changed: add encoder=... (such as encoder=world)"
         )
-    decoder = fitting_decoder(decoder_node(cfg.decoder, data.space.name), data, data.space.name)
-    require_space(decoder, data.space.name)
-    encoder = encoder_of(data.space.name) if cfg.encoder is None else build(cfg.encoder)
+    if not decodes:
+        return None
+    space = data.space.name
+    decoder = fitting_decoder(decoder_node(cfg.decoder, space), data, space)
+    require_space(decoder, space)
+    encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder)
     decoder.to(cfg.device)
     encoder.to(cfg.device)
     return build(cfg.decoding, decoder=decoder, encoder=encoder)
@@ -278,12 +257,21 @@ def _known(prior: TrainedPredictor, catalogue: Catalogue) -> str | None:
     return f"{len(catalogue) - rated:,} of {len(catalogue):,}, with a probability of {cold_start.share:.0%} together"
 
 
-def _plain(figure: Figure, items: int) -> dict[str, float | int | None]:
-    known = figure.low == figure.low
+def _write_figures(folder: Path, results: Results) -> None:
+    """`metrics.json`, and the same with intervals and paired differences beside them."""
+    write_metrics(folder, {key: figure.value for key, figure in results.figures.items()})
+    items = len(results.people.catalogue)
+    every = {**results.figures, **results.differences}
+    write_json(folder / INTERVALS, {key: _described(figure, items) for key, figure in every.items()})
+
+
+def _described(figure: Figure, items: int) -> dict[str, float | int | None]:
+    """A figure as JSON holds it: null for what has no interval."""
+    resampled = figure.low == figure.low
     return {
         "value": figure.value,
-        "low": figure.low if known else None,
-        "high": figure.high if known else None,
+        "low": figure.low if resampled else None,
+        "high": figure.high if resampled else None,
         "people": figure.people,
         "items": items,
     }

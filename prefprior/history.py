@@ -75,12 +75,17 @@ class History:
         )
 
 
-def hide_seen(scores_BN: Tensor, history: History, start: int = 0) -> Tensor:
-    """Sets the scores of items in the history to -inf, in place; column 0 is the catalogue's row `start`."""
-    column_BK = history.items_BK - start
-    inside_BK = history.valid_BK & (history.items_BK >= 0) & (column_BK >= 0) & (column_BK < scores_BN.shape[1])
-    user, place = inside_BK.nonzero(as_tuple=True)
-    scores_BN[user, column_BK[user, place]] = -torch.inf
+def hide_seen(scores_BN: Tensor, seen: History | Tensor, start: int = 0) -> Tensor:
+    """Sets the scores of items that a user has seen to -inf, in place; the only such function.
+
+    `seen` is a history, or catalogue rows (B, X) with -1 for none. Column 0 of the scores is the catalogue's row
+    `start`.
+    """
+    rows_BX = seen if isinstance(seen, Tensor) else seen.items_BK.masked_fill(~seen.valid_BK, -1)
+    column_BX = rows_BX - start
+    inside_BX = (column_BX >= 0) & (column_BX < scores_BN.shape[1])
+    user, place = inside_BX.nonzero(as_tuple=True)
+    scores_BN[user, column_BX[user, place]] = -torch.inf
     return scores_BN
 
 

@@ -95,6 +95,16 @@ class Space:
         mean, std = self._stats_like(scaled)
         return scaled * std + mean
 
+    def directions(self, raw: Array) -> Array:
+        """Unit vectors in standardised coordinates, in float32; cosines are taken of these.
+
+        Raw CLIP vectors share a large common part, beside which all pictures look alike.
+        """
+        if isinstance(raw, Tensor):
+            return torch.nn.functional.normalize(self.to_model(raw.float()), dim=-1)
+        scaled = self.to_model(np.asarray(raw, dtype=np.float32))
+        return scaled / np.maximum(np.linalg.norm(scaled, axis=-1, keepdims=True), 1e-12)
+
     def onto_shell(self, raw: Array) -> Array:
         """Same direction, the median length of real pictures."""
         if isinstance(raw, Tensor):

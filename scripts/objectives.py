@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "objectives")
     parser.add_argument("--words", nargs="*", default=[], help="further words for train.py")
     args = parser.parse_args()
-    evaluate = [f"people={args.people}", "board.lengths=[2,8,16]", "board.controls=[]", "decoding=null"]
+    evaluate = [f"people={args.people}", "scoreboard.lengths=[2,8,16]", "scoreboard.controls=[]", "decoding=null"]
     lines: dict[str, list[dict[str, float]]] = {}
     for seed in range(args.seeds):
         for objective in args.objectives:

@@ -35,9 +35,12 @@ def ran(words: list[str], made: Path) -> None:
 def figures(run: Path, seed: int, train: list[str], evaluate: list[str]) -> dict[str, float]:
     """All figures of the prior of one run, by what stands behind its name in metrics.json."""
     ran(["train.py", *train, f"seed={seed}", f"run_dir={run}"], run / CHECKPOINT)
-    board = run / f"evaluate-{digest(evaluate)}"
-    ran(["evaluate.py", f"checkpoint={run / CHECKPOINT}", f"run_dir={board}", ONLY, *evaluate], board / METRICS)
-    return {key.split("/")[3]: value for key, value in read_json(board / METRICS).items() if "/prior/" in key}
+    evaluation = run / f"evaluate-{digest(evaluate)}"
+    ran(
+        ["evaluate.py", f"checkpoint={run / CHECKPOINT}", f"run_dir={evaluation}", ONLY, *evaluate],
+        evaluation / METRICS,
+    )
+    return {key.split("/")[3]: value for key, value in read_json(evaluation / METRICS).items() if "/prior/" in key}
 
 
 def digest(words: list[str]) -> str:

@@ -17,6 +17,7 @@ LAYERS = [
     {"pipeline"},
     {"decoders", "baselines"},
     {"evaluation", "gallery"},
+    {"composition"},
     {"train", "sample", "evaluate", "embed", "shard", "demo"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -15,11 +15,11 @@ EVERYBODY = ("prior", "mean", "nearest", "random", "oracle", "wals")
 def figures() -> dict[str, float]:
     """What a scoreboard of the world holds, and a little of what the demo does not show."""
     keys = [f"{name}/{key}" for name in EVERYBODY for _, key in demo.COLUMNS]
-    return {f"world/unseen/{key}": i / 100 for i, key in enumerate([*keys, "prior/auc@all", "prior+shuffled/auc@all"])}
+    return {f"world/unseen/{key}": i / 100 for i, key in enumerate([*keys, "prior/auc@all", "prior+permuted/auc@all"])}
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: dict[str, float]) -> Path:
+def evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: dict[str, float]) -> Path:
     """A finished evaluation."""
     monkeypatch.chdir(tmp_path)
     folder = Path("runs/evaluate/one")
@@ -33,7 +33,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: dict[str, fl
 
 
 @pytest.fixture
-def gallery(board: Path) -> Path:
+def gallery(evaluation: Path) -> Path:
     """A finished gallery."""
     index = Path("runs/sample/one/gallery/index.html")
     index.parent.mkdir(parents=True)
@@ -42,25 +42,25 @@ def gallery(board: Path) -> Path:
     return index
 
 
-def test_it_needs_a_gallery_and_says_how_to_make_one(board: Path) -> None:
+def test_it_needs_a_gallery_and_says_how_to_make_one(evaluation: Path) -> None:
     with pytest.raises(ValueError, match=r"python sample\.py"):
         demo.run()
 
 
-def test_it_needs_a_scoreboard_and_says_how_to_make_one(gallery: Path, board: Path) -> None:
-    (board / "metrics.json").unlink()
+def test_it_needs_a_scoreboard_and_says_how_to_make_one(gallery: Path, evaluation: Path) -> None:
+    (evaluation / "metrics.json").unlink()
     with pytest.raises(ValueError, match=r"python evaluate\.py"):
         demo.run()
 
 
-def test_a_scoreboard_of_other_data_is_refused(gallery: Path, board: Path) -> None:
-    write_metrics(board, {"table/unseen/prior/auc@all": 0.5})
+def test_a_scoreboard_of_other_data_is_refused(gallery: Path, evaluation: Path) -> None:
+    write_metrics(evaluation, {"table/unseen/prior/auc@all": 0.5})
     with pytest.raises(ValueError, match=r"lacks 35 figures.*python evaluate\.py"):
         demo.run()
 
 
-def test_figures_and_pictures_of_two_priors_are_refused(gallery: Path, board: Path) -> None:
-    (board / "config.yaml").write_text("checkpoint: runs/train/two/prior.safetensors\n")
+def test_figures_and_pictures_of_two_priors_are_refused(gallery: Path, evaluation: Path) -> None:
+    (evaluation / "config.yaml").write_text("checkpoint: runs/train/two/prior.safetensors\n")
     with pytest.raises(ValueError, match=r"measured runs/train/two.*shows runs/train/one"):
         demo.run()
 

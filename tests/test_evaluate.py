@@ -19,7 +19,12 @@ from prefprior.runs import read_metrics
 from prefprior.space import Space
 from tests.commands import fails, run
 
-SMALL = ("board.lengths=[2,null]", "board.samples=3", "board.ks=[5,20]", "board.controls=[shuffled]")
+SMALL = (
+    "scoreboard.lengths=[2,null]",
+    "scoreboard.samples=3",
+    "scoreboard.ks=[5,20]",
+    "scoreboard.controls=[permuted]",
+)
 TABLE = ("source=table", "source.ratings=r.csv", "source.embeddings=e.npy", "source.items=ids.txt")
 
 
@@ -59,7 +64,7 @@ def test_without_arguments_the_last_checkpoint_meets_the_baselines_on_its_own_da
     here = folder / "runs" / "evaluate" / "first"
     printed = capsys.readouterr().out
     assert printed.strip().splitlines()[-1] == "folder: runs/evaluate/first"
-    assert "+shuffled" in printed
+    assert "+permuted" in printed
     figures, intervals = read_metrics(here), read_json(here / "metrics_intervals.json")
     assert figures["table/unseen/svm/auc@all"] > 0.7
     assert figures.keys() <= intervals.keys()
@@ -67,7 +72,7 @@ def test_without_arguments_the_last_checkpoint_meets_the_baselines_on_its_own_da
     bounds = intervals["table/unseen/mean/auc@2"]
     assert bounds["low"] <= figures["table/unseen/mean/auc@2"] <= bounds["high"]
     rows = {key.split("/")[2] for key in figures}
-    assert {"prior", "random", "wals", "rocchio+shuffled"} <= rows
+    assert {"prior", "random", "wals", "rocchio+permuted"} <= rows
     assert "oracle" not in rows  # only a world knows the truth
     assert "<svg" in (here / "report.html").read_text()
     assert (here / "config.yaml").is_file()
@@ -104,7 +109,7 @@ def test_baselines_alone_are_measured_on_the_last_runs_data(folder: Path, monkey
 
 
 def test_sampled_candidates_are_labelled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("predictors=[mean]", "board.sampled_candidates=20", "run_dir=runs/evaluate/six")
+    words = ("predictors=[mean]", "scoreboard.sampled_candidates=20", "run_dir=runs/evaluate/six")
     run(monkeypatch, folder, "evaluate", *SMALL, *words)
     here = folder / "runs" / "evaluate" / "six"
     figures = read_metrics(here)
@@ -138,7 +143,7 @@ def test_without_data_a_source_is_asked_for(tmp_path: Path, monkeypatch: pytest.
         (("baselines.wals.pul=3",), "did you mean pull"),
         (("source.raings=r.csv",), "did you mean ratings"),
         (("part=seen",), "train with data.splits.by=item"),
-        (("board.controls=[odd]",), "controls are"),
+        (("scoreboard.controls=[odd]",), "controls are"),
     ],
 )
 def test_mistakes_are_named(

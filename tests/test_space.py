@@ -48,6 +48,21 @@ def test_onto_shell_keeps_the_direction_and_sets_the_norm() -> None:
     np.testing.assert_allclose(space.onto_shell(raw * 7), moved.numpy(), rtol=1e-5)
 
 
+def test_directions_are_unit_vectors_of_standardised_coordinates() -> None:
+    space, raw = make_space()
+    scaled = space.to_model(raw)
+    expected = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    np.testing.assert_allclose(space.directions(raw), expected, rtol=1e-5)
+    np.testing.assert_allclose(space.directions(torch.from_numpy(raw)).numpy(), expected, rtol=1e-4)
+
+
+def test_directions_of_half_precision_are_computed_in_full() -> None:
+    space, raw = make_space()
+    half = torch.from_numpy(raw).half()
+    assert space.directions(half).dtype == torch.float32
+    torch.testing.assert_close(space.directions(half), space.directions(half.float()))
+
+
 def test_dictionary_round_trip_and_fingerprint() -> None:
     space, _ = make_space()
     again = Space.from_dict(space.to_dict())

@@ -10,7 +10,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import history_units, inner, unit, weighted_mean
+from prefprior.baselines.cosine import history_units, inner, weighted_mean
 from prefprior.baselines.top_samples import draw_best
 from prefprior.errors import require_choice
 from prefprior.history import History
@@ -40,7 +40,7 @@ class PersonalDirection(Baseline):
         """Draws the pictures that stand for dislikes."""
         super().fit(training, validation, generator)
         rows = torch.randperm(len(training.catalogue), generator=generator)[: self.others]
-        self._others_MD = unit(training.catalogue.space, training.catalogue.embeddings_ND[rows])
+        self._others_MD = training.catalogue.space.directions(training.catalogue.embeddings_ND[rows])
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
         """(B, n, D): pictures from the far end of the direction."""

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import CosineRanker, history_units
-from prefprior.baselines.top_samples import hide_history
-from prefprior.history import History
+from prefprior.history import History, hide_seen
 from prefprior.predictor import Catalogue
 
 
@@ -37,7 +36,7 @@ class NearestToLikes(Baseline):
                 distinct, place_n = drawn_n.unique(return_inverse=True)
                 scores = self._cosine(units_BKD[b, distinct], self.catalogue)
                 copies = history.take([b] * len(distinct))
-                near = hide_history(scores, copies).topk(size, dim=1).indices
+                near = hide_seen(scores, copies).topk(size, dim=1).indices
                 rows_Bn[b] = near[place_n, pick_Bn[b]]
         return self.catalogue.embeddings_ND[rows_Bn].float()
 

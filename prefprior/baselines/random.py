@@ -1,9 +1,7 @@
-"""Chance: random pictures in a random order. It frames every table from below.
+"""Random pictures in a random order: what any predictor must beat.
 
 Shapes: B users, N catalogue, n samples, D dimension.
 """
-
-import hashlib
 
 import torch
 from torch import Tensor
@@ -12,10 +10,11 @@ from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.top_samples import draw_best
 from prefprior.history import History
 from prefprior.predictor import Catalogue
+from prefprior.seeding import generator_of
 
 
 class RandomPredictor(Baseline):
-    """Scores are noise, by person; the same person gets the same noise whoever else is in the batch."""
+    """Scores are noise, seeded by the user's id: the same whoever else is in the batch."""
 
     def __init__(self, *, name: str = "random") -> None:
         super().__init__(name=name)
@@ -27,9 +26,4 @@ class RandomPredictor(Baseline):
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
         """(B, N) noise."""
-        return torch.stack([torch.rand(len(catalogue), generator=_generator_of(user)) for user in history.users])
-
-
-def _generator_of(user: str) -> torch.Generator:
-    digest = hashlib.sha256(user.encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        return torch.stack([torch.rand(len(catalogue), generator=generator_of(user)) for user in history.users])

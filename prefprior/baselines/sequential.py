@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import ROWS, unit
+from prefprior.baselines.cosine import ROWS
 from prefprior.baselines.top_samples import draw_best
 from prefprior.history import History
 from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.seeding import initialised_by
 from prefprior.space import Space
 
 
@@ -58,8 +59,7 @@ class Sequential(Baseline):
         usable = liked_UK[:, 1:].any(1).nonzero()[:, 0]
         if len(usable) == 0:
             raise ValueError(f"baseline {self.name}: nobody in the training part has a second rating that is a like")
-        with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        with initialised_by(generator):
             network = _Network(catalogue.space, self.width, self.depth, self.heads, self.length, self.dropout)
             optimizer = torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=0.01)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, self.steps + 1)
@@ -137,7 +137,7 @@ class _Network(nn.Module):
 
     def _features(self, raw: Tensor) -> Tensor:
         # Unit length times sqrt(D): entries of about unit variance, as linear layers are initialised for.
-        return unit(self.space, raw) * self.space.dim**0.5
+        return self.space.directions(raw) * self.space.dim**0.5
 
 
 def _raw(catalogue: Catalogue, rows: Tensor) -> Tensor:

@@ -6,16 +6,8 @@ Shapes: B users, K history, N catalogue, n samples, D dimension.
 import torch
 from torch import Tensor
 
-from prefprior.history import History
+from prefprior.history import History, hide_seen
 from prefprior.predictor import Catalogue
-
-
-def hide_history(scores_BN: Tensor, history: History) -> Tensor:
-    """Sets the scores of what is in the history to -inf, in place."""
-    known_BK = history.valid_BK & (history.items_BK >= 0)
-    rows_BK = torch.arange(len(history))[:, None].expand_as(known_BK)
-    scores_BN[rows_BK[known_BK], history.items_BK[known_BK]] = -torch.inf
-    return scores_BN
 
 
 def draw_best(
@@ -23,7 +15,7 @@ def draw_best(
 ) -> Tensor:
     """(B, n, D) raw embeddings of n pictures drawn without repetition from each person's `pool` best unseen ones."""
     size = min(max(pool, n), len(catalogue))
-    best_BP = hide_history(scores_BN, history).topk(size, dim=1)
+    best_BP = hide_seen(scores_BN, history).topk(size, dim=1)
     fresh_BP = best_BP.values > -torch.inf
     # The smallest of independent uniform numbers are a draw without repetition; beyond what is fresh it repeats.
     noise_BP = torch.rand((len(history), size), generator=generator).masked_fill(~fresh_BP, 2.0)

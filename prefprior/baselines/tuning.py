@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from prefprior.data.held_out import People
-from prefprior.history import History
+from prefprior.history import History, hide_seen
 from prefprior.predictor import Catalogue
 
 Rank = Callable[[History, Catalogue], Tensor]
@@ -34,9 +34,7 @@ def quality(rank: Rank, people: People) -> float:
         scores_BN = rank(chunk.history(), chunk.catalogue)
         score_BT = scores_BN.gather(1, chunk.held_item_BT.clamp_min(0))
         told.append(score_BT)
-        seen_BS = chunk.seen_item_BS
-        rows_BS = torch.arange(len(chunk))[:, None].expand_as(seen_BS)
-        scores_BN[rows_BS[seen_BS >= 0], seen_BS[seen_BS >= 0]] = -torch.inf
+        hide_seen(scores_BN, chunk.seen_item_BS)
         for row_N, score_T, liked_T in zip(scores_BN, score_BT, chunk.held_liked_BT, strict=True):
             above_T = (row_N[None] > score_T[liked_T][:, None]).sum(1)
             gains.append((1 / torch.log2(2.0 + above_T)).sum() / max(len(above_T), 1))

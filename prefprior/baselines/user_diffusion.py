@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import CosineRanker, unit
+from prefprior.baselines.cosine import CosineRanker
 from prefprior.history import History
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.diffusion.solvers import euler
 from prefprior.models.prior.layers import ScalarFeatures
 from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.seeding import initialised_by
 
 # REBECA drops the user and the rating with this probability each, for guidance.
 DROP = 0.15
@@ -57,8 +58,7 @@ class UserDiffusion(Baseline):
         self._row = {str(table.users[code]): row for row, code in enumerate(codes)}
         user, item = torch.from_numpy(user_N), torch.from_numpy(table.item_N.astype(np.int64))
         rating = torch.from_numpy(table.scale.signed(table.rating_N))
-        with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        with initialised_by(generator):
             network = _Network(self.catalogue.space.dim, len(codes), self.width, self.depth)
         optimizer = torch.optim.AdamW(network.parameters(), lr=self.rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, self.steps + 1)
@@ -98,7 +98,7 @@ class UserDiffusion(Baseline):
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
         """(B, N) cosine to the nearest of a few samples."""
-        made_BnD = unit(catalogue.space, self.sample(history, self.looks, torch.Generator().manual_seed(0)))
+        made_BnD = catalogue.space.directions(self.sample(history, self.looks, torch.Generator().manual_seed(0)))
         return torch.stack([self._cosine(made_nD, catalogue).amax(0) for made_nD in made_BnD])
 
 

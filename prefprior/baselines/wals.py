@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import ROWS, unit
+from prefprior.baselines.cosine import ROWS
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow, folded
 from prefprior.baselines.top_samples import draw_best
 from prefprior.baselines.tuning import quality
@@ -145,7 +145,7 @@ class Wals(Baseline):
         people = Shared(self._people_UD, self.weights.zeros, self.weights.pull)
         for rows in self._by_item.batches(width):
             places = self._warm[rows]
-            anchor_bD = unit(self.catalogue.space, self.catalogue.embeddings_ND[places])
+            anchor_bD = self.catalogue.space.directions(self.catalogue.embeddings_ND[places])
             self._factors_ID[places] = _better(
                 people, self._by_item, rows, anchor_bD, self._factors_ID[places], self.steps
             )
@@ -164,7 +164,7 @@ class Wals(Baseline):
         moved, gram_DD = 0.0, torch.zeros(people.shape[1], people.shape[1], dtype=torch.float64)
         for places in self._warm.split(some):
             items = self._factors_ID[places].double()
-            anchors = unit(self.catalogue.space, self.catalogue.embeddings_ND[places]).double()
+            anchors = self.catalogue.space.directions(self.catalogue.embeddings_ND[places]).double()
             moved += float((items - anchors).square().sum())
             if self.weights.zeros:
                 gram_DD += items.T @ items
@@ -177,7 +177,7 @@ class Wals(Baseline):
 
     def fold_in(self, history: History) -> Tensor:
         """(B, D) people given their history alone; for an empty one, everybody's mean (as unrated pairs allow)."""
-        factors_BKD = unit(self.catalogue.space, history.embeddings_BKD)
+        factors_BKD = self.catalogue.space.directions(history.embeddings_BKD)
         known_BK = history.items_BK >= 0
         factors_BKD = torch.where(known_BK[..., None], self._factors_ID[history.items_BK.clamp_min(0)], factors_BKD)
         valid_BK = history.valid_BK
@@ -227,7 +227,7 @@ class Wals(Baseline):
 
 
 def _features(catalogue: Catalogue, start: int) -> Tensor:
-    return unit(catalogue.space, catalogue.embeddings_ND[start : start + ROWS])
+    return catalogue.space.directions(catalogue.embeddings_ND[start : start + ROWS])
 
 
 def _better(shared: Shared, ratings: Sparse, rows: Tensor, anchor_bD: Tensor, current_bD: Tensor, steps: int) -> Tensor:

@@ -43,19 +43,13 @@ class Retrieval:
 def nearest_rows(catalogue: Catalogue, embeddings_BD: Tensor, count: int, chunk: int = 65536) -> tuple[Tensor, Tensor]:
     """Rows (B, count) of the nearest real pictures and their cosines; the catalogue is read in chunks."""
     count = min(count, len(catalogue))
-    query_BD = _directions(catalogue, embeddings_BD)
+    query_BD = catalogue.space.directions(embeddings_BD.detach().cpu())
     best, rows = torch.empty(len(query_BD), 0), torch.empty(len(query_BD), 0, dtype=torch.long)
     for start in range(0, len(catalogue), chunk):
-        part_ND = _directions(catalogue, torch.as_tensor(catalogue.embeddings_ND[start : start + chunk]))
+        part_ND = catalogue.space.directions(catalogue.embeddings_ND[start : start + chunk])
         cosine_BN = query_BD @ part_ND.T
         best = torch.cat([best, cosine_BN], dim=1)
         rows = torch.cat([rows, torch.arange(start, start + len(part_ND)).expand(len(query_BD), -1)], dim=1)
         best, order = best.topk(min(count, best.shape[1]), dim=1)
         rows = rows.gather(1, order)
     return rows, best
-
-
-def _directions(catalogue: Catalogue, embeddings_ND: Tensor) -> Tensor:
-    # Raw CLIP vectors share a large common part, which hides who is near whom; standardised ones do not.
-    scaled = catalogue.space.to_model(embeddings_ND.detach().cpu().float())
-    return torch.nn.functional.normalize(scaled, dim=-1)

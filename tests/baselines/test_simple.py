@@ -11,7 +11,7 @@ from prefprior.baselines.popularity import Appeal, GeneralAppeal
 from prefprior.baselines.random import RandomPredictor
 from prefprior.baselines.rocchio import Rocchio
 from prefprior.evaluation.metrics.rating import auc
-from prefprior.evaluation.protocol.scoring import score
+from prefprior.evaluation.metrics.scoring import score
 from prefprior.predictor import Catalogue, Predictor, TrainingPart
 from prefprior.ratings import RatingScale, RatingsTable
 from tests.evaluation.tastes import make_tastes

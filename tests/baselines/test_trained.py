@@ -3,9 +3,9 @@ import torch
 
 from prefprior.baselines.sequential import Sequential
 from prefprior.baselines.user_diffusion import UserDiffusion
-from prefprior.evaluation.metrics.personalisation import personal
+from prefprior.evaluation.metrics.personalisation import personal_gap
 from prefprior.evaluation.metrics.rating import auc
-from prefprior.evaluation.protocol.scoring import score
+from prefprior.evaluation.metrics.scoring import score
 from prefprior.predictor import Predictor
 from tests.evaluation.tastes import make_tastes
 
@@ -57,11 +57,11 @@ def test_user_diffusion_knows_people_by_name_only(by_id, tastes):
     assert isinstance(by_id, Predictor)
     made = by_id.sample(people.history(), 8, torch.Generator().manual_seed(0))
     assert made.shape == (100, 8, 4)
-    assert personal(made, people).p_value < 0.05
+    assert personal_gap(made, people).p_value < 0.05
     strangers = people.history()
     strangers.users = [f"stranger {i}" for i in range(100)]
     foreign = by_id.sample(strangers, 8, torch.Generator().manual_seed(0))
-    assert personal(foreign, people).gap < 0.5 * personal(made, people).gap
+    assert personal_gap(foreign, people).gap < 0.5 * personal_gap(made, people).gap
     assert by_id.rank(people.history(1), tastes.catalogue).shape == (100, 200)
 
 

@@ -9,7 +9,7 @@ from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient
 from prefprior.baselines.wals import CHOICES, Wals
 from prefprior.data.embedding.refined import RefinedEmbeddings
 from prefprior.evaluation.metrics.rating import auc
-from prefprior.evaluation.protocol.scoring import score
+from prefprior.evaluation.metrics.scoring import score
 from prefprior.predictor import Catalogue, TrainingPart
 from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space

@@ -1,6 +1,6 @@
 """What a predictor makes, measured in embedding space against what each person liked and disliked later.
 
-Cosines are those of standardised embeddings (see `baselines.geometry`): raw CLIP cosines reward the mean picture.
+Cosines are those of standardised embeddings (see `baselines.cosine`): raw CLIP cosines reward the mean picture.
 
 Shapes: B people, n samples, T held out, K history, N catalogue, D dimension.
 """
@@ -12,7 +12,7 @@ from prefprior.baselines.cosine import CosineRanker, unit
 from prefprior.data.held_out import People
 from prefprior.evaluation.metrics.distances import frechet, mmd, on_sphere, prdc
 from prefprior.evaluation.metrics.ranking import ranking
-from prefprior.evaluation.protocol.scoring import Sampled, reduce_scores
+from prefprior.evaluation.metrics.scoring import SampledCandidates, reduce_scores
 from prefprior.space import Space
 
 # From this cosine on, a sample is a copy of a picture: JPEG artefacts and crops of one picture stay above it.
@@ -21,7 +21,7 @@ COPY = 0.99
 CLOUD = 2000
 
 
-def closeness(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
+def similarity(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
     """Cosine to held-out likes and dislikes, their difference, and the distance to the person's own likes."""
     space = people.catalogue.space
     held_BTD = people.held_embeddings()
@@ -43,7 +43,7 @@ def closeness(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
     }
 
 
-def spread(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
+def diversity_and_novelty(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
     """Diversity within a person (mean distance of two samples) and novelty against what they have seen."""
     unit_BnD = unit(people.catalogue.space, samples_BnD)
     n = samples_BnD.shape[1]
@@ -62,7 +62,7 @@ def spread(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
 
 
 def sample_recall(
-    samples_BnD: Tensor, people: People, ks: tuple[int, ...], sampled: Sampled | None = None
+    samples_BnD: Tensor, people: People, ks: tuple[int, ...], candidates: SampledCandidates | None = None
 ) -> dict[str, Tensor]:
     """Recall of held-out likes when each catalogue item scores by its cosine to the nearest sample."""
     cosine = CosineRanker()
@@ -71,13 +71,13 @@ def sample_recall(
     for chunk in people.chunks():
         unit_BnD = unit(space, samples_BnD[start : start + len(chunk)])
         best_BN = torch.stack([cosine(unit_nD, people.catalogue).amax(0) for unit_nD in unit_BnD])
-        figures = ranking(reduce_scores(best_BN, chunk, 1, sampled).rank_BT, chunk.held_liked_BT, ks)
+        figures = ranking(reduce_scores(best_BN, chunk, 1, candidates).rank_BT, chunk.held_liked_BT, ks)
         parts.append(torch.stack([figures[f"recall_{k}"] for k in ks]))
         start += len(chunk)
     return {f"sample_recall_{k}": value for k, value in zip(ks, torch.cat(parts, dim=1), strict=True)}
 
 
-def population(samples_BnD: Tensor, people: People, generator: torch.Generator) -> dict[str, float]:
+def cloud_distances(samples_BnD: Tensor, people: People, generator: torch.Generator) -> dict[str, float]:
     """All samples against everybody's held-out likes, as two clouds of at most 2,000 points of equal size."""
     made = on_sphere(samples_BnD.flatten(0, 1))
     liked = people.held_item_BT[people.held_liked_BT]

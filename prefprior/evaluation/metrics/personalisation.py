@@ -21,16 +21,16 @@ STRENGTH = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Personal:
+class PersonalGap:
     """Own against other people's, by person, and the permutation test over people."""
 
     gap_B: Tensor  # own samples less other people's, in standard deviations of the verifier
     gap: float
     p_value: float
-    null_P: np.ndarray  # the gap when samples are dealt to random people
+    null_P: np.ndarray  # the gap when samples are assigned to people at random
 
 
-def personal(samples_BnD: Tensor, people: People, seed: int = 0) -> Personal | None:
+def personal_gap(samples_BnD: Tensor, people: People, seed: int = 0) -> PersonalGap | None:
     """The verifiers' verdict; None for fewer than three people who can be judged."""
     able_B = people.held_liked_BT.any(1)
     if int(able_B.sum()) < 3:
@@ -49,7 +49,7 @@ def personal(samples_BnD: Tensor, people: People, seed: int = 0) -> Personal | N
     gap = float(gaps_BV.diagonal().mean())
     # The observed order is one of the permutations, so p is never 0.
     p_value = (1 + int((null_P >= gap - 1e-12).sum())) / (1 + len(null_P))
-    return Personal(gap_B, gap, p_value, null_P)
+    return PersonalGap(gap_B, gap, p_value, null_P)
 
 
 def verifiers(people: People, keep_BT: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from prefprior.world.source import WorldSource
 
 
-def truth(source: WorldSource, users: list[str], samples_BnD: Tensor) -> dict[str, Tensor]:
+def true_utility(source: WorldSource, users: list[str], samples_BnD: Tensor) -> dict[str, Tensor]:
     """Utility of the samples (mean, best and regret), and the share of modes covered by people who have several.
 
     `utility_one_mode` and `utility_several_modes` are the same utility, each for the people it names: the mean of what

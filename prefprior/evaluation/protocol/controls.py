@@ -10,7 +10,7 @@ from prefprior.data.held_out import People
 Control = Callable[[People, torch.Generator], People]
 
 
-def other_person(people: People, generator: torch.Generator) -> People:
+def other_user(people: People, generator: torch.Generator) -> People:
     """Everybody gets somebody else's history; what they have seen and what is held out stay their own."""
     order = torch.randperm(len(people), generator=generator)
     giver = torch.empty_like(order)
@@ -19,19 +19,19 @@ def other_person(people: People, generator: torch.Generator) -> People:
     return replace(people, item_BK=people.item_BK[giver], raw_BK=people.raw_BK[giver], shown_as=givers)
 
 
-def shuffled_ratings(people: People, generator: torch.Generator) -> People:
-    """Each history keeps its pictures; its ratings are dealt anew among them."""
+def permuted_ratings(people: People, generator: torch.Generator) -> People:
+    """Each history keeps its pictures; its ratings are permuted among them."""
     noise_BK = torch.rand(people.item_BK.shape, generator=generator).masked_fill(~people.valid_BK, 2.0)
     return replace(people, raw_BK=people.raw_BK.gather(1, noise_BK.argsort(dim=1)))
 
 
-def flipped_ratings(people: People, generator: torch.Generator) -> People:
+def negated_ratings(people: People, generator: torch.Generator) -> People:
     """Likes become dislikes and the reverse."""
     return replace(people, sign=-people.sign)
 
 
 CONTROLS: dict[str, Control] = {
-    "other": other_person,
-    "shuffled": shuffled_ratings,
-    "flipped": flipped_ratings,
+    "other_user": other_user,
+    "permuted": permuted_ratings,
+    "negated": negated_ratings,
 }

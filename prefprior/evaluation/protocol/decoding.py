@@ -15,6 +15,8 @@ from prefprior.data.embedding.encoders import Encoder
 from prefprior.decoders.decoder import Decoder, require_space
 from prefprior.space import Space
 
+DECODED = "_decoded"  # ends the names of figures of pictures embedded again
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
@@ -49,8 +51,8 @@ class Decoding:
         self.decoder, self.encoder = decoder, encoder
         self.people, self.samples, self.batch_size = people, samples, batch_size
 
-    def look(self, samples_BnD: Tensor, space: Space, seed: int) -> Decoded:
-        """Decodes and embeds again; the picture of a sample does not depend on the others."""
+    def decode_and_embed(self, samples_BnD: Tensor, space: Space, seed: int) -> Decoded:
+        """Pictures of the first samples and their embeddings; the picture of a sample does not depend on the others."""
         require_space(self.decoder, space.name)
         few_BnD = samples_BnD[: self.people, : self.samples]
         flat_MD, pictures = few_BnD.flatten(0, 1), []

@@ -3,7 +3,7 @@
 unseen        people of the test (else validation) part who were never trained on; their first ratings are the history
 seen          people who were trained on, and what was held out of them; their training ratings are the history
 unseen_items  what is held out is only pictures that nobody rated in training
-train         people who were trained on, over ratings that were trained on: how much was learned by heart
+train         people who were trained on, over ratings that were trained on: how much was memorised
 <part>        a part of the data by its own name (val, test, test_unseen, ...): seen and unseen people together
 """
 
@@ -22,9 +22,8 @@ KINDS = ("unseen", "seen", "unseen_items", "train")
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """How much of what an unseen person rated is their history: a share of it, or a number of ratings; the rest is held
-    out."""
+class HistoryCut:
+    """Where an unseen person's ratings are cut into history and held out: after a share, or a number, of them."""
 
     share: float = 0.5
     count: int | None = None
@@ -35,13 +34,13 @@ class Beginning:
         if self.count is not None and self.count < 1:
             raise ValueError(f"history_first must be at least 1, got {self.count}")
 
-    def of(self, table: RatingsTable) -> np.ndarray:
-        """(N,) which ratings are of somebody's history."""
+    def history_mask(self, table: RatingsTable) -> np.ndarray:
+        """(N,) bool: which ratings are history."""
         return first_share(table, self.share, self.count)
 
 
-# What it takes to have anybody in a part that a split by people leaves empty.
-WANTING = {
+# What to do about a part that a split by users leaves empty.
+REMEDIES = {
     "seen": "It takes a split that holds back ratings of people who are trained on: train with data.splits.by=item or "
     "data.splits.by=time, or evaluate part=unseen.",
     "unseen_items": "It takes pictures that nobody rated in training: train with data.splits.by=item, or evaluate "
@@ -49,18 +48,18 @@ WANTING = {
 }
 
 
-def select(data: PreferenceDataModule, part: str | None, beginning: Beginning, cap: int) -> tuple[str, People]:
+def select(data: PreferenceDataModule, part: str | None, cut: HistoryCut, cap: int) -> tuple[str, People]:
     """The people of a part; by default of `unseen`, or of `seen` where everybody was trained on. Names its choice."""
     if part is None:
         part = "unseen" if len(_unseen(data, held_part(data))) else "seen"
     known = [*KINDS, *data.part_names, "val", "test"]
     if part not in known:
         raise ValueError(f"part is {part!r}; it must be one of {', '.join(dict.fromkeys(known))}{nearest(part, known)}")
-    people = _people(data, part, beginning, cap)
+    people = _people(data, part, cut, cap)
     if len(people) == 0:
         raise ValueError(
             f"the part {part} of {data.source.name} has nobody with both a history and held-out ratings. "
-            + WANTING.get(part, f"Choose another part (there are {', '.join(dict.fromkeys(known))}).")
+            + REMEDIES.get(part, f"Choose another part (there are {', '.join(dict.fromkeys(known))}).")
         )
     return part, people
 
@@ -82,14 +81,14 @@ def fitting_parts(data: PreferenceDataModule, part: str) -> tuple[TrainingPart, 
     return training, TrainingPart(data.part("val"), data.catalogue)
 
 
-def _people(data: PreferenceDataModule, part: str, beginning: Beginning, cap: int) -> People:
+def _people(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) -> People:
     train = data.part("train")
     if part == "train":
-        return _split(data, train, beginning, cap)
+        return _split(data, train, cut, cap)
     table = data.part(held_part(data) if part in KINDS else part)
     unseen = ~np.isin(table.user_N, train.user_N)
-    # The past of people who were trained on is all of the training part; everybody else's is their own beginning.
-    first = unseen & beginning.of(table)
+    # The past of people who were trained on is all of the training part; everybody else's is cut from their own.
+    first = unseen & cut.history_mask(table)
     if part == "unseen":
         before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(unseen & ~first))
     elif part == "seen":
@@ -103,8 +102,8 @@ def _people(data: PreferenceDataModule, part: str, beginning: Beginning, cap: in
     return people
 
 
-def _split(data: PreferenceDataModule, table: RatingsTable, beginning: Beginning, cap: int) -> People:
-    first = beginning.of(table)
+def _split(data: PreferenceDataModule, table: RatingsTable, cut: HistoryCut, cap: int) -> People:
+    first = cut.history_mask(table)
     before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(~first))
     return People.of(before, after, data.catalogue, data.scale, cap)
 

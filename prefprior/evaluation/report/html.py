@@ -16,11 +16,11 @@ from PIL.Image import Image
 
 from prefprior.baselines.cosine import CosineRanker, unit
 from prefprior.data.pictures import Pictures
-from prefprior.evaluation.protocol.bootstrap import Figure, difference, weights
-from prefprior.evaluation.protocol.scoreboard import Board, Outcome
+from prefprior.evaluation.protocol.bootstrap import Figure
+from prefprior.evaluation.protocol.results import Condition, Outcome, Results
 from prefprior.evaluation.report import plots
 from prefprior.evaluation.report.labels import DECODED, describe, order
-from prefprior.evaluation.report.table import best, headline, label, shown, written
+from prefprior.evaluation.report.table import best, headline, label, metrics_shown, written
 from prefprior.files import write_text
 
 CURVES = ("utility", "auc", "recall_20", "ndcg_20", "personal_gap", "cosine_margin")
@@ -38,117 +38,91 @@ class Cell:
     best: bool = False
 
 
-def write_report(
-    path: Path, board: Board, figures: dict[str, Figure], facts: dict[str, Any], pictures: Pictures | None
-) -> None:
+def write_report(path: Path, results: Results, facts: dict[str, Any], pictures: Pictures | None) -> None:
     """Tables with intervals, few-shot curves, separation, the permutation test, a map, and pictures where there are."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("prefprior.evaluation.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    first = board.predictors[0]
-    whole = board.find(first)
-    assert whole is not None, "a board always holds the outcome from whole histories"
-    pictured = board.find(first, board.decoded_length) or whole
-    names = headline(board, figures)
+    first = results.predictors[0]
+    whole = results.find(first)
+    assert whole is not None, "whole histories are always among the conditions"
+    pictured = results.find(first, Condition(results.decoded_length)) or whole
+    names = headline(results)
     # Pictures are not decoded under controls.
     embedded = [name for name in names if not name.endswith(DECODED)]
-    everything = order(shown(board, figures))
+    everything = order(metrics_shown(results))
     html = environment.get_template("report.html.j2").render(
-        board=board,
+        results=results,
         facts=facts,
         first=first,
-        held=int(board.people.held_valid_BT.sum()),
-        liked=int(board.people.held_liked_BT.sum()),
+        held=int(results.people.held_valid_BT.sum()),
+        liked=int(results.people.held_liked_BT.sum()),
         names=names,
         describe=describe,
-        label=lambda name: label(board, name),
-        rows=table_rows(board, figures, names, controls=False),
+        label=lambda name: label(results, name),
+        rows=table_rows(results, names, controls=False),
         control_names=embedded,
-        control_rows=table_rows(board, figures, embedded, controls=True),
-        differences=differences(board, names),
+        control_rows=table_rows(results, embedded, controls=True),
+        differences=differences(results, names),
         all_names=everything,
-        all_rows=table_rows(board, figures, everything, controls=False),
-        curves=[svg for name in CURVES if (svg := plots.few_shot(board, figures, name))],
+        all_rows=table_rows(results, everything, controls=False),
+        curves=[svg for name in CURVES if (svg := plots.few_shot(results, name))],
         separation=plots.separation(whole),
         permutation=plots.permutation(whole),
-        map=plots.taste_map(board, whole),
-        people=[] if pictures is None else picture_rows(board, pictured, pictures),
+        map=plots.taste_map(results, whole),
+        people=[] if pictures is None else picture_rows(results, pictured, pictures),
     )
     write_text(path, html)
 
 
-def table_rows(board: Board, figures: dict[str, Figure], names: list[str], controls: bool) -> list[dict[str, Any]]:
+def table_rows(results: Results, names: list[str], controls: bool) -> list[dict[str, Any]]:
     """Rows of predictors from whole histories, with or without their controls; the best of each column is marked."""
-    shown = [o for o in board.outcomes if o.length is None and (controls or o.control is None)]
-    top = {name: best(board, figures, name) for name in names}
+    top = {name: best(results, name) for name in names}
     rows = []
-    for outcome in shown:
-        cells: list[Cell | None] = []
-        for name in names:
-            figure = board.figure(figures, outcome, name)
-            if figure is None:
-                cells.append(None)
-                continue
-            interval = "" if figure.low != figure.low else f"{written(figure.low)} to {written(figure.high)}"
-            marked = outcome.control is None and figure.value == top[name]
-            cells.append(Cell(written(figure.value, name), interval, marked))
-        rows.append({"name": outcome.row, "control": outcome.control is not None, "cells": cells})
+    for outcome in results.whole_histories(controls=controls):
+        changed = outcome.condition.control is not None
+        cells = [_cell(results.figure(outcome, name), name, None if changed else top[name]) for name in names]
+        rows.append({"name": outcome.row, "control": changed, "cells": cells})
     return rows
 
 
-def paired(board: Board) -> dict[str, Figure]:
-    """The first predictor less each other one, person by person: from whole histories, and of decoded pictures."""
-    drawn_RB = weights(len(board.people), board.seed)
-    found = {}
-    for predictor in board.predictors[1:]:
-        for length in dict.fromkeys((None, board.decoded_length)):
-            first, other = board.find(board.predictors[0], length), board.find(predictor, length)
-            if first is None or other is None:
-                continue
-            for name in first.by_person.keys() & other.by_person.keys():
-                if length is not None and not name.endswith(DECODED):
-                    continue
-                figure = difference(first.by_person[name], other.by_person[name], drawn_RB)
-                if figure is not None:
-                    found[f"{board.data}/{board.part}/{_pair(board, predictor)}/{name}@{first.shots}"] = figure
-    return found
+def _cell(figure: Figure | None, metric: str, top: float | None) -> Cell | None:
+    if figure is None:
+        return None
+    interval = "" if figure.low != figure.low else f"{written(figure.low)} to {written(figure.high)}"
+    return Cell(written(figure.value, metric), interval, figure.value == top)
 
 
-def _pair(board: Board, other: str) -> str:
-    return f"{board.predictors[0]}-{other}"
-
-
-def differences(board: Board, names: list[str]) -> list[dict[str, Any]]:
-    """Paired differences as a table shows them; sure ones are marked."""
-    found, rows = paired(board), []
-    for predictor in board.predictors[1:]:
-        cells: list[Cell | None] = []
-        for name in names:
-            shots = "all" if not name.endswith(DECODED) or board.decoded_length is None else board.decoded_length
-            figure = found.get(f"{board.data}/{board.part}/{_pair(board, predictor)}/{name}@{shots}")
-            if figure is None:
-                cells.append(None)
-                continue
-            sure = figure.low > 0 or figure.high < 0
-            cells.append(Cell(f"{figure.value:+.3f}", f"{figure.low:+.3f} to {figure.high:+.3f}", sure))
+def differences(results: Results, names: list[str]) -> list[dict[str, Any]]:
+    """Paired differences as a table shows them; those whose interval leaves out 0 are marked."""
+    rows = []
+    for predictor in results.predictors[1:]:
+        cells = [_difference_cell(results.difference(predictor, name)) for name in names]
         rows.append({"name": f"less {predictor}", "control": False, "cells": cells})
     return rows
 
 
-def picture_rows(board: Board, outcome: Outcome, pictures: Pictures) -> list[dict[str, Any]]:
+def _difference_cell(figure: Figure | None) -> Cell | None:
+    if figure is None:
+        return None
+    marked = figure.low > 0 or figure.high < 0
+    return Cell(f"{figure.value:+.3f}", f"{figure.low:+.3f} to {figure.high:+.3f}", marked)
+
+
+def picture_rows(results: Results, outcome: Outcome, pictures: Pictures) -> list[dict[str, Any]]:
     """For a few people: what they liked so far, the pictures nearest to their samples, and those made of them."""
     if outcome.samples_BnD is None:
         return []
-    place, catalogue = {user: b for b, user in enumerate(board.people.users)}, board.people.catalogue
-    people = board.people.take(torch.tensor([place[user] for user in outcome.users]))
+    place, catalogue = {user: b for b, user in enumerate(results.people.users)}, results.people.catalogue
+    people = results.people.take(torch.tensor([place[user] for user in outcome.users]))
     cosine, rows = CosineRanker(), []
     made = [] if outcome.decoded is None else outcome.decoded.pictures
     last = len(made or people) - 1
     for b in np.unique(np.linspace(0, last, PEOPLE_SHOWN).astype(int)):
         person = people.take(torch.tensor([b]))
-        history = person.history(outcome.length)
+        history = person.history(outcome.condition.length)
         liked = history.items_BK[0][history.liked_BK[0]][:PICTURES_SHOWN]
         scores_nN = cosine(unit(catalogue.space, outcome.samples_BnD[b]), catalogue)
         seen = person.seen_item_BS[0]

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from prefprior.evaluation.protocol.decoding import DECODED
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -14,7 +16,7 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "auc": Metric("AUC", True, "chance that a held-out like outranks a held-out dislike"),
+    "auc": Metric("AUC", True, "probability that a held-out like outranks a held-out dislike"),
     "recall": Metric("recall", True, "share of held-out likes among the best k of the whole catalogue"),
     "ndcg": Metric("NDCG", True, "the same, weighted by place"),
     "hit": Metric("hit rate", True, "whether any held-out like is among the best k"),
@@ -47,9 +49,9 @@ METRICS: dict[str, Metric] = {
     "novelty": Metric("novelty", True, "distance (1 - cosine) of a sample to the nearest picture already seen"),
     "copied": Metric("copied", False, "share of samples that are a picture already seen"),
     "personal_gap": Metric(
-        "personal gap", True, "own samples less other people's by one's own verifier, in its spreads"
+        "personal gap", True, "own samples less other people's, by one's own verifier, in its standard deviations"
     ),
-    "personal_p": Metric("p", False, "chance of such a gap if samples were dealt to random people"),
+    "personal_p": Metric("p", False, "probability of such a gap if samples were assigned to people at random"),
     "lookalikes": Metric("lookalikes", True, "how much more alike the likes of people with alike samples are"),
     "segment_lift": Metric("segments", True, "the same for people in one of eight segments"),
     "coverage": Metric("coverage", True, "share of the catalogue in anybody's best k"),
@@ -62,7 +64,6 @@ METRICS: dict[str, Metric] = {
     "fair_gini": Metric("Gini*", True, "evenness by Gini, corrected: 1 is the most even exposure possible"),
 }
 
-DECODED = "_decoded"  # the same of pictures embedded again
 DRIFT = Metric("drift", False, "distance (1 - cosine) of a sample to its own picture embedded again")
 
 # What the first table shows, in this order, of what there is.

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from sklearn.decomposition import PCA
 
 from prefprior.baselines.cosine import unit
-from prefprior.evaluation.protocol.bootstrap import Figure
-from prefprior.evaluation.protocol.scoreboard import Board, Outcome
+from prefprior.evaluation.protocol.results import Outcome, Results
 from prefprior.evaluation.report.labels import describe
 
 # Lines differ by marker and dash as well as colour (Okabe & Ito's palette), so that grey print tells them apart.
@@ -34,26 +33,30 @@ STYLE = {
 
 
 @matplotlib.rc_context(STYLE)
-def few_shot(board: Board, figures: dict[str, Figure], metric: str) -> str | None:
+def few_shot(results: Results, metric: str) -> str | None:
     """A metric against the history's length, one line for each predictor, with intervals."""
-    lengths = list(dict.fromkeys(o.shots for o in board.outcomes if o.control is None))
+    plotted = [outcome for outcome in results.outcomes if outcome.condition.control is None]
+    lengths = list(dict.fromkeys(outcome.condition.shots for outcome in plotted))
     if len(lengths) < 2:
         return None
-    rows = -(-len(board.predictors) // LEGEND_COLUMNS)
+    rows = -(-len(results.predictors) // LEGEND_COLUMNS)
     canvas, axes = _canvas(4.6, 3.4 + 0.22 * rows)
     drawn = 0
-    for i, predictor in enumerate(board.predictors):
-        outcomes = [o for o in board.outcomes if o.predictor == predictor and o.control is None]
-        found = [(lengths.index(o.shots), figures[key]) for o in outcomes if (key := board.key(o, metric)) in figures]
+    for i, predictor in enumerate(results.predictors):
+        found = {
+            outcome.condition.shots: results.figures[results.key(outcome, metric)]
+            for outcome in plotted
+            if outcome.predictor == predictor and results.key(outcome, metric) in results.figures
+        }
         if not found:
             continue
-        x, y = [place for place, _ in found], [figure.value for _, figure in found]
+        x, y = [lengths.index(shots) for shots in found], [figure.value for figure in found.values()]
         axes.plot(
             x, y, label=predictor, color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=5,
             linestyle=DASHES[i // len(COLOURS) % len(DASHES)], linewidth=2.6 if i == 0 else 1.4,
         )  # fmt: skip
         if i == 0:
-            low, high = [f.low for _, f in found], [f.high for _, f in found]
+            low, high = [f.low for f in found.values()], [f.high for f in found.values()]
             axes.fill_between(x, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
         drawn += 1
     if not drawn:
@@ -69,7 +72,7 @@ def few_shot(board: Board, figures: dict[str, Figure], metric: str) -> str | Non
 @matplotlib.rc_context(STYLE)
 def separation(outcome: Outcome) -> str | None:
     """Each person's cosine to held-out likes against that to held-out dislikes."""
-    likes_B, dislikes_B = outcome.by_person["cosine_likes"], outcome.by_person["cosine_dislikes"]
+    likes_B, dislikes_B = outcome.by_user["cosine_likes"], outcome.by_user["cosine_dislikes"]
     both_B = np.isfinite(likes_B) & np.isfinite(dislikes_B)
     if both_B.sum() < 3:
         return None
@@ -86,31 +89,31 @@ def separation(outcome: Outcome) -> str | None:
 
 @matplotlib.rc_context(STYLE)
 def permutation(outcome: Outcome) -> str | None:
-    """The personal gap against what dealing samples to random people gives."""
-    if outcome.verdict is None:
+    """The personal gap against its distribution where samples are assigned to people at random."""
+    if outcome.personal is None:
         return None
     canvas, axes = _canvas(5.2, 4.2)
-    axes.hist(outcome.verdict.null_P, 40, color=COLOURS[7])
-    axes.axvline(outcome.verdict.gap, color=COLOURS[0], linewidth=2.5)
+    axes.hist(outcome.personal.null_P, 40, color=COLOURS[7])
+    axes.axvline(outcome.personal.gap, color=COLOURS[0], linewidth=2.5)
     axes.annotate(
-        f"{outcome.predictor}: {outcome.verdict.gap:.2f}\np = {outcome.verdict.p_value:.4f}",
-        (outcome.verdict.gap, axes.get_ylim()[1] * 0.9),
+        f"{outcome.predictor}: {outcome.personal.gap:.2f}\np = {outcome.personal.p_value:.4f}",
+        (outcome.personal.gap, axes.get_ylim()[1] * 0.9),
         xytext=(-6, 0),
         textcoords="offset points",
         ha="right",
         va="top",
     )
-    axes.set_xlabel("own samples less other people's, in the verifier's spreads")
+    axes.set_xlabel("own samples less other people's, in the verifier's standard deviations")
     axes.set_ylabel("permutations")
     return _svg(canvas)
 
 
 @matplotlib.rc_context(STYLE)
-def taste_map(board: Board, outcome: Outcome, seed: int = 0) -> str | None:
+def taste_map(results: Results, outcome: Outcome, seed: int = 0) -> str | None:
     """Catalogue, samples and people in the plane that shows most of the catalogue, coloured by segment."""
     if outcome.samples_BnD is None or outcome.segment_B is None:
         return None
-    catalogue = board.people.catalogue
+    catalogue = results.people.catalogue
     rows = torch.randperm(len(catalogue), generator=torch.Generator().manual_seed(seed))[:MAP_POINTS].sort().values
     pictures_ND = unit(catalogue.space, catalogue.embeddings_ND[rows]).numpy()
     plane = PCA(2, random_state=seed).fit(pictures_ND)

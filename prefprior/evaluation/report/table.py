@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from prefprior.evaluation.protocol.bootstrap import Figure
-from prefprior.evaluation.protocol.scoreboard import Board, Outcome
+from prefprior.evaluation.protocol.results import Condition, Results
 from prefprior.evaluation.report.labels import DECODED, HEADLINE, describe
 
 # What a control should take away, in the order of preference.
@@ -12,22 +12,21 @@ PADDING = 2
 LEAST_P = 0.001
 
 
-def headline(board: Board, figures: dict[str, Figure]) -> list[str]:
+def headline(results: Results) -> list[str]:
     """The metrics of the first table for which there are figures."""
-    found = shown(board, figures)
+    found = metrics_shown(results)
     return [name for name in HEADLINE if name in found]
 
 
-def shown(board: Board, figures: dict[str, Figure]) -> set[str]:
-    """The metrics a table of whole histories has anything to say of."""
-    names = {key.split("/")[-1].split("@")[0] for key in figures}
-    whole = [outcome for outcome in _whole(board) if outcome.control is None]
-    return {name for name in names if any(board.figure(figures, outcome, name) is not None for outcome in whole)}
+def metrics_shown(results: Results) -> set[str]:
+    """The metrics that a table of whole histories has figures for."""
+    whole = results.whole_histories(controls=False)
+    return {name for name in _metrics(results) if any(results.figure(outcome, name) is not None for outcome in whole)}
 
 
-def label(board: Board, metric: str) -> str:
+def label(results: Results, metric: str) -> str:
     """What a column is called; of decoded pictures, with the length of the histories they were decoded for."""
-    length = board.decoded_length if metric.endswith(DECODED) else None
+    length = results.decoded_length if metric.endswith(DECODED) else None
     return describe(metric).label + ("" if length is None else f" @{length}")
 
 
@@ -38,13 +37,13 @@ def written(value: float, metric: str = "") -> str:
     return f"{round(value, 3) + 0.0:.3f}"
 
 
-def best(board: Board, figures: dict[str, Figure], metric: str) -> float | None:
+def best(results: Results, metric: str) -> float | None:
     """The best figure from whole histories; the oracle and controls do not compete."""
     values = [
         figure.value
-        for outcome in _whole(board)
-        if outcome.control is None and outcome.predictor != "oracle"
-        if (figure := board.figure(figures, outcome, metric)) is not None
+        for outcome in results.whole_histories(controls=False)
+        if outcome.predictor != "oracle"
+        if (figure := results.figure(outcome, metric)) is not None
     ]
     better = describe(metric).better
     if better is None or not values:
@@ -52,32 +51,33 @@ def best(board: Board, figures: dict[str, Figure], metric: str) -> float | None:
     return max(values) if better else min(values)
 
 
-def terminal_tables(board: Board, figures: dict[str, Figure], width: int) -> list[Table]:
+def terminal_tables(results: Results, width: int) -> list[Table]:
     """Every predictor from whole histories, the best of each column bold; then what controls take away."""
-    rows = [outcome for outcome in _whole(board) if outcome.control is None]
+    rows = results.whole_histories(controls=False)
     columns = []
-    for name in headline(board, figures):
-        found = [board.figure(figures, outcome, name) for outcome in rows]
-        top = best(board, figures, name)
+    for name in headline(results):
+        found = [results.figure(outcome, name) for outcome in rows]
+        top = best(results, name)
         cells = [_bold(_write(figure, name), figure is not None and figure.value == top) for figure in found]
-        columns.append((label(board, name), cells))
-    size = f"{len(board.people):,} people, {len(board.people.catalogue):,} pictures"
-    tables = _tables(f"{board.data}, {board.part}: {size}", [o.row for o in rows], columns, width)
-    if any(outcome.control for outcome in board.outcomes):
+        columns.append((label(results, name), cells))
+    size = f"{len(results.people):,} people, {len(results.people.catalogue):,} pictures"
+    tables = _tables(f"{results.data}, {results.part}: {size}", [o.row for o in rows], columns, width)
+    if any(outcome.condition.control for outcome in results.outcomes):
         tables += _tables(
-            "controls: what is personal must vanish", board.predictors, _control_columns(board, figures), width
+            "controls: what is personal must vanish", results.predictors, _control_columns(results), width
         )
     return tables
 
 
-def _control_columns(board: Board, figures: dict[str, Figure]) -> list[tuple[str, list[str]]]:
-    found = {key.split("/")[-1].split("@")[0] for key in figures}
-    controls = list(dict.fromkeys(outcome.control for outcome in _whole(board)))
+def _control_columns(results: Results) -> list[tuple[str, list[str]]]:
+    found = _metrics(results)
+    controls = list(dict.fromkeys(o.condition.control for o in results.whole_histories(controls=True)))
     columns = []
     for name in [name for name in PERSONAL if name in found][:2]:
         for control in controls:
-            outcomes = [board.find(predictor, None, control) for predictor in board.predictors]
-            cells = [_write(figures.get(board.key(o, name)) if o is not None else None, name) for o in outcomes]
+            outcomes = [results.find(predictor, Condition(control=control)) for predictor in results.predictors]
+            found_by = [None if o is None else results.figures.get(results.key(o, name)) for o in outcomes]
+            cells = [_write(figure, name) for figure in found_by]
             columns.append((describe(name).label if control is None else f"+{control}", cells))
     return columns
 
@@ -106,8 +106,8 @@ def _tables(title: str, names: list[str], columns: list[tuple[str, list[str]]], 
     return tables
 
 
-def _whole(board: Board) -> list[Outcome]:
-    return [outcome for outcome in board.outcomes if outcome.length is None]
+def _metrics(results: Results) -> set[str]:
+    return {key.split("/")[-1].split("@")[0] for key in results.figures}
 
 
 def _write(figure: Figure | None, metric: str = "") -> str:

@@ -4,9 +4,15 @@ import torch
 from prefprior.baselines.cosine import unit
 from prefprior.baselines.mean import MeanOfLikes
 from prefprior.baselines.random import RandomPredictor
-from prefprior.evaluation.metrics.generation import closeness, population, require_samples, sample_recall, spread
-from prefprior.evaluation.metrics.personalisation import personal, verifier_auc
-from prefprior.evaluation.protocol.controls import other_person
+from prefprior.evaluation.metrics.generation import (
+    cloud_distances,
+    diversity_and_novelty,
+    require_samples,
+    sample_recall,
+    similarity,
+)
+from prefprior.evaluation.metrics.personalisation import personal_gap, verifier_auc
+from prefprior.evaluation.protocol.controls import other_user
 from tests.evaluation.tastes import Oracle, make_tastes
 
 N = 6
@@ -30,22 +36,24 @@ class Copier(MeanOfLikes):
 
 
 def test_novelty_exposes_a_predictor_that_copies_the_history(tastes):
-    copied = spread(samples_of(Copier(), tastes), tastes.people)
+    copied = diversity_and_novelty(samples_of(Copier(), tastes), tastes.people)
     assert float(copied["copied"].mean()) == 1
     assert float(copied["novelty"].abs().max()) < 1e-5
-    fresh = spread(samples_of(RandomPredictor(), tastes), tastes.people)
+    fresh = diversity_and_novelty(samples_of(RandomPredictor(), tastes), tastes.people)
     assert float(fresh["copied"].mean()) == 0
     assert float(fresh["novelty"].mean()) > 0.1
 
 
 def test_one_point_has_no_diversity(tastes):
-    assert float(spread(samples_of(MeanOfLikes(), tastes), tastes.people)["diversity"].abs().max()) < 1e-5
+    assert (
+        float(diversity_and_novelty(samples_of(MeanOfLikes(), tastes), tastes.people)["diversity"].abs().max()) < 1e-5
+    )
 
 
 def test_closeness_by_hand(tastes):
     people = tastes.people
     samples = samples_of(RandomPredictor(), tastes)
-    figures = closeness(samples, people)
+    figures = similarity(samples, people)
     space = tastes.catalogue.space
     for b in (0, 7):
         likes = people.held_item_BT[b][people.held_liked_BT[b]]
@@ -59,14 +67,14 @@ def test_the_held_out_likes_themselves_are_perfect_samples(tastes):
     likes = torch.stack([people.held_embeddings()[b][people.held_liked_BT[b]][:1].repeat(N, 1) for b in range(40)])
     one = people.where(torch.cumsum(people.held_liked_BT, 1).eq(1) & people.held_liked_BT)
     assert float(sample_recall(likes, one, (1,))["sample_recall_1"].mean()) == 1
-    assert float(closeness(likes, one)["cosine_likes"].min()) == pytest.approx(1, abs=1e-5)
-    assert float(closeness(likes, one)["mmd_own"].abs().max()) < 1e-2
+    assert float(similarity(likes, one)["cosine_likes"].min()) == pytest.approx(1, abs=1e-5)
+    assert float(similarity(likes, one)["mmd_own"].abs().max()) < 1e-2
 
 
 def test_population_distances_order_predictors(tastes):
     generator = torch.Generator().manual_seed(0)
-    oracle = population(samples_of(Oracle(tastes), tastes), tastes.people, generator)
-    point = population(
+    oracle = cloud_distances(samples_of(Oracle(tastes), tastes), tastes.people, generator)
+    point = cloud_distances(
         samples_of(MeanOfLikes(), tastes) * 0 + tastes.catalogue.embeddings_ND[0], tastes.people, generator
     )
     assert oracle["frechet_all"] < point["frechet_all"]
@@ -77,14 +85,14 @@ def test_population_distances_order_predictors(tastes):
 
 def test_verifiers_find_what_is_personal_and_only_that(tastes):
     people = tastes.people
-    own = personal(samples_of(MeanOfLikes(), tastes), people)
+    own = personal_gap(samples_of(MeanOfLikes(), tastes), people)
     assert own.gap > 1
     assert own.p_value < 0.01
     assert float(verifier_auc(people).nanmean()) > 0.8
-    swapped = personal(
-        samples_of(MeanOfLikes(), tastes, other_person(people, torch.Generator().manual_seed(3))), people
+    swapped = personal_gap(
+        samples_of(MeanOfLikes(), tastes, other_user(people, torch.Generator().manual_seed(3))), people
     )
-    chance = personal(samples_of(RandomPredictor(), tastes), people)
+    chance = personal_gap(samples_of(RandomPredictor(), tastes), people)
     assert swapped.p_value > 0.01
     assert chance.p_value > 0.01
     assert own.gap > 5 * abs(chance.gap)
@@ -92,7 +100,7 @@ def test_verifiers_find_what_is_personal_and_only_that(tastes):
 
 def test_the_permutation_test_is_fair(tastes):
     values = [
-        personal(torch.randn(40, 2, 8, generator=torch.Generator().manual_seed(seed)), tastes.people, seed).p_value
+        personal_gap(torch.randn(40, 2, 8, generator=torch.Generator().manual_seed(seed)), tastes.people, seed).p_value
         for seed in range(40)
     ]
     # Under the null, p is uniform: its mean over 40 tests is within .5 +- 4 x .289 / sqrt(40).

@@ -11,7 +11,7 @@ from torchmetrics.functional.retrieval import (
 
 from prefprior.baselines.random import RandomPredictor
 from prefprior.evaluation.metrics.ranking import ranking
-from prefprior.evaluation.protocol.scoring import Sampled, reduce_scores, score
+from prefprior.evaluation.metrics.scoring import SampledCandidates, reduce_scores, score
 from tests.evaluation.tastes import Oracle, make_tastes
 
 
@@ -110,7 +110,7 @@ def test_a_ranking_of_the_wrong_shape_is_named():
 
 def test_sampled_candidates_are_unseen_the_same_for_everyone_who_ranks_and_make_it_look_easier():
     people = make_tastes().people
-    sampled = Sampled(40, seed=3)
+    sampled = SampledCandidates(40, seed=3)
     mask_BN = sampled.mask(people)
     held = people.held_valid_BT.sum(1)
     assert torch.equal(mask_BN.sum(1), held + 40)
@@ -119,7 +119,7 @@ def test_sampled_candidates_are_unseen_the_same_for_everyone_who_ranks_and_make_
     some = torch.tensor([5, 2])
     assert torch.equal(sampled.mask(people.take(some)), mask_BN[some])
     random = RandomPredictor()
-    whole, few = (score(random, people, sampled=s).rank_BT[people.held_liked_BT] for s in (None, sampled))
+    whole, few = (score(random, people, candidates=s).rank_BT[people.held_liked_BT] for s in (None, sampled))
     assert (few <= whole).all()
     assert float(few.mean()) < 0.5 * float(whole.mean())
-    assert torch.equal(score(random, people, sampled=sampled).candidates_B, held + 40)
+    assert torch.equal(score(random, people, candidates=sampled).candidates_B, held + 40)

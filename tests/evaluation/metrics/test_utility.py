@@ -9,12 +9,13 @@ import torch
 from prefprior.baselines.random import RandomPredictor
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.held_out import People
-from prefprior.evaluation.metrics.utility import truth
+from prefprior.evaluation.metrics.utility import true_utility
 from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.decoding import Decoding
 from prefprior.evaluation.protocol.oracle import Oracle
-from prefprior.evaluation.protocol.scoreboard import Board, Scoreboard
-from prefprior.evaluation.report.html import paired, picture_rows, write_report
+from prefprior.evaluation.protocol.results import Condition, Results
+from prefprior.evaluation.protocol.scoreboard import Scoreboard
+from prefprior.evaluation.report.html import picture_rows, write_report
 from prefprior.evaluation.report.table import headline, label, terminal_tables
 from prefprior.predictor import TrainingPart
 from prefprior.space import Space
@@ -66,7 +67,7 @@ def decoder(world: WorldSource) -> Nearest:
 
 
 @pytest.fixture(scope="module")
-def board(world: WorldSource, data: PreferenceDataModule, decoder: Nearest) -> Board:
+def results(world: WorldSource, data: PreferenceDataModule, decoder: Nearest) -> Results:
     people = People.halves(data.ratings, data.catalogue, data.scale)
     scoreboard = Scoreboard(lengths=(2, 16), samples=2, ks=(5,), controls=())
     decoding = Decoding(decoder=decoder, encoder=decoder, people=4, samples=1, lengths=(16,))
@@ -74,12 +75,12 @@ def board(world: WorldSource, data: PreferenceDataModule, decoder: Nearest) -> B
     for predictor in (Oracle(world), RandomPredictor()):
         predictor.fit(TrainingPart(data.ratings, data.catalogue), None, torch.Generator().manual_seed(0))
         outcomes += scoreboard.run(predictor, people, world, decoding=decoding)
-    return Board("world", "unseen", people, outcomes)
+    return Results("world", "unseen", people, outcomes)
 
 
 @pytest.fixture(scope="module")
-def figures(board: Board) -> dict[str, Figure]:
-    return board.figures()
+def figures(results: Results) -> dict[str, Figure]:
+    return results.figures
 
 
 def test_an_oracle_scores_one_and_chance_zero(figures: dict[str, Figure]) -> None:
@@ -89,40 +90,40 @@ def test_an_oracle_scores_one_and_chance_zero(figures: dict[str, Figure]) -> Non
     assert figures["world/unseen/oracle/modes@all"].people < len(figures)
 
 
-def test_one_taste_and_several_make_up_everybody(board: Board, figures: dict[str, Figure]) -> None:
+def test_one_taste_and_several_make_up_everybody(results: Results, figures: dict[str, Figure]) -> None:
     one, several, everybody = (
         figures[f"world/unseen/random/{name}@all"] for name in ("utility_one_mode", "utility_several_modes", "utility")
     )
-    assert one.people + several.people == everybody.people == len(board.people)
+    assert one.people + several.people == everybody.people == len(results.people)
     total = one.value * one.people + several.value * several.people
     assert total / everybody.people == pytest.approx(everybody.value)
 
 
-def test_figures_of_a_length_are_of_people_with_such_a_history(board: Board, figures: dict[str, Figure]) -> None:
-    enough = board.people.valid_BK.sum(1) >= 16
-    assert 3 <= enough.sum() < len(board.people)
-    outcome = board.find("random", 16)
+def test_figures_of_a_length_are_of_people_with_such_a_history(results: Results, figures: dict[str, Figure]) -> None:
+    enough = results.people.valid_BK.sum(1) >= 16
+    assert 3 <= enough.sum() < len(results.people)
+    outcome = results.find("random", Condition(16))
     assert outcome is not None
-    assert np.array_equal(~np.isnan(outcome.by_person["utility"]), enough.numpy())
-    assert outcome.users == [user for user, yes in zip(board.people.users, enough) if yes]
+    assert np.array_equal(~np.isnan(outcome.by_user["utility"]), enough.numpy())
+    assert outcome.users == [user for user, yes in zip(results.people.users, enough) if yes]
     assert figures["world/unseen/random/utility@16"].people == int(enough.sum())
     assert figures["world/unseen/random/coverage_5@16"].people == int(enough.sum())  # of all of them together
-    assert figures["world/unseen/random/utility@2"].people == board.people.with_history_of(2)
-    assert figures["world/unseen/random/utility@all"].people == len(board.people)
+    assert figures["world/unseen/random/utility@2"].people == results.people.with_history_of(2)
+    assert figures["world/unseen/random/utility@all"].people == len(results.people)
 
 
 def test_a_length_that_hardly_anybody_reaches_is_left_out(
-    world: WorldSource, data: PreferenceDataModule, board: Board
+    world: WorldSource, data: PreferenceDataModule, results: Results
 ) -> None:
     scoreboard = Scoreboard(lengths=(500,), samples=2, ks=(5,), controls=())
     predictor = RandomPredictor()
     predictor.fit(TrainingPart(data.ratings, data.catalogue), None, torch.Generator().manual_seed(0))
-    outcomes = scoreboard.run(predictor, board.people, world)
-    assert [outcome.length for outcome in outcomes] == [None]  # whole histories are always among the lengths
+    outcomes = scoreboard.run(predictor, results.people, world)
+    assert [outcome.condition.length for outcome in outcomes] == [None]  # whole histories are always among the lengths
 
 
 def test_decoded_utility_is_that_of_what_the_decoder_shows(
-    world: WorldSource, board: Board, figures: dict[str, Figure], decoder: Nearest
+    world: WorldSource, results: Results, figures: dict[str, Figure], decoder: Nearest
 ) -> None:
     assert figures["world/unseen/oracle/utility_decoded@16"].value == pytest.approx(1, abs=0.05)
     assert figures["world/unseen/oracle/utility_decoded@16"].people == 4
@@ -132,37 +133,39 @@ def test_decoded_utility_is_that_of_what_the_decoder_shows(
 
 
 def test_tables_and_report_show_what_was_decoded(
-    world: WorldSource, board: Board, figures: dict[str, Figure], tmp_path: Path
+    world: WorldSource, results: Results, figures: dict[str, Figure], tmp_path: Path
 ) -> None:
-    assert "utility_decoded" in headline(board, figures)
-    assert label(board, "utility_decoded").endswith("decoded @16")
-    assert terminal_tables(board, figures, 200)
-    outcome = board.find("oracle", 16)
+    assert "utility_decoded" in headline(results)
+    assert label(results, "utility_decoded").endswith("decoded @16")
+    assert terminal_tables(results, 200)
+    outcome = results.find("oracle", Condition(16))
     assert outcome is not None
-    rows = picture_rows(board, outcome, world.pictures())
+    rows = picture_rows(results, outcome, world.pictures())
     assert [row["user"] for row in rows] == outcome.users[:4]
     assert all(len(row["made"]) == 1 for row in rows)
-    write_report(tmp_path / "report.html", board, figures, {}, world.pictures())
+    write_report(tmp_path / "report.html", results, {}, world.pictures())
     html = (tmp_path / "report.html").read_text()
     assert f"{figures['world/unseen/oracle/utility_decoded@16'].value:.3f}" in html
 
 
-def test_decoded_pictures_are_compared_too(board: Board) -> None:
-    gap = paired(board)["world/unseen/oracle-random/utility_decoded@16"]
+def test_decoded_pictures_are_compared_too(results: Results) -> None:
+    gap = results.differences["world/unseen/oracle-random/utility_decoded@16"]
     assert gap.people == 4
     assert gap.value > 0.3
-    assert "world/unseen/oracle-random/utility@16" not in paired(board)
+    assert "world/unseen/oracle-random/utility@16" not in results.differences
 
 
-def test_lengths_that_are_not_measured_cannot_be_decoded(board: Board, world: WorldSource, decoder: Nearest) -> None:
+def test_lengths_that_are_not_measured_cannot_be_decoded(
+    results: Results, world: WorldSource, decoder: Nearest
+) -> None:
     decoding = Decoding(decoder=decoder, encoder=decoder, lengths=(8,))
-    with pytest.raises(ValueError, match=r"decoding\.lengths.*board\.lengths"):
-        Scoreboard(lengths=(2,)).run(RandomPredictor(), board.people, world, decoding=decoding)
+    with pytest.raises(ValueError, match=r"decoding\.lengths.*scoreboard\.lengths"):
+        Scoreboard(lengths=(2,)).run(RandomPredictor(), results.people, world, decoding=decoding)
 
 
 def test_a_world_keeps_silent_on_other_spaces(world: WorldSource, data: PreferenceDataModule) -> None:
     assert truth_known(world, data.space)
     assert not truth_known(world, Space.measure("world-clip+wals", np.array(world.embeddings().vectors)))
     assert not truth_known(object(), data.space)
-    found = truth(world, ["person-0001"], data.catalogue.embeddings_ND[None, :5].float())
+    found = true_utility(world, ["person-0001"], data.catalogue.embeddings_ND[None, :5].float())
     assert found["utility_best"] >= found["utility"]

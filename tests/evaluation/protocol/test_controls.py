@@ -6,7 +6,7 @@ import torch
 
 from prefprior.data.held_out import People, first_share
 from prefprior.data.scaling import RatingScaling
-from prefprior.evaluation.protocol.controls import flipped_ratings, other_person, shuffled_ratings
+from prefprior.evaluation.protocol.controls import negated_ratings, other_user, permuted_ratings
 from tests.evaluation.tastes import make_tastes
 
 
@@ -56,13 +56,13 @@ def test_chunks_are_the_people_in_order():
     assert [u for c in chunks for u in c.users] == people.users
 
 
-@pytest.mark.parametrize("change", [other_person, shuffled_ratings, flipped_ratings])
+@pytest.mark.parametrize("change", [other_user, permuted_ratings, negated_ratings])
 def test_controls_leave_held_out_and_seen_alone(change):
     people = make_tastes().people
     changed = change(people, torch.Generator().manual_seed(1))
     assert torch.equal(changed.held_item_BT, people.held_item_BT)
     assert torch.equal(changed.seen_item_BS, people.seen_item_BS)
-    if change is other_person:
+    if change is other_user:
         own = {tuple(row.tolist()) for row in people.item_BK}
         assert {tuple(row.tolist()) for row in changed.item_BK} == own
         assert not (changed.item_BK == people.item_BK).all(1).any()
@@ -76,7 +76,7 @@ def test_controls_leave_held_out_and_seen_alone(change):
 def test_under_another_persons_history_predictors_see_that_persons_id():
     """Else those that know people by their ids would be told who it really is."""
     people = make_tastes(users=6).people
-    other = other_person(people, torch.Generator().manual_seed(0))
+    other = other_user(people, torch.Generator().manual_seed(0))
     assert other.users == people.users
     shown, some = other.history().users, other.take(torch.tensor([4, 1]))
     assert sorted(shown) == sorted(people.users)

@@ -3,9 +3,10 @@ import torch
 from PIL import Image
 
 from prefprior.baselines.random import RandomPredictor
-from prefprior.evaluation.metrics.generation import closeness, sample_recall, spread
+from prefprior.evaluation.metrics.generation import diversity_and_novelty, sample_recall, similarity
 from prefprior.evaluation.protocol.decoding import Decoding
-from prefprior.evaluation.protocol.scoreboard import Board, Scoreboard
+from prefprior.evaluation.protocol.results import Results
+from prefprior.evaluation.protocol.scoreboard import Scoreboard
 from prefprior.evaluation.report.html import picture_rows
 from prefprior.evaluation.report.labels import describe, order
 from tests.evaluation.tastes import make_tastes
@@ -34,7 +35,7 @@ class Numbered:
 
 
 @pytest.fixture(scope="module")
-def outcome_and_board():
+def outcome_and_results():
     tastes, coder = make_tastes(users=12, items=60, rated=16), Numbered()
     predictor = RandomPredictor()
     predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
@@ -42,32 +43,32 @@ def outcome_and_board():
     outcomes = Scoreboard(lengths=(2, None), samples=4, ks=(5,), controls=()).run(
         predictor, tastes.people, decoding=decoding
     )
-    return outcomes[-1], Board("toy", "unseen", tastes.people, outcomes)
+    return outcomes[-1], Results("toy", "unseen", tastes.people, outcomes)
 
 
-def test_a_faithful_decoder_does_not_drift(outcome_and_board):
-    outcome, board = outcome_and_board
-    figures = board.figures()
+def test_a_faithful_decoder_does_not_drift(outcome_and_results):
+    outcome, results = outcome_and_results
+    figures = results.figures
     assert figures["toy/unseen/random/drift_decoded@all"].value == pytest.approx(0, abs=1e-6)
     assert figures["toy/unseen/random/drift_decoded@all"].people == 5
     assert "toy/unseen/random/drift_decoded@2" not in figures
     assert [len(row) for row in outcome.decoded.pictures] == [3] * 5
 
 
-def test_of_a_faithful_decoders_pictures_everything_is_what_it_is_of_samples(outcome_and_board):
-    outcome, board = outcome_and_board
-    made, shown = outcome.samples_BnD[:5, :3], board.people.take(torch.arange(5))
-    expected = {**closeness(made, shown), **spread(made, shown), **sample_recall(made, shown, (5,))}
+def test_of_a_faithful_decoders_pictures_everything_is_what_it_is_of_samples(outcome_and_results):
+    outcome, results = outcome_and_results
+    made, shown = outcome.samples_BnD[:5, :3], results.people.take(torch.arange(5))
+    expected = {**similarity(made, shown), **diversity_and_novelty(made, shown), **sample_recall(made, shown, (5,))}
     for name, value_B in expected.items():
-        found_B = torch.from_numpy(outcome.by_person[f"{name}_decoded"])
+        found_B = torch.from_numpy(outcome.by_user[f"{name}_decoded"])
         torch.testing.assert_close(found_B[:5], value_B.double(), atol=1e-5, rtol=1e-4, equal_nan=True)
         assert found_B[5:].isnan().all()
     assert {"precision_decoded", "coverage_cloud_decoded", "mmd_all_decoded"} <= outcome.overall.keys()
 
 
-def test_pictures_stand_beside_likes_in_the_report(outcome_and_board):
-    outcome, board = outcome_and_board
-    rows = picture_rows(board, outcome, Numbered())
+def test_pictures_stand_beside_likes_in_the_report(outcome_and_results):
+    outcome, results = outcome_and_results
+    rows = picture_rows(results, outcome, Numbered())
     assert len(rows) == 5
     assert all(len(row["made"]) == 3 and row["liked"] for row in rows)
 
@@ -75,10 +76,13 @@ def test_pictures_stand_beside_likes_in_the_report(outcome_and_board):
 def test_drift_is_measured_and_foreign_spaces_are_refused():
     tastes, coder = make_tastes(users=4), Numbered(shift=5.0)
     decoding = Decoding(decoder=coder, encoder=coder)
-    assert float(decoding.look(tastes.people.held_embeddings(), tastes.catalogue.space, 0).drift_B.min()) > 0.05
+    assert (
+        float(decoding.decode_and_embed(tastes.people.held_embeddings(), tastes.catalogue.space, 0).drift_B.min())
+        > 0.05
+    )
     coder.space_name = "elsewhere"
     with pytest.raises(ValueError, match="elsewhere"):
-        decoding.look(tastes.people.held_embeddings(), tastes.catalogue.space, 0)
+        decoding.decode_and_embed(tastes.people.held_embeddings(), tastes.catalogue.space, 0)
 
 
 def test_decoded_metrics_have_words_and_come_last():

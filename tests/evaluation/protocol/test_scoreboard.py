@@ -14,13 +14,14 @@ from prefprior.baselines.nearest import NearestToLikes
 from prefprior.baselines.random import RandomPredictor
 from prefprior.baselines.rocchio import Rocchio
 from prefprior.baselines.wals import Wals
-from prefprior.evaluation.protocol.scoreboard import Board, Scoreboard
-from prefprior.evaluation.report.html import paired, write_report
+from prefprior.evaluation.protocol.results import Results
+from prefprior.evaluation.protocol.scoreboard import Scoreboard
+from prefprior.evaluation.report.html import write_report
 from prefprior.evaluation.report.labels import METRICS, describe, order
 from prefprior.evaluation.report.table import terminal_tables, written
 from tests.evaluation.tastes import Oracle, make_tastes
 
-KEY = "toy/unseen/mean+flipped/auc@all"
+KEY = "toy/unseen/mean+negated/auc@all"
 
 
 class Drawn:
@@ -31,19 +32,19 @@ class Drawn:
 
 
 @pytest.fixture(scope="module")
-def board():
+def results():
     tastes = make_tastes(users=40, items=150, rated=40)
     scoreboard = Scoreboard(lengths=(1, 4, None), ks=(5, 10, 20), samples=6, sample_people=30)
     outcomes = []
     for predictor in (MeanOfLikes(), RandomPredictor(), Oracle(tastes)):
         predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
         outcomes += scoreboard.run(predictor, tastes.people)
-    return Board("toy", "unseen", tastes.people, outcomes)
+    return Results("toy", "unseen", tastes.people, outcomes)
 
 
 @pytest.fixture(scope="module")
-def figures(board):
-    return board.figures()
+def figures(results):
+    return results.figures
 
 
 def test_every_figure_is_named_finite_and_inside_its_interval(figures):
@@ -72,14 +73,14 @@ def test_controls_take_away_what_is_personal(figures):
         return figures[f"toy/unseen/{row}/auc@all"].value
 
     assert auc("mean") > 0.75
-    assert abs(auc("mean+shuffled") - 0.5) < 0.12
-    assert abs(auc("mean+other") - 0.5) < 0.12
-    assert auc("mean+flipped") < 0.3
+    assert abs(auc("mean+permuted") - 0.5) < 0.12
+    assert abs(auc("mean+other_user") - 0.5) < 0.12
+    assert auc("mean+negated") < 0.3
     assert figures["toy/unseen/mean/auc@1"].value < auc("mean")
 
 
-def test_paired_differences_are_differences(board, figures):
-    found = paired(board)
+def test_paired_differences_are_differences(results, figures):
+    found = results.differences
     gap = found["toy/unseen/mean-random/auc@all"]
     assert gap.value == pytest.approx(
         figures["toy/unseen/mean/auc@all"].value - figures["toy/unseen/random/auc@all"].value, abs=1e-9
@@ -88,19 +89,19 @@ def test_paired_differences_are_differences(board, figures):
 
 
 @pytest.mark.parametrize("predictor", [PersonalDirection(method="ridge"), Rocchio(), NearestToLikes(), Wals()])
-def test_shuffled_ratings_bring_any_predictor_down_to_chance(predictor):
+def test_permuted_ratings_bring_any_predictor_down_to_a_half(predictor):
     tastes = make_tastes(users=60, items=150, rated=40)
     predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
-    board = Scoreboard(lengths=(None,), samples=3, ks=(5,), controls=("shuffled",))
-    figures = Board("t", "p", tastes.people, board.run(predictor, tastes.people)).figures()
-    own, dealt = (figures[f"t/p/{predictor.name}{control}/auc@all"] for control in ("", "+shuffled"))
-    assert own.value > dealt.high + 0.1
-    assert abs(dealt.value - 0.5) < 0.12
+    scoreboard = Scoreboard(lengths=(None,), samples=3, ks=(5,), controls=("permuted",))
+    figures = Results("t", "p", tastes.people, scoreboard.run(predictor, tastes.people)).figures
+    own, permuted = (figures[f"t/p/{predictor.name}{control}/auc@all"] for control in ("", "+permuted"))
+    assert own.value > permuted.high + 0.1
+    assert abs(permuted.value - 0.5) < 0.12
 
 
 def test_sampled_candidates_are_said_in_every_name():
-    board = Scoreboard(sampled_candidates=100)
-    assert board.labelled("unseen") == "unseen (100 sampled candidates)"
+    scoreboard = Scoreboard(sampled_candidates=100)
+    assert scoreboard.labelled("unseen") == "unseen (100 sampled candidates)"
     assert Scoreboard().labelled("unseen") == "unseen"
     with pytest.raises(ValueError, match="the whole catalogue is ranked"):
         Scoreboard(sampled_candidates=10, ks=(20,))
@@ -113,33 +114,33 @@ def test_the_same_run_gives_the_same_figures():
         predictor = RandomPredictor()
         predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
         outcomes = Scoreboard(lengths=(None,), samples=3, ks=(5,)).run(predictor, tastes.people)
-        results.append({k: (f.value, f.low) for k, f in Board("t", "p", tastes.people, outcomes).figures().items()})
+        results.append({k: (f.value, f.low) for k, f in Results("t", "p", tastes.people, outcomes).figures.items()})
     assert json.dumps(results[0]) == json.dumps(results[1])
 
 
 @pytest.mark.parametrize("width", [60, 90, 250])
-def test_the_terminal_shows_predictors_and_controls_whatever_its_width(board, figures, width):
+def test_the_terminal_shows_predictors_and_controls_whatever_its_width(results, figures, width):
     console = Console(width=width, file=io.StringIO())
-    tables = terminal_tables(board, figures, width)
+    tables = terminal_tables(results, width)
     for table in tables:
         console.print(table)
     text = console.file.getvalue()
-    for word in ("oracle", "AUC", "NDCG@20", "coverage@20", "40 people", "+shuffled", f"{figures[KEY].value:.3f}"):
+    for word in ("oracle", "AUC", "NDCG@20", "coverage@20", "40 people", "+permuted", f"{figures[KEY].value:.3f}"):
         assert word in text
     assert "…" not in text  # nothing was cut off
     assert len(tables) == 2 or width < 250
 
 
-def test_the_report_is_one_file_that_needs_nothing_else(board, figures, tmp_path):
+def test_the_report_is_one_file_that_needs_nothing_else(results, figures, tmp_path):
     path = tmp_path / "report.html"
-    write_report(path, board, figures, {"checkpoint": "runs/<x>"}, Drawn())
+    write_report(path, results, {"checkpoint": "runs/<x>"}, Drawn())
     html = path.read_text()
     assert html.count("<svg") >= 5
     assert html.count("data:image/jpeg;base64,") > 10
     assert "runs/&lt;x&gt;" in html
     assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.S)
-    write_report(path, board, figures, {}, None)
+    write_report(path, results, {}, None)
     assert "<h2>Pictures" not in path.read_text()
 
 
@@ -157,7 +158,7 @@ def test_metrics_are_ordered_and_unknown_ones_refused():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="controls are other, shuffled, flipped"):
-        Scoreboard(controls=("shufled",))
+    with pytest.raises(ValueError, match="controls are other_user, permuted, negated"):
+        Scoreboard(controls=("permutd",))
     with pytest.raises(ValueError, match="at least 1"):
         Scoreboard(lengths=(0,))

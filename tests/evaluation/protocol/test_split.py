@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prefprior.data.scaling import PersonScale
-from prefprior.evaluation.protocol.split import Beginning, fitting_parts, select
+from prefprior.evaluation.protocol.split import HistoryCut, fitting_parts, select
 from prefprior.ratings import RatingScale, RatingsTable
 from tests.evaluation.tastes import make_tastes
 
@@ -38,7 +38,7 @@ class Data:
 
 
 def test_unseen_people_bring_their_own_first_ratings():
-    name, people = select(Data(), None, Beginning(), 512)
+    name, people = select(Data(), None, HistoryCut(), 512)
     assert name == "unseen"
     assert people.users == ["u4", "u5"]
     assert people.valid_BK.sum(1).tolist() == [5, 5]
@@ -47,18 +47,18 @@ def test_unseen_people_bring_their_own_first_ratings():
 
 def test_seen_people_have_their_training_ratings_as_history():
     data = Data()
-    _, people = select(data, "seen", Beginning(), 512)
+    _, people = select(data, "seen", HistoryCut(), 512)
     assert people.users == ["u3"]
     assert people.item_BK[0].tolist() == data.ratings.item_N[30:36].tolist()
     assert people.held_item_BT[0].tolist() == data.ratings.item_N[36:40].tolist()
-    assert select(Data(with_strangers=False), None, Beginning(), 512)[0] == "seen"
+    assert select(Data(with_strangers=False), None, HistoryCut(), 512)[0] == "seen"
 
 
 def test_a_part_by_name_holds_both_and_unseen_items_only_new_pictures():
     data = Data()
-    _, people = select(data, "val", Beginning(), 512)
+    _, people = select(data, "val", HistoryCut(), 512)
     assert people.users == ["u3", "u4", "u5"]
-    _, fresh = select(data, "unseen_items", Beginning(), 512)
+    _, fresh = select(data, "unseen_items", HistoryCut(), 512)
     rated = set(data.part("train").item_N.tolist())
     held = set(fresh.held_item_BT[fresh.held_valid_BT].tolist())
     assert held
@@ -68,12 +68,12 @@ def test_a_part_by_name_holds_both_and_unseen_items_only_new_pictures():
 def test_a_picture_that_comes_back_is_not_held_out_again():
     data = Data()
     data.ratings.item_N[45:47] = data.ratings.item_N[40:42]  # u4's first half holds both
-    _, people = select(data, "unseen", Beginning(), 512)
+    _, people = select(data, "unseen", HistoryCut(), 512)
     assert people.repeated == 2
     assert people.held_valid_BT.sum(1).tolist() == [3, 5]
     assert not set(people.held_item_BT[0].tolist()) & set(people.item_BK[0].tolist())
     data.ratings.item_N[45:50] = data.ratings.item_N[40:45]
-    _, people = select(data, "unseen", Beginning(), 512)
+    _, people = select(data, "unseen", HistoryCut(), 512)
     assert (people.users, people.repeated) == (["u5"], 5)
 
 
@@ -85,15 +85,15 @@ def test_what_is_evaluated_is_never_learned_from():
 
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="did you mean unseen"):
-        select(Data(), "unsen", Beginning(), 512)
+        select(Data(), "unsen", HistoryCut(), 512)
     with pytest.raises(ValueError, match="between 0 and 1"):
-        select(Data(), None, Beginning(1.5), 512)
+        select(Data(), None, HistoryCut(1.5), 512)
     with pytest.raises(ValueError, match="nobody with both"):
-        select(Data(with_strangers=False), "unseen", Beginning(), 512)
+        select(Data(with_strangers=False), "unseen", HistoryCut(), 512)
 
 
 def test_a_history_may_be_so_many_first_ratings():
-    _, people = select(Data(), "unseen", Beginning(count=2), 512)
+    _, people = select(Data(), "unseen", HistoryCut(count=2), 512)
     assert (people.valid_BK.sum(1) <= 2).all()
     with pytest.raises(ValueError, match="history_first"):
-        Beginning(count=0)
+        HistoryCut(count=0)

@@ -27,7 +27,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampledCandidates:
     """Some random unseen items for each person, the same whoever ranks them, in the place of the whole catalogue."""
 
     count: int
@@ -56,7 +56,7 @@ def score(
     length: int | None = None,
     k: int = 20,
     progress: Callable[[int], None] | None = None,
-    sampled: Sampled | None = None,
+    candidates: SampledCandidates | None = None,
 ) -> Scored:
     """Ranks the whole catalogue less what each person has seen, from their `length` newest ratings.
 
@@ -65,7 +65,7 @@ def score(
     parts = []
     for chunk in people.chunks():
         scores_BN = predictor.rank(chunk.history(length), people.catalogue).cpu()
-        parts.append(reduce_scores(scores_BN, chunk, k, sampled))
+        parts.append(reduce_scores(scores_BN, chunk, k, candidates))
         if progress is not None:
             progress(len(chunk))
     width = people.held_item_BT.shape[1]
@@ -77,7 +77,7 @@ def score(
     )
 
 
-def reduce_scores(scores_BN: Tensor, people: People, k: int, sampled: Sampled | None = None) -> Scored:
+def reduce_scores(scores_BN: Tensor, people: People, k: int, candidates: SampledCandidates | None = None) -> Scored:
     """Ranks, scores and best rows from all scores of a few people."""
     if scores_BN.shape != (len(people), len(people.catalogue)):
         raise ValueError(
@@ -87,8 +87,8 @@ def reduce_scores(scores_BN: Tensor, people: People, k: int, sampled: Sampled | 
     known_BS = seen_BS >= 0
     rows_BS = torch.arange(len(people))[:, None].expand_as(seen_BS)
     scores_BN = scores_BN.float().index_put((rows_BS[known_BS], seen_BS[known_BS]), torch.tensor(-torch.inf))
-    if sampled is not None:
-        scores_BN = scores_BN.masked_fill_(~sampled.mask(people), -torch.inf)
+    if candidates is not None:
+        scores_BN = scores_BN.masked_fill_(~candidates.mask(people), -torch.inf)
     score_BT = scores_BN.gather(1, people.held_item_BT.clamp_min(0))
     return Scored(
         score_BT=score_BT.masked_fill(~people.held_valid_BT, 0.0),

@@ -1,0 +1,71 @@
+"""The data of a checkpoint, with what a command changes of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefprior.composition import data_of_checkpoint
+
+TABLE = "prefprior.data.sources.table.TableSource"
+MODULE = "prefprior.data.datamodule.PreferenceDataModule"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A training configuration over a small table whose users are split by hash."""
+    folder = tmp_path_factory.mktemp("composition")
+    np.save(folder / "e.npy", np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32))
+    (folder / "ids.txt").write_text("".join(f"p{i}\n" for i in range(20)))
+    for name, count in (("r", 12), ("few", 6)):
+        rows = [f"u{user},p{(user + i) % 20},{i % 2}" for user in range(count) for i in range(8)]
+        (folder / f"{name}.csv").write_text("\n".join(["user,item,rating", *rows]) + "\n")
+    return {
+        "source": source(folder, "r.csv"),
+        "data": {
+            "_target_": MODULE,
+            "splits": {"_target_": "prefprior.data.splits.Splits", "by": "user", "val": 0.5, "test": 0.0},
+        },
+        "seed": 3,
+    }
+
+
+def source(folder: Path, ratings: str) -> dict[str, str]:
+    return {
+        "_target_": TABLE,
+        "ratings": str(folder / ratings),
+        "embeddings": str(folder / "e.npy"),
+        "items": str(folder / "ids.txt"),
+    }
+
+
+def test_without_changes_it_is_the_data_of_training(trained: dict[str, Any]) -> None:
+    data = data_of_checkpoint(trained)
+    assert (len(data.ratings.users), data.splits.val, data.seed) == (12, 0.5, 3)
+
+
+def test_arguments_of_a_source_change_it(trained: dict[str, Any]) -> None:
+    few = trained["source"]["ratings"].replace("r.csv", "few.csv")
+    assert len(data_of_checkpoint(trained, source={"ratings": few}).ratings.users) == 6
+
+
+def test_a_whole_source_replaces_it(trained: dict[str, Any]) -> None:
+    whole = {**trained["source"], "embeddings": None, "items": None}
+    with pytest.raises(ValueError, match="embeddings"):
+        data_of_checkpoint(trained, source=whole)
+
+
+def test_a_whole_data_node_keeps_the_split(trained: dict[str, Any]) -> None:
+    data = data_of_checkpoint(trained, data={"_target_": MODULE, "history_cap": 7})
+    assert (data.rule.cap, data.splits.val) == (7, 0.5)
+
+
+def test_a_checkpoint_that_says_nothing_needs_a_source() -> None:
+    with pytest.raises(ValueError, match=r"add source=\.\.\."):
+        data_of_checkpoint({})
+
+
+def test_all_unknown_keys_are_named(trained: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"source\.raings is unknown[^$]*data\.splits\.vall is unknown"):
+        data_of_checkpoint(trained, source={"raings": "r.csv"}, data={"splits": {"vall": 0.1}})
