@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 from omegaconf import MISSING, DictConfig
 
+import prefprior.world  # noqa: F401 (registers the encoder of encoder=world)
 from prefprior.config import build, run_command
 from prefprior.data.embedding.encode import SET_ASIDE, encode
 from prefprior.data.embedding.lookup import StoredEmbeddings, embedding_folder

@@ -17,7 +17,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from PIL import Image
 from torch import Tensor
 
-from prefprior.data.embedding.encoders import OpenClipEncoder
+import prefprior.world  # noqa: F401 (registers the encoder of its space)
+from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
@@ -60,9 +61,7 @@ class PreferencePriorPipeline:
         """From a checkpoint, a folder that holds one, or a repository of the Hugging Face hub that does."""
         predictor = TrainedPredictor.load(_found(source), device)
         if encoder is None:
-            # A space is named by its encoder: "<model>/<tag>", or the model alone where there is but one.
-            model, _, tag = predictor.space.name.partition("/")
-            encoder = OpenClipEncoder(model=model, pretrained=tag or None, device=device)
+            encoder = encoder_of(predictor.space.name, device)
         return cls(predictor, encoder)
 
     def save_pretrained(self, folder: str | Path) -> Path:

@@ -1,1 +1,8 @@
-"""The built-in miniature: procedural pictures, a CLIP, an unCLIP decoder, and people with known tastes."""
+"""The built-in miniature: procedural pictures, a CLIP, an unCLIP decoder, and people with known tastes.
+
+Importing it registers the miniature CLIP: from then on `encoder=world` and spaces called world-clip are found.
+"""
+
+from prefprior.world.clip import register
+
+register()

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from prefprior.data.embedding.encoders import LoadedClip, register_encoder
 from prefprior.files import written_whole
 from prefprior.world import tower  # registers the image tower with timm
 from prefprior.world.tokenizer import WorldTokenizer
@@ -29,15 +30,15 @@ WEIGHTS = Path(__file__).with_name("weights") / "clip.safetensors"
 
 
 def register() -> None:
-    """Make `open_clip.create_model("world-clip")` work; calling it again does nothing."""
+    """Makes `open_clip.create_model("world-clip")` and `OpenClipEncoder(model="world-clip")` work; once is enough."""
     if MODEL_NAME not in open_clip.list_models():
         assert callable(tower.world_tower)  # imported for its registration
         open_clip.add_model_config(CONFIG)
+    register_encoder(MODEL_NAME, lambda: LoadedClip(*load()))
 
 
 def create(weights: Path | None = None) -> tuple[open_clip.CLIP, WorldTokenizer]:
     """The model and its tokenizer; untrained unless weights are given."""
-    register()
     model = open_clip.create_model(MODEL_NAME, pretrained=str(weights) if weights else None)
     tokenizer = WorldTokenizer(context_length=model.context_length)
     if tokenizer.vocab_size != model.vocab_size:

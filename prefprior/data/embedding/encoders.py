@@ -7,15 +7,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import open_clip
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from prefprior.errors import nearest
-from prefprior.world import clip as world_clip
 
 
 @runtime_checkable
@@ -28,8 +27,28 @@ class Encoder(Protocol):
         """(N, D) raw projections in float32."""
 
 
+class LoadedClip(NamedTuple):
+    """A CLIP that is ready for use."""
+
+    model: open_clip.CLIP  # or one of open_clip's that behaves alike, such as CoCa
+    preprocess: Callable[[Image.Image], Tensor]
+    tokenizer: Callable[[Sequence[str]], Tensor]
+
+
+# Models of open_clip whose weights come with a program, by name; see `register_encoder`.
+_BUNDLED: dict[str, Callable[[], LoadedClip]] = {}
+
+
+def register_encoder(model: str, load: Callable[[], LoadedClip]) -> None:
+    """Makes a model known that brings its own weights: open_clip knows its architecture, `load` loads it.
+
+    Its space has the model's name, and `OpenClipEncoder` takes no `pretrained` for it.
+    """
+    _BUNDLED[model] = load
+
+
 class OpenClipEncoder:
-    """An open_clip model with a pretrained tag, a local checkpoint, or the world's own weights.
+    """An open_clip model with a pretrained tag, a local checkpoint, or weights that come with it (`register_encoder`).
 
     Weights are loaded when first needed. Projections are raw (not normalised): decoders need their length.
     """
@@ -45,7 +64,6 @@ class OpenClipEncoder:
     ) -> None:
         """`pretrained` is one of open_clip's tags or a checkpoint file; `space` names the space of a local checkpoint
         (such as "ViT-H-14/laion2b_s32b_b79k" for a copy of those weights)."""
-        world_clip.register()
         known = open_clip.list_models()
         if model not in known:
             raise ValueError(f"open_clip has no model {model!r}{nearest(model, known)}")
@@ -53,7 +71,7 @@ class OpenClipEncoder:
         self._device = torch.device(device)
         self._local = pretrained is not None and Path(pretrained).is_file()
         tags = open_clip.list_pretrained_tags_by_model(model)
-        if model == world_clip.MODEL_NAME:
+        if model in _BUNDLED:
             if pretrained is not None:
                 raise ValueError(f"{model} comes with its weights: leave encoder.pretrained out")
             self.space_name = model
@@ -68,9 +86,9 @@ class OpenClipEncoder:
             self.space_name = space or f"{model}/{Path(pretrained).stem if self._local else pretrained}"
 
     @cached_property
-    def _loaded(self) -> tuple[nn.Module, Callable[[Image.Image], Tensor], Callable[[Sequence[str]], Tensor]]:
-        if self.model_name == world_clip.MODEL_NAME:
-            model, preprocess, tokenizer = world_clip.load()
+    def _loaded(self) -> LoadedClip:
+        if self.model_name in _BUNDLED:
+            model, preprocess, tokenizer = _BUNDLED[self.model_name]()
         else:
             # OpenAI's weights were trained with another activation than their architecture's name says in open_clip.
             tag = {} if self._local else open_clip.get_pretrained_cfg(self.model_name, self.pretrained)
@@ -85,17 +103,17 @@ class OpenClipEncoder:
                     "encoder.space."
                 ) from error
             tokenizer = open_clip.get_tokenizer(self.model_name)
-        return model.eval().requires_grad_(False).to(self._device), preprocess, tokenizer
+        return LoadedClip(model.eval().requires_grad_(False).to(self._device), preprocess, tokenizer)
 
     @property
-    def model(self) -> nn.Module:
+    def model(self) -> open_clip.CLIP:
         """The network."""
-        return self._loaded[0]
+        return self._loaded.model
 
     @property
     def preprocess(self) -> Callable[[Image.Image], Tensor]:
         """One picture -> what the network takes."""
-        return self._loaded[1]
+        return self._loaded.preprocess
 
     @property
     def dim(self) -> int:
@@ -137,12 +155,12 @@ class OpenClipEncoder:
     @torch.no_grad()
     def encode_pixels(self, pixels_NCYX: Tensor) -> Tensor:
         """(N, D) raw projections of preprocessed pictures."""
-        return cast(open_clip.CLIP, self.model).encode_image(pixels_NCYX.to(self._device)).float()
+        return self.model.encode_image(pixels_NCYX.to(self._device)).float()
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """(N, D) raw projections of texts, in float32 on the CPU."""
-        encode, tokenizer = cast(open_clip.CLIP, self.model).encode_text, self._loaded[2]
+        encode, tokenizer = self.model.encode_text, self._loaded.tokenizer
         parts = [
             encode(tokenizer(list(texts[i : i + self.batch_size])).to(self._device)).float().cpu()
             for i in range(0, len(texts), self.batch_size)
@@ -150,11 +168,11 @@ class OpenClipEncoder:
         return torch.cat(parts) if parts else torch.zeros(0, self.dim)
 
 
-def encoder_of(space_name: str) -> OpenClipEncoder:
+def encoder_of(space_name: str, device: str = "cpu") -> OpenClipEncoder:
     """The encoder whose space a checkpoint lives in; `<model>/<pretrained tag>` is what spaces are called."""
     model, _, tag = space_name.partition("/")
     try:
-        return OpenClipEncoder(model=model, pretrained=tag or None)
+        return OpenClipEncoder(model=model, pretrained=tag or None, device=device)
     except ValueError as error:
         raise ValueError(
             f"pictures and words must be embedded by {space_name}, which is not at hand: {error}\n"

@@ -14,6 +14,8 @@ import torch
 from lightning.pytorch import Trainer
 from PIL import Image
 
+import prefprior.world  # noqa: F401 (registers the encoder of these tests)
+from prefprior.data.embedding import encoders
 from prefprior.data.embedding.encode import SET_ASIDE, EncodeModule, encode, read_set_aside
 from prefprior.data.embedding.encoders import Encoder, OpenClipEncoder
 from prefprior.data.embedding.plan import PARTS, EncodeRule
@@ -175,10 +177,18 @@ def test_encoders_are_named_or_refused(tmp_path: Path) -> None:
             OpenClipEncoder(**arguments)  # type: ignore[arg-type]
 
 
+def test_a_registered_model_brings_its_own_weights(encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "_BUNDLED", {})
+    encoders.register_encoder("RN50", lambda: encoders.LoadedClip(encoder.model, encoder.preprocess, str.split))
+    registered = OpenClipEncoder(model="RN50")
+    assert registered.space_name == "RN50"
+    assert registered.model is encoder.model
+
+
 KILLED = """
     import sys
     from pathlib import Path
-    from tests.data.test_encode import run, OpenClipEncoder
+    from tests.data.embedding.test_encode import run, OpenClipEncoder
     run(Path(sys.argv[1]), OpenClipEncoder(model="world-clip"), Path(sys.argv[2]))
 """
 
@@ -195,7 +205,7 @@ def test_sigkill_at_any_moment(tmp_path: Path, encoder: OpenClipEncoder) -> None
         time.sleep(0.005)
     if process.poll() is None:
         process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() in (0, -signal.SIGKILL)
     run(tmp_path / "p", encoder, tmp_path / "cut")
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
