@@ -15,7 +15,7 @@ from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import CosineRanker
 from prefprior.history import History
 from prefprior.models.diffusion.schedules import CosineSchedule
-from prefprior.models.diffusion.solvers import euler
+from prefprior.models.diffusion.solvers import Euler
 from prefprior.models.prior.layers import ScalarFeatures
 from prefprior.predictor import Catalogue, TrainingPart
 from prefprior.seeding import initialised_by
@@ -94,7 +94,7 @@ class UserDiffusion(Baseline):
             return null + self.guidance * (given - null)
 
         noise = torch.randn((*who.shape, self.catalogue.space.dim), generator=generator)
-        return self.catalogue.space.from_model(euler(denoise, self._path, noise, self.sampling_steps))
+        return self.catalogue.space.from_model(Euler()(denoise, self._path, noise, self.sampling_steps))
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
         """(B, N) cosine to the nearest of a few samples."""

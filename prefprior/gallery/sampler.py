@@ -60,7 +60,7 @@ class PriorSampler:
         text = {} if self._text_D is None else {"text": self.guidance.text}
         return {
             "steps": self.steps,
-            "solver": self._independent.sampler.solver,
+            "solver": self._independent.sampler.solver.config["_target_"].rsplit(".", 1)[-1],
             "guidance": {"history": history, "rating": rating} | text,
             "words": f"{self.steps} steps, guidance by history {history:g} and by rating {rating:g}"
             + "".join(f" and by text {value:g}" for value in text.values()),

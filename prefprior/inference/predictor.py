@@ -18,11 +18,12 @@ from prefprior.inference.guidance import guided
 from prefprior.inference.selection import spread
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
-from prefprior.models.diffusion.solvers import SOLVERS
+from prefprior.models.diffusion.solvers import OneStep
 from prefprior.models.model import EncodedUsers, PreferenceModel
 from prefprior.models.objectives.objective import Objective
 from prefprior.models.retriever.cold_start import ColdStart
 from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.seeding import generator_of
 from prefprior.space import Space
 
 TEXT_CANDIDATES = 4  # at least so many for each sample, where a text is to choose among them
@@ -249,8 +250,12 @@ class TrainedPredictor:
         )  # fmt: skip
         solver, steps = self.sampler.solver, steps or self.sampler.steps
         if self.objective.one_step:
-            solver, steps = "one_step", 1
-        return SOLVERS[solver](denoise, self.objective.schedule, noise_BSD, steps)
+            solver, steps = OneStep(), 1
+        # Seeded by each user's own first noise: independent of chunks, and a deterministic solver draws nothing.
+        generators = (
+            [generator_of("noise", repr(row.flatten()[0].item())) for row in noise_BSD] if solver.stochastic else []
+        )
+        return solver(denoise, self.objective.schedule, noise_BSD, steps, generators)
 
 
 def closeness(raw_BMD: Tensor, text_BD: Tensor) -> Tensor:

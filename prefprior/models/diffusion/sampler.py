@@ -1,8 +1,7 @@
 """How embeddings are sampled: what the config group `sampler` holds and a checkpoint keeps."""
 
-from prefprior.errors import require_choice
 from prefprior.models.diffusion.guidance import Guidance
-from prefprior.models.diffusion.solvers import SOLVERS
+from prefprior.models.diffusion.solvers import Euler, OneStep, Solver
 from prefprior.models.recorded import Recorded
 
 
@@ -18,21 +17,21 @@ class Sampler(Recorded):
     def __init__(
         self,
         *,
-        solver: str = "euler",
+        solver: Solver | None = None,
         steps: int = 20,
         guidance: Guidance | None = None,
         candidates: int = 4,
         diversity: float = 1.0,
         on_shell: bool = True,
     ) -> None:
-        self.solver = require_choice("sampler.solver", solver, SOLVERS)
+        self.solver = solver or Euler()
         if steps < 1:
             raise ValueError(f"sampler.steps must be at least 1, got {steps}")
         if candidates < 1:
             raise ValueError(f"sampler.candidates must be at least 1, got {candidates}")
         if not diversity >= 0:
             raise ValueError(f"sampler.diversity cannot be below 0, got {diversity}")
-        self.steps = 1 if solver == "one_step" else steps
+        self.steps = 1 if isinstance(solver, OneStep) else steps
         self.guidance = guidance or Guidance()
         self.candidates = candidates
         self.diversity = diversity

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prefprior.models.diffusion.schedules import PREDICTIONS, CosineSchedule, LinearSchedule
-from prefprior.models.diffusion.solvers import euler, heun, one_step
+from prefprior.models.diffusion.solvers import Ancestral, Euler, Heun, OneStep
 from prefprior.models.objectives.denoising import Denoising
 
 MEAN, SPREAD, COUNT = torch.tensor([1.5, -0.5]), torch.tensor([0.4, 1.3]), 4000
@@ -26,19 +26,25 @@ class GaussianPrior:
         return a * x0 + b * (noisy - alpha * x0) / sigma
 
 
-def sampled(schedule, prediction, sampler, steps):
+def sampled(schedule, prediction, solver, steps):
     exact, objective = GaussianPrior(schedule, prediction), Denoising(schedule=schedule, prediction=prediction)
     noise = torch.randn(1, 1, COUNT, 2, generator=torch.Generator().manual_seed(0))
-    noise = (noise - noise.mean(2)) / noise.std(2)  # the moments of noise are then exact, and errors the sampler's own
-    out = sampler(lambda x, t: objective.denoise(exact, x, t, SimpleNamespace()), schedule, noise, steps)
+    noise = (noise - noise.mean(2)) / noise.std(2)  # the moments of noise are then exact, and errors the solver's own
+    out = solver(
+        lambda x, t: objective.denoise(exact, x, t, SimpleNamespace()),
+        schedule,
+        noise,
+        steps,
+        [torch.Generator().manual_seed(1)],
+    )
     return out[0, 0], exact.calls
 
 
 @pytest.mark.parametrize("schedule", [LinearSchedule(), CosineSchedule(), CosineSchedule(shift=0.5)])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize(("sampler", "steps", "calls"), [(euler, 250, 250), (heun, 40, 79)])
-def test_a_gaussian_comes_back(schedule, prediction, sampler, steps, calls):
-    out, made = sampled(schedule, prediction, sampler, steps)
+@pytest.mark.parametrize(("solver", "steps", "calls"), [(Euler(), 250, 250), (Heun(), 40, 79), (Ancestral(), 250, 250)])
+def test_a_gaussian_comes_back(schedule, prediction, solver, steps, calls):
+    out, made = sampled(schedule, prediction, solver, steps)
     assert made == calls
     torch.testing.assert_close(out.mean(0), MEAN, atol=0.03, rtol=0)
     torch.testing.assert_close(out.std(0), SPREAD, atol=0.01, rtol=0.02)
@@ -46,26 +52,52 @@ def test_a_gaussian_comes_back(schedule, prediction, sampler, steps, calls):
 
 @pytest.mark.parametrize("schedule", [LinearSchedule(), CosineSchedule()])
 def test_one_step_is_the_mean(schedule):
-    out, calls = sampled(schedule, "x0", one_step, 1)
+    out, calls = sampled(schedule, "x0", OneStep(), 1)
     assert calls == 1
     torch.testing.assert_close(out.mean(0), MEAN, atol=0.03, rtol=0)
     assert (out.std(0) < 0.02).all()
 
 
 def test_on_a_schedule_more_steps_and_a_higher_order_are_nearer_to_the_truth():
-    def error(sampler, steps):
-        return (sampled(LinearSchedule(), "velocity", sampler, steps)[0].std(0) - SPREAD).abs().max()
+    def error(solver, steps):
+        return (sampled(LinearSchedule(), "velocity", solver, steps)[0].std(0) - SPREAD).abs().max()
 
-    assert error(euler, 10) > error(euler, 50) > error(euler, 200)
-    assert error(heun, 10) < error(euler, 20)
+    assert error(Euler(), 10) > error(Euler(), 50) > error(Euler(), 200)
+    assert error(Heun(), 10) < error(Euler(), 20)
 
 
 def test_one_euler_step_of_ddim_is_one_step():
-    one, euler_one = (sampled(CosineSchedule(), "v", sampler, 1)[0] for sampler in (one_step, euler))
+    one, euler_one = (sampled(CosineSchedule(), "v", solver, 1)[0] for solver in (OneStep(), Euler()))
     # euler starts at sigma * noise, which is where the schedule says that pure noise lies
     torch.testing.assert_close(one, euler_one, atol=1e-4, rtol=1e-4)
 
 
-def test_a_sampler_without_steps_is_refused():
+def test_a_solver_without_steps_is_refused():
     with pytest.raises(ValueError, match="at least 1 step"):
-        euler(lambda x, t: x, LinearSchedule(), torch.zeros(1, 2), 0)
+        Euler()(lambda x, t: x, LinearSchedule(), torch.zeros(1, 2), 0)
+
+
+def test_without_eta_ancestral_steps_are_eulers():
+    found, euler = (sampled(CosineSchedule(), "v", solver, 20)[0] for solver in (Ancestral(eta=0.0), Euler()))
+    torch.testing.assert_close(found, euler)
+
+
+def test_fresh_noise_is_each_rows_own():
+    noise = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(0))
+
+    def run(rows):
+        generators = [torch.Generator().manual_seed(row) for row in rows]
+        return Ancestral()(lambda x, t: 0.5 * x, CosineSchedule(), noise[rows], 4, generators)
+
+    torch.testing.assert_close(run([0, 1, 2])[2:], run([2]))
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1])
+def test_an_impossible_eta_is_refused(eta):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Ancestral(eta=eta)
+
+
+def test_a_generator_for_each_row_is_needed():
+    with pytest.raises(ValueError, match="each of 3 rows, got 0"):
+        Ancestral()(lambda x, t: x, CosineSchedule(), torch.zeros(3, 2), 4)
