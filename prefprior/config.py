@@ -28,7 +28,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from prefprior.errors import nearest
+from prefprior.errors import RunFirstError, nearest
+from prefprior.files import make_folder
 
 # What a configuration may construct: classes of ours, and of the two libraries that experiments name directly. Nodes
 # also come out of checkpoints and manifests that people pass on, so this is what keeps loading one from running code.
@@ -161,6 +162,8 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
             check(cfg, schema)
             folder = run(cfg)
         except (ValueError, MisconfigurationException) as error:  # the latter: Lightning's word on devices and the like
+            if isinstance(error, RunFirstError):
+                error = error.completed(overrides(), chosen("source"))
             with suppress(OSError):  # Hydra made the run's folder before we could look at the configuration
                 Path(HydraConfig.get().runtime.output_dir).rmdir()
             sys.exit(f"error: {error}{DEVICE_REMEDY if _lacks_device(error) else ''}")
@@ -187,6 +190,12 @@ def _lacks_device(error: Exception) -> bool:
 def chosen(group: str) -> str | None:
     """The name of the option chosen for a config group, such as "flickr_aes" for `source`."""
     return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
+
+
+def run_folder() -> Path:
+    """The folder Hydra gave this run (`run_dir=...`, or a time stamp under runs/)."""
+    folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def overrides() -> list[str]:

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from prefprior.files import make_folder, read_json
-from prefprior.runs import CONFIG, GALLERY, INTERVALS, METRICS, ROOT, last_run, read_metrics, write_metrics
+from prefprior.runs import GALLERY, INTERVALS, METRICS, ROOT, last_run, read_config, read_metrics, write_metrics
 
 # Rows of the scoreboard, and what they are called to somebody who has never seen one.
 SHOWN = {"prior": "prior", "mean": "mean_of_likes", "nearest": "nearest", "random": "random", "oracle": "oracle"}
@@ -42,7 +41,7 @@ def run() -> Path:
 
 def require_one_prior(evaluation: Path, gallery: Path) -> None:
     """Refuses to show one prior's figures beside another's pictures."""
-    priors = [OmegaConf.select(OmegaConf.load(folder / CONFIG), "checkpoint") for folder in (evaluation, gallery)]
+    priors = [read_config(folder).get("checkpoint") for folder in (evaluation, gallery)]
     if priors[0] != priors[1]:
         raise ValueError(
             f"{evaluation} measured {priors[0]}, but {gallery} shows {priors[1]}. Make one of them again:\n"

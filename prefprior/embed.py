@@ -9,11 +9,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from omegaconf import MISSING, DictConfig
 
 import prefprior.world  # noqa: F401 (registers the encoder of encoder=world)
-from prefprior.config import build, run_command
+from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.embedding.encode import SET_ASIDE, encode
 from prefprior.data.embedding.lookup import StoredEmbeddings, embedding_folder
 from prefprior.data.embedding.plan import EncodeRule
-from prefprior.runs import run_folder, save_config, write_metrics
+from prefprior.runs import save_config, write_metrics
 
 
 @dataclass
@@ -48,7 +48,7 @@ def run(cfg: DictConfig) -> Path:
     table, bad = encode(pictures, encoder, target, rule, trainer)
     folder = run_folder()
     if trainer.is_global_zero:
-        save_config(folder, cfg)
+        save_config(folder, plain(cfg))
         seconds = time.monotonic() - started
         encoded = f"{source.name}/all/{encoder.space_name.replace('/', '__')}"
         write_metrics(

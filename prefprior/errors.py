@@ -1,7 +1,25 @@
-"""One wording for a value that is not among the allowed ones, with the nearest allowed one."""
+"""Errors for people: a value that is not among the allowed ones, and a file that another command makes first."""
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+
+class RunFirstError(ValueError):
+    """Something is missing that another command makes; the message ends in that command."""
+
+    def __init__(self, message: str, *, command: Sequence[str], repeats: tuple[str, ...]) -> None:
+        """`command` has a word `source=...`; words of the failing command that begin as `repeats` are of both."""
+        super().__init__(f"{message} Make them with:\n  {shlex.join(command)}")
+        self.message, self.command, self.repeats = message, list(command), repeats
+
+    def completed(self, words: Iterable[str], source: str | None) -> "RunFirstError":
+        """The same error for a command line: its `words` to be repeated, and its option for `source`."""
+        place = next(i for i, word in enumerate(self.command) if word.startswith("source="))
+        named = [f"source={source}"] if source else [self.command[place]]
+        repeated = [word for word in words if word.startswith(self.repeats)]
+        command = [*self.command[:place], *named, *repeated, *self.command[place + 1 :]]
+        return RunFirstError(self.message, command=command, repeats=self.repeats)
 
 
 def nearest(given: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prefprior import checkpoint
 from prefprior.composition import data_of_checkpoint
-from prefprior.config import build, run_command
+from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.data.held_out import People
@@ -31,7 +31,7 @@ from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.retriever.cold_start import ColdStart
 from prefprior.predictor import Catalogue, Predictor
-from prefprior.runs import INTERVALS, find_checkpoint, run_folder, save_config, write_metrics
+from prefprior.runs import INTERVALS, find_checkpoint, save_config, write_metrics
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"
@@ -92,7 +92,7 @@ def run(cfg: DictConfig) -> Path:
             predictor.fit(*training, torch.Generator().manual_seed(cfg.seed))
             outcomes += scoreboard.run(predictor, people, data.source, lambda: progress.advance(task), decoding)
     results = Results(data.source.name, scoreboard.labelled(part), people, outcomes, cfg.seed)
-    save_config(folder, cfg)
+    save_config(folder, plain(cfg))
     _write_figures(folder, results)
     write_report(folder / REPORT, results, facts, data.source.pictures())
     for table in terminal_tables(results, console.width):

@@ -4,11 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+import yaml
 
-from prefprior.config import plain
-from prefprior.files import make_folder, read_json, write_json, write_text
+from prefprior.files import read_json, write_json, write_text
 
 ROOT = Path("runs")
 CHECKPOINT = "prior.safetensors"
@@ -18,23 +16,22 @@ GALLERY = "gallery"  # the folder of a sampling run that holds what was made
 CONFIG = "config.yaml"
 
 
-def run_folder() -> Path:
-    """The folder Hydra gave this run (`run_dir=...`, or a time stamp under runs/)."""
-    folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-
-
-def save_config(folder: Path, cfg: DictConfig) -> None:
+def save_config(folder: Path, config: dict[str, Any]) -> None:
     """Writes the resolved configuration beside what the run makes."""
-    write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain(cfg))))
+    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
-def differing_keys(folder: Path, cfg: DictConfig, ignore: tuple[str, ...] = ()) -> list[str]:
-    """Which leaves of a configuration differ from the one a run folder was begun with."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a run; empty before it has begun."""
     path = folder / CONFIG
-    if not path.is_file():
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+
+
+def differing_keys(folder: Path, config: dict[str, Any], ignore: tuple[str, ...] = ()) -> list[str]:
+    """Which leaves of a configuration differ from the one a run folder was begun with, if it was."""
+    if not (folder / CONFIG).is_file():
         return []
-    old, new = _leaves(plain(OmegaConf.load(path))), _leaves(plain(cfg))  # type: ignore[arg-type]
+    old, new = _leaves(read_config(folder)), _leaves(config)
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return [key for key in keys if key.split(".")[0] not in ignore]
 

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from prefprior.config import build, plain, problems, run_command
+from prefprior.config import build, plain, problems, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder, require_space
@@ -25,7 +25,7 @@ from prefprior.gallery.replay import repeated
 from prefprior.gallery.sampler import PriorSampler
 from prefprior.gallery.users import Folk, KnownFolk, Newcomer, from_file, from_folders
 from prefprior.inference.predictor import TrainedPredictor
-from prefprior.runs import GALLERY, find_checkpoint, run_folder, save_config, write_metrics
+from prefprior.runs import GALLERY, find_checkpoint, save_config, write_metrics
 from prefprior.world.source import truth_known
 
 
@@ -106,7 +106,7 @@ def run(cfg: DictConfig) -> Path:
         callbacks=[TQDMProgressBar(leave=False)] if cfg.trainer.get("enable_progress_bar", True) else [],
     )
     if trainer.is_global_zero:
-        save_config(folder, cfg)
+        save_config(folder, plain(cfg))
         begin(maker.root, maker.settings)
     trainer.predict(
         GalleryModule(maker, [decoder, safety, predictor.model]), datamodule=groups, return_predictions=False

@@ -6,13 +6,13 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
-from prefprior.config import build, run_command
+from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.lookup import embedding_folder
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.shards.format import digest, write_manifest, write_part
 from prefprior.files import make_folder
-from prefprior.runs import run_folder, save_config, write_metrics
+from prefprior.runs import save_config, write_metrics
 
 
 @dataclass
@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> Path:
         for key in ("users", "ratings", "bytes")
     }
     made = run_folder()
-    save_config(made, cfg)
+    save_config(made, plain(cfg))
     write_metrics(made, figures)
     print(f"the shards are in {folder}; train on them with data=shards and the same source")
     return made

@@ -20,12 +20,12 @@ from prefprior import checkpoint
 from prefprior.callbacks.ema import Ema
 from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
-from prefprior.config import build, chosen, overrides, plain, run_command
+from prefprior.config import build, chosen, overrides, plain, run_command, run_folder
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
 from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
-from prefprior.runs import CHECKPOINT, CONFIG, differing_keys, run_folder, save_config, write_metrics
+from prefprior.runs import CHECKPOINT, CONFIG, differing_keys, save_config, write_metrics
 
 # Where a run lies and what it reports may change when it is continued; what it learns, and how, may not.
 MAY_DIFFER = ("run_dir", "logger", "debug")
@@ -62,7 +62,7 @@ def run(cfg: DictConfig) -> Path:
     folder = run_folder()
     if (folder / CHECKPOINT).is_file():
         raise ValueError(f"{folder} holds a finished run. Choose another run_dir, or leave it out for a new one.")
-    differing = differing_keys(folder, cfg, MAY_DIFFER)
+    differing = differing_keys(folder, plain(cfg), MAY_DIFFER)
     if differing:
         raise ValueError(
             f"{folder} was begun with other {', '.join(differing[:8])}. Give the same to go on, or choose "
@@ -94,7 +94,7 @@ def run(cfg: DictConfig) -> Path:
     weights = {"prior": model.prior, "retriever": model.retriever}
     say(", ".join(f"{name}: {_count(part):,} weights" for name, part in weights.items() if part is not None))
     if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match
-        save_config(folder, cfg)
+        save_config(folder, plain(cfg))
     if begun_before and not resume.is_file():
         say(f"{folder} was interrupted before its first epoch was finished: beginning again")
     steps = _fit(trainer, module, data, resume, say)

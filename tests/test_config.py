@@ -9,7 +9,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from prefprior import config
-from prefprior.errors import require_choice
 from tests.commands import run
 
 
@@ -69,12 +68,6 @@ def test_dotted_overrides_may_name_any_argument() -> None:
     assert config._open_nodes("prior.width=3") == "++prior.width=3"
     for word in ("seed=1", "+a.b=1", "~a.b", "hydra.run.dir=x", "--multirun", "hydra/launcher=x", "trainer=ddp"):
         assert config._open_nodes(word) == word
-
-
-def test_choices_suggest_the_nearest() -> None:
-    assert require_choice("order", "set", ("set", "time")) == "set"
-    with pytest.raises(ValueError, match=r"order is 'tine'; it must be one of set, time; did you mean time\?"):
-        require_choice("order", "tine", ("set", "time"))
 
 
 def test_the_wheels_list_of_packages_is_the_tree() -> None:

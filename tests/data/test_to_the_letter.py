@@ -68,7 +68,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, pictures: list[Image.Image]) 
         message = fails(patch, folder, *wanted)
         command = re.search(r"python embed\.py .*", message)
         assert command is not None, message
-        assert shlex.split(command[0])[2:] == ["source=flickr_aes", "encoder=world", "source.root=FLICKR-AES"]
+        assert shlex.split(command[0])[2:] == ["source=flickr_aes", "source.root=FLICKR-AES", "encoder=world"]
         # From here on to the letter: that very command, by the entry file, in a process of its own.
         words = [sys.executable, str(ROOT / "embed.py"), *shlex.split(command[0])[2:]]
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)

@@ -1,11 +1,10 @@
-"""Where a source's embeddings are found: those that come with it, or the folder that `python embed.py` filled."""
+"""Where a source's embeddings are found: with it, where `python embed.py` wrote them, or as ratings moved them."""
 
-import shlex
 from pathlib import Path
 
-from prefprior.config import chosen, overrides
 from prefprior.data.embedding.table import MANIFEST, EmbeddingTable, read_manifest
 from prefprior.data.sources.source import Source
+from prefprior.errors import RunFirstError
 
 
 def embedding_folder(root: str | Path, source_name: str, space_name: str) -> Path:
@@ -14,7 +13,7 @@ def embedding_folder(root: str | Path, source_name: str, space_name: str) -> Pat
 
 
 class StoredEmbeddings:
-    """Finds the embeddings of a source."""
+    """The embeddings of a source by an encoder: its own, or those under `root`."""
 
     def __init__(self, *, root: str = "embeddings", space: str | None = None, encoder: str = "vit_bigg_14") -> None:
         """`space` chooses where a source was embedded by several encoders; `encoder` is what a remedy proposes."""
@@ -38,9 +37,10 @@ class StoredEmbeddings:
             found = {name: path for name, path in found.items() if name == self.space}
         if not found:
             wanted = f" in the space {self.space}" if self.space else ""
-            raise ValueError(
-                f"there are no embeddings of {source.name}{wanted} under {folder}. Make them with:\n"
-                f"  {self.command(source)}"
+            raise RunFirstError(
+                f"there are no embeddings of {source.name}{wanted} under {folder}.",
+                command=["python", "embed.py", f"source={source.name}", f"encoder={self.encoder}"],
+                repeats=("source.", "embeddings.root="),
             )
         if len(found) > 1:
             raise ValueError(
@@ -49,8 +49,25 @@ class StoredEmbeddings:
             )
         return EmbeddingTable.open(next(iter(found.values())))
 
-    def command(self, source: Source) -> str:
-        """The command that embeds the source as this command names it."""
-        words = [word for word in overrides() if word.startswith(("source.", "embeddings.root="))]
-        name = chosen("source") or source.name
-        return shlex.join(["python", "embed.py", f"source={name}", f"encoder={self.encoder}", *words])
+
+class RefinedEmbeddings:
+    """Embeddings that ratings have moved (`baselines.wals.export`), whatever the source brings along; a space of their
+    own."""
+
+    def __init__(self, *, folder: str = "refined", space: str | None = None) -> None:
+        """`space` is only checked: decoders and other tables of the space that was refined know nothing of this one."""
+        self.folder, self.space = Path(folder), space
+
+    def table(self, source: Source) -> EmbeddingTable:
+        """Opens the table; where there is none, the error is the command that makes it, on the same training part."""
+        if not (self.folder / MANIFEST).is_file():
+            export = f"baselines.wals.export={self.folder}"
+            raise RunFirstError(
+                f"there are no refined embeddings in {self.folder}.",
+                command=["python", "evaluate.py", f"source={source.name}", "predictors=[wals]", export],
+                repeats=("source.", "data.splits."),
+            )
+        table = EmbeddingTable.open(self.folder)
+        if self.space not in (None, table.space.name):
+            raise ValueError(f"embeddings.space is {self.space}, but {self.folder} holds {table.space.name}")
+        return table

@@ -1,0 +1,61 @@
+"""prefprior/runs.py: what a run folder holds, and how runs are found again."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from prefprior.runs import CONFIG, differing_keys, find_checkpoint, last_run, read_config, save_config, write_metrics
+
+CONFIGURATION = {"seed": 0, "rate": 1e-5, "name": "ä", "source": {"root": None, "ids": ["1", "on"], "none": {}}}
+
+
+def test_a_configuration_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    save_config(tmp_path, CONFIGURATION)
+    assert read_config(tmp_path) == CONFIGURATION
+
+
+def test_keys_keep_their_order_in_the_file(tmp_path: Path) -> None:
+    save_config(tmp_path, CONFIGURATION)
+    lines = (tmp_path / CONFIG).read_text(encoding="utf-8").splitlines()
+    assert [line.split(":")[0] for line in lines if not line.startswith(" ")] == list(CONFIGURATION)
+
+
+def test_a_run_that_has_not_begun_has_no_configuration(tmp_path: Path) -> None:
+    assert read_config(tmp_path) == {}
+    assert differing_keys(tmp_path, CONFIGURATION) == []
+
+
+def test_differing_leaves_are_named_by_their_path(tmp_path: Path) -> None:
+    save_config(tmp_path, CONFIGURATION)
+    source = {**CONFIGURATION["source"], "root": "x"}  # type: ignore[dict-item]
+    assert differing_keys(tmp_path, {**CONFIGURATION, "seed": 1, "source": source}) == ["seed", "source.root"]
+
+
+def test_what_may_differ_is_left_out(tmp_path: Path) -> None:
+    save_config(tmp_path, CONFIGURATION)
+    assert differing_keys(tmp_path, {**CONFIGURATION, "seed": 1}, ignore=("seed",)) == []
+
+
+def test_figures_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not finite: a/b/c/d@1"):
+        write_metrics(tmp_path, {"a/b/c/d@1": float("nan")})
+
+
+def test_the_last_run_is_the_newest_that_is_finished(tmp_path: Path) -> None:
+    for age, name in enumerate(("new", "old")):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "done").touch()
+        os.utime(tmp_path / "train" / name / "done", (100 - age, 100 - age))
+    (tmp_path / "train" / "unfinished").mkdir()
+    assert last_run("train", "done", "make it", tmp_path) == tmp_path / "train" / "new"
+
+
+def test_without_a_finished_run_the_remedy_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Make one with: make it"):
+        last_run("train", "done", "make it", tmp_path)
+
+
+def test_a_folder_stands_for_its_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "prior.safetensors").touch()
+    assert find_checkpoint(str(tmp_path)) == tmp_path / "prior.safetensors"
