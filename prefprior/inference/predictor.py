@@ -252,9 +252,8 @@ class TrainedPredictor:
         if self.objective.one_step:
             solver, steps = OneStep(), 1
         # Seeded by each user's own first noise: independent of chunks, and a deterministic solver draws nothing.
-        generators = (
-            [generator_of("noise", repr(row.flatten()[0].item())) for row in noise_BSD] if solver.stochastic else []
-        )
+        firsts = [repr(row.flatten()[0].item()) for row in noise_BSD] if solver.stochastic else []
+        generators = [generator_of("noise", first) for first in firsts]
         return solver(denoise, self.objective.schedule, noise_BSD, steps, generators)
 
 
