@@ -4,6 +4,7 @@ A safetensors file, because loading one runs no code; its metadata holds JSON. I
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,20 @@ from prefprior.files import written_whole
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.objective import Objective
-from prefprior.models.recorded import from_node
+from prefprior.models.recorded import Recorded, from_node
+from prefprior.nodes import Loadables
 from prefprior.space import Space
 
 FORMAT = "prefprior-4"  # 3 had the retriever's towers inside the generator
+LARGEST = 2**24  # bytes of metadata: a space of 1280 dimensions takes 60 kB
 
 
 class Checkpoint:
     """What a file holds: a model ready for use, its objective, how it samples, and facts about its training."""
 
-    def __init__(
-        self, *, model: PreferenceModel, objective: Objective, sampler: Sampler, facts: dict[str, Any]
-    ) -> None:
-        self.model, self.objective, self.sampler, self.facts = model, objective, sampler, facts
+    def __init__(self, *, model: PreferenceModel, objective: Any, sampler: Sampler, facts: dict[str, Any]) -> None:
+        self.model, self.sampler, self.facts = model, sampler, facts
+        self.objective: Objective = objective
 
 
 def save(
@@ -50,16 +52,24 @@ def save(
         save_model(model, str(part), metadata={"format": FORMAT, "prefprior": json.dumps(description)})
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """What was saved, on a device; says what is wrong with a file that is no checkpoint."""
-    description = describe(path)
+def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequence[str] = ()) -> Checkpoint:
+    """What was saved, on a device; says what is wrong with a file that is no checkpoint.
+
+    The file may be somebody else's: it may only name classes of prefprior, and of the packages that `trust` adds, which
+    derive from `Loadable`.
+    """
+    description, find = describe(path), Loadables(["prefprior", *trust])
     try:
         space = Space.from_dict(description["space"])
-        model = PreferenceModel.from_config(description["model"], space)
-        objective, sampler = from_node(description["objective"]), from_node(description["sampler"])
-        facts = description["facts"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} does not describe a model of this version: {error}") from error
+        model = PreferenceModel.from_config(description["model"], space, find)
+        objective = from_node(description["objective"], Recorded, find, "objective")
+        sampler = from_node(description["sampler"], Sampler, find, "sampler")
+        facts = dict(description["facts"])
+        if not (callable(getattr(objective, "loss", None)) and callable(getattr(objective, "denoise", None))):
+            raise ValueError(f"objective is no objective: {type(objective).__name__}")
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path} does not describe a model of this version: {what}") from error
     try:
         load_model(model, str(path))
     except RuntimeError as error:
@@ -90,7 +100,16 @@ def describe(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is not a prefprior checkpoint: its format is {metadata.get('format')!r}, not {FORMAT!r}."
         )
-    return json.loads(metadata["prefprior"])
+    text = metadata.get("prefprior", "")
+    if len(text) > LARGEST:
+        raise ValueError(f"{path} has {len(text):,} bytes of metadata; a checkpoint has at most {LARGEST:,}.")
+    try:
+        description = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} has metadata that is not valid JSON ({error}). Make it again.") from error
+    if not isinstance(description, dict) or not isinstance(description.get("facts", {}), dict):
+        raise ValueError(f"{path} does not describe a model: its metadata is no JSON object of the known form.")
+    return description
 
 
 def _first_line(error: Exception) -> str:

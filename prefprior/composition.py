@@ -1,13 +1,20 @@
-"""What more than one entry file builds from its configuration; only entry files import this."""
+"""What more than one entry file builds from its configuration; only entry files import this.
 
-from collections.abc import Mapping
+A checkpoint names the classes of its data and their arguments, but no path: `train` writes those beside it, into
+`data.json`, which stays behind where a checkpoint is passed on. Neither goes through Hydra or OmegaConf.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from prefprior.config import build, problems
+from prefprior.config import plain_node
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.files import read_json, write_json
+from prefprior.nodes import Loadables, construct, importable, merged, problems, without_paths
+from prefprior.runs import DATA
 
+NODES = ("source", "embeddings", "data")
 # What a checkpoint that says nothing of its data is taken to have been trained with.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "source": {},
@@ -16,32 +23,72 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+def facts_of_data(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes where a run's data lie beside its checkpoint; returns what the checkpoint itself says of them."""
+    nodes = {name: config[name] for name in NODES}
+    write_json(folder / DATA, {**nodes, "seed": config["seed"]})
+    bare, paths = without_paths(nodes, importable)
+    return {**bare, "seed": config["seed"], "paths": {key: str(value) for key, value in paths.items()}}
+
+
 def data_of_checkpoint(
-    trained: Mapping[str, Any], *, source: Any = None, embeddings: Any = None, data: Any = None
+    checkpoint: Path | None,
+    facts: Mapping[str, Any],
+    *,
+    source: Any = None,
+    embeddings: Any = None,
+    data: Any = None,
+    trust: Sequence[str] = (),
 ) -> PreferenceDataModule:
-    """The data of a training configuration (a checkpoint's `facts["train"]`), with what a command changes of it; ready.
+    """The data a checkpoint was trained on, with what a command changes of it; ready.
 
     A whole `source` or `embeddings` (a node with `_target_`) replaces the checkpoint's; a few arguments change it.
     `data` only ever changes it: a user who was trained on must not become unseen because a command leaves the split
     out.
     """
-    changes = {"source": source, "embeddings": embeddings, "data": data}
-    nodes: dict[str, Any] = {}
-    for name, change in changes.items():
-        stored = OmegaConf.create(trained.get(name) or DEFAULTS[name])
-        replaces = change is not None and name != "data" and "_target_" in change
-        nodes[name] = OmegaConf.create(change) if replaces else OmegaConf.merge(stored, change or {})
-    if "_target_" not in nodes["source"]:
+    find = Loadables(["prefprior", *trust])
+    stored = _stored(checkpoint, facts)
+    built: dict[str, Any] = {}
+    found: list[str] = []
+    nodes: dict[str, tuple[Any, Any]] = {}
+    for name, change in {"source": source, "embeddings": embeddings, "data": data}.items():
+        change = plain_node(change)
+        if name != "data" and isinstance(change, Mapping) and "_target_" in change:
+            nodes[name] = change, importable  # the user's own
+        else:
+            assert change is None or isinstance(change, dict)
+            old = stored.get(name) or DEFAULTS[name]
+            if not isinstance(old, dict):
+                raise ValueError(f"{checkpoint} does not describe its data: {name} is {type(old).__name__}")
+            nodes[name] = merged(old, change or {}), find
+        found += problems(nodes[name][0], name, nodes[name][1])
+    if "_target_" not in nodes["source"][0]:
         raise ValueError(
             "the checkpoint does not say what it was trained on: add source=... (for example source=world)"
         )
-    if found := [line for name, node in nodes.items() for line in problems(node, name)]:
-        raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
-    module: PreferenceDataModule = build(
-        nodes["data"],
-        source=build(nodes["source"]),
-        embeddings=build(nodes["embeddings"]),
-        seed=trained.get("seed", 0),
-    )
+    if found:
+        raise ValueError("the data cannot be read:\n" + "\n".join(f"  - {_with_path(line, facts)}" for line in found))
+    for name in ("source", "embeddings"):
+        built[name] = construct(*nodes[name])
+    seed = stored.get("seed", 0)
+    module = construct(*nodes["data"], **built, seed=seed if isinstance(seed, int) else 0)
+    if not isinstance(module, PreferenceDataModule):
+        raise ValueError(f"data._target_ is {nodes['data'][0].get('_target_')}, which is no data module")
     module.setup()
     return module
+
+
+def _stored(checkpoint: Path | None, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    beside = None if checkpoint is None else checkpoint.with_name(DATA)
+    found = read_json(beside) if beside is not None and beside.is_file() else facts.get("data", {})
+    if not isinstance(found, dict):
+        raise ValueError(f"{beside or checkpoint} does not describe data: it is no JSON object")
+    return found
+
+
+def _with_path(line: str, facts: Mapping[str, Any]) -> str:
+    """A missing path, with the one it had in training."""
+    paths = facts.get("data", {}).get("paths", {}) if isinstance(facts.get("data"), dict) else {}
+    key = line.split(" ", 1)[0]
+    told = "has no value" in line and isinstance(paths, dict) and key in paths
+    return f"{line} (in training it was {paths[key]})" if told else line

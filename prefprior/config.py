@@ -1,16 +1,14 @@
 """From a command line to a checked configuration: Hydra composes, and every key is compared with what takes it.
 
-The constructor is the schema. A node with `_target_` may carry the arguments of that constructor and nothing else; the
-top level may carry the fields of the command's dataclass. All problems are told in one message, each with the nearest
-known name.
+The constructor is the schema (`prefprior.nodes`); the top level may carry the fields of the command's dataclass. All
+problems are told in one message, each with the nearest known name. A user's own configuration may name anything that
+Python can import. What comes out of a checkpoint or a manifest never passes through here.
 """
 
 import errno
-import functools
 import inspect
 import os
 import sys
-import types
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,21 +20,15 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.utils import get_object
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from prefprior.errors import RunFirstError, nearest
 from prefprior.files import make_folder
+from prefprior.nodes import construct, importable, problems
 
-# What a configuration may construct: classes of ours, and of the two libraries that experiments name directly. Nodes
-# also come out of checkpoints and manifests that people pass on, so this is what keeps loading one from running code.
-TRUSTED = ("prefprior.", "torch.optim.", "lightning.")
-# Functions among them: one makes another library's object, one a prior whose checkpoint does not know where it began.
-FUNCTIONS = ("prefprior.callbacks.wandb_logger.wandb_logger", "prefprior.models.prior.pretrained.from_published")
-SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
 
 
@@ -48,87 +40,34 @@ def conf_folder() -> Path:
 
 
 def build(node: Any, *, shared: Mapping[str, Any] | None = None, **runtime: Any) -> Any:
-    """Constructs what a `_target_` node names. `runtime` are further arguments of that constructor; `shared` reaches
-    every constructor in the node that takes an argument of that name."""
+    """Constructs what a `_target_` node of the user's own configuration names: anything that can be imported.
+
+    `runtime` are further arguments of that constructor; `shared` reaches every constructor in the node that takes an
+    argument of that name.
+    """
     if node is None:
         return None
-    node = node if OmegaConf.is_config(node) else OmegaConf.create(node)
-    if found := problems(node):
-        raise ValueError("this cannot be built:\n" + "\n".join(f"  - {line}" for line in found))
-    plain_node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(plain_node, dict) and "_target_" not in plain_node:
+    values = plain_node(node)
+    if isinstance(values, dict) and "_target_" not in values:
         raise ValueError(
-            f"{', '.join(map(str, plain_node))} was given for a part of which no class is chosen (such as "
+            f"{', '.join(map(str, values))} was given for a part of which no class is chosen (such as "
             "retriever=none). Choose one, or leave its arguments out."
         )
-    return _made(plain_node, shared or {}, runtime)
+    if found := problems(values):
+        raise ValueError("this cannot be built:\n" + "\n".join(f"  - {line}" for line in found))
+    return construct(values, shared=shared, **runtime)
 
 
-def _made(node: Any, shared: Mapping[str, Any], runtime: Mapping[str, Any] = types.MappingProxyType({})) -> Any:
-    if isinstance(node, list):
-        return [_made(part, shared) for part in node]
-    if not isinstance(node, dict):
-        return node
-    arguments = {key: _made(value, shared) for key, value in node.items() if key not in SPECIAL}
-    if "_target_" not in node:
-        return arguments
-    callee = get_object(str(node["_target_"]))
-    known, _ = _arguments(callee)
-    given = arguments | {key: value for key, value in shared.items() if known is not None and key in known}
-    made = functools.partial(callee, **(given | dict(runtime)))
-    return made if node.get("_partial_") else made()
+def plain_node(node: Any) -> Any:
+    """A node of the composed configuration as plain containers, its interpolations resolved."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def problems(node: Any, where: str = "") -> list[str]:
-    """Everything wrong in a composed node: unknown keys, missing values, wrong types, foreign targets."""
-    if isinstance(node, ListConfig):
-        return [p for i in range(len(node)) for p in problems(node._get_node(i), f"{where}[{i}]")]
-    if not isinstance(node, DictConfig) or node._is_none():
-        return []
-    if node._is_missing():
-        return [f"{where} has no value: add {where}=... to the command"]
-    found: list[str] = []
-    target = node.get("_target_") if "_target_" in node else None
-    hints: dict[str, Any] = {}
-    known: set[str] | None = None
-    if target is not None:
-        refused = (
-            f"{where}._target_ is {target}: only classes of {', '.join(t + '*' for t in TRUSTED)} may be constructed"
-        )
-        if not str(target).startswith(TRUSTED):
-            return [refused]
-        try:
-            callee = get_object(str(target))
-        except Exception as error:  # whatever an import raises, the person needs the key it came from
-            return [f"{where}._target_ is {target}, which cannot be imported: {error}"]
-        # The name alone proves nothing: `prefprior.files.os.remove` begins well too.
-        ours = str(getattr(callee, "__module__", "")).startswith(TRUSTED)
-        if not ours or not (inspect.isclass(callee) or target in FUNCTIONS):
-            return [refused]
-        known, hints = _arguments(callee)
-    for key in node:
-        path = f"{where}.{key!s}" if where else str(key)
-        if OmegaConf.is_missing(node, key):
-            found.append(f"{path} has no value: add {path}=... to the command")
-            continue
-        if key in SPECIAL:
-            continue
-        if known is not None and key not in known:
-            found.append(f"{path} is unknown: {target} takes {', '.join(sorted(known))}{nearest(str(key), known)}")
-            continue
-        child = node._get_node(key)
-        if isinstance(child, (DictConfig, ListConfig)):
-            found += problems(child, path)
-        elif key in hints and not _fits(node[key], hints[str(key)]):
-            found.append(f"{path} is {node[key]!r}; {target} wants {_readable(hints[str(key)])}")
-    return found
-
-
-def argument(node: DictConfig, name: str) -> Any:
+def argument(node: Mapping[str, Any], name: str) -> Any:
     """What a checked node says of an argument, or what its constructor would take instead; None if it takes none."""
     if name in node:
         return node[name]
-    parameter = inspect.signature(get_object(str(node["_target_"]))).parameters.get(name)
+    parameter = inspect.signature(importable(str(node["_target_"]))).parameters.get(name)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
@@ -140,7 +79,7 @@ def check(cfg: DictConfig, schema: type) -> None:
         if OmegaConf.is_missing(cfg, name):
             found.append(f"{name} has no value: add {name}=... to the command")
         else:
-            found += problems(cfg._get_node(name), name)
+            found += problems(plain_node(cfg._get_node(name)), name)
     if found:
         raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
 
@@ -217,41 +156,6 @@ def _open_nodes(word: str) -> str:
     if "=" not in word or word.startswith(("-", "+", "~", "hydra.")) or "." not in key or "/" in key or "@" in key:
         return word
     return f"++{word}"
-
-
-def _arguments(callee: Any) -> tuple[set[str] | None, dict[str, Any]]:
-    parameters = inspect.signature(callee).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return None, {}
-    function = callee.__init__ if inspect.isclass(callee) else callee
-    try:
-        hints = typing.get_type_hints(function)
-    except NameError:  # a hint that only a type checker can resolve: keys are still checked, types are not
-        hints = {}
-    return {name for name in parameters if name != "self"}, hints
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value suits a plain annotation; anything but numbers, text and None is not judged."""
-    options = (
-        typing.get_args(hint)
-        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-        else (hint,)
-    )
-    plain = {int, float, str, bool, type(None)}
-    if not set(options) <= plain or not isinstance(value, tuple(plain)):
-        return True
-    if isinstance(value, bool):
-        return bool in options
-    if isinstance(value, int) and float in options:
-        return True
-    if str in options and isinstance(value, (int, float)):  # an id such as 17 is typed as a number by YAML
-        return True
-    return isinstance(value, tuple(options))
-
-
-def _readable(hint: Any) -> str:
-    return getattr(hint, "__name__", None) if inspect.isclass(hint) else str(hint)  # type: ignore[return-value]
 
 
 def _with_nearest(error: BaseException, schema: type) -> str:

@@ -43,6 +43,7 @@ class EvaluateConfig:
 
     checkpoint: str | None = None  # a run folder or prior.safetensors; the last training run if left out
     compare: str | None = None  # a second checkpoint
+    trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a checkpoint may name
     source: Any = None  # these three are the checkpoint's own unless given
     embeddings: Any = None
     data: Any = None
@@ -117,7 +118,9 @@ def _require_sense(cfg: DictConfig) -> None:
 
 def load_data(cfg: DictConfig, priors: dict[str, TrainedPredictor]) -> PreferenceDataModule:
     """The data the checkpoint was trained on, with whatever the command changes."""
-    data = data_of_checkpoint(_trained_on(cfg), source=cfg.source, embeddings=cfg.embeddings, data=cfg.data)
+    path = _trained_on(cfg)
+    facts = {} if path is None else checkpoint.describe(path)["facts"]
+    data = data_of_checkpoint(path, facts, source=cfg.source, embeddings=cfg.embeddings, data=cfg.data, trust=cfg.trust)
     for name, prior in priors.items():
         prior.space.require_same(data.space, f"the {name}", f"the data of {data.source.name}")
     return data
@@ -137,20 +140,19 @@ def require_device(name: str) -> str:
     return name
 
 
-def _trained_on(cfg: DictConfig) -> dict[str, Any]:
-    """What the checkpoint says of its data; nothing is needed of it where the command names a whole source."""
+def _trained_on(cfg: DictConfig) -> Path | None:
+    """The checkpoint that says what the data are; none is needed where the command names a whole source."""
     whole = cfg.source is not None and "_target_" in cfg.source
     if whole and cfg.checkpoint is None and "prior" not in cfg.predictors:
-        return {}
+        return None
     try:
-        path = find_checkpoint(cfg.checkpoint)
+        return find_checkpoint(cfg.checkpoint)
     except ValueError as error:
         if cfg.checkpoint is not None or "prior" in cfg.predictors:
             raise
         raise ValueError(
             f"there is no data to evaluate on: add source=... (for example source=world). {error}"
         ) from None
-    return checkpoint.describe(path)["facts"].get("train", {})
 
 
 def _priors(cfg: DictConfig) -> dict[str, TrainedPredictor]:
@@ -162,10 +164,10 @@ def _priors(cfg: DictConfig) -> dict[str, TrainedPredictor]:
         if cfg.rank_by is not None:
             raise ValueError("rank_by=... says what the prior ranks by: add prior to predictors")
         return {}
-    priors = {"prior": TrainedPredictor.load(find_checkpoint(cfg.checkpoint), cfg.device)}
+    priors = {"prior": TrainedPredictor.load(find_checkpoint(cfg.checkpoint), cfg.device, trust=cfg.trust)}
     found = {"prior": find_checkpoint(cfg.checkpoint)}
     if cfg.compare is not None:
-        priors["other"] = TrainedPredictor.load(find_checkpoint(cfg.compare), cfg.device)
+        priors["other"] = TrainedPredictor.load(find_checkpoint(cfg.compare), cfg.device, trust=cfg.trust)
         priors["other"].name = "compared"
         found["compared"] = find_checkpoint(cfg.compare)
     for prior in priors.values():

@@ -14,6 +14,7 @@ METRICS = "metrics.json"
 INTERVALS = "metrics_intervals.json"  # of an evaluation: the same figures with their intervals
 GALLERY = "gallery"  # the folder of a sampling run that holds what was made
 CONFIG = "config.yaml"
+DATA = "data.json"  # of a training run: where its data lie, beside the checkpoint and not inside it
 
 
 def save_config(folder: Path, config: dict[str, Any]) -> None:

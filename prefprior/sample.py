@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from prefprior.config import build, plain, problems, run_command, run_folder
+from prefprior.composition import data_of_checkpoint
+from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder, require_space
@@ -34,6 +35,7 @@ class SampleConfig:
     """The top-level keys of conf/sample.yaml."""
 
     checkpoint: str | None = None  # a file or a run's folder; by default the last run's
+    trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a checkpoint may name
     users: Any = "unseen"  # ids, unseen or all
     people: int | None = 8  # of unseen or all, at most so many; null for everyone
     likes: str | None = None  # folders of pictures of someone in no data set
@@ -84,7 +86,7 @@ def run(cfg: DictConfig) -> Path:
             f"manifest's {wanted_hash[:12]}. Give checkpoint=... of the original."
         )
     cfg.checkpoint = str(path)
-    predictor = TrainedPredictor.load(path)
+    predictor = TrainedPredictor.load(path, trust=cfg.trust)
     newcomer = any(cfg[key] is not None for key in ("likes", "dislikes", "ratings"))
     data = _data(cfg, predictor, needed=not newcomer)
     cfg.decoder = decoder_node(cfg.decoder, predictor.space.name)
@@ -119,22 +121,14 @@ def run(cfg: DictConfig) -> Path:
 
 def _data(cfg: DictConfig, predictor: TrainedPredictor, *, needed: bool) -> PreferenceDataModule | None:
     """The data the checkpoint was trained on; someone in no data set can do without it."""
-    trained = predictor.facts.get("train")
-    if trained is None:
+    if not predictor.facts.get("data"):
         if needed:
             raise ValueError(f"{cfg.checkpoint} does not say what it was trained on. Give likes=... or ratings=...")
         return None
-    nodes = OmegaConf.create({key: trained[key] for key in ("source", "embeddings", "data")})
-    for key in ("source", "embeddings"):
-        change = cfg[key]
-        if change is not None:
-            nodes[key] = change if "_target_" in change else OmegaConf.merge(nodes[key], change)
-    found = problems(nodes)
-    if found:
-        raise ValueError("the checkpoint's data cannot be read:\n" + "\n".join(f"  - {line}" for line in found))
     try:
-        data = build(nodes.data, source=build(nodes.source), embeddings=build(nodes.embeddings), seed=trained["seed"])
-        data.setup()
+        data = data_of_checkpoint(
+            Path(cfg.checkpoint), predictor.facts, source=cfg.source, embeddings=cfg.embeddings, trust=cfg.trust
+        )
     except ValueError as error:
         if needed:
             raise

@@ -20,6 +20,7 @@ from prefprior import checkpoint
 from prefprior.callbacks.ema import Ema
 from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
+from prefprior.composition import facts_of_data
 from prefprior.config import build, chosen, overrides, plain, run_command, run_folder
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
@@ -107,7 +108,7 @@ def run(cfg: DictConfig) -> Path:
             objective=module.objective,
             sampler=build(cfg.sampler),
             facts={
-                "train": plain(cfg),
+                "data": facts_of_data(folder, plain(cfg)),
                 "choices": {group: chosen(group) for group in ("source", "experiment")},
                 "seed": cfg.seed,
                 "steps": steps,

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prefprior.composition import data_of_checkpoint
+from prefprior.composition import data_of_checkpoint, facts_of_data
+from prefprior.runs import DATA
 
 TABLE = "prefprior.data.sources.table.TableSource"
 MODULE = "prefprior.data.datamodule.PreferenceDataModule"
@@ -41,31 +42,79 @@ def source(folder: Path, ratings: str) -> dict[str, str]:
 
 
 def test_without_changes_it_is_the_data_of_training(trained: dict[str, Any]) -> None:
-    data = data_of_checkpoint(trained)
+    data = data_of_checkpoint(None, {"data": trained})
     assert (len(data.ratings.users), data.splits.val, data.seed) == (12, 0.5, 3)
 
 
 def test_arguments_of_a_source_change_it(trained: dict[str, Any]) -> None:
     few = trained["source"]["ratings"].replace("r.csv", "few.csv")
-    assert len(data_of_checkpoint(trained, source={"ratings": few}).ratings.users) == 6
+    assert len(data_of_checkpoint(None, {"data": trained}, source={"ratings": few}).ratings.users) == 6
 
 
 def test_a_whole_source_replaces_it(trained: dict[str, Any]) -> None:
     whole = {**trained["source"], "embeddings": None, "items": None}
     with pytest.raises(ValueError, match="embeddings"):
-        data_of_checkpoint(trained, source=whole)
+        data_of_checkpoint(None, {"data": trained}, source=whole)
 
 
 def test_a_whole_data_node_keeps_the_split(trained: dict[str, Any]) -> None:
-    data = data_of_checkpoint(trained, data={"_target_": MODULE, "history_cap": 7})
+    data = data_of_checkpoint(None, {"data": trained}, data={"_target_": MODULE, "history_cap": 7})
     assert (data.rule.cap, data.splits.val) == (7, 0.5)
 
 
 def test_a_checkpoint_that_says_nothing_needs_a_source() -> None:
     with pytest.raises(ValueError, match=r"add source=\.\.\."):
-        data_of_checkpoint({})
+        data_of_checkpoint(None, {})
 
 
 def test_all_unknown_keys_are_named(trained: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"source\.raings is unknown[^$]*data\.splits\.vall is unknown"):
-        data_of_checkpoint(trained, source={"raings": "r.csv"}, data={"splits": {"vall": 0.1}})
+        data_of_checkpoint(None, {"data": trained}, source={"raings": "r.csv"}, data={"splits": {"vall": 0.1}})
+
+
+def test_a_checkpoint_holds_no_path_and_the_file_beside_it_does(trained: dict[str, Any], tmp_path: Path) -> None:
+    config = {**trained, "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"}}
+    facts = facts_of_data(tmp_path, config)
+    assert facts["source"]["ratings"] == "???"
+    assert facts["paths"]["source.ratings"] == trained["source"]["ratings"]
+    data = data_of_checkpoint(tmp_path / "prior.safetensors", {"data": facts})
+    assert len(data.ratings.users) == 12
+    (tmp_path / DATA).unlink()
+    with pytest.raises(ValueError, match=r"add source\.ratings=\.\.\. to the command \(in training it was .*r\.csv\)"):
+        data_of_checkpoint(tmp_path / "prior.safetensors", {"data": facts})
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "pandas.read_pickle",
+        "os.system",
+        "prefprior.files.os.remove",
+        "prefprior.files.write_text",
+        "lightning.pytorch.loggers.CSVLogger",
+        "prefprior.train.main",
+    ],
+)
+@pytest.mark.parametrize("name", ["source", "embeddings", "data"])
+def test_a_file_may_name_nothing_but_our_own_loadable_classes(trained: dict[str, Any], name: str, target: str) -> None:
+    spoiled = {**trained, name: {"_target_": target}}
+    with pytest.raises(ValueError, match=r"may only name classes|is not a class that a file may name|there is no"):
+        data_of_checkpoint(None, {"data": spoiled})
+
+
+def test_a_string_in_a_file_stays_a_string(trained: dict[str, Any], tmp_path: Path) -> None:
+    """An interpolation would have Hydra build whatever it names."""
+    marker = tmp_path / "ran"
+    evil = f"${{oc.create:{{_target_: builtins.open, file: {marker}, mode: w}}}}"
+    spoiled = {**trained, "source": {**trained["source"], "name": evil}}
+    with pytest.raises(ValueError, match="name"):
+        data_of_checkpoint(None, {"data": spoiled})
+    assert not marker.exists()
+
+
+def test_nesting_has_an_end(trained: dict[str, Any]) -> None:
+    deep: Any = "user"
+    for _ in range(100):
+        deep = {"a": deep}
+    with pytest.raises(ValueError, match="levels deep"):
+        data_of_checkpoint(None, {"data": {**trained, "data": {**trained["data"], "splits": deep}}})

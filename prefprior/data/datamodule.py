@@ -21,6 +21,7 @@ from prefprior.data.scaling import PersonScale, RatingScaling
 from prefprior.data.sources.source import Source
 from prefprior.data.splits import Splits
 from prefprior.history import History
+from prefprior.nodes import Loadable
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingsTable
 from prefprior.space import Space
@@ -36,7 +37,7 @@ def in_order(parts: Iterable[str]) -> list[str]:
     return sorted(map(str, parts), key=lambda part: (part != "train", not part.startswith("val"), part))
 
 
-class PreferenceDataModule(LightningDataModule):
+class PreferenceDataModule(Loadable, LightningDataModule):
     """A source's ratings with its embeddings: `space`, `catalogue`, `ratings`, `scale` and the parts.
 
     Each is read when first asked for; `setup()` asks for all. Item codes of every table are rows of the catalogue.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prefprior.errors import require_choice
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
 
@@ -42,7 +43,7 @@ class PersonScale:
         return min(2.0, ends / self.spread)
 
 
-class RatingScaling:
+class RatingScaling(Loadable):
     """The choice of how ratings are made comparable between people."""
 
     def __init__(self, *, how: str = "person", weight: float = 5.0) -> None:

@@ -7,12 +7,13 @@ import numpy as np
 
 from prefprior.data.hashing import fraction, id_hashes
 from prefprior.errors import require_choice
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingsTable
 
 WAYS = ("auto", "user", "item", "time", "source")
 
 
-class Splits:
+class Splits(Loadable):
     """A rule that names the part of each rating."""
 
     def __init__(

@@ -3,7 +3,7 @@
 Shapes: B users, n samples, M candidates, N catalogue, D dimension.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,11 @@ class TrainedPredictor:
         self._rank_by = "samples" if model.retriever is None else "retriever"
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> "TrainedPredictor":
-        """From a checkpoint."""
-        found = checkpoint.load(path, device)
+    def load(
+        cls, path: str | Path, device: str | torch.device = "cpu", *, trust: Sequence[str] = ()
+    ) -> "TrainedPredictor":
+        """From a checkpoint; `trust` names packages beside prefprior whose classes it may name."""
+        found = checkpoint.load(path, device, trust=trust)
         return cls(model=found.model, objective=found.objective, sampler=found.sampler, facts=found.facts)
 
     def save(self, path: str | Path) -> None:

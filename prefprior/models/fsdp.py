@@ -12,6 +12,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 
 from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
+from prefprior.nodes import importable
 
 # What is called of each component: neither has a `forward`, and these are what gathers its weights.
 PRIOR_CALLS = ("encode_history", "condition", "predict")
@@ -63,7 +64,7 @@ class FSDPPreferenceModule(PreferenceModule):
 
 def whole(model: PreferenceModel, state: dict[str, Any]) -> PreferenceModel:
     """The model with whole weights, from a module's gathered `state`."""
-    made = PreferenceModel.from_config(model.config, model.prior.space)
+    made = PreferenceModel.from_config(model.config, model.prior.space, importable)
     own = made.state_dict()
     named = {name.removeprefix("model."): value for name, value in state.items()}
     made.load_state_dict({name: _shaped(value, own.get(name)) for name, value in named.items()})

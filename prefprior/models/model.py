@@ -11,6 +11,8 @@ from prefprior.models.preparation import TrainingData, prepare_all
 from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.recorded import from_node
 from prefprior.models.retriever.retriever import Retriever
+from prefprior.models.scale import Standardize
+from prefprior.nodes import Find
 from prefprior.space import Space
 
 
@@ -42,11 +44,13 @@ class PreferenceModel(nn.Module):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], space: Space) -> "PreferenceModel":
-        """Builds what `config` describes."""
-        scale = from_node(config["scale"], space=space)
-        prior = from_node(config["prior"], space=space, scale=scale)
-        retriever = from_node(config["retriever"], space=space, scale=scale, token_width=prior.width)
+    def from_config(cls, config: dict[str, Any], space: Space, find: Find) -> "PreferenceModel":
+        """Builds what `config` describes; it may come from a file that is somebody else's."""
+        scale = from_node(config["scale"], Standardize, find, "scale", space=space)
+        prior = from_node(config["prior"], PriorNetwork, find, "prior", space=space, scale=scale)
+        shared = {"space": space, "scale": scale, "token_width": prior.width}
+        node = config["retriever"]
+        retriever = None if node is None else from_node(node, Retriever, find, "retriever", **shared)
         return cls(prior=prior, retriever=retriever)
 
     def prepare(self, data: TrainingData) -> None:

@@ -4,18 +4,16 @@ The recorded `config` is a node as YAML would hold it: `_target_` plus every con
 """
 
 import functools
-import importlib
 import inspect
 from typing import Any
 
-from prefprior.errors import nearest
+from prefprior.nodes import Find, Loadable, construct, importable, problems
 
-HOME = "prefprior.models."  # a checkpoint is data: it may name our recorded classes and nothing else
 # Given when an object is built, shared by several of them, and stored once for the whole checkpoint.
 RUNTIME = ("space", "scale", "token_width")
 
 
-class Recorded:
+class Recorded(Loadable):
     """Base of what a checkpoint can build again: each instance has `config`, the node that makes another one."""
 
     config: dict[str, Any]
@@ -23,7 +21,7 @@ class Recorded:
 
     def another(self) -> Any:
         """A new object made with the same arguments; a network gets new initial weights."""
-        return from_node(self.config, **self.runtime)
+        return construct(self.config, importable, shared=self.runtime)
 
     def __init_subclass__(cls) -> None:
         """Wraps the constructor of a subclass; its signature, against which configs are checked, stays."""
@@ -59,34 +57,18 @@ def as_node(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written into a checkpoint's config")
 
 
-def from_node(node: Any, **runtime: Any) -> Any:
-    """Builds what `config` recorded; refuses any target that is not a recorded class of this package.
+def from_node(node: Any, kind: type[Any], find: Find, where: str, **runtime: Any) -> Any:
+    """Builds what `config` recorded, from a file that may be anybody's: only classes on the closed list, plain values.
 
     `runtime` reaches every constructor in the node that takes an argument of that name.
     """
-    if isinstance(node, list):
-        return [from_node(part, **runtime) for part in node]
-    if not isinstance(node, dict):
-        return node
-    arguments = {name: from_node(value, **runtime) for name, value in node.items() if name != "_target_"}
-    if "_target_" not in node:
-        return arguments
-    cls = _recorded_class(node["_target_"])
-    known = inspect.signature(cls).parameters
-    for name in arguments:
-        if name not in known:
-            raise ValueError(f"{node['_target_']} takes no {name}{nearest(name, known)}")
-    return cls(**arguments, **{name: value for name, value in runtime.items() if name in known})
+    if found := problems(node, where, find):
+        raise ValueError("\n".join(found))
+    made = construct(node, find, shared=runtime)
+    if not isinstance(made, kind):
+        raise ValueError(f"{where} is no {kind.__name__}: {_described(node)}")
+    return made
 
 
-def _recorded_class(target: Any) -> type:
-    module_name, _, class_name = str(target).rpartition(".")
-    if not module_name.startswith(HOME):
-        raise ValueError(f"a checkpoint may only name classes under {HOME.rstrip('.')}, not {target!r}")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"there is no {target}: was the checkpoint written by another version?") from error
-    if not (isinstance(cls, type) and issubclass(cls, Recorded)):
-        raise ValueError(f"a checkpoint may not name {target}: it is not a class that checkpoints record")
-    return cls
+def _described(node: Any) -> str:
+    return str(node.get("_target_", "a node without a class")) if isinstance(node, dict) else repr(node)[:60]

@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 from prefprior.world import clip
@@ -31,8 +32,10 @@ BEST = 0.005  # share of the catalogue that stands for "the best pictures" of a 
 COVERED = 0.5  # a mode is covered by a picture nearest to it whose scaled utility, by that mode alone, is at least this
 
 
-class WorldSource:
+class WorldSource(Loadable):
     """Simulated people who rate procedural pictures."""
+
+    PATHS = ("root",)
 
     name = "world"
 

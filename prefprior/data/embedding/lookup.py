@@ -5,6 +5,7 @@ from pathlib import Path
 from prefprior.data.embedding.table import MANIFEST, EmbeddingTable, read_manifest
 from prefprior.data.sources.source import Source
 from prefprior.errors import RunFirstError
+from prefprior.nodes import Loadable
 
 
 def embedding_folder(root: str | Path, source_name: str, space_name: str) -> Path:
@@ -12,8 +13,10 @@ def embedding_folder(root: str | Path, source_name: str, space_name: str) -> Pat
     return Path(root) / source_name / space_name.replace("/", "__")
 
 
-class StoredEmbeddings:
+class StoredEmbeddings(Loadable):
     """The embeddings of a source by an encoder: its own, or those under `root`."""
+
+    PATHS = ("root",)
 
     def __init__(self, *, root: str = "embeddings", space: str | None = None, encoder: str = "vit_bigg_14") -> None:
         """`space` chooses where a source was embedded by several encoders; `encoder` is what a remedy proposes."""
@@ -50,9 +53,11 @@ class StoredEmbeddings:
         return EmbeddingTable.open(next(iter(found.values())))
 
 
-class RefinedEmbeddings:
+class RefinedEmbeddings(Loadable):
     """Embeddings that ratings have moved (`baselines.wals.export`), whatever the source brings along; a space of their
     own."""
+
+    PATHS = ("folder",)
 
     def __init__(self, *, folder: str = "refined", space: str | None = None) -> None:
         """`space` is only checked: decoders and other tables of the space that was refined know nothing of this one."""

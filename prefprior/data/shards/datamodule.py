@@ -28,6 +28,8 @@ class ShardDataModule(PreferenceDataModule):
     (a person's history, an evaluation) is read from the source, then and only then.
     """
 
+    PATHS = ("root",)
+
     def __init__(
         self,
         *,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prefprior.nodes import Loadable
+
 SECONDS_A_DAY = 86400.0
 
 
@@ -20,7 +22,7 @@ class Events:
     time_E: np.ndarray  # seconds since 1970
 
 
-class EventFilters:
+class EventFilters(Loadable):
     """Which events to believe."""
 
     def __init__(

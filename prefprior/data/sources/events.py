@@ -17,6 +17,7 @@ from prefprior.data.sources.names import require_name
 from prefprior.data.sources.table import offered_pictures
 from prefprior.data.sources.validate import ids, numbers, ratings_table, times
 from prefprior.errors import nearest
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
 COLUMNS = {"user": "user", "item": "item", "event": "event", "time": "time", "dwell": "dwell"}
@@ -34,13 +35,15 @@ WEIGHTS = {
 }
 
 
-class EventsSource:
+class EventsSource(Loadable):
     """A log with the columns user, item, event, time and, if known, dwell (seconds); CSV, TSV, JSONL or Parquet.
 
     The rating of a person and a picture is the sum of what their events say (`weights`), cut to -1 and 1. A view or
     click with a dwell below `short_dwell` was an accident and says nothing; a view below `long_dwell` says nothing
     either. Bursts and bots are taken out (`filters`); everything left out is counted. The log is your own.
     """
+
+    PATHS = ("log", "pictures", "embeddings", "items")
 
     def __init__(
         self,

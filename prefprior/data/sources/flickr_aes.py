@@ -9,6 +9,7 @@ from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
 from prefprior.data.sources.columns import read_columns
 from prefprior.data.sources.validate import ids, numbers, ratings_table
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
 RATINGS = "FLICKR-AES_image_labeled_by_each_worker.csv"
@@ -18,7 +19,7 @@ WORKERS, TEST_WORKERS = 210, 37
 LEFT_OUT = "left out"
 
 
-class FlickrAesSource:
+class FlickrAesSource(Loadable):
     """210 workers, about 40,000 photographs, 193,208 ratings of 1 to 5 (Ren et al., "Personalized Image Aesthetics",
     ICCV 2017).
 
@@ -29,6 +30,8 @@ class FlickrAesSource:
     Its split follows the customary protocol, 173 workers to train on and 37 to test: those with the fewest ratings
     (105 to 171 in the paper), or those listed in `test_workers`, a file with one id per line.
     """
+
+    PATHS = ("root", "test_workers")
 
     name = "flickr_aes"
 

@@ -9,19 +9,22 @@ from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
 from prefprior.data.sources.columns import Columns, read_json_records
 from prefprior.data.sources.validate import numbers, ratings_table, scale_of
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingsTable
 
 PARTS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
 COLUMNS = {"user": "participant_id", "item": "image_path", "rating": "original_score"}
 
 
-class PamelaSource:
+class PamelaSource(Loadable):
     """Ratings in `annotations/pamela_<part>.json`, lists of records with `participant_id`, `image_path` and
     `original_score`; pictures at `image_path` below `root`.
 
     Published by its authors with their own terms: see the data set's page before you use or pass on its pictures.
     The five parts are kept as they are: train, val_seen, val_unseen, test_seen, test_unseen.
     """
+
+    PATHS = ("root",)
 
     name = "pamela"
 

@@ -13,6 +13,7 @@ from prefprior.data.pictures import FolderPictures, Pictures
 from prefprior.data.sources.columns import Columns, read_columns
 from prefprior.data.sources.parquet_pictures import ParquetPictures
 from prefprior.data.sources.validate import numbers, ratings_table, times
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
 PART_NAMES = {"train": "train", "validation": "val", "test": "test"}
@@ -26,7 +27,7 @@ COLUMNS = {
 }
 
 
-class PickapicSource:
+class PickapicSource(Loadable):
     """Parquet files below `root` (or `root/data`) named after their part: `train-*.parquet`, `validation-*`, `test-*`.
 
     Columns: `user_id`, `image_0_uid` and `image_1_uid`, `label_0` and `label_1` (1 won, 0 lost, 0.5 a tie), if known
@@ -35,6 +36,8 @@ class PickapicSource:
     states the terms. The `*_unique` files repeat rows of the others and are not read.
     Pairs are kept as pairs (`pair_N`) and read as ratings: 1 for what was preferred, 0 for the other, 0.5 for a tie.
     """
+
+    PATHS = ("root",)
 
     name = "pickapic"
 

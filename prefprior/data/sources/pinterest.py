@@ -11,15 +11,18 @@ from prefprior.data.pictures import FolderPictures, Pictures
 from prefprior.data.sources.columns import Columns
 from prefprior.data.sources.names import require_name
 from prefprior.data.sources.validate import ratings_table
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
 
-class PinterestSource:
+class PinterestSource(Loadable):
     """One folder per user (or board) below `root`; every picture in it, at any depth, is a like.
 
     For what you collected yourself: boards downloaded from Pinterest, folders of favourites. The pictures stay their
     authors'; Pinterest's terms say what may be downloaded and for what. Item ids are paths below `root`.
     """
+
+    PATHS = ("root",)
 
     def __init__(self, *, root: str = "data/pinterest", name: str = "pinterest") -> None:
         """`name` tells several collections apart."""

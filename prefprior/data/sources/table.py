@@ -11,12 +11,13 @@ from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures, TarPictu
 from prefprior.data.sources.columns import read_columns
 from prefprior.data.sources.names import require_name
 from prefprior.data.sources.validate import numbers, ratings_table, scale_of, times
+from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
 COLUMNS = {"user": "user", "item": "item", "rating": "rating", "time": "time", "split": "split"}
 
 
-class TableSource:
+class TableSource(Loadable):
     """Ratings in CSV, TSV, JSONL or Parquet with the columns user, item and, if known, rating, time and split.
 
     Without ratings every row is a like. Pictures are a folder (`pictures=FOLDER`; ids are paths below it, with or
@@ -24,6 +25,8 @@ class TableSource:
     .npy of float16 or float32 with a text file of N ids in row order; `texts` is another .npy of the same shape with
     what the same CLIP says of the items' captions or prompts, zeros where an item has none.
     """
+
+    PATHS = ("ratings", "pictures", "embeddings", "items", "texts")
 
     def __init__(
         self,
