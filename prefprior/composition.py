@@ -11,7 +11,7 @@ from prefprior.data.datamodule import PreferenceDataModule
 # What a checkpoint that says nothing of its data is taken to have been trained with.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "source": {},
-    "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"},
+    "embeddings": {"_target_": "prefprior.data.embedding_lookup.StoredEmbeddings"},
     "data": {"_target_": "prefprior.data.datamodule.PreferenceDataModule"},
 }
 
