@@ -18,7 +18,7 @@ NODES = ("source", "embeddings", "data")
 # What a checkpoint that says nothing of its data is taken to have been trained with.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "source": {},
-    "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"},
+    "embeddings": {"_target_": "prefprior.data.embedding_lookup.StoredEmbeddings"},
     "data": {"_target_": "prefprior.data.datamodule.PreferenceDataModule"},
 }
 

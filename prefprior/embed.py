@@ -11,8 +11,8 @@ from omegaconf import MISSING, DictConfig
 import prefprior.world  # noqa: F401 (registers the encoder of encoder=world)
 from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.embedding.encode import SET_ASIDE, encode
-from prefprior.data.embedding.lookup import StoredEmbeddings, embedding_folder
 from prefprior.data.embedding.plan import EncodeRule
+from prefprior.data.embedding_lookup import StoredEmbeddings, embedding_folder
 from prefprior.runs import save_config, write_metrics
 
 

@@ -8,7 +8,7 @@ from omegaconf import MISSING, DictConfig
 
 from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.embedding.lookup import embedding_folder
+from prefprior.data.embedding_lookup import embedding_folder
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.shards.format import digest, write_manifest, write_part
 from prefprior.files import make_folder

@@ -41,7 +41,7 @@ NODES = {
         "_target_": "prefprior.data.sources.table.TableSource", "ratings": "ratings.csv", "pictures": "pictures",
         "embeddings": "vectors.npy", "items": "items.txt", "space": "own",
     },
-    "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"},
+    "embeddings": {"_target_": "prefprior.data.embedding_lookup.StoredEmbeddings"},
     "data": {"_target_": "prefprior.data.datamodule.PreferenceDataModule"},
     "seed": 0,
 }  # fmt: skip

@@ -12,8 +12,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from prefprior.data.embedding.join import match
-from prefprior.data.embedding.lookup import StoredEmbeddings
 from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.data.embedding_lookup import StoredEmbeddings
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import FixedBatches, FixedLoader, TrainingBatches, TrainingLoader
 from prefprior.data.histories.sequences import Assembler, HeldOut, Sequences, build_histories

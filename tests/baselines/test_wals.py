@@ -7,7 +7,7 @@ import torch
 from prefprior.baselines.cosine import unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow
 from prefprior.baselines.wals import CHOICES, Wals
-from prefprior.data.embedding.lookup import RefinedEmbeddings
+from prefprior.data.embedding_lookup import RefinedEmbeddings
 from prefprior.evaluation.metrics.rating import auc
 from prefprior.evaluation.metrics.scoring import score
 from prefprior.predictor import Catalogue, TrainingPart

@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from prefprior.data.datamodule import PreferenceDataModule, belongs, in_order
-from prefprior.data.embedding.lookup import StoredEmbeddings
+from prefprior.data.embedding_lookup import StoredEmbeddings
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import FixedLoader, TrainingLoader
 from prefprior.data.scaling import PersonScale, RatingScaling
