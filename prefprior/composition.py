@@ -11,7 +11,7 @@ from typing import Any
 from prefprior.config import plain_node
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.files import read_json, write_json
-from prefprior.nodes import Loadables, construct, importable, merged, problems, without_paths
+from prefprior.nodes import Find, Loadables, construct, importable, merged, problems, without_paths
 from prefprior.runs import DATA
 
 NODES = ("source", "embeddings", "data")
@@ -47,7 +47,7 @@ def data_of_checkpoint(
     out.
     """
     find = Loadables(["prefprior", *trust])
-    stored = _stored(checkpoint, facts)
+    stored = _stored(checkpoint, facts, find)
     built: dict[str, Any] = {}
     found: list[str] = []
     nodes: dict[str, tuple[Any, Any]] = {}
@@ -78,12 +78,16 @@ def data_of_checkpoint(
     return module
 
 
-def _stored(checkpoint: Path | None, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+def _stored(checkpoint: Path | None, facts: Mapping[str, Any], find: Find) -> Mapping[str, Any]:
+    """What is known of the data: with paths from the file beside the checkpoint, without them from the checkpoint."""
     beside = None if checkpoint is None else checkpoint.with_name(DATA)
-    found = read_json(beside) if beside is not None and beside.is_file() else facts.get("data", {})
+    own = beside is not None and beside.is_file()
+    found = read_json(beside) if own and beside is not None else facts.get("data", {})
     if not isinstance(found, dict):
-        raise ValueError(f"{beside or checkpoint} does not describe data: it is no JSON object")
-    return found
+        raise ValueError(f"{beside if own else checkpoint} does not describe data: it is no JSON object")
+    if own:
+        return found
+    return found | without_paths({name: found[name] for name in NODES if name in found}, find)[0]
 
 
 def _with_path(line: str, facts: Mapping[str, Any]) -> str:

@@ -3,25 +3,90 @@
 Shapes: B users, K history, T targets per user, D dimension. Embeddings are raw projections of one space.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def gather_rows(table_ND: Tensor, rows: Tensor) -> Tensor:
+    """(..., D) rows of a table of embeddings, in float32; zeros for a row of -1.
+
+    The table may be memory-mapped: only what is asked for is read.
+    """
+    flat = rows.reshape(-1)
+    there = (flat >= 0).nonzero().squeeze(1)
+    if len(there) == len(flat):
+        out = table_ND.index_select(0, flat).float()
+    else:
+        out = torch.zeros(len(flat), table_ND.shape[1])
+        out[there] = table_ND.index_select(0, flat[there]).float()
+    return out.reshape(*rows.shape, table_ND.shape[1])
 
 
 @dataclass
 class History:
     """The ratings a predictor may see for each of B users, padded to K; padding is wherever `valid_BK` is False.
 
-    Lightning cannot move a frozen dataclass, hence neither this class nor `PreferenceBatch` is frozen.
+    `from_rows` makes those of a data set and `of` that of one user's list: they know how padding is filled. Lightning
+    cannot move a frozen dataclass, hence neither this class nor `PreferenceBatch` is frozen.
     """
 
     embeddings_BKD: Tensor  # float32, raw; zero where not valid, and never read there
-    ratings_BK: Tensor  # float32 in [-1, 1], comparable between people; 1 loved, -1 hated
-    ages_BK: Tensor  # float32 >= 0: how long ago, in steps of the person's own sequence (0 = most recent)
+    ratings_BK: Tensor  # float32 in [-1, 1], comparable between users; 1 loved, -1 hated
+    ages_BK: Tensor  # float32 >= 0: how long ago, in steps of the user's own sequence (0 = most recent)
     valid_BK: Tensor  # bool
     items_BK: Tensor  # int64: row in the catalogue's table, -1 where unknown or not valid
     users: list[str]
+
+    @classmethod
+    def from_rows(
+        cls,
+        table_ND: Tensor,
+        rows_BK: Tensor,
+        ratings_BK: Tensor,
+        users: list[str],
+        *,
+        items_BK: Tensor | None = None,
+    ) -> "History":
+        """Histories of a table's rows, each user's most recent first; a row of -1 is padding.
+
+        `items_BK` are rows of the catalogue, where the table is another one.
+        """
+        valid_BK = rows_BK >= 0
+        ages_BK = torch.arange(rows_BK.shape[1], dtype=torch.float32).expand(rows_BK.shape)
+        items_BK = rows_BK if items_BK is None else items_BK
+        return cls(
+            embeddings_BKD=gather_rows(table_ND, rows_BK),
+            ratings_BK=torch.where(valid_BK, ratings_BK, 0).float(),
+            ages_BK=torch.where(valid_BK, ages_BK, 0),
+            valid_BK=valid_BK,
+            items_BK=torch.where(valid_BK, items_BK, -1).long(),
+            users=users,
+        )
+
+    @classmethod
+    def of(cls, embeddings_KD: Tensor, ratings_K: Sequence[float], *, ages_K: Sequence[float], user: str) -> "History":
+        """The history of one user who brings their own pictures, which no catalogue knows; perhaps none."""
+        count = len(embeddings_KD)
+        if not count == len(ratings_K) == len(ages_K):
+            raise ValueError(
+                f"a history needs a rating and an age for each picture, got {count} pictures, {len(ratings_K)} ratings "
+                f"and {len(ages_K)} ages"
+            )
+        if bad := [rating for rating in ratings_K if not -1 <= rating <= 1]:
+            raise ValueError(f"ratings must lie in [-1, 1], got {bad[:5]}")
+        # An empty history still has a place, which is not valid: no tensor is without columns.
+        return cls(
+            embeddings_BKD=(embeddings_KD.float() if count else torch.zeros(1, embeddings_KD.shape[1]))[None],
+            ratings_BK=torch.tensor([ratings_K or [0.0]], dtype=torch.float32),
+            ages_BK=torch.tensor([ages_K or [0.0]], dtype=torch.float32),
+            valid_BK=torch.full((1, max(count, 1)), count > 0),
+            items_BK=torch.full((1, max(count, 1)), -1),
+            users=[user],
+        )
 
     def __len__(self) -> int:
         return len(self.users)
@@ -38,20 +103,21 @@ class History:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "History":
         """The same history on another device."""
-        moved = {
-            f.name: getattr(self, f.name).to(device, non_blocking=non_blocking)
-            for f in fields(self)
-            if isinstance(getattr(self, f.name), Tensor)
-        }
-        return replace(self, **moved)
+        return self._each(lambda value: value.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "History":
+        """Page-locked tensors, for a loader that feeds a GPU."""
+        return self._each(lambda value: value.pin_memory())
 
     def take(self, rows: list[int] | Tensor) -> "History":
         """Some of the users."""
         index = torch.as_tensor(rows, dtype=torch.long)
-        picked = {
-            f.name: getattr(self, f.name)[index] for f in fields(self) if isinstance(getattr(self, f.name), Tensor)
-        }
-        return replace(self, **picked, users=[self.users[int(i)] for i in index])
+        return replace(self._each(lambda value: value[index]), users=[self.users[int(i)] for i in index])
+
+    def gather(self, index_BX: Tensor) -> "History":
+        """Each user's ratings at these places of their history, padding included."""
+        index_BXD = index_BX[..., None].expand(-1, -1, self.embeddings_BKD.shape[2])
+        return self._each(lambda value: value.gather(1, index_BXD if value.ndim == 3 else index_BX))
 
     def empty(self) -> "History":
         """One empty history of an unknown user, padded like this one."""
@@ -60,19 +126,23 @@ class History:
 
     def last(self, count: int) -> "History":
         """Each user's `count` most recent valid ratings (smallest ages), padded to `count` at most."""
-        count = min(count, self.valid_BK.shape[1])
-        age = torch.where(self.valid_BK, self.ages_BK, torch.full_like(self.ages_BK, torch.inf))
-        index_BC = age.argsort(dim=1, stable=True)[:, :count]
-        return History(
-            embeddings_BKD=self.embeddings_BKD.gather(
-                1, index_BC[..., None].expand(-1, -1, self.embeddings_BKD.shape[2])
-            ),
-            ratings_BK=self.ratings_BK.gather(1, index_BC),
-            ages_BK=self.ages_BK.gather(1, index_BC),
-            valid_BK=self.valid_BK.gather(1, index_BC),
-            items_BK=self.items_BK.gather(1, index_BC),
-            users=self.users,
-        )
+        age_BK = torch.where(self.valid_BK, self.ages_BK, torch.full_like(self.ages_BK, torch.inf))
+        return self.gather(age_BK.argsort(dim=1, stable=True)[:, :count])
+
+    def packed(self, multiple: int = 8) -> "History":
+        """The same history with valid ratings first and columns that are padding for everybody cut off.
+
+        The kept length is rounded up to a `multiple`, so that a compiled encoder meets few different shapes.
+        """
+        longest = int(self.valid_BK.sum(1).max()) if len(self) else 0
+        kept = max(1, -(-longest // multiple) * multiple)
+        if kept >= self.valid_BK.shape[1]:
+            return self
+        return self.gather((~self.valid_BK).to(torch.uint8).argsort(dim=1, stable=True)[:, :kept])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "History":
+        changed: dict[str, Any] = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "users"}
+        return replace(self, **changed)
 
 
 def hide_seen(scores_BN: Tensor, seen: History | Tensor, start: int = 0) -> Tensor:
@@ -116,16 +186,8 @@ class PreferenceBatch:
 
     def pin_memory(self) -> "PreferenceBatch":
         """Page-locked tensors, for a loader that feeds a GPU."""
-        history = replace(
-            self.history,
-            **{
-                f.name: getattr(self.history, f.name).pin_memory()
-                for f in fields(self.history)
-                if isinstance(getattr(self.history, f.name), Tensor)
-            },
-        )
         rest = {f.name: getattr(self, f.name).pin_memory() for f in fields(self) if f.name != "history"}
-        return PreferenceBatch(history=history, **rest)
+        return PreferenceBatch(history=self.history.pin_memory(), **rest)
 
 
 def join(batches: list[PreferenceBatch]) -> PreferenceBatch:

@@ -138,9 +138,11 @@ def without_paths(node: Any, find: Find) -> tuple[Any, dict[str, Any]]:
     """A node whose paths are missing values, and those paths by their key."""
     taken: dict[str, Any] = {}
 
-    def walk(part: Any, where: str) -> Any:
+    def walk(part: Any, where: str, depth: int = DEEPEST) -> Any:
+        if isinstance(part, (list, dict)) and depth == 0:
+            raise ValueError(f"{where} is nested more than {DEEPEST} levels deep")
         if isinstance(part, list):
-            return [walk(one, f"{where}[{i}]") for i, one in enumerate(part)]
+            return [walk(one, f"{where}[{i}]", depth - 1) for i, one in enumerate(part)]
         if not isinstance(part, dict):
             return part
         paths: tuple[str, ...] = ()
@@ -152,7 +154,7 @@ def without_paths(node: Any, find: Find) -> tuple[Any, dict[str, Any]]:
             if key in paths and value is not None:
                 taken[path], made[key] = value, MISSING
             else:
-                made[key] = walk(value, path)
+                made[key] = walk(value, path, depth - 1)
         return made
 
     return walk(node, ""), taken

@@ -90,8 +90,6 @@ class PreferencePriorPipeline:
         given = [1.0] * len(likes) + [-1.0] * len(dislikes) if ratings is None else [float(r) for r in ratings]
         if len(given) != len(pictures):
             raise ValueError(f"{len(pictures)} pictures need as many ratings, got {len(given)}")
-        if any(not -1 <= r <= 1 for r in given):
-            raise ValueError(f"ratings must lie in [-1, 1], got {[r for r in given if not -1 <= r <= 1][:5]}")
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, got {num_images}")
         history = self._history(pictures, given, len(likes))
@@ -104,22 +102,10 @@ class PreferencePriorPipeline:
         return PriorOutput(made[0], negative[0])
 
     def _history(self, pictures: list[Image.Image], ratings: list[float], likes: int) -> History:
-        count = max(1, len(pictures))  # nobody's history still has a place, which is not valid
-        embeddings_BKD = torch.zeros(1, count, self.predictor.space.dim)
-        if pictures:
-            embeddings_BKD[0] = self.encoder.encode_images([p.convert("RGB") for p in pictures])
-        ages_BK = torch.zeros(1, count)
+        embeddings_KD = self.encoder.encode_images([p.convert("RGB") for p in pictures])
         # Two lists are given, not one sequence: the first like and the first dislike are as recent as each other.
-        if pictures:
-            ages_BK[0] = torch.cat([torch.arange(likes), torch.arange(len(pictures) - likes)]).float()
-        return History(
-            embeddings_BKD=embeddings_BKD,
-            ratings_BK=torch.tensor([ratings or [0.0]]),
-            ages_BK=ages_BK,
-            valid_BK=torch.full((1, count), bool(pictures)),
-            items_BK=torch.full((1, count), -1),
-            users=["you"],
-        )
+        ages = [*range(likes), *range(len(pictures) - likes)]
+        return History.of(embeddings_KD, ratings, ages_K=ages, user="you")
 
 
 def _found(source: str | Path) -> Path:

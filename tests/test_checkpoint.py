@@ -83,14 +83,14 @@ def changed(path, change):
 def test_a_foreign_target_is_refused(saved, target):
     path, _ = saved
     changed(path, lambda d: d["objective"].update(_target_=target))
-    with pytest.raises(ValueError, match=r"may only name|may not name|there is no"):
+    with pytest.raises(ValueError, match=r"may only name|may name|there is no"):
         checkpoint.load(path)
 
 
 def test_an_unknown_argument_is_named(saved):
     path, _ = saved
     changed(path, lambda d: d["model"]["prior"].update(widht=3))
-    with pytest.raises(ValueError, match="takes no widht; did you mean width"):
+    with pytest.raises(ValueError, match=r"prior\.widht is unknown.*did you mean width"):
         checkpoint.load(path)
 
 

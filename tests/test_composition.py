@@ -1,5 +1,6 @@
 """The data of a checkpoint, with what a command changes of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
+def beside(trained: dict[str, Any]) -> Path:
+    """A checkpoint with that data beside it."""
+    folder = Path(trained["source"]["ratings"]).parent
+    (folder / DATA).write_text(json.dumps(trained))
+    return folder / "prior.safetensors"
+
+
 def source(folder: Path, ratings: str) -> dict[str, str]:
     return {
         "_target_": TABLE,
@@ -42,23 +50,23 @@ def source(folder: Path, ratings: str) -> dict[str, str]:
 
 
 def test_without_changes_it_is_the_data_of_training(trained: dict[str, Any]) -> None:
-    data = data_of_checkpoint(None, {"data": trained})
+    data = data_of_checkpoint(beside(trained), {})
     assert (len(data.ratings.users), data.splits.val, data.seed) == (12, 0.5, 3)
 
 
 def test_arguments_of_a_source_change_it(trained: dict[str, Any]) -> None:
     few = trained["source"]["ratings"].replace("r.csv", "few.csv")
-    assert len(data_of_checkpoint(None, {"data": trained}, source={"ratings": few}).ratings.users) == 6
+    assert len(data_of_checkpoint(beside(trained), {}, source={"ratings": few}).ratings.users) == 6
 
 
 def test_a_whole_source_replaces_it(trained: dict[str, Any]) -> None:
     whole = {**trained["source"], "embeddings": None, "items": None}
     with pytest.raises(ValueError, match="embeddings"):
-        data_of_checkpoint(None, {"data": trained}, source=whole)
+        data_of_checkpoint(beside(trained), {}, source=whole)
 
 
 def test_a_whole_data_node_keeps_the_split(trained: dict[str, Any]) -> None:
-    data = data_of_checkpoint(None, {"data": trained}, data={"_target_": MODULE, "history_cap": 7})
+    data = data_of_checkpoint(beside(trained), {}, data={"_target_": MODULE, "history_cap": 7})
     assert (data.rule.cap, data.splits.val) == (7, 0.5)
 
 
@@ -69,15 +77,15 @@ def test_a_checkpoint_that_says_nothing_needs_a_source() -> None:
 
 def test_all_unknown_keys_are_named(trained: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"source\.raings is unknown[^$]*data\.splits\.vall is unknown"):
-        data_of_checkpoint(None, {"data": trained}, source={"raings": "r.csv"}, data={"splits": {"vall": 0.1}})
+        data_of_checkpoint(beside(trained), {}, source={"raings": "r.csv"}, data={"splits": {"vall": 0.1}})
 
 
 def test_a_checkpoint_holds_no_path_and_the_file_beside_it_does(trained: dict[str, Any], tmp_path: Path) -> None:
-    config = {**trained, "embeddings": {"_target_": "prefprior.data.embedding.lookup.StoredEmbeddings"}}
+    config = {**trained, "embeddings": {"_target_": "prefprior.data.embedding_lookup.StoredEmbeddings"}}
     facts = facts_of_data(tmp_path, config)
     assert facts["source"]["ratings"] == "???"
     assert facts["paths"]["source.ratings"] == trained["source"]["ratings"]
-    data = data_of_checkpoint(tmp_path / "prior.safetensors", {"data": facts})
+    data = data_of_checkpoint(tmp_path / "prior.safetensors", {})
     assert len(data.ratings.users) == 12
     (tmp_path / DATA).unlink()
     with pytest.raises(ValueError, match=r"add source\.ratings=\.\.\. to the command \(in training it was .*r\.csv\)"):
@@ -98,8 +106,12 @@ def test_a_checkpoint_holds_no_path_and_the_file_beside_it_does(trained: dict[st
 @pytest.mark.parametrize("name", ["source", "embeddings", "data"])
 def test_a_file_may_name_nothing_but_our_own_loadable_classes(trained: dict[str, Any], name: str, target: str) -> None:
     spoiled = {**trained, name: {"_target_": target}}
-    with pytest.raises(ValueError, match=r"may only name classes|is not a class that a file may name|there is no"):
-        data_of_checkpoint(None, {"data": spoiled})
+    folder = Path(trained["source"]["ratings"]).parent
+    for facts in ({"data": spoiled}, {}):
+        (folder / DATA).write_text(json.dumps(spoiled if not facts else trained))
+        path = folder / "prior.safetensors" if not facts else None
+        with pytest.raises(ValueError, match=r"may only name classes|is not a class that a file may name|there is no"):
+            data_of_checkpoint(path, facts)
 
 
 def test_a_string_in_a_file_stays_a_string(trained: dict[str, Any], tmp_path: Path) -> None:
@@ -108,7 +120,7 @@ def test_a_string_in_a_file_stays_a_string(trained: dict[str, Any], tmp_path: Pa
     evil = f"${{oc.create:{{_target_: builtins.open, file: {marker}, mode: w}}}}"
     spoiled = {**trained, "source": {**trained["source"], "name": evil}}
     with pytest.raises(ValueError, match="name"):
-        data_of_checkpoint(None, {"data": spoiled})
+        data_of_checkpoint(beside(spoiled), {})
     assert not marker.exists()
 
 
@@ -117,4 +129,9 @@ def test_nesting_has_an_end(trained: dict[str, Any]) -> None:
     for _ in range(100):
         deep = {"a": deep}
     with pytest.raises(ValueError, match="levels deep"):
-        data_of_checkpoint(None, {"data": {**trained, "data": {**trained["data"], "splits": deep}}})
+        data_of_checkpoint(beside({**trained, "data": {**trained["data"], "splits": deep}}), {})
+
+
+def test_a_path_inside_a_checkpoint_is_not_taken(trained: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"source\.ratings has no value"):
+        data_of_checkpoint(None, {"data": trained})

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from prefprior import checkpoint
-from prefprior.files import read_json
+from prefprior.files import read_json, write_json
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.denoiser import DenoiserSize
 from prefprior.models.prior.prior import Prior
-from prefprior.runs import read_metrics
+from prefprior.runs import DATA, read_metrics
 from prefprior.space import Space
 from tests.commands import fails, run
 
@@ -52,8 +52,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             model=PreferenceModel(prior=prior),
             objective=Denoising(schedule=CosineSchedule()),
             sampler=Sampler(steps=2),
-            facts={"train": {"source": {"_target_": "prefprior.data.sources.table.TableSource", **source}}, "steps": 0},
+            facts={"steps": 0},
         )
+        nodes = {"source": {"_target_": "prefprior.data.sources.table.TableSource", **source}}
+        write_json(folder / "runs" / "train" / name / DATA, nodes)
     return folder
 
 

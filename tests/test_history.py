@@ -1,20 +1,105 @@
-"""prefprior/history.py: what has been seen is hidden once, for everybody."""
+"""prefprior/history.py: how histories are made, cut and padded, and what they hide."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 
-from prefprior.history import History, hide_seen
+from prefprior.history import History, gather_rows, hide_seen, join
+from tests.data.small import module
+
+TABLE_ND = torch.arange(1.0, 11.0).reshape(5, 2)
 
 
-def history(items: list[list[int]], valid: list[list[bool]]) -> History:
-    items_BK = torch.tensor(items)
-    return History(
-        embeddings_BKD=torch.zeros(*items_BK.shape, 2),
-        ratings_BK=torch.zeros(items_BK.shape),
-        ages_BK=torch.zeros(items_BK.shape),
-        valid_BK=torch.tensor(valid),
-        items_BK=items_BK,
-        users=[str(b) for b in range(len(items))],
+def history(*rows: list[int]) -> History:
+    """Histories of rows of the table, whose ratings are a tenth of the row."""
+    rows_BK = torch.tensor(rows)
+    return History.from_rows(TABLE_ND, rows_BK, rows_BK / 10, [f"u{b}" for b in range(len(rows))])
+
+
+def same(one: History, other: History) -> bool:
+    names = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
+    return one.users == other.users and all(torch.equal(getattr(one, n), getattr(other, n)) for n in names)
+
+
+def test_rows_of_minus_one_are_zeros() -> None:
+    assert gather_rows(TABLE_ND, torch.tensor([[1, -1]])).tolist() == [[[3.0, 4.0], [0.0, 0.0]]]
+
+
+def test_gathered_rows_of_half_precision_become_float32() -> None:
+    assert gather_rows(TABLE_ND.half(), torch.tensor([0, 4])).dtype == torch.float32
+
+
+def test_padding_is_zeros_without_an_item() -> None:
+    made = history([2, -1])
+    assert made.valid_BK.tolist() == [[True, False]]
+    assert made.items_BK.tolist() == [[2, -1]]
+    assert made.embeddings_BKD[0, 1].tolist() == [0, 0]
+    assert (made.ratings_BK[0, 1], made.ages_BK[0, 1]) == (0, 0)
+
+
+def test_ages_are_places_counted_from_the_most_recent() -> None:
+    assert history([2, -1, 4]).ages_BK.tolist() == [[0, 0, 2]]
+
+
+def test_items_may_be_rows_of_another_table() -> None:
+    made = History.from_rows(
+        TABLE_ND, torch.tensor([[1, -1]]), torch.ones(1, 2), ["u"], items_BK=torch.tensor([[70, 80]])
     )
+    assert made.items_BK.tolist() == [[70, -1]]
+    assert made.embeddings_BKD[0, 0].tolist() == TABLE_ND[1].tolist()
+
+
+def test_a_list_of_ones_own_is_a_history_without_items() -> None:
+    made = History.of(TABLE_ND[:2], [1.0, -0.5], ages_K=[0, 0], user="you")
+    assert torch.equal(made.embeddings_BKD[0], TABLE_ND[:2])
+    assert made.items_BK.tolist() == [[-1, -1]]
+    assert bool(made.valid_BK.all())
+
+
+def test_an_empty_list_is_a_history_with_nothing_valid() -> None:
+    made = History.of(torch.zeros(0, 2), [], ages_K=[], user="you")
+    assert made.embeddings_BKD.shape == (1, 1, 2)
+    assert not made.valid_BK.any()
+
+
+def test_ratings_beyond_the_scale_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"must lie in \[-1, 1\], got \[2"):
+        History.of(TABLE_ND[:1], [2.0], ages_K=[0], user="you")
+
+
+def test_a_picture_without_a_rating_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 2 pictures, 1 ratings and 2 ages"):
+        History.of(TABLE_ND[:2], [1.0], ages_K=[0, 1], user="you")
+
+
+def test_gathered_places_keep_all_columns_together() -> None:
+    expected = history([3, 1])
+    expected.ages_BK = torch.tensor([[2.0, 0.0]])
+    assert same(history([1, 2, 3]).gather(torch.tensor([[2, 0]])), expected)
+
+
+def test_the_last_ratings_are_those_of_the_smallest_ages() -> None:
+    shuffled = history([1, 2, 3, -1]).gather(torch.tensor([[3, 2, 0, 1]]))
+    assert same(shuffled.last(2), history([1, 2]))
+
+
+def test_packing_puts_valid_ratings_first_and_cuts_common_padding() -> None:
+    packed = history([-1, 2, -1, 4], [-1, -1, -1, 3]).packed(multiple=2)
+    assert packed.items_BK.tolist() == [[2, 4], [3, -1]]
+
+
+def test_packing_keeps_a_multiple() -> None:
+    assert history([1, -1, -1, -1]).packed(multiple=3).valid_BK.shape == (1, 3)
+
+
+def test_joined_batches_are_padded_as_histories_are() -> None:
+    data = module()
+    batches = [next(iter(data.train_dataloader()))] * 2
+    short = replace(batches[0], history=batches[0].history.gather(torch.zeros(len(batches[0]), 1, dtype=torch.long)))
+    joined = join([short, batches[1]]).history
+    assert bool((joined.items_BK[: len(short), 1:] == -1).all())
+    assert same(joined.take(range(len(short), len(joined.users))), batches[1].history)
 
 
 def hidden(scores_BN: torch.Tensor) -> list[list[int]]:
@@ -22,12 +107,13 @@ def hidden(scores_BN: torch.Tensor) -> list[list[int]]:
 
 
 def test_valid_items_of_a_history_are_hidden() -> None:
-    seen = history([[0, 3], [2, 1]], [[True, True], [True, False]])
+    seen = history([0, 3], [2, 1])
+    seen.valid_BK[1, 1] = False
     assert hidden(hide_seen(torch.zeros(2, 4), seen)) == [[0, 3], [2]]
 
 
 def test_items_without_a_row_hide_nothing() -> None:
-    assert hidden(hide_seen(torch.zeros(1, 4), history([[-1, 2]], [[True, True]]))) == [[2]]
+    assert hidden(hide_seen(torch.zeros(1, 4), History.of(torch.zeros(1, 2), [1.0], ages_K=[0], user="you"))) == [[]]
 
 
 def test_rows_are_hidden_where_there_are_any() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,7 +21,7 @@ from prefprior import checkpoint
 from prefprior.callbacks.gallery import GalleryCallback
 from prefprior.callbacks.wandb_logger import wandb_logger
 from prefprior.config import build
-from prefprior.files import read_json
+from prefprior.files import read_json, write_json
 from prefprior.gallery.manifest import read_manifest
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.model import PreferenceModel
@@ -28,6 +29,7 @@ from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.regression import Regression
 from prefprior.models.prior.denoiser import DenoiserSize
 from prefprior.models.prior.prior import Prior
+from prefprior.runs import DATA
 from prefprior.space import Space
 from prefprior.world import clip as world_clip
 from tests.commands import fails, run
@@ -48,14 +50,19 @@ NODES = {
 QUIET = "trainer.enable_progress_bar=false"
 
 
-def save_prior(path: Path, space: Space, **facts: object) -> None:
+def save_prior(path: Path, space: Space, data: dict[str, Any] | None = None, **facts: object) -> None:
+    """An untrained prior, with where its data lie beside it."""
     torch.manual_seed(0)
     size = DenoiserSize(width=16, depth=1)
     model = PreferenceModel(prior=Prior(space=space, width=16, depth=1, heads=2, readouts=3, denoiser=size))
     for weight in model.parameters():
         if not weight.any():  # what starts at zero keeps an untaught prior from telling people apart
             torch.nn.init.normal_(weight, std=0.3)
-    checkpoint.save(path, model=model, objective=Regression(), sampler=Sampler(candidates=2), facts=dict(facts))
+    checkpoint.save(
+        path, model=model, objective=Regression(), sampler=Sampler(candidates=2), facts={"data": data} | facts
+    )
+    if data is not None:
+        write_json(path.with_name(DATA), data)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vectors = draws.normal(size=(ITEMS, DIM)).astype(np.float32)
     np.save(folder / "vectors.npy", vectors)
     (folder / "items.txt").write_text("".join(f"i{i:02d}\n" for i in range(ITEMS)))
-    save_prior(folder / "runs/train/one/prior.safetensors", Space.measure("own", vectors), train=NODES)
+    save_prior(folder / "runs/train/one/prior.safetensors", Space.measure("own", vectors), data=NODES)
     return folder
 
 
@@ -155,7 +162,7 @@ def test_a_manifest_makes_the_same_pictures_again(
     assert made(again) == {name: data for name, data in made(unbroken).items() if name.startswith(person.name)}
     other = folder / "other.safetensors"
     save_prior(
-        other, checkpoint.load(folder / "runs/train/one/prior.safetensors").model.prior.space, train=NODES, note="other"
+        other, checkpoint.load(folder / "runs/train/one/prior.safetensors").model.prior.space, data=NODES, note="other"
     )
     words = (f"from={person}/manifest.json", f"checkpoint={other}", "run_dir=runs/sample/wrong", QUIET)
     assert "is not the checkpoint these pictures were made with" in fails(monkeypatch, folder, "sample", *words)
@@ -297,4 +304,8 @@ def test_the_callback_logs_a_table_to_an_offline_run(folder: Path, monkeypatch: 
     assert {row[0] for row in logged["data"]} <= set(data.users("val"))
     assert len(logged["data"]) == 2
     (kept,) = Path("logged").rglob("*.wandb")  # what `wandb sync` uploads names the sheets
+    for _ in range(300):  # W&B's own process writes it, a little after `finish` on a busy machine
+        if kept.read_bytes().count(b"media/images/") == 2:
+            break
+        time.sleep(0.1)
     assert kept.read_bytes().count(b"media/images/") == 2

@@ -56,7 +56,7 @@ def test_a_run_leaves_config_figures_and_one_checkpoint(unbroken: Path) -> None:
     assert steps["val/loss"].notna().sum() == 3
     predictor = TrainedPredictor.load(unbroken / "prior.safetensors")
     assert predictor.space.name == "world-clip"
-    assert predictor.facts["train"]["source"]["people"] == 240
+    assert predictor.facts["data"]["source"]["people"] == 240
     assert predictor.facts["steps"] == 9
 
 
@@ -200,7 +200,7 @@ def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> Non
         (["trainer.max_epoch=3"], "did you mean max_epochs?"),
         (["source=table"], "source.ratings has no value: add source.ratings=..."),
         (["run_dir=/dev/null/x"], "/dev/null"),
-        (["prior._target_=os.system"], "may be constructed"),
+        (["prior._target_=os.nothing"], "prior._target_ is os.nothing: os.nothing cannot be imported"),
     ],
 )
 def test_wrong_words_are_answered_with_the_right_ones(

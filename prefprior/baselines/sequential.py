@@ -95,8 +95,8 @@ class Sequential(Baseline):
         # Oldest first, as in training; the state of the last valid place has seen everything.
         place_BK = count_B[:, None] - 1 - torch.arange(recent.valid_BK.shape[1])
         order_BK = place_BK.clamp_min(0)
-        raw_BKD = recent.embeddings_BKD.gather(1, order_BK[..., None].expand_as(recent.embeddings_BKD))
-        state_BKW = network(raw_BKD, recent.ratings_BK.gather(1, order_BK))
+        oldest_first = recent.gather(order_BK)
+        state_BKW = network(oldest_first.embeddings_BKD, oldest_first.ratings_BK)
         state_BW = state_BKW[torch.arange(len(history)), (count_B - 1).clamp_min(0)]
         state_BW = torch.where(count_B[:, None] > 0, state_BW, torch.zeros(()))
         items = [

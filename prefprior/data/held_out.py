@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prefprior.data.hashing import id_hashes, mix
 from prefprior.data.scaling import PersonScale
-from prefprior.history import History
+from prefprior.history import History, gather_rows
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingsTable
 
@@ -112,22 +112,14 @@ class People:
         place_BK = count_B[:, None] - 1 - age_BK
         valid_BK = place_BK >= 0
         item_BK = self.item_BK.gather(1, place_BK.clamp_min(0)).masked_fill(~valid_BK, -1)
-        embeddings_BKD = self.catalogue.embeddings_ND[item_BK.clamp_min(0)].float() * valid_BK[..., None]
         raw_BK = self.raw_BK.gather(1, place_BK.clamp_min(0)).numpy()
         signed_BK = torch.from_numpy(self.scale.signed(raw_BK, raw_BK, valid_BK.numpy())).float()
-        return History(
-            embeddings_BKD=embeddings_BKD,
-            ratings_BK=self.sign * signed_BK * valid_BK,
-            ages_BK=(age_BK * valid_BK).float(),
-            valid_BK=valid_BK,
-            items_BK=item_BK,
-            users=list(self.shown_as) or self.users,
-        )
+        users = list(self.shown_as) or self.users
+        return History.from_rows(self.catalogue.embeddings_ND, item_BK, self.sign * signed_BK, users)
 
     def held_embeddings(self) -> Tensor:
         """(B, T, D) raw embeddings of what is held out, 0 where padded."""
-        rows_BT = self.held_item_BT.clamp_min(0)
-        return self.catalogue.embeddings_ND[rows_BT].float() * self.held_valid_BT[..., None]
+        return gather_rows(self.catalogue.embeddings_ND, self.held_item_BT)
 
     def take(self, rows: Tensor) -> "People":
         """Some of the people, without padding that only the others needed."""

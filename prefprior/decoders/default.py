@@ -2,10 +2,11 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from prefprior.config import argument, build, conf_folder, problems
+from prefprior.config import argument, build, conf_folder, plain_node
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.decoders.decoder import Decoder
 from prefprior.decoders.retrieval import Retrieval
+from prefprior.nodes import problems
 
 # The decoder that is chosen where none is named.
 FITTING = {
@@ -22,7 +23,7 @@ def decoder_node(given: DictConfig | None, space_name: str) -> DictConfig:
         return given
     node = OmegaConf.load(conf_folder() / "decoder" / f"{FITTING.get(space_name, 'retrieval')}.yaml")
     merged = OmegaConf.merge(node, given or {})
-    found = problems(merged, "decoder")
+    found = problems(plain_node(merged), "decoder")
     if found:
         raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
     return merged  # type: ignore[return-value]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from PIL.Image import Image
 
 from prefprior.data.datamodule import PreferenceDataModule
@@ -158,20 +157,13 @@ class Newcomer:
         """The one person, encoded once."""
         if self._person is None:
             pictures = OwnPictures([rated.path for rated in self._rated])
-            count = len(self._rated)
             opened = [
                 _opened(pictures, item, rated.path) for item, rated in zip(pictures.ids, self._rated, strict=True)
             ]
             ratings = [rated.rating for rated in self._rated]
             embeddings = self._encoder.encode_images(opened)
-            history = History(
-                embeddings_BKD=embeddings[None].float(),
-                ratings_BK=torch.tensor([ratings]),
-                ages_BK=torch.tensor([[float(rated.age) for rated in self._rated]]),
-                valid_BK=torch.ones(1, count, dtype=torch.bool),
-                items_BK=torch.full((1, count), -1),
-                users=list(self.names),
-            )
+            ages = [float(rated.age) for rated in self._rated]
+            history = History.of(embeddings, ratings, ages_K=ages, user=self.names[0])
             self._person = Person(self.names[0], self.part, history, pictures.ids, ratings, pictures)
         return [self._person for _ in names]
 

@@ -1,7 +1,6 @@
 """Pictures from folders, tars and memory; the bad ones say why."""
 
 import io
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from prefprior.data.pictures import (
     BytesPictures,
     FolderPictures,
     Pictures,
-    TarPictures,
 )
 
 
@@ -81,32 +79,6 @@ def test_a_folder(tmp_path: Path) -> None:
 def test_ids_cannot_leave_the_folder(tmp_path: Path, item: str) -> None:
     with pytest.raises(ValueError, match="would leave the folder"):
         FolderPictures(tmp_path, ids=[item])
-
-
-def tar(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as file:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-    return path
-
-
-def test_tars(tmp_path: Path) -> None:
-    one = tar(tmp_path / "0.tar", {"x/a.jpg": data(noise(1), "JPEG"), "x/a.json": b"{}", "b.v2.png": data(noise(2))})
-    two = tar(tmp_path / "1.tar", {"./c.png": data(noise(2))})
-    pictures = TarPictures([one, two])
-    assert pictures.ids == ["b", "c", "x/a"]
-    assert np.array_equal(np.asarray(pictures.open("c")), np.asarray(noise(2)))
-    assert pictures.digest("b") == pictures.digest("c") != pictures.digest("x/a")
-    with pytest.raises(ValueError, match=r"2.tar: c.png is a second picture of the id 'c'"):
-        TarPictures([two, tar(tmp_path / "2.tar", {"c.png": data(noise(1))})])
-    (tmp_path / "cut.tar").write_bytes(one.read_bytes()[:900])
-    with pytest.raises(ValueError, match=r"cut.tar (is cut short|is not a whole)"):
-        TarPictures([tmp_path / "cut.tar"])
-    (tmp_path / "junk.tar").write_bytes(b"junk" * 300)
-    with pytest.raises(ValueError, match=r"junk.tar is not a whole"):
-        TarPictures([tmp_path / "junk.tar"])
 
 
 def test_arrays() -> None:

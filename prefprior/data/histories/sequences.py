@@ -13,7 +13,7 @@ from prefprior.data.hashing import id_hashes, mix, permuted
 from prefprior.data.histories.draws import ORDERS, Draw, DrawRule, draw
 from prefprior.data.scaling import PersonScale
 from prefprior.errors import require_choice
-from prefprior.history import History, PreferenceBatch
+from prefprior.history import History, PreferenceBatch, gather_rows
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingsTable
 
@@ -102,24 +102,22 @@ class Assembler:
             vector_BT = np.where(valid_BT, data.vector_N[row_BT], -1)
         signed_BK = self.scale.signed(raw_BK, raw_BK, valid_BK)
         signed_BT = self.scale.signed(raw_BT, raw_BK, valid_BK)
-        age_BK = np.broadcast_to(np.arange(item_BK.shape[1], dtype=np.float32), item_BK.shape)
-        history = History(
-            embeddings_BKD=gather(self.embeddings_ND, vector_BK),
-            ratings_BK=torch.from_numpy(np.where(valid_BK, signed_BK, 0).astype(np.float32)),
-            ages_BK=torch.from_numpy(np.where(valid_BK, age_BK, 0).astype(np.float32)),
-            valid_BK=torch.from_numpy(valid_BK),
+        history = History.from_rows(
+            self.embeddings_ND,
+            torch.from_numpy(vector_BK),
+            torch.from_numpy(signed_BK),
+            [data.users[u] for u in user_B],
             items_BK=torch.from_numpy(item_BK),
-            users=[data.users[u] for u in user_B],
         )
+        items_BT = torch.from_numpy(item_BT)
+        texts_BTD = torch.zeros(*item_BT.shape, 0) if self.texts_ND is None else gather_rows(self.texts_ND, items_BT)
         return PreferenceBatch(
             history=history,
-            target_BTD=gather(self.embeddings_ND, vector_BT),
+            target_BTD=gather_rows(self.embeddings_ND, torch.from_numpy(vector_BT)),
             target_rating_BT=torch.from_numpy(np.where(valid_BT, signed_BT, 0).astype(np.float32)),
             target_valid_BT=torch.from_numpy(valid_BT),
-            target_item_BT=torch.from_numpy(item_BT),
-            target_text_BTD=(
-                torch.zeros(*item_BT.shape, 0) if self.texts_ND is None else gather(self.texts_ND, item_BT)
-            ),
+            target_item_BT=items_BT,
+            target_text_BTD=texts_BTD,
         )
 
     def _gives_away(self, row_BK: np.ndarray, row_BT: np.ndarray, valid_BT: np.ndarray) -> np.ndarray:
@@ -130,18 +128,6 @@ class Assembler:
         pair_BT = data.pair_N[row_BT]
         same_pair = (data.pair_N[row_BK][:, :, None] == pair_BT[:, None]) & (pair_BT >= 0)[:, None]
         return ((same_item | same_pair) & valid_BT[:, None]).any(2)
-
-
-def gather(embeddings_ND: Tensor, item_BK: np.ndarray) -> Tensor:
-    """Rows of a table as float32, zero where the row is -1."""
-    flat = torch.from_numpy(item_BK.reshape(-1))
-    out = torch.zeros(len(flat), embeddings_ND.shape[1])
-    there = (flat >= 0).nonzero().squeeze(1)
-    if len(there) == len(flat):
-        out = embeddings_ND.index_select(0, flat).float()
-    else:
-        out[there] = embeddings_ND.index_select(0, flat[there]).float()
-    return out.reshape(*item_BK.shape, embeddings_ND.shape[1])
 
 
 @dataclass(frozen=True, eq=False)

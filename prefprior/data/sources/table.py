@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from prefprior.data.embedding.table import EmbeddingTable, load_vectors, read_ids
-from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures, TarPictures
+from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures
 from prefprior.data.sources.columns import read_columns
 from prefprior.data.sources.names import require_name
 from prefprior.data.sources.validate import numbers, ratings_table, scale_of, times
+from prefprior.data.tar_pictures import TarPictures
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 

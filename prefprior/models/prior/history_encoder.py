@@ -6,7 +6,6 @@ Shapes: B users, K history, R read-outs, W width, D dimension.
 import torch
 from torch import Tensor, nn
 
-from prefprior.history import History
 from prefprior.models.prior.cpu_kernels import RMSNorm
 from prefprior.models.prior.layers import EPS, EncoderBlock, ScalarFeatures
 from prefprior.models.scale import Standardize
@@ -68,25 +67,3 @@ class HistoryEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, valid)
         return self.norm(x), valid
-
-
-def packed(history: History, multiple: int = 8) -> History:
-    """The same history with valid ratings first and columns that are padding for everybody cut off.
-
-    The kept length is rounded up to a `multiple`, so that a compiled encoder meets few different shapes.
-    """
-    longest = int(history.valid_BK.sum(1).max()) if len(history) else 0
-    kept = max(1, -(-longest // multiple) * multiple)
-    if kept >= history.valid_BK.shape[1]:
-        return history
-    index_BK = (~history.valid_BK).to(torch.uint8).argsort(dim=1, stable=True)[:, :kept]
-    return History(
-        embeddings_BKD=history.embeddings_BKD.gather(
-            1, index_BK[..., None].expand(-1, -1, history.embeddings_BKD.shape[2])
-        ),
-        ratings_BK=history.ratings_BK.gather(1, index_BK),
-        ages_BK=history.ages_BK.gather(1, index_BK),
-        valid_BK=history.valid_BK.gather(1, index_BK),
-        items_BK=history.items_BK.gather(1, index_BK),
-        users=history.users,
-    )

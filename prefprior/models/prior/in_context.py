@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention, silu
 
 from prefprior.history import History
-from prefprior.models.prior.history_encoder import packed
 from prefprior.models.prior.layers import ScalarFeatures
 from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.scale import Standardize
@@ -235,7 +234,7 @@ class InContextPrior(PriorNetwork):
 
     def encode_history(self, history: History, user_tokens_BIW: Tensor | None = None) -> Context:
         """The most recent ratings as tokens, oldest first."""
-        history = packed(history.last(self.network.context))
+        history = history.last(self.network.context).packed()
         backwards = torch.arange(history.valid_BK.shape[1] - 1, -1, -1, device=history.valid_BK.device)
         valid_BK = history.valid_BK[:, backwards]
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(history.embeddings_BKD[:, backwards]), 0)

@@ -17,7 +17,7 @@ from prefprior.models.preparation import TrainingData
 from prefprior.models.prior.conditions import Condition, EncodedHistory
 from prefprior.models.prior.cpu_kernels import RMSNorm
 from prefprior.models.prior.denoiser import Denoiser, DenoiserSize
-from prefprior.models.prior.history_encoder import HistoryEncoder, packed
+from prefprior.models.prior.history_encoder import HistoryEncoder
 from prefprior.models.prior.layers import EPS, GatedMLP, ScalarFeatures
 from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.prior.user_ids import UserIds
@@ -96,7 +96,7 @@ class Prior(PriorNetwork):
         `user_tokens_BIW` are those of a retriever's own user tower: the denoiser attends to them, and their mean is
         added to the summary. They are 0 for an empty history, which adds nothing.
         """
-        history = packed(history)
+        history = history.packed()
         user_B = None if self.known_users is None else self.known_users(history.users)
         tokens_BNW, valid_BN = self.encoder(
             history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, user_B

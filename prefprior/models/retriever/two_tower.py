@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from prefprior.errors import require_choice
 from prefprior.history import History, PreferenceBatch
-from prefprior.models.prior.history_encoder import HistoryEncoder, packed
+from prefprior.models.prior.history_encoder import HistoryEncoder
 from prefprior.models.recorded import Recorded
 from prefprior.models.retriever.losses import ContrastiveLoss
 from prefprior.models.retriever.negatives import Candidates
@@ -144,6 +144,6 @@ class TwoTower(Towers):
         """(B, I, W) read-outs of its own encoder, if it has one."""
         if self.encoder is None:
             return None
-        history = packed(history)
+        history = history.packed()
         tokens_BNW, _ = self.encoder(history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK)
         return tokens_BNW[:, : self.readouts]

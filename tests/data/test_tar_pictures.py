@@ -1,0 +1,37 @@
+"""Pictures in webdataset tars."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prefprior.data.tar_pictures import TarPictures
+from tests.data.test_pictures import data, noise
+
+
+def tar(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_tars(tmp_path: Path) -> None:
+    one = tar(tmp_path / "0.tar", {"x/a.jpg": data(noise(1), "JPEG"), "x/a.json": b"{}", "b.v2.png": data(noise(2))})
+    two = tar(tmp_path / "1.tar", {"./c.png": data(noise(2))})
+    pictures = TarPictures([one, two])
+    assert pictures.ids == ["b", "c", "x/a"]
+    assert np.array_equal(np.asarray(pictures.open("c")), np.asarray(noise(2)))
+    assert pictures.digest("b") == pictures.digest("c") != pictures.digest("x/a")
+    with pytest.raises(ValueError, match=r"2.tar: c.png is a second picture of the id 'c'"):
+        TarPictures([two, tar(tmp_path / "2.tar", {"c.png": data(noise(1))})])
+    (tmp_path / "cut.tar").write_bytes(one.read_bytes()[:900])
+    with pytest.raises(ValueError, match=r"cut.tar (is cut short|is not a whole)"):
+        TarPictures([tmp_path / "cut.tar"])
+    (tmp_path / "junk.tar").write_bytes(b"junk" * 300)
+    with pytest.raises(ValueError, match=r"junk.tar is not a whole"):
+        TarPictures([tmp_path / "junk.tar"])
