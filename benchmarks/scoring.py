@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from side_by_side import fake_space, report
 
-from prefprior.baselines.cosine import history_units
+from prefprior.baselines.cosine import history_directions
 from prefprior.baselines.mean import MeanOfLikes
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.data.scaling import PersonScale
 from prefprior.evaluation.metrics.ranking import ranking
 from prefprior.evaluation.metrics.scoring import score
@@ -30,7 +30,7 @@ K = 20
 GROUP = 1000  # people who are scored before the other side has its turn
 
 
-def fake_people(args: argparse.Namespace) -> People:
+def fake_people(args: argparse.Namespace) -> HeldOutUsers:
     """Random histories and held-out ratings over a random catalogue."""
     g = torch.Generator().manual_seed(0)
     catalogue = Catalogue(
@@ -40,7 +40,7 @@ def fake_people(args: argparse.Namespace) -> People:
     item = torch.from_numpy(np.stack([rng.choice(args.items, each, replace=False) for _ in range(args.people)]))
     rating = torch.randint(0, 2, item.shape, generator=g) * 2.0 - 1
     past, held = slice(0, args.history), slice(args.history, None)
-    return People(
+    return HeldOutUsers(
         users=[str(i) for i in range(args.people)],
         catalogue=catalogue,
         scale=PersonScale(RatingScale(-1, 1, 1), "scale", 1.0, 0.0, 1.0),
@@ -77,7 +77,7 @@ def main() -> None:
     seconds = {"floor": 0.0, "scoreboard": 0.0}
     for start in range(0, args.people, GROUP):
         group = people.take(torch.arange(start, min(start + GROUP, args.people)))
-        queries = [history_units(people.catalogue.space, c.history()).mean(1) for c in group.chunks()]
+        queries = [history_directions(people.catalogue.space, c.history()).mean(1) for c in group.chunks()]
         began = time.perf_counter()
         for query_BD in queries:
             (query_BD @ catalogue_DN).topk(K, dim=1)

@@ -14,7 +14,7 @@ from prefprior.composition import data_of_checkpoint
 from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.decoders.decoder import require_space
 from prefprior.decoders.default import decoder_node, fitting_decoder
 from prefprior.errors import require_choice
@@ -218,7 +218,7 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
     return build(cfg.decoding, decoder=decoder, encoder=encoder)
 
 
-def _facts(cfg: DictConfig, priors: dict[str, TrainedPredictor], people: People) -> dict[str, Any]:
+def _facts(cfg: DictConfig, priors: dict[str, TrainedPredictor], people: HeldOutUsers) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if "prior" in priors:
         facts["checkpoint"] = find_checkpoint(cfg.checkpoint)

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import prefprior.world  # noqa: F401 (registers the encoder of its space)
+from prefprior.data.decoding import BadPictureError, as_rgb
 from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
@@ -102,10 +103,17 @@ class PreferencePriorPipeline:
         return PriorOutput(made[0], negative[0])
 
     def _history(self, pictures: list[Image.Image], ratings: list[float], likes: int) -> History:
-        embeddings_KD = self.encoder.encode_images([p.convert("RGB") for p in pictures])
+        embeddings_KD = self.encoder.encode_images([_as_rgb(i, p) for i, p in enumerate(pictures)])
         # Two lists are given, not one sequence: the first like and the first dislike are as recent as each other.
         ages = [*range(likes), *range(len(pictures) - likes)]
         return History.of(embeddings_KD, ratings, ages_K=ages, user="you")
+
+
+def _as_rgb(place: int, picture: Image.Image) -> Image.Image:
+    try:
+        return as_rgb(picture)
+    except BadPictureError as error:
+        raise ValueError(f"picture {place} (counted from 0, likes first) cannot be used: {error}") from error
 
 
 def _found(source: str | Path) -> Path:

@@ -73,6 +73,8 @@ def run(cfg: DictConfig) -> Path:
     """Makes what is missing of a gallery, then its pages and figures; returns the run's folder."""
     if cfg.people is not None and cfg.people < 1:
         raise ValueError(f"people must be at least 1, or null for everyone, got {cfg.people}")
+    if cfg.history < 1:
+        raise ValueError(f"history must be at least 1: without any rating there is no taste to show, got {cfg.history}")
     wanted_hash = None
     if cfg["from"] is not None:
         cfg, wanted_hash = repeated(cfg, SampleConfig)

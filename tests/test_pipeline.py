@@ -56,6 +56,17 @@ def test_ratings_prompt_and_nobody_at_all(pipe, pictures):
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_photos_are_seen_as_they_are_held_and_bad_ones_named(pipe, pictures):
+    sideways = pictures[0].copy()
+    sideways.paste("black", (0, 0, 64, 20))
+    upright = sideways.transpose(Image.Transpose.ROTATE_270)
+    sideways.getexif()[0x0112] = 6
+    first, second = (pipe([p], num_images=1, generator=seeded()).image_embeds for p in (sideways, upright))
+    assert torch.equal(first, second)
+    with pytest.raises(ValueError, match=r"picture 1 .*cannot be used: unreadable: it has values down to -1"):
+        pipe([pictures[0], Image.new("F", (8, 8), -1.0)])
+
+
 def test_it_comes_back_from_what_it_saved(pipe, pictures, tmp_path):
     pipe.save_pretrained(tmp_path / "mine")
     again = PreferencePriorPipeline.from_pretrained(tmp_path / "mine")

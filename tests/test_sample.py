@@ -189,6 +189,8 @@ def test_wrong_words_say_what_is_right(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(folder)
     assert "python train.py" in fails(monkeypatch, folder, "sample", "checkpoint=nothing")
     assert "people must be at least 1" in fails(monkeypatch, folder, "sample", "people=0")
+    for history in (0, -1):
+        assert "history must be at least 1" in fails(monkeypatch, folder, "sample", f"history={history}")
     # Refused by what it says of itself, before anything is looked for on disk or in a network.
     message = fails(monkeypatch, folder, "sample", "decoder=karlo", "decoder.model=nowhere", QUIET)
     assert "Karlo understands embeddings of ViT-L-14/openai, but the prior makes those of own" in message

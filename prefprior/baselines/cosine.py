@@ -1,7 +1,4 @@
-"""Directions in a standardised embedding space: how the baselines compare pictures.
-
-Raw CLIP projections share one large common component, so that every cosine between them is high; standardised per
-dimension (as a network sees them) the cosine tells pictures apart.
+"""Cosines of a space's directions (`Space.directions`): how the baselines compare pictures.
 
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
@@ -16,11 +13,6 @@ from prefprior.space import Space
 
 # Catalogue rows standardised or multiplied at once: 65,536 x 1280 in float32 is 336 MB.
 ROWS = 65536
-
-
-def unit(space: Space, raw: Tensor) -> Tensor:
-    """`space.directions(raw)`, by its former name; goes once the evaluation says it so too."""
-    return space.directions(raw)
 
 
 def shell(space: Space, direction: Tensor) -> Tensor:
@@ -75,6 +67,6 @@ class CosineRanker:
         return inner(normalize(query_BD.float(), dim=-1), catalogue).div_(self._lengths_N)
 
 
-def history_units(space: Space, history: History) -> Tensor:
+def history_directions(space: Space, history: History) -> Tensor:
     """(B, K, D) unit vectors of the history, zero where there is none."""
     return space.directions(history.embeddings_BKD) * history.valid_BK[..., None]

@@ -1,4 +1,4 @@
-"""One linear direction per person, fit on nothing but their own history: SVM, logistic regression or ridge.
+"""One linear direction per user, fit on nothing but their own history: SVM, logistic regression or ridge.
 
 Shapes: B users, K history, M catalogue pictures that stand for "others", N catalogue, n samples, D dimension.
 """
@@ -10,7 +10,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import history_units, inner, weighted_mean
+from prefprior.baselines.cosine import history_directions, inner, weighted_mean
 from prefprior.baselines.top_samples import draw_best
 from prefprior.errors import require_choice
 from prefprior.history import History
@@ -20,12 +20,12 @@ METHODS = ("svm", "logistic", "ridge")
 
 
 class PersonalDirection(Baseline):
-    """Ranks by the inner product with a direction that separates a person's likes from what they did not like."""
+    """Ranks by the inner product with a direction that separates a user's likes from what they did not like."""
 
     def __init__(
         self, *, method: str, strength: float = 1.0, others: int = 64, pool: int = 64, name: str | None = None
     ) -> None:
-        """`strength` regularises; `others` random pictures stand for dislikes where a person has none.
+        """`strength` regularises; `others` random pictures stand for dislikes where a user has none.
 
         Samples are drawn from the `pool` best pictures: the direction is the normal of a plane, not a place.
         """
@@ -52,23 +52,25 @@ class PersonalDirection(Baseline):
 
     def query(self, history: History) -> Tensor:
         """(B, D) directions; zero for an empty history."""
-        units_BKD = history_units(self.catalogue.space, history)
+        directions_BKD = history_directions(self.catalogue.space, history)
         fit = self._ridge if self.method == "ridge" else self._classifier
         return torch.stack(
             [
-                fit(units_KD[valid_K], ratings_K[valid_K])
-                for units_KD, ratings_K, valid_K in zip(units_BKD, history.ratings_BK, history.valid_BK, strict=True)
+                fit(directions_KD[valid_K], ratings_K[valid_K])
+                for directions_KD, ratings_K, valid_K in zip(
+                    directions_BKD, history.ratings_BK, history.valid_BK, strict=True
+                )
             ]
         )
 
-    def _ridge(self, units_KD: Tensor, ratings_K: Tensor) -> Tensor:
+    def _ridge(self, directions_KD: Tensor, ratings_K: Tensor) -> Tensor:
         """Ratings on likeness, in the dual form: a K x K solve however many dimensions there are."""
-        gram_KK = units_KD @ units_KD.T
-        # Not centred on the person's mean rating: with likes alone the direction must still point at them.
-        return units_KD.T @ torch.linalg.solve(gram_KK + self.strength * torch.eye(len(units_KD)), ratings_K)
+        gram_KK = directions_KD @ directions_KD.T
+        # Not centred on the user's mean rating: with likes alone the direction must still point at them.
+        return directions_KD.T @ torch.linalg.solve(gram_KK + self.strength * torch.eye(len(directions_KD)), ratings_K)
 
-    def _classifier(self, units_KD: Tensor, ratings_K: Tensor) -> Tensor:
-        likes_KD, dislikes_KD = units_KD[ratings_K > 0], units_KD[ratings_K < 0]
+    def _classifier(self, directions_KD: Tensor, ratings_K: Tensor) -> Tensor:
+        likes_KD, dislikes_KD = directions_KD[ratings_K > 0], directions_KD[ratings_K < 0]
         if len(likes_KD) == 0:
             # Away from what is disliked is all that is known.
             return -weighted_mean(dislikes_KD[None], torch.ones(1, len(dislikes_KD)))[0]

@@ -1,4 +1,4 @@
-"""The mean of what a person liked: the simplest personal predictor, and a hard one to beat with few likes.
+"""The mean of what a user liked: the simplest personal predictor, and a hard one to beat with few likes.
 
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import CosineRanker, history_units, shell, weighted_mean
+from prefprior.baselines.cosine import CosineRanker, history_directions, shell, weighted_mean
 from prefprior.history import History
 from prefprior.predictor import Catalogue
 
 
 class MeanOfLikes(Baseline):
-    """One direction per person, the mean of their likes; all n samples are that one point."""
+    """One direction per user, the mean of their likes; all n samples are that one point."""
 
     def __init__(self, *, name: str = "mean") -> None:
         super().__init__(name=name)
@@ -30,4 +30,4 @@ class MeanOfLikes(Baseline):
 
     def query(self, history: History) -> Tensor:
         """(B, D) the mean of likes among standardised unit vectors."""
-        return weighted_mean(history_units(self.catalogue.space, history), history.liked_BK.float())
+        return weighted_mean(history_directions(self.catalogue.space, history), history.liked_BK.float())

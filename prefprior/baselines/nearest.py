@@ -1,4 +1,4 @@
-"""Nearest neighbours of what a person liked: keeps several tastes apart where a mean would blur them.
+"""Nearest neighbours of what a user liked: keeps several tastes apart where a mean would blur them.
 
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
@@ -7,26 +7,26 @@ import torch
 from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import CosineRanker, history_units
+from prefprior.baselines.cosine import CosineRanker, history_directions
 from prefprior.history import History, hide_seen
 from prefprior.predictor import Catalogue
 
 
 class NearestToLikes(Baseline):
-    """Scores an item by its cosine to the closest liked picture; samples are neighbours of randomly drawn likes."""
+    """Scores an item by its cosine to the closest liked picture; samples are nearest to randomly drawn likes."""
 
-    def __init__(self, *, neighbours: int = 8, name: str = "nearest") -> None:
-        """`neighbours`: a sample is one of this many catalogue pictures closest to a liked one."""
+    def __init__(self, *, k: int = 8, name: str = "nearest") -> None:
+        """A sample is one of the `k` catalogue pictures nearest to a liked one."""
         super().__init__(name=name)
-        if neighbours < 1:
-            raise ValueError(f"baseline {name}: neighbours must be at least 1, got {neighbours}")
-        self.neighbours = neighbours
+        if k < 1:
+            raise ValueError(f"baseline {name}: k must be at least 1, got {k}")
+        self.k = k
         self._cosine = CosineRanker()
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
         """(B, n, D): each sample a picture near one randomly drawn like; random pictures where nothing is liked."""
-        units_BKD, liked_BK = history_units(self.catalogue.space, history), history.liked_BK
-        size = min(self.neighbours, len(self.catalogue))
+        directions_BKD, liked_BK = history_directions(self.catalogue.space, history), history.liked_BK
+        size = min(self.k, len(self.catalogue))
         rows_Bn = torch.randint(len(self.catalogue), (len(history), n), generator=generator)
         pick_Bn = torch.randint(size, (len(history), n), generator=generator)
         for b in range(len(history)):
@@ -34,19 +34,19 @@ class NearestToLikes(Baseline):
             if len(liked):
                 drawn_n = liked[torch.randint(len(liked), (n,), generator=generator)]
                 distinct, place_n = drawn_n.unique(return_inverse=True)
-                scores = self._cosine(units_BKD[b, distinct], self.catalogue)
+                scores = self._cosine(directions_BKD[b, distinct], self.catalogue)
                 copies = history.take([b] * len(distinct))
                 near = hide_seen(scores, copies).topk(size, dim=1).indices
                 rows_Bn[b] = near[place_n, pick_Bn[b]]
         return self.catalogue.embeddings_ND[rows_Bn].float()
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
-        """(B, N) cosine to the closest like; 0 everywhere for who liked nothing."""
-        units_BKD, liked_BK = history_units(self.catalogue.space, history), history.liked_BK
+        """(B, N) cosine to the closest like; 0 everywhere for users who liked nothing."""
+        directions_BKD, liked_BK = history_directions(self.catalogue.space, history), history.liked_BK
         best = []
-        for units_KD, liked_K in zip(units_BKD, liked_BK, strict=True):
+        for directions_KD, liked_K in zip(directions_BKD, liked_BK, strict=True):
             if liked_K.any():
-                best.append(self._cosine(units_KD[liked_K], catalogue).amax(0))
+                best.append(self._cosine(directions_KD[liked_K], catalogue).amax(0))
             else:
                 best.append(torch.zeros(len(catalogue)))
         return torch.stack(best)

@@ -1,7 +1,7 @@
-"""General appeal: what everybody likes. Not personal, and often hard to beat.
+"""Popularity: what everybody likes. Not personal, and often hard to beat.
 
-Two guesses at an item's appeal are shrunk towards each other (empirical Bayes): what a ridge regression says of its
-embedding, and what people said of it in training. Items nobody rated have the first alone; the more ratings an item
+Two estimates of an item's popularity are shrunk towards each other (empirical Bayes): what a ridge regression predicts
+from its embedding, and its own ratings in training. Items nobody rated have the first alone; the more ratings an item
 has, and the less embeddings explain, the more the second counts.
 
 Shapes: N catalogue, M rated items, B users, n samples, D dimension.
@@ -27,17 +27,17 @@ LEAST_COUNT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Appeal:
+class ItemRatings:
     """What the ratings of some items say: a mean rating each, or how often each was liked."""
 
     row_M: np.ndarray  # catalogue rows of the items that were rated
     count_M: np.ndarray
     mean_M: np.ndarray  # of signed ratings
     noise: float  # variance of single ratings around their item's mean; 0 where all are likes
-    counted: bool  # all ratings are likes: their number is the appeal
+    counted: bool  # all ratings are likes: their number is the popularity
 
     @classmethod
-    def of(cls, training: TrainingPart) -> "Appeal":
+    def of(cls, training: TrainingPart) -> "ItemRatings":
         """Sums up the training part."""
         table, size = training.ratings, len(training.catalogue)
         count = np.bincount(table.item_N, minlength=size).astype(np.float64)
@@ -64,9 +64,10 @@ class Appeal:
         if self.counted:
             return self._counts(guess_M, held_M)
         error_M = held_M * (self.mean_M - guess_M) ** 2 * self.count_M
-        # A mean of c ratings is off by spread + noise / c; weighted by c and summed, that can be solved for the spread.
-        spread = (error_M.sum() - held_M.sum() * self.noise) / max((held_M * self.count_M).sum(), 1.0)
-        trust_M = self.count_M * max(spread, 0.0)
+        # The squared error of a mean of c ratings is variance + noise / c; weighted by c and summed, that can be solved
+        # for the variance.
+        variance = (error_M.sum() - held_M.sum() * self.noise) / max((held_M * self.count_M).sum(), 1.0)
+        trust_M = self.count_M * max(variance, 0.0)
         return guess_M + trust_M / (trust_M + max(self.noise, 1e-9)) * (self.mean_M - guess_M)
 
     def _counts(self, guess_M: np.ndarray, held_M: np.ndarray) -> np.ndarray:
@@ -77,8 +78,8 @@ class Appeal:
         return np.log((shape + count_M) / (shape / rate_M + 1))
 
 
-class GeneralAppeal(Baseline):
-    """What people said of an item (mean rating, or log popularity where all ratings are likes) and its embedding."""
+class Popularity(Baseline):
+    """Mean rating of an item (log count where all ratings are likes), shrunk to what its embedding predicts."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class GeneralAppeal(Baseline):
         pool: int = 64,
         name: str = "popularity",
     ) -> None:
-        """`strengths` of the ridge are tried on a tenth of the items; samples are drawn from the `pool` most appealing
+        """`strengths` of the ridge are tried on a tenth of the items; samples are drawn from the `pool` most popular
         pictures."""
         super().__init__(name=name)
         if not strengths or min(strengths) <= 0:
@@ -101,9 +102,9 @@ class GeneralAppeal(Baseline):
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
         """Weighted ridge over rated items; the strength that predicts a held-out tenth of them best is kept."""
         super().fit(training, validation, generator)
-        catalogue, appeal = training.catalogue, Appeal.of(training)
-        features = catalogue.space.to_model(catalogue.embeddings_ND[torch.from_numpy(appeal.row_M)].float()).double()
-        y, w = torch.from_numpy(appeal.target_M), torch.from_numpy(appeal.weight_M)
+        catalogue, rated = training.catalogue, ItemRatings.of(training)
+        features = catalogue.space.to_model(catalogue.embeddings_ND[torch.from_numpy(rated.row_M)].float()).double()
+        y, w = torch.from_numpy(rated.target_M), torch.from_numpy(rated.weight_M)
         self._range = (float(y.min()), float(y.max()))
         held = torch.rand(len(y), generator=generator) < 0.1
         guess_M, known = torch.full_like(y, float((w * y).sum() / w.sum())), torch.ones_like(held)
@@ -115,11 +116,11 @@ class GeneralAppeal(Baseline):
             guess_M, known = guesses[int(np.argmin(errors))], held
         ((weights_D, offset),) = _ridge(features, y, w, (self.strength,))
         self._weights_D, self._offset = weights_D.float(), offset
-        shrunk_M = appeal.shrunk(guess_M.numpy(), known.numpy())
-        self._known = {catalogue.ids[row]: float(value) for row, value in zip(appeal.row_M, shrunk_M, strict=True)}
+        shrunk_M = rated.shrunk(guess_M.numpy(), known.numpy())
+        self._known = {catalogue.ids[row]: float(value) for row, value in zip(rated.row_M, shrunk_M, strict=True)}
         self._last = None
 
-    def appeal(self, catalogue: Catalogue) -> Tensor:
+    def popularity(self, catalogue: Catalogue) -> Tensor:
         """(N,) expected rating (log count) of each item."""
         if self._last is None or self._last[0] is not catalogue:
             found_N = torch.cat([self._guess(catalogue, start) for start in range(0, len(catalogue), ROWS)])
@@ -130,12 +131,12 @@ class GeneralAppeal(Baseline):
         return self._last[1]
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures everybody likes, less what the person has seen."""
+        """(B, n, D): pictures everybody likes, less what the user has seen."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
         """(B, N) the same scores for everybody."""
-        return self.appeal(catalogue).repeat(len(history), 1)
+        return self.popularity(catalogue).repeat(len(history), 1)
 
     def _guess(self, catalogue: Catalogue, start: int) -> Tensor:
         """From embeddings; never beyond what any item had, however odd a picture is."""

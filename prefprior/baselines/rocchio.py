@@ -6,44 +6,44 @@ Shapes: B users, K history, N catalogue, n samples, D dimension.
 import torch
 from torch import Tensor
 
-from prefprior.baselines.cosine import history_units, weighted_mean
+from prefprior.baselines.cosine import history_directions, weighted_mean
 from prefprior.baselines.mean import MeanOfLikes
 from prefprior.baselines.tuning import mean_auc
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.history import History
 from prefprior.predictor import TrainingPart
 
 
 class Rocchio(MeanOfLikes):
-    """Likes minus dislikes; how much minus is chosen on people of the validation part."""
+    """Likes minus dislikes; how much minus is chosen on users of the validation part."""
 
     def __init__(
-        self, *, weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0), people: int = 200, name: str = "rocchio"
+        self, *, weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0), users: int = 200, name: str = "rocchio"
     ) -> None:
-        """`weights` of the dislikes to try, on at most `people` people."""
+        """`weights` of the dislikes to try, on at most `users` users."""
         super().__init__(name=name)
         if not weights or min(weights) < 0:
             raise ValueError(f"baseline {name}: weights must be numbers of at least 0, got {weights}")
-        self.weights, self.people = tuple(weights), people
+        self.weights, self.users = tuple(weights), users
         self.weight = self.weights[len(self.weights) // 2]
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Keeps the weight that orders the second halves of validation (else training) people's ratings best."""
+        """Keeps the weight that orders the second halves of validation (else training) users' ratings best."""
         super().fit(training, validation, generator)
         part = validation or training
-        people = People.halves(part.ratings, part.catalogue).first(self.people)
-        if len(people) == 0 or len(self.weights) == 1:
+        held_out = HeldOutUsers.halves(part.ratings, part.catalogue).first(self.users)
+        if len(held_out) == 0 or len(self.weights) == 1:
             return
-        history, rows_BT = people.history(), people.held_item_BT.clamp_min(0)
+        history, rows_BT = held_out.history(), held_out.held_item_BT.clamp_min(0)
         accuracy = []
         for weight in self.weights:
             self.weight = weight
-            accuracy.append(mean_auc(self.rank(history, part.catalogue).gather(1, rows_BT), people) or 0.0)
+            accuracy.append(mean_auc(self.rank(history, part.catalogue).gather(1, rows_BT), held_out) or 0.0)
         # `max` keeps the first of equals: without dislikes anywhere, the smallest weight.
         self.weight = max(zip(accuracy, self.weights, strict=True), key=lambda pair: pair[0])[1]
 
     def query(self, history: History) -> Tensor:
         """(B, D) mean of likes less `weight` times the mean of dislikes."""
-        units_BKD = history_units(self.catalogue.space, history)
-        likes_BD = weighted_mean(units_BKD, history.liked_BK.float())
-        return likes_BD - self.weight * weighted_mean(units_BKD, history.disliked_BK.float())
+        directions_BKD = history_directions(self.catalogue.space, history)
+        likes_BD = weighted_mean(directions_BKD, history.liked_BK.float())
+        return likes_BD - self.weight * weighted_mean(directions_BKD, history.disliked_BK.float())

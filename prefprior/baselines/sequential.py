@@ -1,6 +1,6 @@
 """A causal transformer that predicts the next liked item from features, SASRec's kind (Kang & McAuley 2018).
 
-Items enter through their embeddings instead of learned ids, so that it can rank pictures and serve people it has
+Items enter through their embeddings instead of learned ids, so that it can rank pictures and serve users it has
 never seen; a softmax over sampled items replaces SASRec's binary loss.
 
 Shapes: B users, K history (oldest first inside the network), M sampled items, N catalogue, n samples, D dimension,
@@ -33,7 +33,7 @@ class Sequential(Baseline):
         length: int = 64,
         steps: int = 1500,
         batch_size: int = 64,
-        rate: float = 1e-3,
+        learning_rate: float = 1e-3,
         sampled: int = 1024,
         dropout: float = 0.1,
         pool: int = 64,
@@ -41,28 +41,28 @@ class Sequential(Baseline):
     ) -> None:
         """`length` of sequences; each step contrasts the next likes with `sampled` random items."""
         super().__init__(name=name)
-        if min(width, depth, heads, length, steps, batch_size, sampled) < 1 or width % heads or rate <= 0:
+        if min(width, depth, heads, length, steps, batch_size, sampled) < 1 or width % heads or learning_rate <= 0:
             raise ValueError(
-                f"baseline {name}: sizes and steps must be at least 1, width a multiple of heads, rate above 0"
+                f"baseline {name}: sizes and steps must be at least 1, width a multiple of heads, learning_rate above 0"
             )
         self.width, self.depth, self.heads, self.length = width, depth, heads, length
-        self.steps, self.batch_size, self.rate = steps, batch_size, rate
+        self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
         self.sampled, self.dropout, self.pool = sampled, dropout, pool
         self._network: _Network | None = None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Next-like prediction at every place of random people's sequences."""
+        """Next-like prediction at every place of random users' sequences."""
         super().fit(training, validation, generator)
         catalogue = self.catalogue
         item_UK, rating_UK = _sequences(training, self.length + 1)
         liked_UK = (item_UK >= 0) & (rating_UK > 0)
         usable = liked_UK[:, 1:].any(1).nonzero()[:, 0]
         if len(usable) == 0:
-            raise ValueError(f"baseline {self.name}: nobody in the training part has a second rating that is a like")
+            raise ValueError(f"baseline {self.name}: no user of the training part has a second rating that is a like")
         with initialised_by(generator):
             network = _Network(catalogue.space, self.width, self.depth, self.heads, self.length, self.dropout)
-            optimizer = torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=0.01)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, self.steps + 1)
+            optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=0.01)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, self.steps + 1)
             for _ in range(self.steps):
                 user = usable[torch.randint(len(usable), (self.batch_size,), generator=generator)]
                 item_BK, rating_BK, next_BK = item_UK[user, :-1], rating_UK[user, :-1], liked_UK[user, 1:]
@@ -145,7 +145,7 @@ def _raw(catalogue: Catalogue, rows: Tensor) -> Tensor:
 
 
 def _sequences(training: TrainingPart, length: int) -> tuple[Tensor, Tensor]:
-    """(U, length) items, oldest first and -1 padded at the end, and their ratings: each person's newest."""
+    """(U, length) items, oldest first and -1 padded at the end, and their ratings: each user's newest."""
     table = training.ratings
     order = np.argsort(table.user_N, kind="stable")
     starts = np.flatnonzero(np.diff(table.user_N[order], prepend=-1))

@@ -13,7 +13,7 @@ from prefprior.predictor import Catalogue
 def draw_best(
     scores_BN: Tensor, history: History, catalogue: Catalogue, n: int, pool: int, generator: torch.Generator
 ) -> Tensor:
-    """(B, n, D) raw embeddings of n pictures drawn without repetition from each person's `pool` best unseen ones."""
+    """(B, n, D) raw embeddings of n pictures drawn without repetition from each user's `pool` best unseen ones."""
     size = min(max(pool, n), len(catalogue))
     best_BP = hide_seen(scores_BN, history).topk(size, dim=1)
     fresh_BP = best_BP.values > -torch.inf

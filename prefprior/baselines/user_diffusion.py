@@ -1,6 +1,6 @@
 """A diffusion prior conditioned on the user's id, REBECA's kind (Patron et al. 2025, arXiv:2502.03966).
 
-It knows people by name, not by what they rated: whoever was not trained on gets what the average person would. It is
+It knows users by id, not by what they rated: whoever was not trained on gets what the average user would. It is
 here to show what reading the history is worth.
 
 Shapes: B users, U trained users, n samples, N catalogue, D dimension, W width.
@@ -34,24 +34,25 @@ class UserDiffusion(Baseline):
         depth: int = 3,
         steps: int = 2000,
         batch_size: int = 512,
-        rate: float = 1e-3,
+        learning_rate: float = 1e-3,
         guidance: float = 2.0,
         sampling_steps: int = 25,
-        looks: int = 16,
+        ranking_samples: int = 16,
         name: str = "user_diffusion",
     ) -> None:
-        """`guidance` 1 is none; a ranking compares the catalogue with `looks` samples."""
+        """`guidance` 1 is none; `rank` compares the catalogue with `ranking_samples` samples."""
         super().__init__(name=name)
-        if min(width, depth, steps, batch_size, sampling_steps, looks) < 1 or rate <= 0:
-            raise ValueError(f"baseline {name}: sizes and steps must be at least 1 and rate above 0")
-        self.width, self.depth, self.steps, self.batch_size, self.rate = width, depth, steps, batch_size, rate
-        self.guidance, self.sampling_steps, self.looks = guidance, sampling_steps, looks
-        self._path, self._cosine = CosineSchedule(), CosineRanker()
+        if min(width, depth, steps, batch_size, sampling_steps, ranking_samples) < 1 or learning_rate <= 0:
+            raise ValueError(f"baseline {name}: sizes and steps must be at least 1 and learning_rate above 0")
+        self.width, self.depth = width, depth
+        self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
+        self.guidance, self.sampling_steps, self.ranking_samples = guidance, sampling_steps, ranking_samples
+        self._schedule, self._cosine = CosineSchedule(), CosineRanker()
         self._row: dict[str, int] = {}
         self._network: _Network | None = None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Denoises the embeddings of rated pictures, given who rated them and how."""
+        """Denoises the embeddings of rated pictures, given the user and the rating."""
         super().fit(training, validation, generator)
         table = training.ratings
         codes, user_N = np.unique(table.user_N, return_inverse=True)
@@ -60,45 +61,48 @@ class UserDiffusion(Baseline):
         rating = torch.from_numpy(table.scale.signed(table.rating_N))
         with initialised_by(generator):
             network = _Network(self.catalogue.space.dim, len(codes), self.width, self.depth)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=self.rate)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, self.steps + 1)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate)
+        one_cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, self.steps + 1)
         for _ in range(self.steps):
             row = torch.randint(len(item), (self.batch_size,), generator=generator)
             clean = self.catalogue.space.to_model(self.catalogue.embeddings_ND[item[row]].float())
-            time = torch.rand(len(row), generator=generator) * (self._path.last - self._path.first) + self._path.first
+            first, last = self._schedule.first, self._schedule.last
+            time = torch.rand(len(row), generator=generator) * (last - first) + first
             noise = torch.randn(clean.shape, generator=generator)
             dropped = torch.rand((2, len(row)), generator=generator) < DROP
-            who = torch.where(dropped[0], len(codes), user[row])
-            guess = network(self._path.noisy(clean, noise, time), time, who, rating[row], dropped[1])
+            user_M = torch.where(dropped[0], len(codes), user[row])
+            guess = network(self._schedule.noisy(clean, noise, time), time, user_M, rating[row], dropped[1])
             loss = (guess - clean).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            schedule.step()
+            one_cycle.step()
         self._network = network.eval()
 
     @torch.no_grad()
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): samples for each user's id at the highest rating; nobody in particular's for unknown ids."""
+        """(B, n, D): samples for each user's id at the highest rating; unconditional in the user for unknown ids."""
         network = self._network
         if network is None:
             raise ValueError(f"the baseline {self.name} was asked before it was fit")
-        nobody = len(self._row)
-        who = torch.tensor([self._row.get(user, nobody) for user in history.users])[:, None].expand(-1, n)
-        loved, known = torch.ones(who.shape), torch.zeros(who.shape, dtype=torch.bool)
+        unknown = len(self._row)
+        user_Bn = torch.tensor([self._row.get(user, unknown) for user in history.users])[:, None].expand(-1, n)
+        loved, known = torch.ones(user_Bn.shape), torch.zeros(user_Bn.shape, dtype=torch.bool)
 
         def denoise(noisy: Tensor, time: Tensor) -> Tensor:
-            when = time.expand(who.shape)
-            given = network(noisy, when, who, loved, known)
-            null = network(noisy, when, torch.full_like(who, nobody), loved, ~known)
+            time_Bn = time.expand(user_Bn.shape)
+            given = network(noisy, time_Bn, user_Bn, loved, known)
+            null = network(noisy, time_Bn, torch.full_like(user_Bn, unknown), loved, ~known)
             return null + self.guidance * (given - null)
 
-        noise = torch.randn((*who.shape, self.catalogue.space.dim), generator=generator)
-        return self.catalogue.space.from_model(Euler()(denoise, self._path, noise, self.sampling_steps))
+        noise = torch.randn((*user_Bn.shape, self.catalogue.space.dim), generator=generator)
+        return self.catalogue.space.from_model(Euler()(denoise, self._schedule, noise, self.sampling_steps))
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
         """(B, N) cosine to the nearest of a few samples."""
-        made_BnD = catalogue.space.directions(self.sample(history, self.looks, torch.Generator().manual_seed(0)))
+        made_BnD = catalogue.space.directions(
+            self.sample(history, self.ranking_samples, torch.Generator().manual_seed(0))
+        )
         return torch.stack([self._cosine(made_nD, catalogue).amax(0) for made_nD in made_BnD])
 
 
@@ -108,7 +112,7 @@ class _Network(nn.Module):
     def __init__(self, dim: int, users: int, width: int, depth: int) -> None:
         super().__init__()
         self.enter = nn.Linear(dim, width)
-        self.user = nn.Embedding(users + 1, width)  # the last row is nobody in particular
+        self.user = nn.Embedding(users + 1, width)  # the last row is the unknown user
         self.time, self.rating = ScalarFeatures(width), ScalarFeatures(width, 16)
         self.unrated_W = nn.Parameter(torch.zeros(width))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))

@@ -1,15 +1,15 @@
 """Weighted alternating least squares held to CLIP: item factors are pulled to the items' embeddings.
 
-Minimises over people u and items v
+Minimises over users u and items v
 
     sum over ratings (u.v - r)^2 + zeros * sum over all pairs (u.v)^2
       + user_strength * sum |u - mean u|^2 + pull * sum |v - x|^2
 
-with x the standardised unit embedding of an item. A strong pull leaves people as directions in CLIP space (ridge
-regression shared among them); a weak one is plain matrix factorisation (Hu, Koren & Volinsky 2008). People not seen in
+with x the standardised unit embedding of an item. A strong pull leaves users as directions in CLIP space (ridge
+regression shared among them); a weak one is plain matrix factorisation (Hu, Koren & Volinsky 2008). Users not seen in
 training are folded in from their history; items nobody rated in training keep x.
 
-Shapes: U people, I items (I = N, the catalogue), B users, K history, n samples, D dimension.
+Shapes: U users, I items (I = N, the catalogue), B users, K history, n samples, D dimension.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient
 from prefprior.baselines.top_samples import draw_best
 from prefprior.baselines.tuning import quality
 from prefprior.data.embedding.table import EmbeddingTable
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.history import History
 from prefprior.predictor import Catalogue, TrainingPart
 
@@ -35,8 +35,8 @@ FEW = 64
 REFINED = "+wals"
 # Numbers held at a time where ratings are gathered as pairs of factors.
 FLOATS = 1 << 22
-# What is held out of the training part to choose weights by, and for how many people at most.
-SHARE, PEOPLE = 0.1, 1000
+# What is held out of the training part to choose weights by, and for how many users at most.
+HELD_SHARE, HELD_USERS = 0.1, 1000
 TRIAL_SWEEPS = 6
 
 
@@ -49,9 +49,9 @@ class Weights:
     zeros: float
 
 
-# From items tied to their embeddings to plain factorisation. Pull times user_strength is what factorisation knows of;
-# short people (a strong ridge) on loose items make an embedding, which has length 1 whether or not an item is ever
-# chosen, count for little beside who chose it. Without zeros, scoring everything 1 is perfect where all are likes.
+# From items tied to their embeddings to plain factorisation, which knows only the product of pull and user_strength.
+# Short user factors (a strong ridge) on loose items make an embedding, whose length is 1 whether or not its item was
+# ever chosen, count for little beside who chose it. Without zeros, scoring everything 1 is perfect where all are likes.
 CHOICES = (Weights(10.0, 1.0, 0.01), Weights(1.0, 20.0, 0.02), Weights(0.1, 100.0, 0.03))
 
 
@@ -70,7 +70,7 @@ class Wals(Baseline):
         export: str | None = None,
         name: str = "wals",
     ) -> None:
-        """`pull` of item factors to their embeddings, `user_strength` of the ridge on people, `zeros`: the weight of
+        """`pull` of item factors to their embeddings, `user_strength` of the ridge on users, `zeros`: the weight of
         every pair as a 0; which of these are left out are chosen together, from `CHOICES`, by a tenth of the training
         ratings, held out. `steps` of conjugate gradient a sweep; `export` is a folder for refined
         embeddings."""
@@ -88,7 +88,7 @@ class Wals(Baseline):
         self._other: tuple[Catalogue, Tensor] | None = None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Chooses weights, then alternates between people and items."""
+        """Chooses weights, then alternates between users and items."""
         super().fit(training, validation, generator)
         self._choose(training, generator)
         self._alternate(training, self.sweeps)
@@ -102,66 +102,68 @@ class Wals(Baseline):
         self._shared = Shared(self._factors_ID[self._warm], self.weights.zeros, self.weights.user_strength)
 
     def _choose(self, training: TrainingPart, generator: torch.Generator) -> None:
-        """Keeps the weights that tell held-out likes from dislikes best, or from all else where nobody dislikes."""
+        """Keeps the weights that tell held-out likes from dislikes best, or from all else without any dislikes."""
         table = training.ratings
-        held_N = (torch.rand(len(table), generator=generator) < SHARE).numpy()
+        held_N = (torch.rand(len(table), generator=generator) < HELD_SHARE).numpy()
         rest = TrainingPart(table.take(np.flatnonzero(~held_N)), training.catalogue)
-        people = People.of(rest.ratings, table.take(np.flatnonzero(held_N)), training.catalogue).first(PEOPLE)
-        if len(self.choices) == 1 or len(people) == 0:
+        held_out = HeldOutUsers.of(rest.ratings, table.take(np.flatnonzero(held_N)), training.catalogue).first(
+            HELD_USERS
+        )
+        if len(self.choices) == 1 or len(held_out) == 0:
             return
         found = []
         for weights in self.choices:
             self.weights = weights
             self._alternate(rest, min(self.sweeps, TRIAL_SWEEPS))
-            found.append((quality(self.rank, people), weights))
+            found.append((quality(self.rank, held_out), weights))
         # `max` keeps the first of equals: nearest to the embeddings.
         self.weights = max(found, key=lambda pair: pair[0])[1]
 
     def begin(self, training: TrainingPart) -> None:
-        """Item factors start at their embeddings, people at 0."""
+        """Item factors start at their embeddings, users at 0."""
         self._catalogue, self._other, table = training.catalogue, None, training.ratings
         self._factors_ID = torch.cat(
             [_features(self.catalogue, start) for start in range(0, len(self.catalogue), ROWS)]
         )
-        codes, person_N = np.unique(table.user_N, return_inverse=True)
+        codes, user_N = np.unique(table.user_N, return_inverse=True)
         warm, item_N = np.unique(table.item_N, return_inverse=True)
         # Items nobody rated were perhaps never shown: they take no part, neither as zeros nor in the solves.
         self._warm = torch.from_numpy(warm.astype(np.int64))
         rating_N = table.scale.signed(table.rating_N)
-        self._by_person = Sparse.of(person_N, item_N, rating_N, len(codes))
-        self._by_item = Sparse.of(item_N, person_N, rating_N, len(warm))
-        self._people_UD = torch.zeros(len(codes), self._factors_ID.shape[1])
+        self._by_user = Sparse.of(user_N, item_N, rating_N, len(codes))
+        self._by_item = Sparse.of(item_N, user_N, rating_N, len(warm))
+        self._users_UD = torch.zeros(len(codes), self._factors_ID.shape[1])
         self._mean_D = torch.zeros(self._factors_ID.shape[1])
 
     def sweep(self) -> None:
-        """People given items, their mean, then items given people; the objective never rises."""
+        """Users given items, their mean, then items given users; the objective never rises."""
         items = Shared(self._factors_ID[self._warm], self.weights.zeros, self.weights.user_strength)
         width = items.factors_MD.shape[1]
-        for rows in self._by_person.batches(width):
+        for rows in self._by_user.batches(width):
             anchor_bD = self._mean_D.expand(len(rows), -1)
-            self._people_UD[rows] = _better(items, self._by_person, rows, anchor_bD, self._people_UD[rows], self.steps)
+            self._users_UD[rows] = _better(items, self._by_user, rows, anchor_bD, self._users_UD[rows], self.steps)
         del items
-        self._mean_D = self._people_UD.mean(0)
-        people = Shared(self._people_UD, self.weights.zeros, self.weights.pull)
+        self._mean_D = self._users_UD.mean(0)
+        users = Shared(self._users_UD, self.weights.zeros, self.weights.pull)
         for rows in self._by_item.batches(width):
             places = self._warm[rows]
             anchor_bD = self.catalogue.space.directions(self.catalogue.embeddings_ND[places])
             self._factors_ID[places] = _better(
-                people, self._by_item, rows, anchor_bD, self._factors_ID[places], self.steps
+                users, self._by_item, rows, anchor_bD, self._factors_ID[places], self.steps
             )
 
     def objective(self) -> float:
         """What the sweeps minimise, summed in float64."""
-        people = self._people_UD.double()
-        some = max(1, FLOATS // people.shape[1])
-        row = torch.repeat_interleave(torch.arange(len(people)), self._by_person.count_R)
+        users = self._users_UD.double()
+        some = max(1, FLOATS // users.shape[1])
+        row = torch.repeat_interleave(torch.arange(len(users)), self._by_user.count_R)
         error = 0.0
         for start in range(0, len(row), some):
             part = slice(start, start + some)
-            items = self._factors_ID[self._warm[self._by_person.column_N[part]]].double()
-            score = (people[row[part]] * items).sum(1)
-            error += float((score - self._by_person.rating_N[part]).square().sum())
-        moved, gram_DD = 0.0, torch.zeros(people.shape[1], people.shape[1], dtype=torch.float64)
+            items = self._factors_ID[self._warm[self._by_user.column_N[part]]].double()
+            score = (users[row[part]] * items).sum(1)
+            error += float((score - self._by_user.rating_N[part]).square().sum())
+        moved, gram_DD = 0.0, torch.zeros(users.shape[1], users.shape[1], dtype=torch.float64)
         for places in self._warm.split(some):
             items = self._factors_ID[places].double()
             anchors = self.catalogue.space.directions(self.catalogue.embeddings_ND[places]).double()
@@ -170,13 +172,13 @@ class Wals(Baseline):
                 gram_DD += items.T @ items
         return (
             error
-            + self.weights.zeros * float(((people.T @ people) * gram_DD).sum())
-            + self.weights.user_strength * float((people - self._mean_D.double()).square().sum())
+            + self.weights.zeros * float(((users.T @ users) * gram_DD).sum())
+            + self.weights.user_strength * float((users - self._mean_D.double()).square().sum())
             + self.weights.pull * moved
         )
 
     def fold_in(self, history: History) -> Tensor:
-        """(B, D) people given their history alone; for an empty one, everybody's mean (as unrated pairs allow)."""
+        """(B, D) user factors given their history alone; for an empty one, the mean user (as unrated pairs allow)."""
         factors_BKD = self.catalogue.space.directions(history.embeddings_BKD)
         known_BK = history.items_BK >= 0
         factors_BKD = torch.where(known_BK[..., None], self._factors_ID[history.items_BK.clamp_min(0)], factors_BKD)
@@ -189,11 +191,11 @@ class Wals(Baseline):
         )
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures from the far end of a person's factor."""
+        """(B, n, D): pictures from the far end of a user's factor."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
     def rank(self, history: History, catalogue: Catalogue) -> Tensor:
-        """(B, N) inner products of people and items."""
+        """(B, N) inner products of users and items."""
         return self.fold_in(history) @ self._items(catalogue).T
 
     def refined(self) -> Tensor:

@@ -16,7 +16,7 @@ from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.embedding_lookup import StoredEmbeddings
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import FixedBatches, FixedLoader, TrainingBatches, TrainingLoader
-from prefprior.data.histories.sequences import Assembler, HeldOut, Sequences, build_histories
+from prefprior.data.histories.sequences import Assembler, HeldOutRatings, Sequences, build_histories
 from prefprior.data.scaling import PersonScale, RatingScaling
 from prefprior.data.sources.source import Source
 from prefprior.data.splits import Splits
@@ -136,7 +136,7 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         table = self.part(name)
         return [str(u) for u in table.users[np.unique(table.user_N)]]
 
-    def histories(self, name: str, users: list[str], length: int) -> tuple[History, list[HeldOut]]:
+    def histories(self, name: str, users: list[str], length: int) -> tuple[History, list[HeldOutRatings]]:
         """Histories of some people of a part and what is held out of them, as `build_histories` states.
 
         People who were trained on have their training ratings as history; for the training part itself, what follows

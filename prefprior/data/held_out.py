@@ -1,9 +1,9 @@
-"""The people an evaluation is over: what each has rated so far, and what is held out.
+"""The users an evaluation is over: what each has rated so far, and what is held out.
 
-Only rows and ratings are kept; embeddings are gathered for a few people at a time, so that memory does not grow with
+Only rows and ratings are kept; embeddings are gathered for a few users at a time, so that memory does not grow with
 their number.
 
-Shapes: B people, K history, T held out, N catalogue, D dimension.
+Shapes: B users, K history, T held out, N catalogue, D dimension.
 """
 
 from collections.abc import Iterator
@@ -23,20 +23,20 @@ COLUMNS = (("item_BK", "raw_BK"), ("seen_item_BS",), ("held_item_BT", "held_rati
 
 
 @dataclass(frozen=True, eq=False)
-class People:
-    """Histories (newest last) and held-out ratings as catalogue rows, -1 where a person has fewer."""
+class HeldOutUsers:
+    """Histories (newest last) and held-out ratings as catalogue rows, -1 where a user has fewer."""
 
     users: list[str]
     catalogue: Catalogue
     scale: PersonScale
     item_BK: Tensor  # int64; valid entries come first
-    raw_BK: Tensor  # ratings on the source's scale: how they compare between people depends on the history's length
+    raw_BK: Tensor  # ratings on the source's scale: how they compare between users depends on the history's length
     seen_item_BS: Tensor  # int64, -1 padded: never candidates, whatever the history is changed to
     held_item_BT: Tensor  # int64, -1 padded
     held_rating_BT: Tensor  # in [-1, 1], as seen from the whole history
     held_liked_BT: Tensor  # bool, by the source's own threshold
-    repeated: int = 0  # held-out ratings that were left out, because their picture is in the same person's past
-    sign: float = 1.0  # -1 turns all ratings of the histories round (a control)
+    repeated: int = 0  # held-out ratings that were left out, because their picture is in the same user's past
+    sign: float = 1.0  # -1 negates all ratings of the histories (a control)
     shown_as: tuple[str, ...] = ()  # whose histories these are, where not their own (a control)
 
     def __len__(self) -> int:
@@ -50,11 +50,11 @@ class People:
         catalogue: Catalogue,
         scale: PersonScale | None = None,
         cap: int = 512,
-    ) -> "People":
-        """People with ratings in both tables: the histories are their `cap` newest ratings of the first.
+    ) -> "HeldOutUsers":
+        """Users with ratings in both tables: the histories are their `cap` newest ratings of the first.
 
         Both tables share the codes of users and, as items, the rows of the catalogue. `scale` defaults to the plain
-        one. What a person has already rated is never a candidate, so it is not held out either: `repeated` counts it.
+        one. What a user has already rated is never a candidate, so it is not held out either: `repeated` counts it.
         """
         scale = scale or PersonScale(before.scale, "scale", 1.0, 0.0, 1.0)
         again = _repeated(before, after, len(catalogue))
@@ -82,8 +82,8 @@ class People:
         )
 
     @classmethod
-    def halves(cls, table: RatingsTable, catalogue: Catalogue, scale: PersonScale | None = None) -> "People":
-        """Each person's first half is their history, the rest is held out; who has one rating is left out."""
+    def halves(cls, table: RatingsTable, catalogue: Catalogue, scale: PersonScale | None = None) -> "HeldOutUsers":
+        """Each user's first half is their history, the rest is held out; who has one rating is left out."""
         first = first_share(table, 0.5)
         return cls.of(table.take(np.flatnonzero(first)), table.take(np.flatnonzero(~first)), catalogue, scale)
 
@@ -99,11 +99,11 @@ class People:
 
     @property
     def held_disliked_BT(self) -> Tensor:
-        """Which held-out items were disliked: below the threshold of likes, and below this person's middle."""
+        """Which held-out items were disliked: below the threshold of likes, and below this user's middle."""
         return self.held_valid_BT & ~self.held_liked_BT & (self.held_rating_BT < 0)
 
     def history(self, length: int | None = None) -> History:
-        """Everybody's `length` newest ratings (all if None), with embeddings."""
+        """Each user's `length` newest ratings (all if None), with embeddings."""
         count_B = self.valid_BK.sum(1)
         keep = self.item_BK.shape[1] if length is None else min(length, self.item_BK.shape[1])
         keep = min(keep, max(int(count_B.max()), 1)) if len(self) else keep
@@ -121,8 +121,8 @@ class People:
         """(B, T, D) raw embeddings of what is held out, 0 where padded."""
         return gather_rows(self.catalogue.embeddings_ND, self.held_item_BT)
 
-    def take(self, rows: Tensor) -> "People":
-        """Some of the people, without padding that only the others needed."""
+    def take(self, rows: Tensor) -> "HeldOutUsers":
+        """Some of the users, without padding that only the others needed."""
         picked = {name: getattr(self, name)[rows] for group in COLUMNS for name in group}
         for group in COLUMNS:
             width = max(int((picked[group[0]] >= 0).sum(1).max()), 1) if len(rows) else 1
@@ -132,17 +132,17 @@ class People:
         return replace(self, users=[self.users[int(row)] for row in rows], shown_as=shown_as, **picked)
 
     def with_history_of(self, length: int) -> int:
-        """How many people have a history of at least so many ratings."""
+        """How many users have a history of at least so many ratings."""
         return int((self.valid_BK.sum(1) >= length).sum())
 
-    def first(self, count: int) -> "People":
-        """At most `count` of the people, spread evenly over them."""
+    def first(self, count: int) -> "HeldOutUsers":
+        """At most `count` of the users, at even distances."""
         if count >= len(self):
             return self
         return self.take(torch.arange(count) * len(self) // count)
 
-    def where(self, keep_BT: Tensor) -> "People":
-        """Only some of what is held out; people left without any are dropped."""
+    def where(self, keep_BT: Tensor) -> "HeldOutUsers":
+        """Only some of what is held out; users left without any are dropped."""
         keep_BT = keep_BT & self.held_valid_BT
         order_BT = (~keep_BT).long().argsort(dim=1, stable=True)
         item_BT = self.held_item_BT.masked_fill(~keep_BT, -1).gather(1, order_BT)
@@ -151,8 +151,8 @@ class People:
         left = replace(self, held_item_BT=item_BT, held_rating_BT=rating_BT, held_liked_BT=liked_BT)
         return left.take(keep_BT.any(1).nonzero()[:, 0])
 
-    def chunks(self, scores: int = 1 << 25, floats: int = 1 << 26) -> Iterator["People"]:
-        """Groups of people with at most `scores` scores over the catalogue and `floats` numbers of history."""
+    def chunks(self, scores: int = 1 << 25, floats: int = 1 << 26) -> Iterator["HeldOutUsers"]:
+        """Groups of users with at most `scores` scores over the catalogue and `floats` numbers of history."""
         width = self.item_BK.shape[1] * self.catalogue.space.dim
         size = max(1, min(scores // max(len(self.catalogue), 1), floats // max(width, 1)))
         for start in range(0, len(self), size):
@@ -160,7 +160,7 @@ class People:
 
 
 def first_share(table: RatingsTable, share: float, count: int | None = None) -> np.ndarray:
-    """(N,) which ratings are among the first `share` of their person's (rounded up, but never all of several), or among
+    """(N,) which ratings are among the first `share` of their user's (rounded up, but never all of several), or among
     the first `count` of them.
 
     First in time; where times are unknown, a choice by hash, so that the order of a file cannot matter.
@@ -181,14 +181,14 @@ def first_share(table: RatingsTable, share: float, count: int | None = None) -> 
 
 
 def _repeated(before: RatingsTable, after: RatingsTable, items: int) -> np.ndarray:
-    """(N,) which ratings of `after` are of a picture that the same person has rated in `before`."""
+    """(N,) which ratings of `after` are of a picture that the same user has rated in `before`."""
     past = np.isin(before.user_N, after.user_N)  # few, where the past is a large training part
     pair_P = before.user_N[past].astype(np.int64) * items + before.item_N[past]
     return np.isin(after.user_N.astype(np.int64) * items + after.item_N, pair_P)
 
 
 def _rows(table: RatingsTable, codes: np.ndarray) -> list[np.ndarray]:
-    """Each person's rows of a table, in its order."""
+    """Each user's rows of a table, in its order."""
     order = np.argsort(table.user_N, kind="stable")
     ordered = table.user_N[order]
     low, high = np.searchsorted(ordered, codes, "left"), np.searchsorted(ordered, codes, "right")

@@ -1,23 +1,17 @@
 """Pictures by id, wherever they lie: a folder or memory (`tar_pictures` has those in tars)."""
 
 import hashlib
-import io
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from prefprior.data.decoding import BadPictureError, decode, is_regular
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-# The largest picture that is decoded: 100 megapixels are 300 MB of memory, and no camera's picture is much larger.
-MAX_PIXELS = 100_000_000
-
-
-class BadPictureError(Exception):
-    """A picture that has to be set aside, with the reason."""
 
 
 @runtime_checkable
@@ -34,37 +28,6 @@ class Pictures(Protocol):
 
     def digest(self, item: str) -> str:
         """A hash of its content: equal for identical pictures."""
-
-
-def decode(data: bytes | Path, name: str) -> Image.Image:
-    """Decodes one picture whole; whatever cannot become one RGB picture is a `BadPictureError` that says why."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise BadPictureError(f"huge: {picture.width} x {picture.height} pixels")
-                frames = getattr(picture, "n_frames", 1)
-                if frames > 1:
-                    raise BadPictureError(f"animated: {frames} frames")
-                if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-                    # What is transparent becomes white, as on a page; dropping alpha would show hidden colours.
-                    layers = picture.convert("RGBA")
-                    page = Image.new("RGBA", layers.size, (255, 255, 255, 255))
-                    return Image.alpha_composite(page, layers).convert("RGB")
-                return picture.convert("RGB")
-    except FileNotFoundError:
-        raise BadPictureError("missing") from None
-    except UnidentifiedImageError:
-        raise BadPictureError("unreadable: not a picture") from None
-    except BadPictureError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise BadPictureError(f"huge: {error}") from None
-    except (OSError, ValueError, SyntaxError, IndexError, EOFError, TypeError) as error:
-        # Pillow's decoders raise all of these on broken files.
-        kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise BadPictureError(f"{kind}: {str(error).replace(name, '').strip() or type(error).__name__}") from None
 
 
 class FolderPictures:
@@ -128,7 +91,7 @@ class FolderPictures:
     def digest(self, item: str) -> str:
         """SHA-256 of the file; a missing one is nobody's twin."""
         path = self.path(item)
-        if path is None or not path.is_file():
+        if path is None or not is_regular(path):
             return f"missing {item}"
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

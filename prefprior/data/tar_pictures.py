@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from prefprior.data.pictures import SUFFIXES, BadPictureError, decode
+from prefprior.data.decoding import BadPictureError, decode
+from prefprior.data.pictures import SUFFIXES
 
 
 class TarPictures:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import KandinskyV22ControlnetPipeline, KandinskyV22Img2ImgPipeline, KandinskyV22Pipeline
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from prefprior.data.decoding import BadPictureError, decode
 from prefprior.decoders.diffusers_decoder import PipelineDecoder, Runtime, load
 
 
@@ -146,7 +147,6 @@ class KandinskyControlnet(Kandinsky):
 def read_picture(path: str, name: str) -> Image.Image:
     """A picture file that a decoder was given, as RGB."""
     try:
-        with Image.open(Path(path)) as picture:
-            return picture.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+        return decode(Path(path), path)
+    except BadPictureError as error:
         raise ValueError(f"cannot read {name}={path} as a picture: {error}") from error

@@ -33,8 +33,8 @@ class Habits:
     sought: float = 0.6  # share of pictures looked for near one's modes; the rest come along by chance
     reach: float = 0.015  # share of the catalogue in which one looks around a mode
     noise: float = 0.08  # of a rating, in utility
-    lean: float = 0.05  # spread over people of how strict they are, in utility
-    stretch: float = 0.2  # spread over people of the log-distance between their lines
+    lean: float = 0.05  # standard deviation over people of how strict they are, in utility
+    stretch: float = 0.2  # standard deviation over people of the log-distance between their lines
 
     def __post_init__(self) -> None:
         if not 0 <= self.sought <= 1 or not 0 < self.reach <= 1:

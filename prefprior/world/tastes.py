@@ -28,7 +28,7 @@ class Seen:
     """Pictures as people see them."""
 
     view_NF: np.ndarray  # unit vectors
-    quality_N: np.ndarray  # mean 0 and spread 1 over the catalogue
+    quality_N: np.ndarray  # mean 0 and standard deviation 1 over the catalogue
 
     def __len__(self) -> int:
         return len(self.view_NF)

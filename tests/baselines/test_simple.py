@@ -3,11 +3,11 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from prefprior.baselines.cosine import CosineRanker, shell, unit
+from prefprior.baselines.cosine import CosineRanker, shell
 from prefprior.baselines.linear import METHODS, PersonalDirection
 from prefprior.baselines.mean import MeanOfLikes
 from prefprior.baselines.nearest import NearestToLikes
-from prefprior.baselines.popularity import Appeal, GeneralAppeal
+from prefprior.baselines.popularity import ItemRatings, Popularity
 from prefprior.baselines.random import RandomPredictor
 from prefprior.baselines.rocchio import Rocchio
 from prefprior.evaluation.metrics.rating import auc
@@ -17,7 +17,7 @@ from prefprior.ratings import RatingScale, RatingsTable
 from tests.evaluation.tastes import make_tastes
 
 PERSONAL = [MeanOfLikes(), NearestToLikes(), Rocchio(), *(PersonalDirection(method=m) for m in METHODS)]
-ALL = [*PERSONAL, GeneralAppeal(pool=16), RandomPredictor()]
+ALL = [*PERSONAL, Popularity(pool=16), RandomPredictor()]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_an_empty_history_is_answered(predictor, tastes):
 def test_cosine_ranker_is_the_cosine_of_standardised_vectors(tastes):
     space, raw = tastes.catalogue.space, tastes.catalogue.embeddings_ND
     queries = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    expected = torch.nn.functional.normalize(queries, dim=1) @ unit(space, raw).T
+    expected = torch.nn.functional.normalize(queries, dim=1) @ space.directions(raw).T
     assert torch.allclose(CosineRanker()(queries, tastes.catalogue), expected, atol=1e-5)
 
 
@@ -97,8 +97,8 @@ def test_the_mean_points_at_the_likes_at_the_length_of_pictures(tastes):
     assert float(cosine) == pytest.approx(1)
 
 
-def test_neighbours_are_unseen_pictures_of_the_catalogue(tastes):
-    nearest = fitted(NearestToLikes(neighbours=3), tastes)
+def test_nearest_samples_are_unseen_pictures_of_the_catalogue(tastes):
+    nearest = fitted(NearestToLikes(k=3), tastes)
     history = tastes.people.history()
     samples = nearest.sample(history, 6, torch.Generator().manual_seed(0))
     raw = tastes.catalogue.embeddings_ND
@@ -108,13 +108,13 @@ def test_neighbours_are_unseen_pictures_of_the_catalogue(tastes):
         assert not set(rows[b].tolist()) & set(history.items_BK[b].tolist())
 
 
-def test_general_appeal_recovers_what_everybody_likes():
+def test_popularity_recovers_what_everybody_likes():
     tastes = make_tastes(users=60, rated=60)
     ratings = tastes.training.ratings
     scaled = tastes.catalogue.space.to_model(tastes.catalogue.embeddings_ND)
     appeal = scaled[:, 0] - scaled[:, 1]
     ratings.rating_N[:] = appeal[torch.from_numpy(ratings.item_N).long()].numpy()
-    found = fitted(GeneralAppeal(), tastes).appeal(tastes.catalogue)
+    found = fitted(Popularity(), tastes).popularity(tastes.catalogue)
     assert float(torch.corrcoef(torch.stack([found, appeal]))[0, 1]) > 0.99
 
 
@@ -132,9 +132,9 @@ def liked(item, catalogue):
 def test_popularity_is_a_count_where_embeddings_say_nothing(tastes):
     count = np.random.default_rng(0).geometric(0.15, 150)
     training = liked(np.repeat(np.arange(150), count), tastes.catalogue)
-    popularity = GeneralAppeal()
+    popularity = Popularity()
     popularity.fit(training, None, torch.Generator().manual_seed(0))
-    appeal = popularity.appeal(tastes.catalogue)
+    appeal = popularity.popularity(tastes.catalogue)
     assert spearmanr(appeal[:150], count).statistic > 0.99
     # Nothing is known of items that nobody rated: they stand in the middle, not at an end.
     assert float(appeal[:150].min()) < float(appeal[150:].min())
@@ -145,19 +145,19 @@ def test_popularity_is_guessed_for_items_that_nobody_rated_and_in_other_catalogu
     catalogue = tastes.catalogue
     rate = (1.5 + 0.8 * catalogue.space.to_model(catalogue.embeddings_ND)[:, 0]).exp().numpy()
     count = np.random.default_rng(0).poisson(rate[:150])
-    popularity = GeneralAppeal()
+    popularity = Popularity()
     popularity.fit(liked(np.repeat(np.arange(150), count), catalogue), None, torch.Generator().manual_seed(0))
-    assert spearmanr(popularity.appeal(catalogue)[150:], rate[150:]).statistic > 0.9
+    assert spearmanr(popularity.popularity(catalogue)[150:], rate[150:]).statistic > 0.9
     turned = Catalogue(catalogue.space, catalogue.ids[::-1], catalogue.embeddings_ND.flip(0))
-    assert torch.allclose(popularity.appeal(turned), popularity.appeal(catalogue).flip(0), atol=1e-5)
+    assert torch.allclose(popularity.popularity(turned), popularity.popularity(catalogue).flip(0), atol=1e-5)
 
 
 def test_few_ratings_are_shrunk_to_the_guess():
     noise = np.random.default_rng(0)
     count, truth = np.r_[np.full(50, 2.0), np.full(50, 200.0)], noise.normal(0, 0.3, 100)
     mean = truth + noise.normal(size=100) / np.sqrt(count)
-    appeal = Appeal(np.arange(100), count, mean, noise=1.0, counted=False)
-    found = appeal.shrunk(np.zeros(100), np.ones(100, dtype=bool))
+    rated = ItemRatings(np.arange(100), count, mean, noise=1.0, counted=False)
+    found = rated.shrunk(np.zeros(100), np.ones(100, dtype=bool))
     assert np.abs(found[50:] - mean[50:]).max() < 0.1
     assert np.square(found[:50] - truth[:50]).mean() < 0.5 * np.square(mean[:50] - truth[:50]).mean()
 

@@ -23,13 +23,16 @@ def fitted(predictor, tastes):
 @pytest.fixture(scope="module")
 def sequential(tastes):
     return fitted(
-        Sequential(width=32, depth=1, steps=200, batch_size=32, length=24, sampled=128, rate=3e-3, dropout=0.0), tastes
+        Sequential(
+            width=32, depth=1, steps=200, batch_size=32, length=24, sampled=128, learning_rate=3e-3, dropout=0.0
+        ),
+        tastes,
     )
 
 
 @pytest.fixture(scope="module")
 def by_id(tastes):
-    return fitted(UserDiffusion(width=48, depth=2, steps=400, batch_size=256, rate=3e-3), tastes)
+    return fitted(UserDiffusion(width=48, depth=2, steps=400, batch_size=256, learning_rate=3e-3), tastes)
 
 
 def test_sequential_reads_a_taste_from_the_history(sequential, tastes):

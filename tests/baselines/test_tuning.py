@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from prefprior.baselines.tuning import mean_auc, quality
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.ratings import RatingScale, RatingsTable
 from tests.evaluation.tastes import Oracle, make_tastes
 
@@ -25,7 +25,7 @@ def test_where_all_are_likes_it_is_the_gain_of_their_place_among_what_was_not_se
             rating_N=np.ones(1, np.float32),
         )  # fmt: skip
 
-    people = People.of(likes(0), likes(3), catalogue)
+    people = HeldOutUsers.of(likes(0), likes(3), catalogue)
     assert mean_auc(torch.zeros(1, 1), people) is None
     # Items by number: the seen one is out of the way, two are above the like.
     found = quality(lambda history, c: -torch.arange(20.0).repeat(len(history), 1), people)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.baselines.cosine import unit
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow
 from prefprior.baselines.wals import CHOICES, Wals
 from prefprior.data.embedding_lookup import RefinedEmbeddings
@@ -85,13 +84,13 @@ def test_a_person_folded_in_is_the_person_who_was_fit():
     tastes = make_tastes()
     wals = fitted(tastes, pull=1.0, user_strength=1.0, zeros=0.05, sweeps=60, steps=8)
     again = wals.fold_in(tastes.people.history())
-    assert torch.allclose(again, wals._people_UD, atol=2e-2)
+    assert torch.allclose(again, wals._users_UD, atol=2e-2)
 
 
 def test_the_pull_ties_items_to_their_embeddings_and_cold_items_keep_theirs():
     tastes = make_tastes(users=6, items=300)
     held = fitted(tastes, pull=1e6, user_strength=1.0, zeros=0.0)
-    features = unit(tastes.catalogue.space, tastes.catalogue.embeddings_ND)
+    features = tastes.catalogue.space.directions(tastes.catalogue.embeddings_ND)
     assert torch.allclose(held._items(tastes.catalogue), features, atol=1e-3)
     loose = fitted(tastes, pull=0.1, user_strength=1.0, zeros=0.0)
     moved = (loose._items(tastes.catalogue) - features).norm(dim=1) > 1e-3
@@ -127,7 +126,7 @@ def test_refined_embeddings_are_a_table_of_their_own_space(tmp_path):
     assert table.vectors.shape == (200, 8)
     assert table.space.name == f"{tastes.catalogue.space.name}+wals"
     assert table.ids == tastes.catalogue.ids
-    features = unit(tastes.catalogue.space, torch.from_numpy(np.array(table.vectors)))
+    features = tastes.catalogue.space.directions(torch.from_numpy(np.array(table.vectors)))
     factors = torch.nn.functional.normalize(wals._items(tastes.catalogue), dim=1)
     assert torch.allclose(features, factors, atol=1e-4)
 

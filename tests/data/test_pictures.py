@@ -1,16 +1,20 @@
 """Pictures from folders, tars and memory; the bad ones say why."""
 
 import io
+import os
+import socket
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from prefprior.data import pictures as module
+from prefprior.data import decoding
+from prefprior.data.decoding import BadPictureError, as_rgb
 from prefprior.data.pictures import (
     ArrayPictures,
-    BadPictureError,
     BytesPictures,
     FolderPictures,
     Pictures,
@@ -41,7 +45,7 @@ def test_bad_pictures_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = io.BytesIO()
     noise(1).save(frames, "GIF", save_all=True, append_images=[noise(2), noise(3)])
     assert reason(frames.getvalue()) == "animated: 3 frames"
-    monkeypatch.setattr(module, "MAX_PIXELS", 500)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 500)
     assert reason(whole) == "huge: 24 x 24 pixels"
 
 
@@ -51,6 +55,136 @@ def test_every_mode_becomes_rgb() -> None:
         kind = "TIFF" if picture.mode == "CMYK" else "PNG"
         assert BytesPictures({"x": data(picture, kind)}).open("x").mode == "RGB"
     assert BytesPictures({"x": data(glass)}).open("x").getpixel((0, 0)) == (255, 255, 255)
+
+
+def opened(content: bytes) -> np.ndarray:
+    return np.asarray(BytesPictures({"x": content}).open("x"))
+
+
+RAMP_HW = np.linspace(0, 1, 256).reshape(16, 16)  # every grey of 8 bits, from black to white
+
+
+def wide(values: np.ndarray, kind: str, **tags: object) -> bytes:
+    return data(Image.fromarray(values), kind) if not tags else tagged(Image.fromarray(values), tags)
+
+
+def tagged(picture: Image.Image, tags: dict[str, object]) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "TIFF", tiffinfo={int(tag[1:]): value for tag, value in tags.items()})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        wide(np.rint(RAMP_HW * 65535).astype(np.uint16), "PNG"),
+        wide(np.rint(RAMP_HW * 65535).astype(np.uint16), "TIFF"),
+        wide(np.rint(RAMP_HW * 65535).astype(np.uint16).astype(">u2"), "TIFF"),
+        wide(np.rint(RAMP_HW * 65535).astype(np.int32), "TIFF"),
+        wide(np.rint(RAMP_HW * 255).astype(np.int32), "TIFF"),
+        wide(RAMP_HW.astype(np.float32), "TIFF"),
+        wide((RAMP_HW * 255).astype(np.float32), "TIFF"),
+        wide((RAMP_HW * 65535).astype(np.float32), "TIFF"),
+        wide(np.rint((1 - RAMP_HW) * 65535).astype(np.uint16), "TIFF", t262=0),
+    ],
+    ids=[
+        "16 bit PNG",
+        "16 bit TIFF",
+        "big-endian",
+        "32 bit",
+        "8 in 32 bit",
+        "0 to 1",
+        "to 255",
+        "to 65535",
+        "0 is white",
+    ],
+)
+def test_grey_of_more_than_8_bits_keeps_its_tones(content: bytes) -> None:
+    seen_HWC = opened(content).astype(int)
+    assert np.abs(seen_HWC - np.rint(RAMP_HW * 255).astype(int)[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (np.full((4, 4), np.nan, np.float32), "NaN or infinity"),
+        (np.full((4, 4), -1, np.float32), "down to -1, below black"),
+        (np.full((4, 4), -70, np.int32), "down to -70, below black"),
+        (np.full((4, 4), 3.5, np.float32), "white is unknown where values reach 3.5"),
+        (np.full((4, 4), 1e9, np.float32), "white is unknown where values reach 1e\\+09"),
+        (np.full((4, 4), 300, np.int32), "white is unknown where values reach 300"),
+    ],
+)
+def test_values_that_may_mean_anything_are_not_guessed(values: np.ndarray, why: str) -> None:
+    with pytest.raises(BadPictureError, match=why):
+        opened(wide(values, "TIFF"))
+
+
+def test_transparent_grey_lies_on_white() -> None:
+    for mode, colour in (("LA", (0, 0)), ("La", (0, 0)), ("RGBa", (0, 0, 0, 0)), ("PA", (0, 0))):
+        assert as_rgb(Image.new(mode, (4, 4), colour)).getpixel((0, 0)) == (255, 255, 255)
+
+
+def turned(orientation: int, kind: str) -> bytes:
+    """Red above, blue below, as it is stored by a camera that was held so."""
+    seen = Image.new("RGB", (64, 32), (220, 10, 10))
+    seen.paste((10, 10, 220), (0, 16, 64, 32))
+    back = {
+        1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+    }[orientation]  # fmt: skip
+    stored = seen if back is None else seen.transpose(back)
+    notes = Image.Exif()
+    notes[0x0112] = orientation
+    file = io.BytesIO()
+    stored.save(file, kind, exif=notes)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_stand_upright(orientation: int, kind: str) -> None:
+    seen_HWC = opened(turned(orientation, kind))
+    assert seen_HWC.shape == (32, 64, 3)
+    assert seen_HWC[4, 32, 0] > 180 > 60 > seen_HWC[4, 32, 2]
+    assert seen_HWC[28, 32, 2] > 180 > 60 > seen_HWC[28, 32, 0]
+
+
+def test_notes_that_cannot_be_read_leave_a_picture_as_it_is() -> None:
+    file = io.BytesIO()
+    noise().save(file, "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    assert np.array_equal(opened(file.getvalue()), np.asarray(noise()))
+
+
+def test_a_phone_adds_previews_to_a_photo() -> None:
+    file = io.BytesIO()
+    noise(1).save(file, "MPO", save_all=True, append_images=[noise(2)])
+    assert opened(file.getvalue()).shape == (24, 24, 3)
+
+
+def test_a_png_that_unpacks_to_gigabytes_is_refused() -> None:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    assert reason(bomb).startswith("huge")
+
+
+def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.png")  # opening it would wait for ever
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    here = socket.socket(socket.AF_UNIX)
+    here.bind(os.path.relpath(tmp_path / "socket.png"))
+    pictures = FolderPictures(tmp_path, ids=["fifo.png", "zero.png", "folder.png", "socket.png"])
+    kinds = {"fifo.png": "a FIFO", "zero.png": "a device", "folder.png": "a folder", "socket.png": "a socket"}
+    for item, kind in kinds.items():
+        with pytest.raises(BadPictureError, match=f"not a file but {kind}"):
+            pictures.open(item)
+        assert pictures.digest(item) == f"missing {item}"
+    here.close()
 
 
 def test_a_folder(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from prefprior.data.held_out import People, first_share
+from prefprior.data.held_out import HeldOutUsers, first_share
 from prefprior.history import History
 from prefprior.predictor import Catalogue, TrainingPart
 from prefprior.ratings import RatingScale, RatingsTable
@@ -16,7 +16,7 @@ from prefprior.space import Space
 class Tastes:
     catalogue: Catalogue
     training: TrainingPart
-    people: People
+    people: HeldOutUsers
     taste: dict[str, torch.Tensor]  # the direction each person rates by
 
 
@@ -36,7 +36,7 @@ def make_tastes(users: int = 24, items: int = 200, rated: int = 30, dim: int = 8
     )  # fmt: skip
     past = first_share(table, 0.6)
     before, after = table.take(np.flatnonzero(past)), table.take(np.flatnonzero(~past))
-    people = People.of(before, after, catalogue)
+    people = HeldOutUsers.of(before, after, catalogue)
     taste = {f"u{u:02d}": torch.from_numpy(directions[u]) for u in range(users)}
     return Tastes(catalogue, TrainingPart(before, catalogue), people, taste)
 

@@ -131,7 +131,7 @@ class Assembler:
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOutRatings:
     """What one user rated beyond the history; positions agree between the columns."""
 
     items: np.ndarray  # int64: rows of the catalogue
@@ -150,7 +150,7 @@ def build_histories(
     scale: PersonScale | None = None,
     order: str = "time",
     seed: int = 0,
-) -> tuple[History, list[HeldOut]]:
+) -> tuple[History, list[HeldOutRatings]]:
     """A history of at most `length` ratings for each user, and the rest of their ratings in `table`, held out.
 
     A user with ratings in `past` (what was trained on) has the most recent of those as history and all of `table` held
@@ -190,5 +190,5 @@ def build_histories(
         raw = data.rating_N[rows]
         signed = scale.signed(raw[None], raw_BK[b : b + 1], valid_BK[b : b + 1])[0]
         liked = np.ones(len(raw), dtype=bool) if table.scale.liked_only else raw >= table.scale.likes_from
-        held_out.append(HeldOut(data.item_N[rows].astype(np.int64), raw, signed, liked))
+        held_out.append(HeldOutRatings(data.item_N[rows].astype(np.int64), raw, signed, liked))
     return history, held_out

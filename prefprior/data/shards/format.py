@@ -25,7 +25,7 @@ from prefprior.files import make_folder, read_json, write_json, written_whole
 from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 
-MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 2
+MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 3
 _BLOCK = 512  # of a tar
 _LONGEST = 90  # a tar's plain header has 100 characters for a name
 
@@ -158,7 +158,7 @@ def write_manifest(
             "source": source,
             "space": space.to_dict(),
             "rating_scale": vars(scale.scale),
-            "person_scale": {key: getattr(scale, key) for key in ("how", "weight", "centre", "spread")},
+            "person_scale": {key: getattr(scale, key) for key in ("how", "weight", "centre", "std")},
             "ratings": {name: sum(s["ratings"] for s in shards) for name, shards in parts.items()},
             "settled": settled,
             "training": training,

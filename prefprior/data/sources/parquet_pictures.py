@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 from PIL import Image
 
-from prefprior.data.pictures import BadPictureError, decode
+from prefprior.data.decoding import BadPictureError, decode
 
 
 class ParquetPictures:

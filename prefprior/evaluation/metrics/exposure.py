@@ -14,8 +14,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from prefprior.baselines.cosine import unit
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 
 NEIGHBOURS = 10
 
@@ -90,12 +89,12 @@ def exposure_intervals(top_BK: Tensor, items: int, weights_RB: np.ndarray) -> di
     return {name: (float(a), float(b)) for name, (a, b) in quantiles.items()}
 
 
-def user_vectors(samples_BnD: Tensor, people: People) -> Tensor:
+def user_vectors(samples_BnD: Tensor, people: HeldOutUsers) -> Tensor:
     """(B, D) where each person's samples lie: a user vector that any predictor has."""
-    return normalize(unit(people.catalogue.space, samples_BnD).mean(1), dim=1)
+    return normalize(people.catalogue.space.directions(samples_BnD).mean(1), dim=1)
 
 
-def lookalikes(vector_BD: Tensor, people: People) -> Tensor:
+def lookalikes(vector_BD: Tensor, people: HeldOutUsers) -> Tensor:
     """(B,) cosine of a person's held-out likes with those of their nearest people, less that with everybody's.
 
     Above 0, people whom the predictor takes for alike do like alike pictures.
@@ -112,7 +111,7 @@ def lookalikes(vector_BD: Tensor, people: People) -> Tensor:
     return torch.where(able_B, (neighbours_B - everybody_B).double(), lift_B)
 
 
-def segments(vector_BD: Tensor, people: People, count: int = 8, seed: int = 0) -> tuple[np.ndarray, Tensor]:
+def segments(vector_BD: Tensor, people: HeldOutUsers, count: int = 8, seed: int = 0) -> tuple[np.ndarray, Tensor]:
     """Each person's segment, and how much closer their held-out likes are to their segment's others than to all."""
     count = max(1, min(count, len(people) // 4))
     label_B = KMeans(count, n_init=4, random_state=seed).fit_predict(vector_BD.double().numpy())
@@ -125,8 +124,8 @@ def segments(vector_BD: Tensor, people: People, count: int = 8, seed: int = 0) -
     return label_B, torch.where(able_B & same_BB.any(1), inside_B - everybody_B, torch.nan)
 
 
-def _likes(people: People) -> tuple[Tensor, Tensor]:
+def _likes(people: HeldOutUsers) -> tuple[Tensor, Tensor]:
     """(B, D) the direction of each person's held-out likes, and for whom there is one."""
     liked_BT = people.held_liked_BT
-    mean_BD = (unit(people.catalogue.space, people.held_embeddings()) * liked_BT[..., None]).sum(1)
+    mean_BD = (people.catalogue.space.directions(people.held_embeddings()) * liked_BT[..., None]).sum(1)
     return normalize(mean_BD, dim=1), liked_BT.any(1)

@@ -8,8 +8,8 @@ Shapes: B people, n samples, T held out, K history, N catalogue, D dimension.
 import torch
 from torch import Tensor
 
-from prefprior.baselines.cosine import CosineRanker, unit
-from prefprior.data.held_out import People
+from prefprior.baselines.cosine import CosineRanker
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.distances import frechet, mmd, on_sphere, prdc
 from prefprior.evaluation.metrics.ranking import ranking
 from prefprior.evaluation.metrics.scoring import SampledCandidates, reduce_scores
@@ -21,11 +21,11 @@ COPY = 0.99
 CLOUD = 2000
 
 
-def similarity(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
+def similarity(samples_BnD: Tensor, people: HeldOutUsers) -> dict[str, Tensor]:
     """Cosine to held-out likes and dislikes, their difference, and the distance to the person's own likes."""
     space = people.catalogue.space
     held_BTD = people.held_embeddings()
-    cosine_BnT = unit(space, samples_BnD) @ unit(space, held_BTD).transpose(1, 2)
+    cosine_BnT = space.directions(samples_BnD) @ space.directions(held_BTD).transpose(1, 2)
     liked_BT, disliked_BT = people.held_liked_BT, people.held_disliked_BT
     likes_B, dislikes_B = _mean(cosine_BnT.mean(1), liked_BT), _mean(cosine_BnT.mean(1), disliked_BT)
     own_B = mmd(on_sphere(samples_BnD), on_sphere(held_BTD), None, liked_BT)
@@ -43,9 +43,9 @@ def similarity(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
     }
 
 
-def diversity_and_novelty(samples_BnD: Tensor, people: People) -> dict[str, Tensor]:
+def diversity_and_novelty(samples_BnD: Tensor, people: HeldOutUsers) -> dict[str, Tensor]:
     """Diversity within a person (mean distance of two samples) and novelty against what they have seen."""
-    unit_BnD = unit(people.catalogue.space, samples_BnD)
+    unit_BnD = people.catalogue.space.directions(samples_BnD)
     n = samples_BnD.shape[1]
     figures = {}
     if n > 1:
@@ -53,7 +53,7 @@ def diversity_and_novelty(samples_BnD: Tensor, people: People) -> dict[str, Tens
         others_B = (cosine_Bnn.sum((1, 2)) - cosine_Bnn.diagonal(dim1=1, dim2=2).sum(1)) / (n * (n - 1))
         figures["diversity"] = 1 - others_B.double()
     seen_BS = people.seen_item_BS
-    seen_BSD = unit(people.catalogue.space, people.catalogue.embeddings_ND[seen_BS.clamp_min(0)])
+    seen_BSD = people.catalogue.space.directions(people.catalogue.embeddings_ND[seen_BS.clamp_min(0)])
     cosine_BnS = (unit_BnD @ seen_BSD.transpose(1, 2)).masked_fill((seen_BS < 0)[:, None], -1.0)
     nearest_Bn = cosine_BnS.amax(2).double()
     figures["novelty"] = (1 - nearest_Bn).mean(1)
@@ -62,14 +62,14 @@ def diversity_and_novelty(samples_BnD: Tensor, people: People) -> dict[str, Tens
 
 
 def sample_recall(
-    samples_BnD: Tensor, people: People, ks: tuple[int, ...], candidates: SampledCandidates | None = None
+    samples_BnD: Tensor, people: HeldOutUsers, ks: tuple[int, ...], candidates: SampledCandidates | None = None
 ) -> dict[str, Tensor]:
     """Recall of held-out likes when each catalogue item scores by its cosine to the nearest sample."""
     cosine = CosineRanker()
     space, parts, start = people.catalogue.space, [], 0
     # A chunk holds as many scores as a ranking chunk does, times the samples that are reduced one person at a time.
     for chunk in people.chunks():
-        unit_BnD = unit(space, samples_BnD[start : start + len(chunk)])
+        unit_BnD = space.directions(samples_BnD[start : start + len(chunk)])
         best_BN = torch.stack([cosine(unit_nD, people.catalogue).amax(0) for unit_nD in unit_BnD])
         figures = ranking(reduce_scores(best_BN, chunk, 1, candidates).rank_BT, chunk.held_liked_BT, ks)
         parts.append(torch.stack([figures[f"recall_{k}"] for k in ks]))
@@ -77,7 +77,7 @@ def sample_recall(
     return {f"sample_recall_{k}": value for k, value in zip(ks, torch.cat(parts, dim=1), strict=True)}
 
 
-def cloud_distances(samples_BnD: Tensor, people: People, generator: torch.Generator) -> dict[str, float]:
+def cloud_distances(samples_BnD: Tensor, people: HeldOutUsers, generator: torch.Generator) -> dict[str, float]:
     """All samples against everybody's held-out likes, as two clouds of at most 2,000 points of equal size."""
     made = on_sphere(samples_BnD.flatten(0, 1))
     liked = people.held_item_BT[people.held_liked_BT]
@@ -90,7 +90,7 @@ def cloud_distances(samples_BnD: Tensor, people: People, generator: torch.Genera
     return {"frechet_all": frechet(made, real), "mmd_all": float(mmd(made, real)), **prdc(real, made)}
 
 
-def require_samples(samples: Tensor, people: People, n: int, space: Space, name: str) -> Tensor:
+def require_samples(samples: Tensor, people: HeldOutUsers, n: int, space: Space, name: str) -> Tensor:
     """Checks what a predictor made before anything is measured on it."""
     if samples.shape != (len(people), n, space.dim):
         raise ValueError(

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prefprior.baselines.cosine import unit
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.rating import auc
 
 PERMUTATIONS = 2000
@@ -30,14 +29,14 @@ class PersonalGap:
     null_P: np.ndarray  # the gap when samples are assigned to people at random
 
 
-def personal_gap(samples_BnD: Tensor, people: People, seed: int = 0) -> PersonalGap | None:
+def personal_gap(samples_BnD: Tensor, people: HeldOutUsers, seed: int = 0) -> PersonalGap | None:
     """The verifiers' verdict; None for fewer than three people who can be judged."""
     able_B = people.held_liked_BT.any(1)
     if int(able_B.sum()) < 3:
         return None
     space = people.catalogue.space
     verifier_VD = verifiers(people)[able_B]
-    made_BnD = unit(space, samples_BnD[able_B])
+    made_BnD = space.directions(samples_BnD[able_B])
     verdict_BV = made_BnD.mean(1) @ verifier_VD.T
     # In units of each verifier's own spread over everybody's samples: verifiers of strong opinions count no more.
     spread_V = (made_BnD.flatten(0, 1) @ verifier_VD.T).std(0).clamp_min(1e-9)
@@ -52,10 +51,10 @@ def personal_gap(samples_BnD: Tensor, people: People, seed: int = 0) -> Personal
     return PersonalGap(gap_B, gap, p_value, null_P)
 
 
-def verifiers(people: People, keep_BT: Tensor | None = None) -> Tensor:
+def verifiers(people: HeldOutUsers, keep_BT: Tensor | None = None) -> Tensor:
     """(V, D) ridge directions from standardised embeddings to ratings, fit on (some of) what is held out."""
     valid_BT = people.held_valid_BT if keep_BT is None else people.held_valid_BT & keep_BT
-    unit_BTD = unit(people.catalogue.space, people.held_embeddings()) * valid_BT[..., None]
+    unit_BTD = people.catalogue.space.directions(people.held_embeddings()) * valid_BT[..., None]
     gram_BTT = unit_BTD @ unit_BTD.transpose(1, 2)
     rating_BT = people.held_rating_BT * valid_BT
     eye_TT = torch.eye(gram_BTT.shape[1])
@@ -63,10 +62,10 @@ def verifiers(people: People, keep_BT: Tensor | None = None) -> Tensor:
     return (unit_BTD.transpose(1, 2) @ dual_BT)[..., 0]
 
 
-def verifier_auc(people: People) -> Tensor:
+def verifier_auc(people: HeldOutUsers) -> Tensor:
     """(B,) how well a verifier fit on every other held-out rating tells likes from dislikes among the rest."""
     even_T = torch.arange(people.held_item_BT.shape[1]) % 2 == 0
-    unit_BTD = unit(people.catalogue.space, people.held_embeddings())
+    unit_BTD = people.catalogue.space.directions(people.held_embeddings())
     values = []
     for fit_T in (even_T, ~even_T):
         score_BT = (unit_BTD @ verifiers(people, fit_T.expand_as(people.held_item_BT))[..., None])[..., 0]

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from prefprior.data.hashing import id_hashes
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
+from prefprior.history import hide_seen
 from prefprior.predictor import Predictor
 
 
@@ -33,7 +34,7 @@ class SampledCandidates:
     count: int
     seed: int = 0
 
-    def mask(self, people: People) -> Tensor:
+    def mask(self, people: HeldOutUsers) -> Tensor:
         """(B, N) the candidates: what was drawn, and what is held out."""
         size = len(people.catalogue)
         mask_BN = torch.zeros(len(people), size, dtype=torch.bool)
@@ -52,7 +53,7 @@ class SampledCandidates:
 
 def score(
     predictor: Predictor,
-    people: People,
+    people: HeldOutUsers,
     length: int | None = None,
     k: int = 20,
     progress: Callable[[int], None] | None = None,
@@ -77,16 +78,15 @@ def score(
     )
 
 
-def reduce_scores(scores_BN: Tensor, people: People, k: int, candidates: SampledCandidates | None = None) -> Scored:
+def reduce_scores(
+    scores_BN: Tensor, people: HeldOutUsers, k: int, candidates: SampledCandidates | None = None
+) -> Scored:
     """Ranks, scores and best rows from all scores of a few people."""
     if scores_BN.shape != (len(people), len(people.catalogue)):
         raise ValueError(
             f"a predictor ranked {tuple(scores_BN.shape)} instead of {len(people)} people x {len(people.catalogue)}"
         )
-    seen_BS = people.seen_item_BS
-    known_BS = seen_BS >= 0
-    rows_BS = torch.arange(len(people))[:, None].expand_as(seen_BS)
-    scores_BN = scores_BN.float().index_put((rows_BS[known_BS], seen_BS[known_BS]), torch.tensor(-torch.inf))
+    scores_BN = hide_seen(scores_BN.to(torch.float32, copy=True), people.seen_item_BS)
     if candidates is not None:
         scores_BN = scores_BN.masked_fill_(~candidates.mask(people), -torch.inf)
     score_BT = scores_BN.gather(1, people.held_item_BT.clamp_min(0))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.generation import diversity_and_novelty, sample_recall, similarity
 from prefprior.evaluation.metrics.ranking import ranking
 from prefprior.evaluation.metrics.rating import rating
@@ -26,9 +26,9 @@ from prefprior.world.source import truth_known
 class Answers:
     """Scores for everybody who has such a history, samples for the first few of them."""
 
-    people: People
+    people: HeldOutUsers
     scored: Scored
-    few: People
+    few: HeldOutUsers
     samples_BnD: Tensor
     source: Any  # of the data: only a world knows true utilities
     ks: tuple[int, ...]  # lengths of recommended lists

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import torch
 
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 
-Control = Callable[[People, torch.Generator], People]
+Control = Callable[[HeldOutUsers, torch.Generator], HeldOutUsers]
 
 
-def other_user(people: People, generator: torch.Generator) -> People:
+def other_user(people: HeldOutUsers, generator: torch.Generator) -> HeldOutUsers:
     """Everybody gets somebody else's history; what they have seen and what is held out stay their own."""
     order = torch.randperm(len(people), generator=generator)
     giver = torch.empty_like(order)
@@ -19,13 +19,13 @@ def other_user(people: People, generator: torch.Generator) -> People:
     return replace(people, item_BK=people.item_BK[giver], raw_BK=people.raw_BK[giver], shown_as=givers)
 
 
-def permuted_ratings(people: People, generator: torch.Generator) -> People:
+def permuted_ratings(people: HeldOutUsers, generator: torch.Generator) -> HeldOutUsers:
     """Each history keeps its pictures; its ratings are permuted among them."""
     noise_BK = torch.rand(people.item_BK.shape, generator=generator).masked_fill(~people.valid_BK, 2.0)
     return replace(people, raw_BK=people.raw_BK.gather(1, noise_BK.argsort(dim=1)))
 
 
-def negated_ratings(people: People, generator: torch.Generator) -> People:
+def negated_ratings(people: HeldOutUsers, generator: torch.Generator) -> HeldOutUsers:
     """Likes become dislikes and the reverse."""
     return replace(people, sign=-people.sign)
 

@@ -10,7 +10,6 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from prefprior.baselines.cosine import unit
 from prefprior.data.embedding.encoders import Encoder
 from prefprior.decoders.decoder import Decoder, require_space
 from prefprior.space import Space
@@ -61,7 +60,7 @@ class Decoding:
             generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
             pictures += self.decoder.decode(part, negative_BD=None, prompt=None, generators=generators)
         again_BnD = self.encoder.encode_images(pictures).unflatten(0, few_BnD.shape[:2])
-        cosine_Bn = (unit(space, again_BnD) * unit(space, few_BnD)).sum(-1)
+        cosine_Bn = (space.directions(again_BnD) * space.directions(few_BnD)).sum(-1)
         n = few_BnD.shape[1]
         rows = [pictures[b * n : (b + 1) * n] for b in range(len(few_BnD))]
         return Decoded(rows, again_BnD, 1 - cosine_Bn.mean(1).double())

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.personalisation import PersonalGap
 from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.evaluation.protocol.decoding import DECODED, Decoded
@@ -75,7 +75,7 @@ class Results:
 
     data: str
     part: str
-    people: People
+    people: HeldOutUsers
     outcomes: list[Outcome]
     seed: int = 0
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.exposure import exposure, exposure_intervals, lookalikes, segments, user_vectors
 from prefprior.evaluation.metrics.generation import cloud_distances, require_samples
 from prefprior.evaluation.metrics.personalisation import personal_gap
@@ -72,7 +72,7 @@ class Scoreboard:
     def run(
         self,
         predictor: Predictor,
-        people: People,
+        people: HeldOutUsers,
         source: Any = None,
         progress: Callable[[], None] | None = None,
         decoding: Decoding | None = None,
@@ -94,7 +94,7 @@ class Scoreboard:
                 progress()
         return outcomes
 
-    def _shown(self, people: People, condition: Condition) -> People:
+    def _shown(self, people: HeldOutUsers, condition: Condition) -> HeldOutUsers:
         """Those who have rated so much, with the histories that a predictor is shown."""
         if condition.control is not None:
             people = CONTROLS[condition.control](people, self._generator())
@@ -102,7 +102,7 @@ class Scoreboard:
             people = people.take((people.valid_BK.sum(1) >= condition.length).nonzero()[:, 0])
         return people
 
-    def _answers(self, predictor: Predictor, people: People, length: int | None, source: Any) -> Answers:
+    def _answers(self, predictor: Predictor, people: HeldOutUsers, length: int | None, source: Any) -> Answers:
         few = people.first(self.sample_people)
         return Answers(
             people=people,
@@ -114,7 +114,7 @@ class Scoreboard:
             candidates=self.candidates,
         )
 
-    def _sample(self, predictor: Predictor, people: People, length: int | None) -> Tensor:
+    def _sample(self, predictor: Predictor, people: HeldOutUsers, length: int | None) -> Tensor:
         generator = self._generator()
         made = [predictor.sample(chunk.history(length), self.samples, generator).cpu() for chunk in people.chunks()]
         return require_samples(torch.cat(made), people, self.samples, people.catalogue.space, predictor.name)

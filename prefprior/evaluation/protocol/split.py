@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.held_out import People, first_share
+from prefprior.data.held_out import HeldOutUsers, first_share
 from prefprior.errors import nearest
 from prefprior.predictor import TrainingPart
 from prefprior.ratings import RatingsTable
@@ -48,7 +48,7 @@ REMEDIES = {
 }
 
 
-def select(data: PreferenceDataModule, part: str | None, cut: HistoryCut, cap: int) -> tuple[str, People]:
+def select(data: PreferenceDataModule, part: str | None, cut: HistoryCut, cap: int) -> tuple[str, HeldOutUsers]:
     """The people of a part; by default of `unseen`, or of `seen` where everybody was trained on. Names its choice."""
     if part is None:
         part = "unseen" if len(_unseen(data, held_part(data))) else "seen"
@@ -81,7 +81,7 @@ def fitting_parts(data: PreferenceDataModule, part: str) -> tuple[TrainingPart, 
     return training, TrainingPart(data.part("val"), data.catalogue)
 
 
-def _people(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) -> People:
+def _people(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) -> HeldOutUsers:
     train = data.part("train")
     if part == "train":
         return _split(data, train, cut, cap)
@@ -95,17 +95,17 @@ def _people(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) ->
         before, after = train, table.take(np.flatnonzero(~unseen))
     else:
         before, after = _joined(data, train, table, first), table.take(np.flatnonzero(~first))
-    people = People.of(before, after, data.catalogue, data.scale, cap)
+    people = HeldOutUsers.of(before, after, data.catalogue, data.scale, cap)
     if part == "unseen_items":
         rated = torch.from_numpy(np.unique(train.item_N).astype(np.int64))
         people = people.where(~torch.isin(people.held_item_BT, rated))
     return people
 
 
-def _split(data: PreferenceDataModule, table: RatingsTable, cut: HistoryCut, cap: int) -> People:
+def _split(data: PreferenceDataModule, table: RatingsTable, cut: HistoryCut, cap: int) -> HeldOutUsers:
     first = cut.history_mask(table)
     before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(~first))
-    return People.of(before, after, data.catalogue, data.scale, cap)
+    return HeldOutUsers.of(before, after, data.catalogue, data.scale, cap)
 
 
 def _unseen(data: PreferenceDataModule, part: str) -> np.ndarray:

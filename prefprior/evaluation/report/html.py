@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from prefprior.baselines.cosine import CosineRanker, unit
+from prefprior.baselines.cosine import CosineRanker
 from prefprior.data.pictures import Pictures
 from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.results import Condition, Outcome, Results
@@ -124,7 +124,7 @@ def picture_rows(results: Results, outcome: Outcome, pictures: Pictures) -> list
         person = people.take(torch.tensor([b]))
         history = person.history(outcome.condition.length)
         liked = history.items_BK[0][history.liked_BK[0]][:PICTURES_SHOWN]
-        scores_nN = cosine(unit(catalogue.space, outcome.samples_BnD[b]), catalogue)
+        scores_nN = cosine(catalogue.space.directions(outcome.samples_BnD[b]), catalogue)
         seen = person.seen_item_BS[0]
         scores_nN[:, seen[seen >= 0]] = -torch.inf
         near = list(dict.fromkeys(scores_nN.argmax(1).tolist()))[:PICTURES_SHOWN]

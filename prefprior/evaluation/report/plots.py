@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from sklearn.decomposition import PCA
 
-from prefprior.baselines.cosine import unit
 from prefprior.evaluation.protocol.results import Outcome, Results
 from prefprior.evaluation.report.labels import describe
 
@@ -115,9 +114,9 @@ def taste_map(results: Results, outcome: Outcome, seed: int = 0) -> str | None:
         return None
     catalogue = results.people.catalogue
     rows = torch.randperm(len(catalogue), generator=torch.Generator().manual_seed(seed))[:MAP_POINTS].sort().values
-    pictures_ND = unit(catalogue.space, catalogue.embeddings_ND[rows]).numpy()
+    pictures_ND = catalogue.space.directions(catalogue.embeddings_ND[rows]).numpy()
     plane = PCA(2, random_state=seed).fit(pictures_ND)
-    made_BnD = unit(catalogue.space, outcome.samples_BnD)
+    made_BnD = catalogue.space.directions(outcome.samples_BnD)
     canvas, axes = _canvas(5.2, 4.6)
     x, y = plane.transform(pictures_ND).T
     axes.scatter(x, y, s=5, color="#c8c8c8", label="pictures", rasterized=True)

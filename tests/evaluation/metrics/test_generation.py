@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from prefprior.baselines.cosine import unit
 from prefprior.baselines.mean import MeanOfLikes
 from prefprior.baselines.random import RandomPredictor
 from prefprior.evaluation.metrics.generation import (
@@ -57,7 +56,7 @@ def test_closeness_by_hand(tastes):
     space = tastes.catalogue.space
     for b in (0, 7):
         likes = people.held_item_BT[b][people.held_liked_BT[b]]
-        cosine = unit(space, samples[b]) @ unit(space, tastes.catalogue.embeddings_ND[likes]).T
+        cosine = space.directions(samples[b]) @ space.directions(tastes.catalogue.embeddings_ND[likes]).T
         assert float(figures["cosine_likes"][b]) == pytest.approx(float(cosine.mean()), abs=1e-6)
         assert float(figures["cosine_likes_best"][b]) == pytest.approx(float(cosine.amax(0).mean()), abs=1e-6)
 

@@ -8,7 +8,7 @@ import torch
 
 from prefprior.baselines.random import RandomPredictor
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.held_out import People
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.utility import true_utility
 from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.decoding import Decoding
@@ -68,7 +68,7 @@ def decoder(world: WorldSource) -> Nearest:
 
 @pytest.fixture(scope="module")
 def results(world: WorldSource, data: PreferenceDataModule, decoder: Nearest) -> Results:
-    people = People.halves(data.ratings, data.catalogue, data.scale)
+    people = HeldOutUsers.halves(data.ratings, data.catalogue, data.scale)
     scoreboard = Scoreboard(lengths=(2, 16), samples=2, ks=(5,), controls=())
     decoding = Decoding(decoder=decoder, encoder=decoder, people=4, samples=1, lengths=(16,))
     outcomes = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from prefprior.data.held_out import People, first_share
+from prefprior.data.held_out import HeldOutUsers, first_share
 from prefprior.data.scaling import RatingScaling
 from prefprior.evaluation.protocol.controls import negated_ratings, other_user, permuted_ratings
 from tests.evaluation.tastes import make_tastes
@@ -28,7 +28,7 @@ def test_ragged_people_are_padded_and_masked():
     tastes = make_tastes(users=4, rated=8)
     table = tastes.training.ratings
     keep = np.flatnonzero((table.user_N != 2) | (np.arange(len(table)) % 5 == 0))
-    people = People.halves(table.take(keep), tastes.catalogue)
+    people = HeldOutUsers.halves(table.take(keep), tastes.catalogue)
     history = people.history()
     assert (history.items_BK[~history.valid_BK] == -1).all()
     assert (history.embeddings_BKD[~history.valid_BK] == 0).all()
