@@ -22,10 +22,10 @@ from prefprior.gallery.maker import Maker
 from prefprior.gallery.manifest import FORMAT, begin, file_hash, is_complete, person_folder, read_manifest
 from prefprior.gallery.pages import write_pages
 from prefprior.gallery.predict_loop import GalleryModule, GroupedPeople
-from prefprior.gallery.replay import repeated
 from prefprior.gallery.sampler import PriorSampler
 from prefprior.gallery.users import Folk, KnownFolk, Newcomer, from_file, from_folders
 from prefprior.inference.predictor import TrainedPredictor
+from prefprior.replay import repeated, require_checkpoint
 from prefprior.runs import GALLERY, find_checkpoint, save_config, write_metrics
 from prefprior.world.source import truth_known
 
@@ -34,6 +34,7 @@ from prefprior.world.source import truth_known
 class SampleConfig:
     """The top-level keys of conf/sample.yaml."""
 
+    manifest: str | None = None  # of one person of a gallery: the same pictures again
     checkpoint: str | None = None  # a file or a run's folder; by default the last run's
     trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a checkpoint may name
     users: Any = "unseen"  # ids, unseen or all
@@ -64,9 +65,6 @@ class SampleConfig:
     safety: Any = None
     trainer: Any = None
     run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S}"
-    # `from=manifest.json`: a word of Python's, which an ordinary field cannot be named.
-    __annotations__["from"] = str | None
-    vars()["from"] = field(default=None, init=False, repr=False, compare=False)
 
 
 def run(cfg: DictConfig) -> Path:
@@ -76,17 +74,13 @@ def run(cfg: DictConfig) -> Path:
     if cfg.history < 1:
         raise ValueError(f"history must be at least 1: without any rating there is no taste to show, got {cfg.history}")
     wanted_hash = None
-    if cfg["from"] is not None:
+    if cfg.manifest is not None:
         cfg, wanted_hash = repeated(cfg, SampleConfig)
     _quiet()
     folder = run_folder()
     path = find_checkpoint(cfg.checkpoint)
     found_hash = file_hash(path)
-    if wanted_hash not in (None, found_hash):
-        raise ValueError(
-            f"{path} is not the checkpoint these pictures were made with: its hash is {found_hash[:12]}, the "
-            f"manifest's {wanted_hash[:12]}. Give checkpoint=... of the original."
-        )
+    require_checkpoint(path, found_hash, wanted_hash)
     cfg.checkpoint = str(path)
     predictor = TrainedPredictor.load(path, trust=cfg.trust)
     newcomer = any(cfg[key] is not None for key in ("likes", "dislikes", "ratings"))
@@ -214,7 +208,7 @@ def _maker(
     )
     source = None if data is None else data.source
     truth = source if isinstance(folk, KnownFolk) and truth_known(source, predictor.space) else None
-    config = {key: value for key, value in plain(cfg).items() if key not in ("run_dir", "trainer", "from")}
+    config = {key: value for key, value in plain(cfg).items() if key not in ("run_dir", "trainer", "manifest", "trust")}
     settings = {
         "format": FORMAT,
         "checkpoint": {"path": str(cfg.checkpoint), "sha256": checkpoint_hash},

@@ -25,7 +25,7 @@ LAYERS = [
     {"inference"},
     {"decoders", "baselines", "world"},
     {"evaluation", "gallery"},
-    {"runs", "config", "composition", "pipeline"},
+    {"runs", "config", "composition", "pipeline", "replay"},
     {"callbacks"},
     ENTRY_FILES,
 ]
@@ -117,7 +117,7 @@ def test_decoders_and_models_do_not_know_each_other() -> None:
 
 
 def test_only_commands_know_hydra() -> None:
-    commands = {"config", "composition", *ENTRY_FILES}
+    commands = {"config", "composition", "replay", *ENTRY_FILES}
     users = {m for m in FILES if any(name.split(".")[0] in ("hydra", "omegaconf") for name in imported(m))}
     assert {module for module in users - MOVING if part(module) not in commands} == set()
 

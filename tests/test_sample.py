@@ -1,5 +1,6 @@
 """`python sample.py` as a user runs it, on a small table of ratings and an untaught prior."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -157,14 +159,14 @@ def test_a_manifest_makes_the_same_pictures_again(
     folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = sorted((unbroken / "people").iterdir())[2]
-    run(monkeypatch, folder, "sample", f"from={person}/manifest.json", "run_dir=runs/sample/again", QUIET)
+    run(monkeypatch, folder, "sample", f"manifest={person}/manifest.json", "run_dir=runs/sample/again", QUIET)
     again = folder / "runs/sample/again/gallery"
     assert made(again) == {name: data for name, data in made(unbroken).items() if name.startswith(person.name)}
     other = folder / "other.safetensors"
     save_prior(
         other, checkpoint.load(folder / "runs/train/one/prior.safetensors").model.prior.space, data=NODES, note="other"
     )
-    words = (f"from={person}/manifest.json", f"checkpoint={other}", "run_dir=runs/sample/wrong", QUIET)
+    words = (f"manifest={person}/manifest.json", f"checkpoint={other}", "run_dir=runs/sample/wrong", QUIET)
     assert "is not the checkpoint these pictures were made with" in fails(monkeypatch, folder, "sample", *words)
 
 
@@ -273,7 +275,7 @@ def test_the_callback_shows_fixed_validation_people(folder: Path, monkeypatch: p
     assert len(shown) == 2
     page = Path(f"run/galleries/epoch-0005/people/{shown[0]}")
     assert "python sample.py" not in (page / "index.html").read_text()  # its weights are kept nowhere
-    message = fails(monkeypatch, folder, "sample", f"from={(page / 'manifest.json').absolute()}")
+    message = fails(monkeypatch, folder, "sample", f"manifest={(page / 'manifest.json').absolute()}")
     assert "made in training" in message
     assert set(shown) <= set(data.users("val"))
     trainer.current_epoch = 5
@@ -311,3 +313,52 @@ def test_the_callback_logs_a_table_to_an_offline_run(folder: Path, monkeypatch: 
             break
         time.sleep(0.1)
     assert kept.read_bytes().count(b"media/images/") == 2
+
+
+def _evil(folder: Path, unbroken: Path, change: Callable[[dict[str, Any]], None]) -> str:
+    """A copy of somebody's manifest, changed."""
+    source = next((unbroken / "people").iterdir()) / "manifest.json"
+    manifest = read_json(source)
+    change(manifest)
+    made = folder / "evil.json"
+    made.write_text(json.dumps(manifest))
+    return f"manifest={made}"
+
+
+@pytest.mark.parametrize("key", ["users", "prompt", "history", "seed"])
+def test_a_manifest_resolves_nothing(
+    folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    marker = tmp_path / "ran"
+    evil = f"${{oc.create:{{_target_: builtins.open, file: {marker}, mode: w}}}}"
+    word = _evil(folder, unbroken, lambda m: m["settings"]["config"].update({key: evil}))
+    message = fails(monkeypatch, folder, "sample", word, "run_dir=runs/sample/evil", QUIET)
+    assert f"{key} is not a plain value" in message
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("group", ["source", "embeddings", "decoder", "safety"])
+def test_a_manifest_chooses_no_class(
+    folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, group: str
+) -> None:
+    node = {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": str(tmp_path / "written")}
+    word = _evil(folder, unbroken, lambda m: m["settings"]["config"].update({group: node}))
+    message = fails(monkeypatch, folder, "sample", word, "run_dir=runs/sample/evil", QUIET)
+    assert f"Add {group}=..." in message
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("key", ["likes", "dislikes", "ratings"])
+def test_a_manifest_is_not_trusted_with_paths(
+    folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    word = _evil(folder, unbroken, lambda m: m["settings"]["config"].update({key: "/etc"}))
+    assert f"add {key}=..." in fails(monkeypatch, folder, "sample", word, "run_dir=runs/sample/evil", QUIET)
+
+
+@pytest.mark.parametrize("hash_", [None, 7, "", "abc"])
+def test_a_manifest_without_a_hash_is_damaged(
+    folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, hash_: object
+) -> None:
+    word = _evil(folder, unbroken, lambda m: m["settings"]["checkpoint"].update(sha256=hash_))
+    assert "is damaged" in fails(monkeypatch, folder, "sample", word, "run_dir=runs/sample/evil", QUIET)

@@ -51,7 +51,7 @@ def _again(manifest: dict[str, Any]) -> str | None:
     """The command that makes a person's pictures again; there is none for what was made while a prior was trained."""
     if "config" not in manifest["settings"]:
         return None
-    return f"python sample.py from={PEOPLE}/{manifest['person']['slug']}/{MANIFEST}"
+    return f"python sample.py manifest={PEOPLE}/{manifest['person']['slug']}/{MANIFEST}"
 
 
 def write_index(
