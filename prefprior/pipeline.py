@@ -1,4 +1,4 @@
-"""The prior in the manner of a diffusers pipeline: pictures somebody liked in, image embeddings for a decoder out.
+"""The prior as a diffusers-style pipeline: pictures somebody liked in, image embeddings for a decoder out.
 
     pipe = PreferencePriorPipeline.from_pretrained("runs/train/mine")
     made = pipe(likes=[picture, ...], dislikes=[picture], num_images=4)
@@ -22,7 +22,7 @@ from prefprior.data.decoding import BadPictureError, as_rgb
 from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
-from prefprior.models.diffusion.guidance import Guidance
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.runs import CHECKPOINT
 
 
@@ -78,14 +78,17 @@ class PreferencePriorPipeline:
         *,
         ratings: Sequence[float] | None = None,
         prompt: str | None = None,
+        prompt_weight: float = 0.5,
         num_images: int = 4,
         generator: torch.Generator | None = None,
-        guidance: Guidance | None = None,
-        steps: int | None = None,
+        sampler: Sampler | None = None,
+        copy_threshold: float | None = 0.95,
     ) -> PriorOutput:
         """Embeddings of `num_images` pictures for whoever liked and disliked these, most recent first.
 
         `ratings` in [-1, 1], one for each like and then each dislike, say more than like (1) and dislike (-1) do.
+        `prompt`, `prompt_weight` and `copy_threshold` are what they are for a gallery (docs/sampling.md); `sampler` is
+        the checkpoint's own unless given.
         """
         pictures = [*likes, *dislikes]
         given = [1.0] * len(likes) + [-1.0] * len(dislikes) if ratings is None else [float(r) for r in ratings]
@@ -98,9 +101,12 @@ class PreferencePriorPipeline:
             generator = torch.Generator()
             generator.seed()
         text_BD = None if prompt is None else self.encoder.encode_texts([prompt])
-        made = self.predictor.sample(history, num_images, generator, guidance=guidance, steps=steps, text_BD=text_BD)
-        negative = self.predictor.sample(history, num_images, generator, rating=-1.0, guidance=guidance, steps=steps)
-        return PriorOutput(made[0], negative[0])
+        made_BnD = self.predictor.sample(
+            history, num_images, generator, sampler=sampler, text_BD=text_BD, text_weight=prompt_weight,
+            copy_threshold=copy_threshold,
+        )  # fmt: skip
+        negative_BnD = self.predictor.negatives(history, num_images, generator, sampler=sampler)
+        return PriorOutput(made_BnD[0], negative_BnD[0])
 
     def _history(self, pictures: list[Image.Image], ratings: list[float], likes: int) -> History:
         embeddings_KD = self.encoder.encode_images([_as_rgb(i, p) for i, p in enumerate(pictures)])

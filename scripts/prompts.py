@@ -5,12 +5,15 @@
 
 People nobody trained on; for each some prompts of one factor ("triangles", "red ground"). A sample shows what was said
 if the miniature CLIP's text tower says so among all phrases of that factor; the true utility of the same samples stands
-beside it. A prior without texts is served by its own way: of more candidates those near to the text.
+beside it. A prior that was trained with texts is conditioned on them, at several guidance scales; for any other, the
+text takes part in the choice among candidates, at several weights and numbers of candidates.
 """
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +38,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--factors", nargs="+", default=["shape", "hue", "background"], choices=list(TABLE))
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 2.0, 4.0], help="guidance by text")
+    parser.add_argument("--weights", type=float, nargs="+", default=[0.5, 0.8, 1.0], help="of the text in the choice")
+    parser.add_argument("--candidates", type=int, nargs="+", default=[16, 64], help="per sample, to choose among")
     args = parser.parse_args()
     predictor = TrainedPredictor.load(args.checkpoint)
     source = WorldSource()
@@ -42,22 +47,34 @@ def main() -> None:
     people = data.users("test")[: args.people]
     history, _ = data.histories("test", people, args.history)
     model, _, tokenizer = clip.load()
-    own = predictor.sampler.guidance
     rng = np.random.default_rng(0)
-    print("| prompt of | guidance by text | shown as said | true utility |\n|---|---|---|---|")
+    print("| prompt of | how | shown as said | true utility |\n|---|---|---|---|")
     for factor in args.factors:
         phrases_CD = clip.embed_texts(model, tokenizer, TABLE[factor])
         said_B = torch.from_numpy(rng.integers(len(phrases_CD), size=len(people)))
-        for scale in (None, *(args.scales if predictor.reads_text else [1.0])):
-            guidance = Guidance(history=own.history, rating=own.rating, text=1.0 if scale is None else scale)
-            made_BnD = predictor.sample(
-                history, args.samples, torch.Generator().manual_seed(0), guidance=guidance,
-                text_BD=None if scale is None else phrases_CD[said_B],
-            )  # fmt: skip
+        for how, options in ways(predictor, phrases_CD[said_B], args):
+            made_BnD = predictor.sample(history, args.samples, torch.Generator().manual_seed(0), **options)
             seen_Bn = (normalize(made_BnD, dim=-1) @ normalize(phrases_CD, dim=-1).T).argmax(-1)
             shown = float((seen_Bn == said_B[:, None]).float().mean())
             utility = np.mean([source.scaled_utility(u, made) for u, made in zip(people, made_BnD, strict=True)])
-            print(f"| {factor} | {'no prompt' if scale is None else f'{scale:g}'} | {shown:.2f} | {utility:.2f} |")
+            print(f"| {factor} | {how} | {shown:.2f} | {utility:.2f} |")
+
+
+def ways(
+    predictor: TrainedPredictor, text_BD: torch.Tensor, args: argparse.Namespace
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Arguments of `sample`, each with a name: without the text, then at every strength this prior has."""
+    own = predictor.sampler
+    yield "no prompt", {}
+    if predictor.reads_text:
+        for scale in args.scales:
+            guidance = Guidance(history=own.guidance.history, rating=own.guidance.rating, text=scale)
+            yield f"guidance {scale:g}", {"text_BD": text_BD, "sampler": own.changed(guidance=guidance)}
+        return
+    for count in args.candidates:
+        for weight in args.weights:
+            options = {"text_BD": text_BD, "text_weight": weight, "sampler": own.changed(candidates=count)}
+            yield f"weight {weight:g}, {count} candidates", options
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
 """The pipeline: pictures in, embeddings out in the forms that decoders take, and back from what it saved."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from prefprior.data.embedding.encoders import OpenClipEncoder
+from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import LinearSchedule
@@ -13,14 +18,16 @@ from prefprior.pipeline import PreferencePriorPipeline
 from prefprior.space import Space
 from tests.models.conftest import make_model, space  # noqa: F401 (a fixture)
 
+Pictures = list[Image.Image]
+
 
 @pytest.fixture(scope="module")
-def pictures():
+def pictures() -> Pictures:
     return [Image.new("RGB", (64, 64), colour) for colour in ("red", "green", "blue", "white")]
 
 
 @pytest.fixture(scope="module")
-def pipe(pictures):
+def pipe(pictures: Pictures) -> PreferencePriorPipeline:
     encoder = OpenClipEncoder(model="world-clip")
     model = make_model(Space.measure("world-clip", encoder.encode_images(pictures).numpy()))
     objective = Denoising(schedule=LinearSchedule())
@@ -28,64 +35,115 @@ def pipe(pictures):
     return PreferencePriorPipeline(predictor, encoder)
 
 
-def seeded(number=0):
+def seeded(number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
-def test_what_it_makes_goes_into_decoders(pipe, pictures):
+def embeds(pipe: PreferencePriorPipeline, *pictures: Pictures, **how: Any) -> Tensor:
+    return pipe(*pictures, num_images=2, generator=seeded(), **how).image_embeds
+
+
+def test_what_it_makes_goes_into_kandinsky(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     made = pipe(pictures[:2], pictures[2:3], num_images=3, generator=seeded())
-    dim = pipe.predictor.space.dim
-    assert made.image_embeds.shape == made.negative_image_embeds.shape == (3, dim)
+    assert made.image_embeds.shape == made.negative_image_embeds.shape == (3, pipe.predictor.space.dim)
     assert set(made.kandinsky()) == {"image_embeds", "negative_image_embeds"}
+
+
+def test_what_it_makes_goes_into_an_ip_adapter(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+    made = pipe(pictures[:2], pictures[2:3], num_images=3, generator=seeded())
     (adapter,) = made.ip_adapter()
-    assert adapter.shape == (6, 1, dim)
+    assert adapter.shape == (6, 1, pipe.predictor.space.dim)
     assert torch.equal(adapter[:3, 0], made.negative_image_embeds)  # diffusers wants the negatives first
 
 
-def test_ratings_prompt_and_nobody_at_all(pipe, pictures):
-    plain = pipe(pictures[:2], num_images=2, generator=seeded()).image_embeds
-    assert torch.equal(plain, pipe(pictures[:2], num_images=2, ratings=[1, 1], generator=seeded()).image_embeds)
-    other = pipe(pictures[:2], num_images=2, ratings=[1, -0.5], generator=seeded()).image_embeds
+def test_likes_are_ratings_of_1(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+    assert torch.equal(embeds(pipe, pictures[:2]), embeds(pipe, pictures[:2], ratings=[1, 1]))
+
+
+def test_ratings_matter(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+    plain, other = embeds(pipe, pictures[:2]), embeds(pipe, pictures[:2], ratings=[1, -0.5])
     assert not torch.allclose(plain, other, atol=1e-4)
-    prompted = pipe(pictures[:2], num_images=2, prompt="squares", generator=seeded())
-    assert torch.isfinite(prompted.image_embeds).all()
-    assert torch.isfinite(pipe(num_images=2, generator=seeded()).image_embeds).all()
-    # Without a generator each call is new, and the global one is left alone.
-    state = torch.get_rng_state()
+
+
+def test_a_prompt_moves_samples_towards_its_words(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+    (text_D,) = pipe.encoder.encode_texts(["red ground"])
+    near = [
+        torch.cosine_similarity(embeds(pipe, pictures[:2], prompt="red ground", prompt_weight=w), text_D, dim=-1).mean()
+        for w in (0.0, 1.0)
+    ]
+    assert near[1] > near[0]
+
+
+def test_a_prompt_gives_what_the_predictor_gives_for_its_text(
+    pipe: PreferencePriorPipeline, pictures: Pictures
+) -> None:
+    history = History.of(pipe.encoder.encode_images(pictures[:2]), [1.0, 1.0], ages_K=[0, 1], user="somebody")
+    text_BD = pipe.encoder.encode_texts(["red ground"])
+    expected = pipe.predictor.sample(history, 2, seeded(), text_BD=text_BD, text_weight=0.3, copy_threshold=0.95)
+    assert torch.equal(embeds(pipe, pictures[:2], prompt="red ground", prompt_weight=0.3), expected[0])
+
+
+def test_nobody_gets_pictures_too(pipe: PreferencePriorPipeline) -> None:
+    assert torch.isfinite(embeds(pipe)).all()
+
+
+def test_without_a_generator_each_call_is_new(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     assert not torch.equal(pipe(pictures[:1]).image_embeds, pipe(pictures[:1]).image_embeds)
+
+
+def test_the_global_generator_is_left_alone(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+    state = torch.get_rng_state()
+    pipe(pictures[:1])
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_photos_are_seen_as_they_are_held_and_bad_ones_named(pipe, pictures):
+def test_photos_are_seen_as_they_are_held(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     sideways = pictures[0].copy()
     sideways.paste("black", (0, 0, 64, 20))
     upright = sideways.transpose(Image.Transpose.ROTATE_270)
     sideways.getexif()[0x0112] = 6
-    first, second = (pipe([p], num_images=1, generator=seeded()).image_embeds for p in (sideways, upright))
-    assert torch.equal(first, second)
+    assert torch.equal(embeds(pipe, [sideways]), embeds(pipe, [upright]))
+
+
+def test_a_bad_picture_is_named(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     with pytest.raises(ValueError, match=r"picture 1 .*cannot be used: unreadable: it has values down to -1"):
         pipe([pictures[0], Image.new("F", (8, 8), -1.0)])
 
 
-def test_it_comes_back_from_what_it_saved(pipe, pictures, tmp_path):
+def test_it_comes_back_from_what_it_saved(pipe: PreferencePriorPipeline, pictures: Pictures, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path / "mine")
     again = PreferencePriorPipeline.from_pretrained(tmp_path / "mine")
-    made = [p(pictures, num_images=2, generator=seeded()).image_embeds for p in (pipe, again)]
-    assert torch.equal(*made)
+    assert torch.equal(embeds(pipe, pictures), embeds(again, pictures))
 
 
-def test_wrong_input_says_what_is_wrong(pipe, pictures, space, tmp_path):  # noqa: F811
-    with pytest.raises(ValueError, match="2 pictures need as many ratings, got 1"):
-        pipe(pictures[:2], ratings=[1.0])
-    with pytest.raises(ValueError, match=r"ratings must lie in \[-1, 1\]"):
-        pipe(pictures[:1], ratings=[5])
-    with pytest.raises(ValueError, match="num_images must be at least 1"):
-        pipe(num_images=0)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"ratings": [1.0]}, "2 pictures need as many ratings, got 1"),
+        ({"ratings": [5, 1]}, r"ratings must lie in \[-1, 1\]"),
+        ({"num_images": 0}, "num_images must be at least 1"),
+        ({"prompt": "red ground", "prompt_weight": 2.0}, "between 0 .* and 1 .*, got 2"),
+    ],
+)
+def test_wrong_input_says_what_is_wrong(
+    pipe: PreferencePriorPipeline, pictures: Pictures, wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pipe(pictures[:2], **wrong)
+
+
+def test_an_encoder_of_another_space_is_refused(pipe: PreferencePriorPipeline, space: Space) -> None:  # noqa: F811
     objective = Denoising(schedule=LinearSchedule())
     foreign = TrainedPredictor(model=make_model(space), objective=objective, sampler=Sampler())
     with pytest.raises(ValueError, match="test/space, but the encoder is world-clip"):
         PreferencePriorPipeline(foreign, pipe.encoder)
+
+
+def test_a_folder_without_a_checkpoint_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no checkpoint"):
         PreferencePriorPipeline.from_pretrained(tmp_path)
+
+
+def test_a_source_that_is_nothing_at_all_says_so() -> None:
     with pytest.raises(ValueError, match="neither a checkpoint"):
         PreferencePriorPipeline.from_pretrained("nobody/nothing at all")

@@ -13,7 +13,7 @@ from torch import Tensor
 from prefprior.gallery.interpolation import between, directions, likeness_to, spread_of
 from prefprior.gallery.users import Person
 from prefprior.history import History
-from prefprior.inference.selection import spread
+from prefprior.inference.selection import maximal_marginal_relevance
 from prefprior.predictor import Catalogue
 from prefprior.seeding import generator_of
 from prefprior.space import Space
@@ -104,7 +104,7 @@ class Drawer:
             candidates_MD = torch.cat([candidates_MD, spare_MD[order]])
         fit_M = self._fit(person.history, candidates_MD)
         scaled_MD = self.space.to_model(candidates_MD)
-        chosen = spread(scaled_MD[None], fit_M[None], recipe.n, recipe.diversity)[0]
+        chosen = maximal_marginal_relevance(scaled_MD[None], fit_M[None], recipe.n, recipe.diversity)[0]
         negative_nD = None
         if recipe.negative:
             generator = generator_of(seed, name, "negative")

@@ -15,8 +15,7 @@ from prefprior import checkpoint
 from prefprior.errors import require_choice
 from prefprior.history import History, hide_seen
 from prefprior.inference.guidance import guided
-from prefprior.inference.selection import spread
-from prefprior.models.diffusion.guidance import Guidance
+from prefprior.inference.selection import Samples, all_candidates, closeness_to_text, distinct_candidates
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.solvers import OneStep
 from prefprior.models.model import EncodedUsers, PreferenceModel
@@ -26,9 +25,9 @@ from prefprior.predictor import Catalogue, TrainingPart
 from prefprior.seeding import generator_of
 from prefprior.space import Space
 
-TEXT_CANDIDATES = 4  # at least so many for each sample, where a text is to choose among them
+TEXT_CANDIDATES = 16  # at least so many per sample where a text chooses among them: figures in docs/sampling.md
 RANKING_SAMPLES = 16  # whose mean ranks, where samples do
-DRAWS_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
+SAMPLES_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
 SCORES_AT_ONCE = 2**20  # of users x items; each needs a number for every user token
 ITEMS_AT_ONCE = 2**16  # of a catalogue, for however few users: each needs its embedding, and features of it
 
@@ -109,43 +108,72 @@ class TrainedPredictor:
         generator: torch.Generator,
         *,
         rating: float = 1.0,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
+        sampler: Sampler | None = None,
         text_BD: Tensor | None = None,
-        text_weight: float = 1.0,
+        text_weight: float = 0.5,
+        copy_threshold: float | None = None,
     ) -> Tensor:
-        """(B, n, D) raw embeddings of items each user would give that rating (1 loved, -1 hated).
+        """(B, n, D) raw embeddings of items each user would give that rating (1 loved, -1 hated), best first.
 
-        `text_BD`, raw embeddings of the same CLIP's text tower, say what to show. A model that was trained with texts
-        is conditioned on them, and `guidance.text` is their scale. For any other, those candidates are preferred that
-        are near to the text; `text_weight` is the weight of that beside the user's own score. All noise comes from the
-        generator at once, so that the result is independent of the chunk size.
+        `sampler` is the checkpoint's own unless given. `text_BD`, raw embeddings of the same CLIP's text tower, say
+        what to show. A model that was trained with texts is conditioned on them, and `sampler.guidance.text` is their
+        guidance scale. For any other model they take part in the choice among candidates: `text_weight` is the share of
+        the closeness to the text in a candidate's quality, from 0 (the user's score alone) to 1 (the text alone).
+        Candidates whose similarity to a rated item is `copy_threshold` or more are not chosen.
         """
-        if text_BD is not None and text_BD.shape != (len(history), self.space.dim):
-            raise ValueError(
-                f"text_BD is {tuple(text_BD.shape)}; it takes a row for each of {len(history)} users, of "
-                f"{self.space.dim} dimensions (zeros for whoever has no text)"
-            )
-        chosen_by_text = text_BD is not None and not self.reads_text
-        many = n * (max(self.sampler.candidates, TEXT_CANDIDATES) if chosen_by_text else self.sampler.candidates)
-        shape = (len(history), many, self.space.dim)
-        noise_BMD = torch.randn(shape, generator=generator, device=generator.device).to(self.device)
-        made = []
-        for rows in torch.arange(len(history)).split(max(1, DRAWS_AT_ONCE // many)):
-            some = history.take(rows).to(self.device)
-            users = self.model.encode(some)
-            given_BD = None if text_BD is None else text_BD[rows].to(noise_BMD)
-            read_BD = None if chosen_by_text else given_BD
-            raw_BMD = self._denoised(some, users, noise_BMD[rows], rating, steps, guidance, read_BD)
-            if many > n:
-                near = text_weight * closeness(raw_BMD, given_BD) if chosen_by_text and given_BD is not None else None
-                raw_BMD = self._chosen(users, raw_BMD, n, rating, near)
-            made.append(raw_BMD)
-        return torch.cat(made)
+        samples = self.select(
+            history, n, generator, rating=rating, sampler=sampler, text_BD=text_BD, text_weight=text_weight,
+            copy_threshold=copy_threshold,
+        )  # fmt: skip
+        return samples.raw_BnD
 
-    def negatives(self, history: History, n: int, generator: torch.Generator) -> Tensor:
+    @torch.no_grad()
+    def select(
+        self,
+        history: History,
+        n: int,
+        generator: torch.Generator,
+        *,
+        rating: float = 1.0,
+        sampler: Sampler | None = None,
+        text_BD: Tensor | None = None,
+        text_weight: float = 0.5,
+        copy_threshold: float | None = None,
+    ) -> Samples:
+        """As `sample`, with the number of candidates. A round's noise comes from the generator at once, so that the
+        result is independent of the chunk size."""
+        _check_text(text_BD, text_weight, len(history), self.space.dim)
+        sampler = sampler or self.sampler
+        chosen_by_text = text_BD is not None and not self.reads_text
+        per_sample = max(sampler.candidates, TEXT_CANDIDATES if chosen_by_text else 1)
+        independent = per_sample == 1 and copy_threshold is None  # nothing to choose among
+        condition_BD = None if chosen_by_text else text_BD
+
+        def draw(rows: Tensor) -> tuple[Tensor, Tensor]:
+            shape = (len(rows), n * per_sample, self.space.dim)
+            noise_bMD = torch.randn(shape, generator=generator, device=generator.device).to(self.device)
+            text_bD = None if condition_BD is None else condition_BD[rows].to(noise_bMD)
+            return self._candidates(history.take(rows), noise_bMD, rating, sampler, text_bD, scored=not independent)
+
+        if copy_threshold is None:
+            found = all_candidates(draw, len(history))
+        else:
+            found = distinct_candidates(draw, history, self.space, n, copy_threshold)
+        if independent:
+            return Samples(found.raw_BMD, found.drawn_B, found.near_copies_B)
+        near_BM = None
+        if chosen_by_text and text_BD is not None:
+            near_BM = closeness_to_text(found.raw_BMD, text_BD.to(found.raw_BMD))
+        scaled_BMD = self.model.prior.scale.to_model(found.raw_BMD)
+        return found.best(
+            n, scaled_BMD=scaled_BMD, diversity=sampler.diversity, near_BM=near_BM, text_weight=text_weight
+        )
+
+    def negatives(
+        self, history: History, n: int, generator: torch.Generator, *, sampler: Sampler | None = None
+    ) -> Tensor:
         """(B, n, D) raw embeddings of items each user would hate: what decoders take as the negative."""
-        return self.sample(history, n, generator, rating=-1.0)
+        return self.sample(history, n, generator, rating=-1.0, sampler=sampler)
 
     @torch.no_grad()
     def score(self, history: History, raw: Tensor) -> Tensor:
@@ -213,11 +241,11 @@ class TrainedPredictor:
         shape = (len(history), RANKING_SAMPLES, self.space.dim)
         noise_BSD = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
         means = []
-        for rows in torch.arange(len(history)).split(DRAWS_AT_ONCE // RANKING_SAMPLES):
+        for rows in torch.arange(len(history)).split(SAMPLES_AT_ONCE // RANKING_SAMPLES):
             some = history.take(rows)
             users = self.model.encode(some)
             # Not put onto the shell: that is a change of length about 0, and of direction about the mean.
-            made_BSD = self._scaled(some, users, noise_BSD[rows], 1.0, None, None)
+            made_BSD = self._scaled(some, users, noise_BSD[rows], 1.0, self.sampler, None)
             means.append(normalize(normalize(made_BSD, dim=-1).mean(1), dim=-1))
         return torch.cat(means)
 
@@ -227,44 +255,45 @@ class TrainedPredictor:
         assert users.tokens_BIW is not None
         return retriever.score(users.tokens_BIW, raw)
 
-    def _chosen(self, users: EncodedUsers, raw_BMD: Tensor, n: int, rating: float, near_BM: Tensor | None) -> Tensor:
-        quality_BM = torch.zeros(raw_BMD.shape[:2], device=self.device)
-        if self.model.retriever is not None:
-            quality_BM = standardised(rating * self._scores_of(users, raw_BMD))
-        if near_BM is not None:
-            quality_BM = quality_BM + near_BM
-        rows_Bn = spread(self.model.prior.scale.to_model(raw_BMD), quality_BM, n, self.sampler.diversity)
-        return raw_BMD.gather(1, rows_Bn[..., None].expand(-1, -1, raw_BMD.shape[2]))
-
-    def _denoised(self, *how: Any) -> Tensor:
-        """Raw embeddings (B, S, D), as decoders take them."""
-        raw_BSD = self.model.prior.scale.from_model(self._scaled(*how))
-        return self.space.onto_shell(raw_BSD) if self.sampler.on_shell else raw_BSD
+    def _candidates(
+        self, history: History, noise_BMD: Tensor, rating: float, sampler: Sampler, text_BD: Tensor | None, *,
+        scored: bool,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """A raw embedding for each noise (B, M, D) and its score (B, M): 0 without a retriever, and the negative score
+        where a low rating is wanted."""
+        raw_BMD, score_BM = torch.empty_like(noise_BMD), noise_BMD.new_zeros(noise_BMD.shape[:2])
+        for rows in torch.arange(len(history)).split(max(1, SAMPLES_AT_ONCE // noise_BMD.shape[1])):
+            some = history.take(rows).to(self.device)
+            users = self.model.encode(some)
+            text_bD = None if text_BD is None else text_BD[rows]
+            scaled_bMD = self._scaled(some, users, noise_BMD[rows], rating, sampler, text_bD)
+            raw_bMD = self.model.prior.scale.from_model(scaled_bMD)
+            raw_BMD[rows] = raw_bMD = self.space.onto_shell(raw_bMD) if sampler.on_shell else raw_bMD
+            if scored and self.model.retriever is not None:
+                score_BM[rows] = rating * self._scores_of(users, raw_bMD)
+        return raw_BMD, score_BM
 
     def _scaled(
-        self, history: History, users: EncodedUsers, noise_BSD: Tensor, rating: float, steps: int | None,
-        guidance: Guidance | None, text_BD: Tensor | None = None,
+        self, history: History, users: EncodedUsers, noise_BSD: Tensor, rating: float, sampler: Sampler,
+        text_BD: Tensor | None,
     ) -> Tensor:  # fmt: skip
         """What the solver made of noise, in model scale."""
         denoise = guided(
-            self.model.prior, self.objective, guidance or self.sampler.guidance, users.history,
-            self.model.encode_empty(history), torch.full((len(history),), rating, device=self.device), text_BD,
+            self.model.prior, self.objective, sampler.guidance, users.history, self.model.encode_empty(history),
+            torch.full((len(history),), rating, device=self.device), text_BD,
         )  # fmt: skip
-        solver, steps = self.sampler.solver, steps or self.sampler.steps
-        if self.objective.one_step:
-            solver, steps = OneStep(), 1
+        solver, steps = (OneStep(), 1) if self.objective.one_step else (sampler.solver, sampler.steps)
         # Seeded by each user's own first noise: independent of chunks, and a deterministic solver draws nothing.
         firsts = [repr(row.flatten()[0].item()) for row in noise_BSD] if solver.stochastic else []
         generators = [generator_of("noise", first) for first in firsts]
         return solver(denoise, self.objective.schedule, noise_BSD, steps, generators)
 
 
-def closeness(raw_BMD: Tensor, text_BD: Tensor) -> Tensor:
-    """How near each candidate is to a text, compared with its user's other candidates: the gap between all images and
-    all texts in a CLIP space cancels out."""
-    return standardised(torch.einsum("bmd,bd->bm", normalize(raw_BMD, dim=-1), normalize(text_BD, dim=-1)))
-
-
-def standardised(value_BM: Tensor) -> Tensor:
-    """Mean 0 and standard deviation 1 for each user."""
-    return (value_BM - value_BM.mean(1, keepdim=True)) / value_BM.std(1, keepdim=True, correction=0).clamp(min=1e-8)
+def _check_text(text_BD: Tensor | None, weight: float, users: int, dim: int) -> None:
+    if text_BD is not None and text_BD.shape != (users, dim):
+        raise ValueError(
+            f"text_BD is {tuple(text_BD.shape)}; it takes a row for each of {users} users, of {dim} dimensions (zeros "
+            "for whoever has no text)"
+        )
+    if not 0 <= weight <= 1:
+        raise ValueError(f"text_weight must lie between 0 (the user's taste) and 1 (the text), got {weight}")

@@ -44,54 +44,6 @@ def test_it_keeps_the_protocol(trained):
     assert isinstance(trained, Predictor)
 
 
-def test_samples_are_repeatable_diverse_and_on_the_shell(trained):
-    history = make_history(3, 6)
-    samples = draw(trained, history)
-    assert samples.shape == (3, 4, DIM)
-    assert torch.equal(samples, draw(trained, history))
-    torch.testing.assert_close(samples.norm(dim=-1), torch.full((3, 4), trained.space.norm))
-    assert torch.pdist(samples[0]).min() > 0.1
-
-
-def test_sampling_is_independent_of_chunk_size(trained, monkeypatch):
-    history = make_history(5, 6)
-    whole = draw(trained, history)
-    monkeypatch.setattr(module, "DRAWS_AT_ONCE", 2 * 4 * trained.sampler.candidates)
-    torch.testing.assert_close(draw(trained, history), whole, atol=1e-4, rtol=1e-4)
-
-
-def test_negatives_are_what_a_hated_rating_gives(trained):
-    history = make_history(3, 6)
-    negatives = trained.negatives(history, 4, torch.Generator().manual_seed(0))
-    assert torch.equal(negatives, draw(trained, history, rating=-1.0))
-    assert not torch.allclose(negatives, draw(trained, history), atol=1e-2)
-
-
-def test_steps_can_be_chosen_in_a_call_but_not_for_regression(trained):
-    history = make_history(3, 6)
-    assert not torch.allclose(draw(trained, history, steps=9), draw(trained, history), atol=1e-3)
-    regression = predictor_of(trained.model, Regression())
-    assert torch.equal(draw(regression, history, steps=9), draw(regression, history))
-
-
-def test_candidates_make_samples_better_by_the_retrievers_score(model):
-    few, many = (predictor_of(model, candidates=c, diversity=0.0) for c in (1, 8))
-    history = make_history(5, 6)
-    better = many.score(history, draw(many, history)).mean(1) > few.score(history, draw(few, history)).mean(1)
-    assert better.all()
-
-
-@pytest.mark.parametrize("candidates", [1, 8])
-def test_a_text_draws_samples_towards_it(trained, candidates):
-    trained = predictor_of(trained.model, candidates=candidates)
-    history, text = make_history(5, 6), torch.randn(5, DIM, generator=torch.Generator().manual_seed(2))
-
-    def closeness(samples):
-        return torch.cosine_similarity(samples, text[:, None], dim=-1).mean(1)
-
-    assert (closeness(draw(trained, history, text_BD=text, text_weight=9.0)) > closeness(draw(trained, history))).all()
-
-
 def whitened_model(space, retriever=None):
     """Whitened by items whose dimensions are correlated."""
     g = torch.Generator().manual_seed(3)
@@ -135,7 +87,7 @@ def test_without_a_retriever_closeness_to_samples_ranks(space, catalogue, whiten
 def test_ranking_by_samples_in_parts_of_the_people_changes_nothing(trained, catalogue, monkeypatch):
     history = make_history(5, 6)
     whole = trained.rank(history, catalogue)
-    monkeypatch.setattr(module, "DRAWS_AT_ONCE", 2 * module.RANKING_SAMPLES)
+    monkeypatch.setattr(module, "SAMPLES_AT_ONCE", 2 * module.RANKING_SAMPLES)
     torch.testing.assert_close(trained.rank(history, catalogue), whole, atol=1e-4, rtol=1e-4)
 
 

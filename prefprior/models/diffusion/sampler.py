@@ -1,5 +1,8 @@
 """How embeddings are sampled: what the config group `sampler` holds and a checkpoint keeps."""
 
+from inspect import signature
+from typing import Any
+
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.solvers import Euler, OneStep, Solver
 from prefprior.models.recorded import Recorded
@@ -36,3 +39,8 @@ class Sampler(Recorded):
         self.candidates = candidates
         self.diversity = diversity
         self.on_shell = on_shell
+
+    def changed(self, **changes: Any) -> "Sampler":
+        """This sampler with some of its settings replaced."""
+        settings = {name: getattr(self, name) for name in signature(Sampler).parameters}
+        return Sampler(**(settings | changes))
