@@ -34,9 +34,9 @@ class Recorded(Loadable):
         @functools.wraps(original)
         def recording(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
-            if type(self) is cls:
+            if type(self).__init__ is recording:  # the outermost constructor; a subclass may have none of its own
                 given = list(signature.bind(self, *args, **kwargs).arguments.items())[1:]
-                self.config = {"_target_": f"{cls.__module__}.{cls.__qualname__}"} | {
+                self.config = {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"} | {
                     name: as_node(value) for name, value in given if name not in RUNTIME
                 }
                 self.runtime = {name: value for name, value in given if name in RUNTIME}
