@@ -24,7 +24,8 @@ from prefprior.data.hashing import id_hashes
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale
 from prefprior.data.shards.datamodule import ShardDataModule
-from prefprior.data.shards.format import write_manifest, write_part
+from prefprior.data.shards.manifest import ShardSet
+from prefprior.data.shards.tars import write_part
 from prefprior.models.prior.prior import Prior
 from prefprior.ratings import RatingScale
 from prefprior.space import Space
@@ -52,7 +53,7 @@ def write(folder: Path, sequences: Sequences, vectors_ND: np.ndarray, space: Spa
     """One training part."""
     scale = PersonScale(RatingScale(1, 5, 4), "person", 5.0, 3.0, 1.4)
     shards = write_part(folder, "train", sequences, vectors_ND, shard_bytes=shard_bytes, least=8)
-    write_manifest(folder, "synthetic", space, scale, {"train": shards}, np.zeros(0, np.int64), SETTLED, "")
+    ShardSet(folder, "synthetic", space, scale, {"train": shards}, SETTLED, "").write(np.zeros(0, np.int64))
 
 
 def many_users(count: int, dim: int, each: int = 4) -> tuple[Sequences, np.ndarray]:

@@ -34,6 +34,12 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Removes what a killed process left half written in or below a folder that nobody else is writing to."""
+    for part in Path(folder).rglob(".*.tmp"):
+        part.unlink(missing_ok=True)
+
+
 def make_folder(path: str | Path) -> Path:
     """Makes a folder and its parents; says what to do where that is not possible."""
     path = Path(path)

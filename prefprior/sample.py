@@ -17,6 +17,7 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder, require_space
 from prefprior.decoders.default import decoder_node, fitting_decoder
+from prefprior.files import remove_leftovers
 from prefprior.gallery.candidates import Drawer, Prompt, Recipe
 from prefprior.gallery.maker import Maker
 from prefprior.gallery.manifest import FORMAT, begin, file_hash, is_complete, person_folder, read_manifest
@@ -244,8 +245,7 @@ def _finish(cfg: DictConfig, folder: Path, maker: Maker, data: PreferenceDataMod
     missing = [name for name in names if not is_complete(root, name)]
     if missing:
         raise ValueError(f"{len(missing)} people are missing, for example {missing[0]}. Run the same command again.")
-    for leftover in root.rglob(".*.tmp"):  # what a killed run was writing
-        leftover.unlink()
+    remove_leftovers(root)
     name = data.source.name if data is not None else "own"
     index = write_pages(root, names, f"Galleries: {name}" if isinstance(maker.folk, KnownFolk) else "A gallery")
     totals: dict[str, list[float]] = {}

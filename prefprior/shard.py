@@ -10,8 +10,9 @@ from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding_lookup import embedding_folder
 from prefprior.data.histories.sequences import Sequences
-from prefprior.data.shards.format import digest, write_manifest, write_part
-from prefprior.files import make_folder
+from prefprior.data.shards.manifest import ShardSet, training_digest
+from prefprior.data.shards.tars import write_part
+from prefprior.files import make_folder, remove_leftovers
 from prefprior.runs import save_config, write_metrics
 
 
@@ -38,6 +39,7 @@ def run(cfg: DictConfig) -> Path:
         raise ValueError("shards are made from data=memory")
     data.setup()
     folder = make_folder(embedding_folder(cfg.root, data.source.name, data.space.name))
+    remove_leftovers(folder)
     vectors = data.catalogue.embeddings_ND.numpy()
     size = int(cfg.shard_megabytes * 2**20)
     parts = {}
@@ -46,13 +48,13 @@ def run(cfg: DictConfig) -> Path:
         least = cfg.least if name == "train" else 1
         parts[name] = write_part(folder, name, sequences, vectors, shard_bytes=size, least=least)
         print(f"{name}: {len(sequences):,} people in {len(parts[name])} shards", flush=True)
-    write_manifest(
-        folder, data.source.name, data.space, data.scale, parts, data.item_counts(), data.settled(),
-        digest(data.part("train")),
-    )  # fmt: skip
+    shards = ShardSet(
+        folder, data.source.name, data.space, data.scale, parts, data.settled(), training_digest(data.part("train"))
+    )
+    shards.write(data.item_counts())
     figures = {
-        f"{data.source.name}/{name}/shards/{key}": float(sum(shard[key] for shard in shards))
-        for name, shards in parts.items()
+        f"{data.source.name}/{name}/shards/{key}": float(sum(getattr(shard, key) for shard in part))
+        for name, part in parts.items()
         for key in ("users", "ratings", "bytes")
     }
     made = run_folder()

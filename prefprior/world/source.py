@@ -22,11 +22,12 @@ from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 from prefprior.world import clip
-from prefprior.world.items import WorldPictures, caption_table, catalogue_table, references
-from prefprior.world.people import Habits, People
+from prefprior.world.catalogue import WorldPictures, caption_table, catalogue_table, references
+from prefprior.world.people.habits import Habits
+from prefprior.world.people.population import Population
+from prefprior.world.people.schools import schools
+from prefprior.world.people.tastes import Perceived, Perception, TasteModel
 from prefprior.world.render.captions import describe
-from prefprior.world.schools import schools
-from prefprior.world.tastes import Eye, Seen, TasteModel
 
 BEST = 0.005  # share of the catalogue that stands for "the best pictures" of a person
 COVERED = 0.5  # a mode is covered by a picture nearest to it whose scaled utility, by that mode alone, is at least this
@@ -88,7 +89,7 @@ class WorldSource(Loadable):
     def utility(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
         """(N,) true utility in [0, 1] of any raw embeddings after `step` ratings (by default, after all of theirs)."""
         person = self._person(user)
-        return self._model.utility(self._people.taste(person), self._look(embeddings_ND), self._step(person, step))
+        return self._model.utility(self._people.taste(person), self._perceived(embeddings_ND), self._step(person, step))
 
     def scaled_utility(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
         """(N,) true utility where 0 is a random picture and 1 the best of the catalogue for this person."""
@@ -96,7 +97,7 @@ class WorldSource(Loadable):
 
     def mode_of(self, user: str, embeddings_ND: Tensor | np.ndarray) -> np.ndarray:
         """(N,) the mode each embedding is nearest to."""
-        return self._model.mode_of(self._people.taste(self._person(user)), self._look(embeddings_ND))
+        return self._model.mode_of(self._people.taste(self._person(user)), self._perceived(embeddings_ND))
 
     def modes(self, user: str) -> list[str]:
         """Each mode in words: the school it is near."""
@@ -105,7 +106,7 @@ class WorldSource(Loadable):
 
     def modes_covered(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
         """(K,) bool: which modes have a picture among these that is nearest to them and good by them alone."""
-        person, seen = self._person(user), self._look(embeddings_ND)
+        person, seen = self._person(user), self._perceived(embeddings_ND)
         taste = self._people.taste(person)
         alone_NK = self._model.utility_of_modes(taste, seen, self._step(person, step))
         good_NK = self._scaled(person, alone_NK, step) >= COVERED
@@ -117,16 +118,15 @@ class WorldSource(Loadable):
         return "likes " + "; or ".join(self.modes(user))
 
     @cached_property
-    def _world(self) -> tuple[Eye, People]:
+    def _world(self) -> tuple[Perception, Population]:
         catalogue_ND = self.embeddings().vectors
         known = references(self._folder)
-        eye = Eye.measure(catalogue_ND, known.schools_SD, known.fine_D, self.views)
-        seen, schools_SF = eye.look(catalogue_ND), eye.place(known.schools_SD)
-        people = People(self.seed, self.count, TasteModel(), self._habits, schools_SF, seen)
-        return eye, people
+        perception = Perception.measure(catalogue_ND, known.schools_SD, known.fine_D, self.views)
+        catalogue, schools_SF = perception.perceive(catalogue_ND), perception.place(known.schools_SD)
+        return perception, Population(self.seed, self.count, TasteModel(), self._habits, schools_SF, catalogue)
 
     @property
-    def _people(self) -> People:
+    def _people(self) -> Population:
         return self._world[1]
 
     @property
@@ -137,9 +137,9 @@ class WorldSource(Loadable):
     def _folder(self) -> Path:
         return self.root / self.name / clip.MODEL_NAME
 
-    def _look(self, embeddings_ND: Tensor | np.ndarray) -> Seen:
+    def _perceived(self, embeddings_ND: Tensor | np.ndarray) -> Perceived:
         raw_ND = embeddings_ND.detach().cpu().numpy() if isinstance(embeddings_ND, Tensor) else embeddings_ND
-        return self._world[0].look(raw_ND)
+        return self._world[0].perceive(raw_ND)
 
     def _person(self, user: str) -> int:
         digits = user.removeprefix("person-")

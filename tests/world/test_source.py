@@ -9,7 +9,7 @@ import torch
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.pictures import Pictures
 from prefprior.data.sources.source import Source
-from prefprior.world import clip, items
+from prefprior.world import catalogue, clip
 from prefprior.world.source import BEST, WorldSource
 
 
@@ -17,8 +17,8 @@ from prefprior.world.source import BEST, WorldSource
 def few_references() -> object:
     """Fewer pictures stand for each school: this is about the machinery."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(items, "EXAMPLES", 4)
-        patch.setattr(items, "FINE_EXAMPLES", 32)
+        patch.setattr(catalogue, "EXAMPLES", 4)
+        patch.setattr(catalogue, "FINE_EXAMPLES", 32)
         yield
 
 

@@ -12,7 +12,7 @@ from prefprior.data.embedding_lookup import StoredEmbeddings
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import FixedLoader, TrainingLoader
 from prefprior.data.scaling import PersonScale, RatingScaling
-from prefprior.data.shards.format import COUNTS, MANIFEST, ShardSet, digest
+from prefprior.data.shards.manifest import MANIFEST, ShardSet, training_digest
 from prefprior.data.shards.streaming import FixedShardBatches, ShardBatches
 from prefprior.data.sources.source import Source
 from prefprior.data.splits import Splits
@@ -126,7 +126,9 @@ class ShardDataModule(PreferenceDataModule):
     def ratings(self) -> RatingsTable:
         """The source's ratings, for what shards do not hold; refused if they were parted otherwise than the shards'."""
         table = super().ratings
-        if (found := digest(table.take(np.flatnonzero(self.splits.parts(table) == "train")))) != self.shards.training:
+        if (
+            found := training_digest(table.take(np.flatnonzero(self.splits.parts(table) == "train")))
+        ) != self.shards.training:
             raise ValueError(
                 f"the training part of {self.source.name} is no longer that of the shards in {self.shards.folder} "
                 f"({found} instead of {self.shards.training}): its files, or arguments of the source, have changed. "
@@ -141,7 +143,7 @@ class ShardDataModule(PreferenceDataModule):
 
     def item_counts(self) -> np.ndarray:
         """How often each row of the catalogue was rated in training, (I,) int64."""
-        return np.asarray(np.load(self.shards.folder / COUNTS, allow_pickle=False))
+        return self.shards.item_counts()
 
     def train_dataloader(self) -> TrainingLoader:
         """The endless stream, an epoch at a time, from where a resumed training stopped."""
@@ -156,7 +158,7 @@ class ShardDataModule(PreferenceDataModule):
             world=world,
             workers=self.workers,
         )
-        epoch = self.epoch_batches or ceil(self.shards.ratings["train"] / (self.batch_size * self.rule.targets))
+        epoch = self.epoch_batches or ceil(self.shards.rating_count("train") / (self.batch_size * self.rule.targets))
         self._loader = TrainingLoader(
             batches,
             batch_size=self.batch_size,
@@ -186,6 +188,6 @@ class ShardDataModule(PreferenceDataModule):
             shards = self.shards.parts[name]
             people = sum(shard.users for shard in shards)
             lines.append(
-                f"  {name}: {self.shards.ratings[name]:,} ratings of {people:,} people in {len(shards)} shards"
+                f"  {name}: {self.shards.rating_count(name):,} ratings of {people:,} people in {len(shards)} shards"
             )
         return "\n".join(lines)

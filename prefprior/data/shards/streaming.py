@@ -13,7 +13,8 @@ from prefprior.data.hashing import mix, permuted
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import DRAW, FIXED, ORDER, CountedBatches
 from prefprior.data.histories.sequences import Assembler
-from prefprior.data.shards.format import Shard, ShardSet, read_shards
+from prefprior.data.shards.manifest import Shard, ShardSet
+from prefprior.data.shards.tars import read_shards
 from prefprior.history import PreferenceBatch, join
 
 _WITHIN = 11
@@ -30,7 +31,7 @@ class Windows:
         """What makes batches of the users of these shards."""
         if self._read is None or self._read[0] != wanted:
             self._read = None  # the old ones go before the new ones come
-            sequences, vectors_ND = read_shards(list(wanted), self.shards.space.dim)
+            sequences, vectors_ND = read_shards(wanted, self.shards.space.dim)
             self._read = wanted, Assembler(sequences, vectors_ND, self.shards.scale)
         return self._read[1]
 

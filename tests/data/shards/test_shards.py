@@ -1,6 +1,8 @@
 """Shards: the same batches as from memory, resumable, and refused when broken."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from prefprior.data.histories.loader import DRAW, FixedBatches
 from prefprior.data.histories.sequences import Assembler, Sequences
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.shards.datamodule import ShardDataModule
-from prefprior.data.shards.format import ShardSet, digest, read_shards, write_manifest, write_part
+from prefprior.data.shards.manifest import COUNTS, MANIFEST, Shard, ShardSet, training_digest
 from prefprior.data.shards.streaming import FixedShardBatches, ShardBatches
+from prefprior.data.shards.tars import RECORD, read_shards, write_part
 from prefprior.data.splits import Splits
+from prefprior.files import read_json, write_json
 from prefprior.history import join
 from prefprior.ratings import RatingsTable
 from tests.data.small import SmallSource, module, ratings
@@ -30,9 +34,8 @@ def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arg
         parts[name] = write_part(
             folder, name, sequences, data.catalogue.embeddings_ND.numpy(), shard_bytes=10**9, least=least
         )
-    write_manifest(
-        folder, "small", data.space, data.scale, parts, data.item_counts(), data.settled(), digest(data.part("train"))
-    )
+    digest = training_digest(data.part("train"))
+    ShardSet(folder, "small", data.space, data.scale, parts, data.settled(), digest).write(data.item_counts())
     return data
 
 
@@ -115,44 +118,138 @@ def test_the_stream_resumes_and_repeats(tmp_path: Path) -> None:
         for a, b in zip(helped.train_dataloader(), streamed(tmp_path, **settings, workers=2).train_dataloader())
     )
     assert len(list(helped.val_dataloader())) >= 1
-    assert helped.item_counts().sum() == helped.shards.ratings["train"]
+    assert helped.item_counts().sum() == helped.shards.rating_count("train")
     assert len(helped.catalogue) == len(helped.item_counts())
 
 
-def test_shards_are_webdataset_tars(tmp_path: Path) -> None:
-    strange = ratings(users=3, each=2)
-    strange.users[:] = ["a/b c.d", "..", "long" * 60]
+def test_plain_webdataset_reads_them(tmp_path: Path) -> None:
+    data = sharded(tmp_path, least=1)
+    pipeline = webdataset.WebDataset(
+        str(tmp_path / "small" / "small-space" / "train-000000.tar"), shardshuffle=False, empty_check=False
+    )
+    samples = list(pipeline.decode().to_tuple("__key__", "ratings.npy", "embeddings.npy"))
+    train = data.part("train")
+    assert sorted(user for user, _, _ in samples) == sorted(data.users("train"))
+    for user, ratings_N, vectors_ND in samples:
+        rows = train.user_N == train.users.tolist().index(user)
+        assert ratings_N["item"].tolist() == train.item_N[rows].tolist()
+        assert ratings_N["rating"].tolist() == train.rating_N[rows].tolist()
+        assert np.array_equal(vectors_ND, data.catalogue.embeddings_ND.numpy()[ratings_N["item"]])
+
+
+def test_any_user_id_can_be_a_key(tmp_path: Path) -> None:
+    strange = ratings(users=5, each=2)
+    strange.users[:] = ["a/b c.d", "..", "long" * 60, "__x__", "\u00fc~%2E"]
     data = sharded(tmp_path, table=strange, least=1, splits=Splits(by="user", val=0, test=0))
-    folder = tmp_path / "small" / "small-space"
-    samples = list(webdataset.WebDataset(str(folder / "train-000000.tar"), shardshuffle=False).decode())
-    assert len(samples) == 3
-    assert {"__key__", "npy"} <= set(samples[0])
-    shards = ShardSet.open(folder)
+    shards = ShardSet.open(tmp_path / "small" / "small-space")
     sequences, _ = read_shards(shards.parts["train"], shards.space.dim)
-    assert {"a/b c.d", ".."} <= set(sequences.users)
-    known = Sequences.of(data.part("train"))
-    assert sorted(sequences.hash_U) == sorted(known.hash_U)  # draws do not depend on how a user is called
+    assert sorted(sequences.users) == sorted(data.users("train")) == sorted(strange.users)
 
 
-def test_broken_shards_are_refused_by_name(tmp_path: Path) -> None:
+def test_making_them_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        sharded(tmp_path / name)
+    one, two = (sorted((tmp_path / name).rglob("*.*")) for name in ("one", "two"))
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+
+
+def manifest_with(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    value = read_json(folder / MANIFEST)
+    change(value)
+    write_json(folder / MANIFEST, value)
+
+
+def test_a_cut_or_missing_tar_is_refused_by_name(tmp_path: Path) -> None:
     sharded(tmp_path)
     folder = tmp_path / "small" / "small-space"
     path = folder / "train-000001.tar"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-2000])
+    path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(ValueError, match=r"train-000001.tar has \d+ bytes instead of"):
         ShardSet.open(folder)
-    path.write_bytes(b"x" * len(whole))
-    with pytest.raises(ValueError, match=r"train-000001.tar is not a tar"):
-        read_shards(ShardSet.open(folder).parts["train"], 8)
-    changed = bytearray(whole)
-    changed[whole.index(b"NUMPY") + 200] ^= 1
-    path.write_bytes(changed)
-    with pytest.raises(ValueError, match=r"train-000001.tar is not what it was"):
-        read_shards(ShardSet.open(folder).parts["train"], 8)
     path.unlink()
     with pytest.raises(ValueError, match=r"train-000001.tar is missing"):
         ShardSet.open(folder)
+
+
+def test_a_tar_with_one_other_bit_is_refused_by_name(tmp_path: Path) -> None:
+    sharded(tmp_path)
+    shards = ShardSet.open(tmp_path / "small" / "small-space")
+    path = shards.parts["train"][1].path
+    changed = bytearray(path.read_bytes())
+    changed[changed.index(b"NUMPY") + 200] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(ValueError, match=r"train-000001.tar is not what it was"):
+        read_shards(shards.parts["train"], 8)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ({"npy": np.zeros(3)}, "does not hold ratings"),
+        ({"ratings.npy": np.zeros(2, RECORD)}, "does not hold ratings"),
+        ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 7))}, "embeddings of 8 dimensions"),
+        ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((3, 8))}, "does not hold ratings"),
+        ({"ratings.npy": np.zeros(2), "embeddings.npy": np.zeros((2, 8))}, "does not hold ratings"),
+        ({"ratings.npy": np.zeros(0, RECORD), "embeddings.npy": np.zeros((0, 8))}, "does not hold ratings"),
+        ({"ratings.npy": b"junk", "embeddings.npy": np.zeros((2, 8))}, "does not hold ratings"),
+        ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 8))}, "holds 1 users instead of 2"),
+    ],
+)
+def test_a_foreign_tar_is_refused_by_name(tmp_path: Path, sample: dict[str, Any], message: str) -> None:
+    path = tmp_path / "x.tar"
+    with webdataset.TarWriter(str(path)) as tar:
+        tar.write({"__key__": "a", **sample})
+    with pytest.raises(ValueError, match=f"x.tar .*{message}"):
+        read_shards([Shard.of(path, users=2, ratings=2)], 8)
+
+
+def test_something_else_than_a_tar_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(b"x" * 2000)
+    with pytest.raises(ValueError, match=r"x.tar does not hold ratings"):
+        read_shards([Shard.of(path, users=2, ratings=2)], 8)
+
+
+def test_reading_unpickles_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    sample = {"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 8))}
+    with webdataset.TarWriter(str(path)) as tar:
+        tar.write({"__key__": "a", **sample, "pyd": b"not to be read", "npy.gz": b"neither"})
+    assert read_shards([Shard.of(path, users=1, ratings=2)], 8)[0].users == ["a"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value.pop("parts"),
+        lambda value: value.update(parts=[]),
+        lambda value: value.update(space={}),
+        lambda value: value.update(rating_scale={"low": 1}),
+        lambda value: value.update(person_scale=None),
+        lambda value: value["parts"]["train"][0].pop("sha256"),
+        lambda value: value["parts"]["train"][0].update(users="9"),
+        lambda value: value["parts"]["train"][0].update(users=-1),
+        lambda value: value["parts"]["train"][0].update(name="../x.tar"),
+        lambda value: value["parts"]["train"][0].update(name=5),
+        lambda value: value.update(format=1),
+    ],
+)
+def test_a_broken_manifest_is_refused_by_name(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    sharded(tmp_path)
+    folder = tmp_path / "small" / "small-space"
+    manifest_with(folder, change)
+    with pytest.raises(ValueError, match=r"manifest\.json is not .*python shard\.py"):
+        ShardSet.open(folder)
+
+
+def test_missing_item_counts_are_named(tmp_path: Path) -> None:
+    sharded(tmp_path)
+    (tmp_path / "small" / "small-space" / COUNTS).unlink()
+    with pytest.raises(ValueError, match=r"item_counts\.npy is missing"):
+        streamed(tmp_path).item_counts()
+
+
+def test_without_shards_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"python shard\.py"):
         streamed(tmp_path / "nowhere")
 
@@ -168,7 +265,7 @@ def test_shards_hold_one_way_of_parting_and_scaling_for_good(tmp_path: Path) -> 
 def test_shards_of_other_ratings_are_refused_where_the_source_is_read(tmp_path: Path) -> None:
     sharded(tmp_path)
     same_people = ShardDataModule(source=SmallSource(ratings(users=60)), root=str(tmp_path))
-    assert len(same_people.part("train")) == same_people.shards.ratings["train"]
+    assert len(same_people.part("train")) == same_people.shards.rating_count("train")
     others = ShardDataModule(source=SmallSource(ratings(users=59)), root=str(tmp_path))
     with pytest.raises(ValueError, match=r"no longer that of the shards.*python shard\.py"):
         others.part("train")

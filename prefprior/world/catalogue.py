@@ -1,4 +1,4 @@
-"""The world's pictures, drawn when asked for, and their embeddings by the miniature CLIP, made once and kept.
+"""The world's catalogue: pictures, drawn when asked for, and their embeddings by its CLIP, made once and kept.
 
 Shapes: N pictures of the catalogue, M reference pictures, S schools, D dimension.
 """
@@ -13,11 +13,11 @@ from PIL import Image
 
 from prefprior.data.embedding.table import MANIFEST, EmbeddingTable, read_manifest
 from prefprior.world import clip
+from prefprior.world.people.schools import examples, schools
+from prefprior.world.people.tastes import unit
 from prefprior.world.render.captions import ORDER, some_phrases
 from prefprior.world.render.factors import Factors, Pinned, draw_factors
 from prefprior.world.render.pictures import render
-from prefprior.world.schools import examples, schools
-from prefprior.world.tastes import unit
 
 EXAMPLES = 24  # pictures that stand for a school
 FINE: dict[str, Pinned] = {"saturation": (0.7, 1.0), "contrast": (0.6, 1.0), "softness": (0.0, 0.3)}

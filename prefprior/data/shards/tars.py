@@ -1,0 +1,131 @@
+"""Users' ratings and embeddings in webdataset tars, a sample a user.
+
+A sample is `<user>.ratings.npy`, records of (item, rating, pair, past) in order, and `<user>.embeddings.npy`, the
+embedding of each. Any webdataset reader opens them: webdataset.WebDataset(str(path), shardshuffle=False).decode()
+Shapes: N ratings, D dimension.
+"""
+
+import hashlib
+import io
+import math
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+import numpy as np
+import torch
+import webdataset
+from torch import Tensor
+from webdataset.autodecode import Decoder, DecodingError
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from prefprior.data.hashing import id_hashes, mix
+from prefprior.data.histories.sequences import Sequences
+from prefprior.data.shards.manifest import AGAIN, Shard
+from prefprior.files import written_whole
+
+RATINGS, EMBEDDINGS = "ratings.npy", "embeddings.npy"
+# item: the row of the catalogue; pair: -1 for none; past: may only be history.
+RECORD = np.dtype([("item", "<i4"), ("rating", "<f4"), ("pair", "<i4"), ("past", "?")])
+# What a tar and .npy add to a sample: two headers of each, and padding to blocks of 512 bytes.
+OVERHEAD = 2048
+# The handlers of webdataset that these two need: its default ones unpickle what a tar calls a pickle.
+DECODER = Decoder([], pre=[], only=[RATINGS, EMBEDDINGS])
+
+
+def write_part(
+    folder: Path, part: str, sequences: Sequences, vectors_ID: np.ndarray, *, shard_bytes: int, least: int
+) -> list[Shard]:
+    """Writes one part as at least `least` shards of about `shard_bytes`; the numbers of users differ by one at most.
+
+    Users go to shards in the order of their hashes, so that shards are alike. `vectors_ID` are of the catalogue.
+    """
+    ratings, dim = len(sequences.item_N), vectors_ID.shape[1]
+    total = ratings * (RECORD.itemsize + dim * vectors_ID.itemsize) + len(sequences) * OVERHEAD
+    count = min(max(math.ceil(total / shard_bytes), least), len(sequences))
+    order = np.argsort(mix(sequences.hash_U, 1), kind="stable")
+    written = []
+    for number in range(count):
+        path, users = folder / f"{part}-{number:06d}.tar", order[number::count]
+        # webdataset.ShardWriter starts a new shard after so many samples, which leaves the last one short; and it
+        # writes to the final name. PAX has no limit on the length of a name; a fixed time gives the same bytes again.
+        with (
+            written_whole(path) as temporary,
+            open(temporary, "wb") as file,
+            webdataset.TarWriter(file, mtime=0, format="PAX_FORMAT") as tar,
+        ):
+            for user in users:
+                tar.write(_sample(sequences, int(user), vectors_ID))
+        written.append(Shard.of(path, len(users), int(sequences.count_U[users].sum())))
+    return written
+
+
+def read_shards(shards: Sequence[Shard], dim: int) -> tuple[Sequences, Tensor]:
+    """The users of some shards, and the vectors of their ratings: row i of the one is rating i of the other."""
+    users: list[UserSample] = [user for shard in shards for user in read_shard(shard, dim)]
+    record_N = np.concatenate([user.record_N for user in users])
+    vectors_ND = np.concatenate([user.vectors_ND for user in users])
+    count_U = np.asarray([len(user.record_N) for user in users], dtype=np.int64)
+    start_U = np.cumsum(count_U) - count_U
+    pair_N = np.ascontiguousarray(record_N["pair"])
+    names = [user.name for user in users]
+    sequences = Sequences(
+        users=names,
+        start_U=start_U,
+        count_U=count_U,
+        past_U=np.add.reduceat(record_N["past"].astype(np.int64), start_U),
+        hash_U=id_hashes(names),
+        item_N=np.ascontiguousarray(record_N["item"]),
+        rating_N=np.ascontiguousarray(record_N["rating"]),
+        pair_N=pair_N if (pair_N >= 0).any() else None,
+        vector_N=np.arange(len(record_N)),
+    )
+    return sequences, torch.from_numpy(vectors_ND)
+
+
+class UserSample(NamedTuple):
+    """One user, as a shard holds them."""
+
+    name: str
+    record_N: np.ndarray
+    vectors_ND: np.ndarray
+
+
+def read_shard(shard: Shard, dim: int) -> Iterator[UserSample]:
+    """The users of one shard, refused unless it is to the bit what the manifest says."""
+    data = shard.path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != shard.sha256:
+        raise ValueError(f"{shard.path} is not what it was when the shards were made. {AGAIN}")
+    # The stream is opened here: webdataset's own opener takes a path such as pipe:... for a command.
+    files = tar_file_expander([{"url": str(shard.path), "stream": io.BytesIO(data)}])
+    count = 0
+    try:
+        for sample in map(DECODER, group_by_keys(files)):
+            yield _checked(sample, dim)
+            count += 1
+    except (tarfile.TarError, DecodingError, KeyError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{shard.path} does not hold ratings with embeddings of {dim} dimensions ({error!r}). {AGAIN}"
+        ) from error
+    if count != shard.users:
+        raise ValueError(f"{shard.path} holds {count} users instead of {shard.users}. {AGAIN}")
+
+
+def _checked(sample: dict[str, np.ndarray], dim: int) -> UserSample:
+    record_N, vectors_ND = sample[RATINGS], sample[EMBEDDINGS]
+    if record_N.dtype != RECORD or vectors_ND.shape != (len(record_N), dim) or len(record_N) == 0:
+        raise ValueError(f"{sample['__key__']}: {record_N.dtype}, {vectors_ND.shape}")
+    return UserSample(unquote(str(sample["__key__"])), record_N, vectors_ND)
+
+
+def _sample(sequences: Sequences, user: int, vectors_ID: np.ndarray) -> dict[str, str | np.ndarray]:
+    rows = slice(int(sequences.start_U[user]), int(sequences.start_U[user] + sequences.count_U[user]))
+    record_N = np.zeros(int(sequences.count_U[user]), RECORD)
+    record_N["item"], record_N["rating"] = sequences.item_N[rows], sequences.rating_N[rows]
+    record_N["pair"] = -1 if sequences.pair_N is None else sequences.pair_N[rows]
+    record_N["past"] = np.arange(len(record_N)) < sequences.past_U[user]
+    # A webdataset key ends at the first dot, and may be the path of a file.
+    key = quote(sequences.users[user], safe="").replace(".", "%2E")
+    return {"__key__": key, RATINGS: record_N, EMBEDDINGS: vectors_ID[sequences.item_N[rows]]}

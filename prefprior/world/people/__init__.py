@@ -1,0 +1,1 @@
+"""Simulated people: what they like, how they come across pictures and how they rate them."""

@@ -1,0 +1,71 @@
+"""How simulated people come across pictures and how they rate them, given their tastes.
+
+Shapes: N pictures of the catalogue, R ratings of one person, K modes, M pictures near a mode.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from prefprior.world.people.tastes import Perceived, Taste, TasteModel
+
+FEWEST, MOST = 8, 120  # ratings a person gives
+# Where most people draw the lines between 1, 2, 3, 4 and 5, as utilities. Utility is near 0 for most of what there is,
+# so that the lines are closer together there.
+LINES = np.array([0.08, 0.25, 0.5, 0.75])
+
+
+class Rated(NamedTuple):
+    """One person's ratings, in the order in which they were given."""
+
+    item_R: np.ndarray  # int: row in the catalogue
+    rating_R: np.ndarray  # int, 1 to 5
+    time_R: np.ndarray  # float64, seconds since 1970
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habits:
+    """How people come across pictures and how they rate them."""
+
+    sought: float = 0.6  # share of pictures looked for near one's modes; the rest are random
+    reach: float = 0.015  # share of the catalogue in which one looks around a mode
+    noise: float = 0.08  # of a rating, in utility
+    strictness_std: float = 0.05  # over people: how high their lines between two ratings lie, in utility
+    line_distance_std: float = 0.2  # over people: how far apart those lines lie, as a logarithm
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sought <= 1 or not 0 < self.reach <= 1:
+            raise ValueError(f"sought must be in [0, 1] and reach in (0, 1], got {self.sought} and {self.reach}")
+        if min(self.noise, self.strictness_std, self.line_distance_std) < 0:
+            raise ValueError("noise, strictness_std and line_distance_std must not be negative")
+
+    def rate(self, taste: Taste, model: TasteModel, catalogue: Perceived, rng: np.random.Generator) -> Rated:
+        """What a person finds and how they rate it; no picture is rated twice."""
+        count = int(np.exp(rng.uniform(np.log(FEWEST), np.log(MOST + 1))))
+        item_R = self._found(taste, catalogue, min(count, len(catalogue)), rng)
+        utility_R = model.utility(taste, catalogue.take(item_R), np.arange(len(item_R)))
+        felt_R = utility_R + self.noise * rng.standard_normal(len(item_R))
+        shift = self.strictness_std * rng.standard_normal()
+        distance = np.exp(self.line_distance_std * rng.standard_normal())
+        lines = 0.5 + shift + distance * (LINES - 0.5)
+        # Sittings: mostly a minute apart, now and then days.
+        gap_R = rng.exponential(60.0, len(item_R)) + (rng.random(len(item_R)) < 0.1) * rng.exponential(3e5, len(item_R))
+        return Rated(item_R, 1 + (felt_R[:, None] > lines).sum(1), 1.6e9 + rng.uniform(0, 1e8) + gap_R.cumsum())
+
+    def _found(self, taste: Taste, catalogue: Perceived, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Rows of the catalogue: around each mode in turn, in shuffled rounds, mixed with random pictures."""
+        sought_R = rng.random(count) < self.sought
+        rounds = -(-count // len(taste))
+        turn_R = np.concatenate([rng.permutation(len(taste)) for _ in range(rounds)])[:count]
+        nearby = max(round(self.reach * len(catalogue)), 1)
+        cosine_KN = taste.modes_KF @ catalogue.view_NF.T
+        row_R = rng.choice(len(catalogue), count, replace=False)
+        # What is looked for replaces random pictures; who has seen all that is near goes on with those.
+        for k in range(len(taste)):
+            mine = np.flatnonzero(sought_R & (turn_R == k))
+            near_M = np.argpartition(cosine_KN[k], -nearby)[-nearby:]
+            fresh_M = np.setdiff1d(near_M, row_R)
+            mine = mine[: len(fresh_M)]
+            row_R[mine] = rng.choice(fresh_M, len(mine), replace=False)
+        return row_R
