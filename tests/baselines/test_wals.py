@@ -1,71 +1,28 @@
+"""prefprior/baselines/wals.py: matrix factorisation held to embeddings."""
+
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow
 from prefprior.baselines.wals import CHOICES, Wals
-from prefprior.data.embedding_lookup import RefinedEmbeddings
-from prefprior.evaluation.metrics.rating import auc
-from prefprior.evaluation.metrics.scoring import score
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.predictor import Catalogue, TrainingPart
 from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
-from tests.evaluation.tastes import make_tastes
-
-GENERATOR = torch.Generator().manual_seed(0)
-
-
-def problem(columns, dim, rows=7):
-    rng = np.random.default_rng(0)
-    factors = torch.from_numpy(rng.normal(size=(columns, dim)).astype(np.float32))
-    row = np.concatenate([np.full(n, r) for r, n in enumerate(rng.integers(0, columns, rows))])
-    column = np.concatenate([rng.choice(columns, (row == r).sum(), replace=False) for r in range(rows)])
-    ratings = Sparse.of(row, column, rng.choice([-1.0, 1.0], len(row)), rows)
-    anchor = torch.from_numpy(rng.normal(size=(rows, dim)).astype(np.float32))
-    return factors, ratings, anchor
-
-
-def by_hand(factors, ratings, anchor, zeros, strength):
-    rows = []
-    for r in range(len(anchor)):
-        part = slice(int(ratings.start_R[r]), int(ratings.start_R[r + 1]))
-        own, rating = factors[ratings.column_N[part]].double(), ratings.rating_N[part].double()
-        full = own.T @ own + zeros * factors.double().T @ factors.double()
-        full += strength * torch.eye(factors.shape[1], dtype=torch.float64)
-        rows.append(torch.linalg.solve(full, own.T @ rating + strength * anchor[r].double()))
-    return torch.stack(rows).float()
-
-
-@pytest.mark.parametrize(("columns", "dim"), [(20, 6), (6, 20)])
-@pytest.mark.parametrize("zeros", [0.0, 0.3])
-def test_every_solver_finds_the_minimum(columns, dim, zeros):
-    factors, ratings, anchor = problem(columns, dim)
-    shared, rows = Shared(factors, zeros, 0.7), torch.arange(7)
-    expected = by_hand(factors, ratings, anchor, zeros, 0.7)
-    padded = ratings.padded(rows)
-    assert torch.allclose(exact(shared, *padded, anchor), expected, atol=1e-4)
-    if shared.narrow:
-        assert torch.allclose(exact_narrow(shared, *padded, anchor), expected, atol=1e-4)
-    many = conjugate_gradient(shared, *padded, anchor, torch.zeros_like(anchor), 3 * dim)
-    assert torch.allclose(many, expected, atol=1e-3)
-
-
-def test_batches_hold_every_row_once():
-    _, ratings, _ = problem(20, 6)
-    seen = torch.cat(list(ratings.batches(1 << 20)))
-    assert seen.sort().values.tolist() == list(range(7))
+from tests.baselines.conftest import emptied, fitted
+from tests.evaluation.tastes import Tastes, make_tastes
 
 
 @pytest.mark.parametrize("dim", [8, 40])
 @pytest.mark.parametrize("zeros", [0.0, 0.05])
 @pytest.mark.parametrize("few", [0, 64])
-def test_the_objective_never_rises(dim, zeros, few, monkeypatch):
+def test_the_objective_never_rises(dim: int, zeros: float, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prefprior.baselines.wals.FEW", few)
-    tastes = make_tastes(dim=dim)
     wals = Wals(zeros=zeros, pull=0.3, steps=2)
-    wals.begin(tastes.training)
+    wals.begin(make_tastes(dim=dim).training)
     values = [wals.objective()]
     for _ in range(5):
         wals.sweep()
@@ -74,70 +31,65 @@ def test_the_objective_never_rises(dim, zeros, few, monkeypatch):
     assert values[-1] < 0.9 * values[0]
 
 
-def fitted(tastes, **kwargs):
-    wals = Wals(**kwargs)
-    wals.fit(tastes.training, None, GENERATOR)
-    return wals
+def test_a_user_folded_in_is_the_user_who_was_fit(tastes: Tastes) -> None:
+    wals = fitted(Wals(pull=1.0, user_strength=1.0, zeros=0.05, sweeps=60, steps=8), tastes)
+    assert torch.allclose(wals.fold_in(tastes.people.history()), wals._users_UD, atol=2e-2)
 
 
-def test_a_person_folded_in_is_the_person_who_was_fit():
-    tastes = make_tastes()
-    wals = fitted(tastes, pull=1.0, user_strength=1.0, zeros=0.05, sweeps=60, steps=8)
-    again = wals.fold_in(tastes.people.history())
-    assert torch.allclose(again, wals._users_UD, atol=2e-2)
+def test_an_empty_history_is_the_mean_user(tastes: Tastes) -> None:
+    wals = fitted(Wals(zeros=0.0), tastes)
+    folded_BD = wals.fold_in(emptied(tastes.people.history(1)))
+    assert torch.allclose(folded_BD, wals._users_UD.mean(0).expand(24, -1), atol=1e-5)
 
 
-def test_the_pull_ties_items_to_their_embeddings_and_cold_items_keep_theirs():
-    tastes = make_tastes(users=6, items=300)
-    held = fitted(tastes, pull=1e6, user_strength=1.0, zeros=0.0)
-    features = tastes.catalogue.space.directions(tastes.catalogue.embeddings_ND)
-    assert torch.allclose(held._items(tastes.catalogue), features, atol=1e-3)
-    loose = fitted(tastes, pull=0.1, user_strength=1.0, zeros=0.0)
-    moved = (loose._items(tastes.catalogue) - features).norm(dim=1) > 1e-3
-    rated = torch.zeros(300, dtype=torch.bool)
-    rated[torch.from_numpy(tastes.training.ratings.item_N).long()] = True
-    assert torch.equal(moved, rated)
+@pytest.fixture(scope="module")
+def sparse() -> Tastes:
+    """Six users: most of 300 items have no rating."""
+    return make_tastes(users=6, items=300)
 
 
-def test_finds_a_known_taste_and_answers_for_cold_people():
-    tastes = make_tastes()
-    wals, people = fitted(tastes, zeros=0.0), tastes.people
-    scored = score(wals, people)
-    assert float(auc(scored.score_BT, people.held_liked_BT, people.held_disliked_BT).nanmean()) > 0.85
-    history = people.history(1)
-    history.valid_BK[:] = False
-    assert torch.allclose(wals.fold_in(history), wals._mean_D.expand(len(people), -1), atol=1e-5)
-    assert wals.sample(history, 3, torch.Generator().manual_seed(0)).shape == (24, 3, 8)
+def test_a_strong_pull_ties_items_to_their_embeddings(sparse: Tastes) -> None:
+    wals, catalogue = fitted(Wals(pull=1e6, user_strength=1.0, zeros=0.0), sparse), sparse.catalogue
+    assert torch.allclose(wals._items(catalogue), catalogue.space.directions(catalogue.embeddings_ND), atol=1e-3)
 
 
-def test_another_catalogue_is_matched_by_id():
-    tastes = make_tastes()
-    wals = fitted(tastes)
-    catalogue = tastes.catalogue
-    turned = Catalogue(catalogue.space, catalogue.ids[::-1], catalogue.embeddings_ND.flip(0))
-    history = tastes.people.history()
-    assert torch.allclose(wals.rank(history, turned), wals.rank(history, catalogue).flip(1), atol=1e-6)
+def test_only_rated_items_leave_their_embeddings(sparse: Tastes) -> None:
+    wals, catalogue = fitted(Wals(pull=0.1, user_strength=1.0, zeros=0.0), sparse), sparse.catalogue
+    distance_N = (wals._items(catalogue) - catalogue.space.directions(catalogue.embeddings_ND)).norm(dim=1)
+    rated = np.unique(sparse.training.ratings.item_N)
+    assert (distance_N > 1e-3).nonzero()[:, 0].tolist() == rated.tolist()
 
 
-def test_refined_embeddings_are_a_table_of_their_own_space(tmp_path):
-    tastes = make_tastes()
-    wals = fitted(tastes, export=str(tmp_path / "refined"))
-    table = RefinedEmbeddings(folder=str(tmp_path / "refined")).table(None)
-    assert table.vectors.shape == (200, 8)
-    assert table.space.name == f"{tastes.catalogue.space.name}+wals"
-    assert table.ids == tastes.catalogue.ids
-    features = tastes.catalogue.space.directions(torch.from_numpy(np.array(table.vectors)))
-    factors = torch.nn.functional.normalize(wals._items(tastes.catalogue), dim=1)
-    assert torch.allclose(features, factors, atol=1e-4)
+def test_items_are_known_by_id_in_another_catalogue(tastes: Tastes) -> None:
+    wals, catalogue, history = fitted(Wals(), tastes), tastes.catalogue, tastes.people.history()
+    reversed_ = Catalogue(catalogue.space, catalogue.ids[::-1], catalogue.embeddings_ND.flip(0))
+    assert torch.allclose(wals.rank(history, reversed_), wals.rank(history, catalogue).flip(1), atol=1e-6)
 
 
-def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="above 0"):
-        Wals(pull=0)
+@pytest.fixture(scope="module")
+def exported(tastes: Tastes, tmp_path_factory: pytest.TempPathFactory) -> tuple[Wals, EmbeddingTable]:
+    folder: Path = tmp_path_factory.mktemp("wals") / "refined"
+    wals = fitted(Wals(export=str(folder)), tastes)
+    return wals, EmbeddingTable.open(folder)
 
 
-def agreeing(users=300, items=200, groups=10, rated=12):
-    """People of a few groups who like the same items of theirs, whatever those look like."""
+def test_refined_embeddings_are_a_space_of_their_own(exported: tuple[Wals, EmbeddingTable], tastes: Tastes) -> None:
+    assert exported[1].space.name == f"{tastes.catalogue.space.name}+wals"
+
+
+def test_refined_embeddings_keep_the_items(exported: tuple[Wals, EmbeddingTable], tastes: Tastes) -> None:
+    assert exported[1].ids == tastes.catalogue.ids
+
+
+def test_refined_embeddings_point_where_the_factors_do(exported: tuple[Wals, EmbeddingTable], tastes: Tastes) -> None:
+    wals, table = exported
+    directions_ND = tastes.catalogue.space.directions(torch.from_numpy(np.array(table.vectors)))
+    factors_ND = torch.nn.functional.normalize(wals._items(tastes.catalogue), dim=1)
+    assert torch.allclose(directions_ND, factors_ND, atol=1e-4)
+
+
+def agreeing(users: int = 300, items: int = 200, groups: int = 10, rated: int = 12) -> TrainingPart:
+    """Users of a few groups who like the same items, whatever their embeddings."""
     rng = np.random.default_rng(0)
     raw = rng.normal(size=(items, 8)).astype(np.float32)
     catalogue = Catalogue(Space.measure("toy", raw), [f"i{i}" for i in range(items)], torch.from_numpy(raw))
@@ -151,12 +103,24 @@ def agreeing(users=300, items=200, groups=10, rated=12):
     return TrainingPart(table, catalogue)
 
 
-def test_weights_are_chosen_by_what_holds_for_the_data():
-    looks, company = Wals(), Wals()
-    looks.fit(make_tastes().training, None, torch.Generator().manual_seed(0))
-    company.fit(agreeing(), None, torch.Generator().manual_seed(0))
-    assert looks.weights == CHOICES[0]
-    assert company.weights.pull < CHOICES[0].pull
-    pinned = Wals(pull=3.0)
-    assert {choice.pull for choice in pinned.choices} == {3.0}
+def test_items_stay_at_their_embeddings_where_those_tell_what_is_liked(tastes: Tastes) -> None:
+    assert fitted(Wals(), tastes).weights == CHOICES[0]
+
+
+def test_items_come_loose_where_users_agree_on_items() -> None:
+    wals = Wals()
+    wals.fit(agreeing(), None, torch.Generator().manual_seed(0))
+    assert wals.weights.pull < CHOICES[0].pull
+
+
+def test_a_given_weight_is_kept_in_every_choice() -> None:
+    assert {choice.pull for choice in Wals(pull=3.0).choices} == {3.0}
+
+
+def test_weights_that_are_all_given_leave_one_choice() -> None:
     assert len(Wals(pull=3.0, user_strength=1.0, zeros=0.0).choices) == 1
+
+
+def test_a_pull_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Wals(pull=0)

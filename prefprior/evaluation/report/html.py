@@ -22,6 +22,7 @@ from prefprior.evaluation.report import plots
 from prefprior.evaluation.report.labels import DECODED, describe, order
 from prefprior.evaluation.report.table import best, headline, label, metrics_shown, written
 from prefprior.files import write_text
+from prefprior.history import hide_seen
 
 CURVES = ("utility", "auc", "recall_20", "ndcg_20", "personal_gap", "cosine_margin")
 PEOPLE_SHOWN = 6
@@ -125,8 +126,7 @@ def picture_rows(results: Results, outcome: Outcome, pictures: Pictures) -> list
         history = person.history(outcome.condition.length)
         liked = history.items_BK[0][history.liked_BK[0]][:PICTURES_SHOWN]
         scores_nN = cosine(catalogue.space.directions(outcome.samples_BnD[b]), catalogue)
-        seen = person.seen_item_BS[0]
-        scores_nN[:, seen[seen >= 0]] = -torch.inf
+        hide_seen(scores_nN, person.seen_item_BS.expand(len(scores_nN), -1))
         near = list(dict.fromkeys(scores_nN.argmax(1).tolist()))[:PICTURES_SHOWN]
         rows.append(
             {
