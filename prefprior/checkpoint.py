@@ -24,6 +24,10 @@ FORMAT = "prefprior-4"  # 3 had the retriever's towers inside the generator
 LARGEST = 2**24  # bytes of metadata: a space of 1280 dimensions takes 60 kB
 
 
+class ShapeError(ValueError):
+    """Weights of other sizes than the config of the same file asks for."""
+
+
 class Checkpoint:
     """What a file holds: a model ready for use, its objective, how it samples, and facts about its training."""
 
@@ -58,16 +62,21 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequenc
     The file may be somebody else's: it may only name classes of prefprior, and of the packages that `trust` adds, which
     derive from `Loadable`.
     """
-    description, find = describe(path), Loadables(["prefprior", *trust])
+    description, find = describe(path), Loadables(["prefprior.models", *trust])
     try:
         space = Space.from_dict(description["space"])
+        with torch.device("meta"):  # sizes are compared with the file's before any memory is taken for them
+            planned = PreferenceModel.from_config(description["model"], space, find)
+        _require_shapes(planned, path)
         model = PreferenceModel.from_config(description["model"], space, find)
         objective = from_node(description["objective"], Recorded, find, "objective")
         sampler = from_node(description["sampler"], Sampler, find, "sampler")
         facts = dict(description["facts"])
         if not (callable(getattr(objective, "loss", None)) and callable(getattr(objective, "denoise", None))):
             raise ValueError(f"objective is no objective: {type(objective).__name__}")
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    except ShapeError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, ArithmeticError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path} does not describe a model of this version: {what}") from error
     try:
@@ -78,6 +87,18 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequenc
             "train again."
         ) from error
     return Checkpoint(model=model.to(device).eval(), objective=objective, sampler=sampler, facts=facts)
+
+
+def _require_shapes(model: PreferenceModel, path: str | Path) -> None:
+    """Raises unless the file holds the model's weights; learned tables may be of any length."""
+    with safe_open(path, framework="pt") as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    for name, value in model.state_dict().items():
+        shape = found.get(name)
+        if shape is not None and shape != tuple(value.shape) and value.numel():
+            raise ShapeError(f"{path} does not fit its own config: {name} is {shape}, {tuple(value.shape)} there")
+    if len(model.state_dict()) < len(found):
+        raise ShapeError(f"{path} does not fit its own config: {len(found)} weights, {len(model.state_dict())} there")
 
 
 def describe(path: str | Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def data_of_checkpoint(
     `data` only ever changes it: a user who was trained on must not become unseen because a command leaves the split
     out.
     """
-    find = Loadables(["prefprior", *trust])
+    find = Loadables(["prefprior.data", "prefprior.world.source", *trust])
     stored = _stored(checkpoint, facts, find)
     built: dict[str, Any] = {}
     found: list[str] = []
@@ -68,10 +68,13 @@ def data_of_checkpoint(
         )
     if found:
         raise ValueError("the data cannot be read:\n" + "\n".join(f"  - {_with_path(line, facts)}" for line in found))
-    for name in ("source", "embeddings"):
-        built[name] = construct(*nodes[name])
     seed = stored.get("seed", 0)
-    module = construct(*nodes["data"], **built, seed=seed if isinstance(seed, int) else 0)
+    try:
+        for name in ("source", "embeddings"):
+            built[name] = construct(*nodes[name])
+        module = construct(*nodes["data"], **built, seed=seed if isinstance(seed, int) else 0)
+    except (TypeError, AttributeError, OverflowError) as error:  # of a value that no annotation rules out
+        raise ValueError(f"the data cannot be read: {error}") from error
     if not isinstance(module, PreferenceDataModule):
         raise ValueError(f"data._target_ is {nodes['data'][0].get('_target_')}, which is no data module")
     module.setup()

@@ -34,3 +34,9 @@ def require_choice(what: str, given: str, allowed: Iterable[str]) -> str:
     if given not in allowed:
         raise ValueError(f"{what} is {given!r}; it must be one of {', '.join(allowed)}{nearest(given, allowed)}")
     return given
+
+
+def require_between(what: str, value: float, low: float, high: float) -> None:
+    """Raises unless a size lies in a range; the upper end keeps a damaged or hostile file from exhausting memory."""
+    if not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{what} must be at least {low:,} and at most {high:,}, got {value!r}")

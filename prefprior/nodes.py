@@ -18,6 +18,7 @@ from prefprior.errors import nearest
 
 MISSING = "???"  # a value that has to be given
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
+PLAIN = {int, float, str, bool, type(None)}
 DEEPEST = 32  # levels of a node that came from a file
 Find = Callable[[str], Callable[..., Any]]
 
@@ -37,7 +38,8 @@ class Loadables:
     def __call__(self, target: str) -> Callable[..., Any]:
         """The class, or a ValueError."""
         module_name, _, class_name = target.rpartition(".")
-        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", target) or target.split(".")[0] not in self.packages:
+        named = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", target)
+        if not named or not target.startswith(tuple(f"{package}." for package in self.packages)):
             raise ValueError(
                 f"{target!r} is not of {', '.join(self.packages)}. A file may only name classes of these packages; "
                 "if you trust the file and the package, add trust=[PACKAGE] to the command"
@@ -102,6 +104,8 @@ def problems(node: Any, where: str = "", find: Find = importable, depth: int = D
             continue
         if known is not None and key not in known:
             found.append(f"{path} is unknown: {target} takes {', '.join(sorted(known))}{nearest(str(key), known)}")
+        elif isinstance(value, (dict, list)) and "_target_" not in value and key in hints and _is_plain(hints[key]):
+            found.append(f"{path} is a {type(value).__name__}; {target} wants {_readable(hints[key])}")
         elif isinstance(value, (dict, list)) or value == MISSING:
             found += problems(value, path, find, depth - 1)
         elif key in hints and not _fits(value, hints[key]):
@@ -182,12 +186,17 @@ def arguments(callee: Any) -> tuple[set[str] | None, dict[str, Any]]:
     return {name for name in parameters if name != "self"}, hints
 
 
+def _is_plain(hint: Any) -> bool:
+    """Whether an annotation allows nothing but numbers, text and None."""
+    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+    return set(typing.get_args(hint) if union else (hint,)) <= PLAIN
+
+
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a plain value suits a plain annotation; anything but numbers, text and None is not judged."""
     union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
     options = typing.get_args(hint) if union else (hint,)
-    plain = {int, float, str, bool, type(None)}
-    if not set(options) <= plain or not isinstance(value, tuple(plain)):
+    if not set(options) <= PLAIN or not isinstance(value, tuple(PLAIN)):
         return True
     if isinstance(value, bool):
         return bool in options

@@ -22,29 +22,33 @@ NOT_REPEATED = ("run_dir", "manifest", "trainer", "trust")
 
 def repeated(cfg: DictConfig, schema: type) -> tuple[DictConfig, str]:
     """The configuration a manifest was made with, for its user alone; the command's own words come on top."""
-    manifest = read_manifest(cfg.manifest)
-    config, name, sha256 = _described(manifest, cfg.manifest)
+    config, made, sha256 = repeated_values(read_manifest(cfg.manifest), cfg.manifest)
     given = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()}
     known = {field.name for field in fields(schema)}
-    made: dict[str, Any] = {}
-    for key, value in config.items():
-        if key in known and key not in (*NOT_REPEATED, *GROUPS, *PATHS):
-            made[key] = _plain(value, f"{cfg.manifest}: {key}")
     for key in PATHS:
         if config.get(key) is not None and not given & set(PATHS):
             raise ValueError(
                 f"{cfg.manifest} was made from {key}={config[key]}. A manifest is not trusted with paths: add "
                 f"{key}=... to the command."
             )
-    if all(config.get(key) is None for key in (*PATHS, "interpolate")):
-        made["users"] = [name]
-    merged = OmegaConf.merge(cfg, OmegaConf.create({key: made[key] for key in made if key not in given}))
+    taken = {key: value for key, value in made.items() if key in known and key not in given}
+    merged = OmegaConf.merge(cfg, OmegaConf.create(taken))
     assert isinstance(merged, DictConfig)
     for key in GROUPS:
         if key not in given and isinstance(config.get(key), Mapping):
             merged[key] = _own(key, config[key], cfg.manifest)
     check(merged, schema)
     return merged, sha256
+
+
+def repeated_values(manifest: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """A manifest's whole configuration, the plain values that are taken from it, and its checkpoint's hash."""
+    config, name, sha256 = _described(manifest, path)
+    left_out = (*NOT_REPEATED, *GROUPS, *PATHS)
+    made = {key: _plain(value, f"{path}: {key}") for key, value in config.items() if key not in left_out}
+    if all(config.get(key) is None for key in (*PATHS, "interpolate")):
+        made["users"] = [_plain(name, f"{path}: person.name")]
+    return config, made, sha256
 
 
 def _described(manifest: dict[str, Any], path: str) -> tuple[dict[str, Any], str, str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from prefprior.errors import require_between
 from prefprior.models.prior.conditions import Condition
 from prefprior.models.prior.cpu_kernels import RMSNorm
 from prefprior.models.prior.layers import EPS, ModulatedBlock, ScalarFeatures
@@ -19,8 +20,8 @@ class DenoiserSize(Recorded):
 
     def __init__(self, *, width: int = 192, depth: int = 3, heads: int = 4, ratio: float = 3.0) -> None:
         for name, value in {"width": width, "depth": depth, "heads": heads}.items():
-            if value < 1:
-                raise ValueError(f"prior.denoiser.{name} must be at least 1, got {value}")
+            require_between(f"prior.denoiser.{name}", value, 1, 1024 if name in ("depth", "heads") else 65_536)
+        require_between("prior.denoiser.ratio", ratio, 0, 64)
         self.width = width
         self.depth = depth
         self.heads = heads

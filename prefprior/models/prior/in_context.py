@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention, silu
 
+from prefprior.errors import require_between
 from prefprior.history import History
 from prefprior.models.prior.layers import ScalarFeatures
 from prefprior.models.prior.network import PriorNetwork
@@ -205,9 +206,8 @@ class InContextPrior(PriorNetwork):
         Without `time` the network is not told how much noise there is, as ECLIPSE's, which answers at once.
         """
         super().__init__()
-        for name, value in {"depth": depth, "context": context}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        for name, value in {"width": width, "depth": depth, "heads": heads, "context": context}.items():
+            require_between(f"prior.{name}", value, 1, 1024 if name in ("depth", "heads") else 65_536)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         self.space = space

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import normalize, silu
 
+from prefprior.errors import require_between
 from prefprior.history import History
 from prefprior.models.preparation import TrainingData
 from prefprior.models.prior.conditions import Condition, EncodedHistory
@@ -51,11 +52,9 @@ class Prior(PriorNetwork):
         alone, and a step costs the same however long a history is. `text` adds a text as a condition, `user_ids` a
         learned token for each of so many training users (as REBECA, arXiv:2502.03966)."""
         super().__init__()
-        for name, value in {"width": width, "depth": depth, "readouts": readouts}.items():
-            if value < 1:
-                raise ValueError(f"prior.{name} must be at least 1, got {value}")
-        if user_ids < 0:
-            raise ValueError(f"prior.user_ids cannot be below 0, got {user_ids}")
+        for name, value in {"width": width, "depth": depth, "heads": heads, "readouts": readouts}.items():
+            require_between(f"prior.{name}", value, 1, 1024 if name in ("depth", "heads") else 65_536)
+        require_between("prior.user_ids", user_ids, 0, 2**31)
         if not 0 <= dropout < 1:
             raise ValueError(f"prior.dropout must be in [0, 1), got {dropout}")
         size = denoiser or DenoiserSize()

@@ -9,6 +9,7 @@ Shapes: B users, N items, I user tokens, W token width, D dimension.
 import torch
 from torch import Tensor, nn
 
+from prefprior.errors import require_between
 from prefprior.history import History, PreferenceBatch
 from prefprior.models.retriever.negatives import Candidates
 from prefprior.models.retriever.retriever import Retriever
@@ -20,8 +21,7 @@ class Ensemble(Retriever):
     members: list[Retriever]  # a ModuleList
 
     def __init__(self, *, retriever: Retriever, n: int = 4) -> None:
-        if n < 1:
-            raise ValueError(f"an ensemble needs n of at least 1, got {n}")
+        require_between("the n of an ensemble", n, 1, 1024)
         super().__init__()
         self.members = nn.ModuleList(  # type: ignore[assignment]
             [retriever, *(retriever.another() for _ in range(n - 1))]

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from prefprior.errors import require_between
 from prefprior.history import History
 from prefprior.models.scale import Standardize
 
@@ -26,8 +27,9 @@ class FourierFeatures(nn.Module):
         """`bandwidth` is the standard deviation of the projections, in radians: the higher, the more similar are the
         items that are told apart, and the less generalises to new ones."""
         super().__init__()
-        if frequencies < 1 or not bandwidth > 0:
-            raise ValueError(f"frequencies must be at least 1 and bandwidth above 0, got {frequencies} and {bandwidth}")
+        require_between("frequencies", frequencies, 1, 2**20)
+        if not bandwidth > 0:
+            raise ValueError(f"bandwidth must be above 0, got {bandwidth}")
         self.out_dim = dim + 2 * frequencies
         # Model scale has unit variance in each dimension, so a projection has D times that of one frequency.
         # Saved with the weights, which are of these frequencies alone.

@@ -7,6 +7,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from prefprior.errors import require_between
 from prefprior.history import History
 from prefprior.models.retriever.item_features import ItemFeatures
 from prefprior.models.retriever.losses import ContrastiveLoss
@@ -40,8 +41,7 @@ class ItemIdentity(Towers):
     ) -> None:
         """`tokens` describe a user; `frequencies` and `bandwidth` are of the random Fourier features of items."""
         super().__init__(token_width=token_width, dim=dim, loss=loss)
-        if tokens < 1:
-            raise ValueError(f"retriever.tokens must be at least 1, got {tokens}")
+        require_between("retriever.tokens", tokens, 1, 65_536)
         if not 0 <= dropout < 1:
             raise ValueError(f"retriever.dropout must be in [0, 1), got {dropout}")
         self.tokens = tokens

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from prefprior.errors import require_choice
+from prefprior.errors import require_between, require_choice
 from prefprior.history import History, PreferenceBatch
 from prefprior.models.prior.history_encoder import HistoryEncoder
 from prefprior.models.recorded import Recorded
@@ -33,8 +33,7 @@ class Towers(Retriever):
 
     def __init__(self, *, token_width: int, dim: int, loss: ContrastiveLoss | None) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"retriever.dim must be at least 1, got {dim}")
+        require_between("retriever.dim", dim, 1, 65_536)
         self.loss = loss or ContrastiveLoss()
         self.user_head = nn.Linear(token_width, dim, bias=False)
         self.token_bias = nn.Linear(token_width, 1, bias=False)  # how much each token counts
@@ -85,8 +84,9 @@ class EncoderSize(Recorded):
     def __init__(
         self, *, depth: int = 2, heads: int = 4, readouts: int = 8, ages: bool = True, dropout: float = 0.0
     ) -> None:
-        if min(depth, heads, readouts) < 1:
-            raise ValueError(f"depth, heads and readouts must be at least 1, got {depth}, {heads} and {readouts}")
+        for name, value in {"depth": depth, "heads": heads, "readouts": readouts}.items():
+            require_between(f"retriever.own.{name}", value, 1, 1024 if name in ("depth", "heads") else 65_536)
+        require_between("retriever.own.dropout", dropout, 0, 0.999)
         self.depth, self.heads, self.readouts, self.ages, self.dropout = depth, heads, readouts, ages, dropout
 
 
