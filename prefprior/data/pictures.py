@@ -91,7 +91,7 @@ class FolderPictures:
         return None if name is None else self.folder / name
 
     def digest(self, item: str) -> str:
-        """SHA-256 of the file; a missing one is nobody's twin."""
+        """SHA-256 of the file; a missing one is no duplicate."""
         path = self.path(item)
         if path is None or not is_regular(path):
             return f"missing {item}"

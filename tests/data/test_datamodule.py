@@ -10,7 +10,7 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.histories.loader import FixedBatches, TrainingBatches
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.splits import Splits
-from prefprior.history import PreferenceBatch, join
+from prefprior.history import PreferenceBatch, concatenate
 from tests.data.small import SmallSource, module, ratings
 
 
@@ -109,7 +109,7 @@ def test_two_ranks_share_one_global_batch() -> None:
     for place in (0, 8, 80):
         parts = [rank[place] for rank in ranks]
         assert [u for p in parts for u in p.history.users] == whole[place].history.users
-        assert same(join(parts), whole[place])
+        assert same(concatenate(parts), whole[place])
     with pytest.raises(ValueError, match="make it a multiple"):
         TrainingBatches(assembler, rule, batch_size=9, seed=0, world=2)
 

@@ -44,7 +44,7 @@ class ParquetPictures:
         return None
 
     def digest(self, item: str) -> str:
-        """SHA-256 of the bytes; a picture without bytes is nobody's twin."""
+        """SHA-256 of the bytes; a picture without bytes is no duplicate."""
         try:
             return hashlib.sha256(self._read(item)).hexdigest()
         except BadPictureError:

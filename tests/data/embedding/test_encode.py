@@ -63,11 +63,11 @@ def test_raw_projections_are_stored(tmp_path: Path, encoder: OpenClipEncoder) ->
     assert not (tmp_path / "e" / PARTS).exists()
 
 
-def test_twins_are_embedded_once_and_bad_pictures_listed(
+def test_duplicates_are_embedded_once_and_bad_pictures_listed(
     tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(tmp_path / "p", 0, 6)
-    (tmp_path / "p" / "twin.png").write_bytes((tmp_path / "p" / "002.png").read_bytes())
+    (tmp_path / "p" / "same.png").write_bytes((tmp_path / "p" / "002.png").read_bytes())
     (tmp_path / "p" / "004.png").write_bytes((tmp_path / "p" / "004.png").read_bytes()[:800])
     (tmp_path / "p" / "a,b.png").write_bytes(b"no, not a picture")
     seen = []
@@ -75,7 +75,7 @@ def test_twins_are_embedded_once_and_bad_pictures_listed(
     monkeypatch.setattr(EncodeModule, "predict_step", lambda s, b, i: (seen.append(b[1]), step(s, b, i))[1])
     table = run(tmp_path / "p", encoder, tmp_path / "e")
     assert sum(seen) == 7
-    assert table.ids == ["000.png", "001.png", "002.png", "003.png", "005.png", "twin.png"]
+    assert table.ids == ["000.png", "001.png", "002.png", "003.png", "005.png", "same.png"]
     assert (table.vectors[2] == table.vectors[5]).all()
     bad = read_set_aside(tmp_path / "e")
     assert set(bad) == {"004.png", "a,b.png"}
@@ -92,7 +92,7 @@ def test_new_pictures_are_added_without_the_old_ones(
     old = np.array(run(tmp_path / "p", encoder, tmp_path / "e").vectors)
     draw(tmp_path / "p", 0, 5)
     draw(tmp_path / "p", 15, 20)
-    (tmp_path / "p" / "twin.png").write_bytes((tmp_path / "p" / "007.png").read_bytes())
+    (tmp_path / "p" / "same.png").write_bytes((tmp_path / "p" / "007.png").read_bytes())
     seen = []
     step = EncodeModule.predict_step
     monkeypatch.setattr(EncodeModule, "predict_step", lambda s, b, i: (seen.append(b[1]), step(s, b, i))[1])
@@ -100,7 +100,7 @@ def test_new_pictures_are_added_without_the_old_ones(
     assert sum(seen) == 10
     assert (table.vectors[:10] == old).all()
     assert len(table) == 21
-    assert (table.vectors[table.row_of["twin.png"]] == table.vectors[table.row_of["007.png"]]).all()
+    assert (table.vectors[table.row_of["same.png"]] == table.vectors[table.row_of["007.png"]]).all()
     before = files(tmp_path / "e")
     run(tmp_path / "p", encoder, tmp_path / "e")  # nothing to do
     assert files(tmp_path / "e") == before
