@@ -21,8 +21,7 @@ from prefprior.data.splits import Splits
 from prefprior.files import read_json, write_json
 from prefprior.history import concatenate
 from prefprior.ratings import RatingsTable
-from tests.data.small import SmallSource, module, ratings
-from tests.data.test_datamodule import same
+from tests.data.small import SmallSource, module, ratings, same
 
 
 def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arguments: object) -> PreferenceDataModule:
