@@ -1,8 +1,12 @@
-"""Files are written whole: to a temporary name beside the target, then renamed over it."""
+"""Files are written whole: to a temporary name beside the target, then renamed over it.
+
+What is read was given by somebody: it may be missing, a FIFO, in another encoding, or no JSON, and is then named.
+"""
 
 import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,9 +67,94 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Reads a JSON file; a broken one is named."""
+def require_file(path: str | Path) -> Path:
+    """The path of a file with content: what is missing, or waits for a writer as a FIFO does, is named instead."""
+    path = Path(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}). Delete it or make it again.") from error
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}. Is the path right? Relative ones begin at {Path.cwd()}") from None
+    except (OSError, ValueError) as error:  # the latter: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"cannot read {str(path)[:200]!r}: {reason}. Give the path of a file.") from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a FIFO, a socket or a device"
+        raise ValueError(f"{path} is {kind}, not a file. Give the path of a file.")
+    return path
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file."""
+    path = require_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}. May you read it?") from error
+
+
+def read_utf8(path: str | Path) -> bytes:
+    """The content of a text file without its byte-order mark; another encoding than UTF-8 is named with its line."""
+    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        for begin, kind, remedy in _NO_TEXT:
+            if data.startswith(begin):
+                raise ValueError(f"{path}:1: this is {kind}, not text in UTF-8. {remedy}") from error
+        line = data[: error.start].count(b"\n") + 1
+        path = Path(path)
+        raise ValueError(
+            f"{path}:{line}: the byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8 "
+            f"(for example: iconv -f latin1 -t utf-8 {path.name} > fixed{path.suffix})."
+        ) from error
+    return data
+
+
+# How files begin that are taken for text.
+_NO_TEXT = (
+    (b"\xff\xfe", "UTF-16", "Convert it: iconv -f utf-16 -t utf-8"),
+    (b"\xfe\xff", "UTF-16", "Convert it: iconv -f utf-16 -t utf-8"),
+    (b"\x1f\x8b", "a gzip archive", "Unpack it: gunzip"),
+    (b"PK\x03\x04", "a zip archive (or a spreadsheet)", "Unpack it, or save the table as .csv."),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", "Unpack it: unzstd"),
+    (b"BZh", "a bzip2 archive", "Unpack it: bunzip2"),
+    (b"PAR1", "Parquet", "Name it .parquet."),
+)
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file; Windows line ends are taken off."""
+    lines = read_utf8(path).decode().replace("\r\n", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def read_json(path: str | Path, remedy: str = "Delete it, copy or make it again.") -> Any:
+    """Reads a JSON file; a broken one is named, with the line."""
+    text = read_utf8(path)
+    return _parsed(text, lambda line: f"{path}:{line}", remedy)
+
+
+def parse_json(text: str | bytes, where: str, remedy: str = "Was the file cut short?") -> Any:
+    """A value of JSON on one line that somebody else wrote; `where` names its place in the error."""
+    return _parsed(text, lambda _: where, remedy)
+
+
+def _parsed(text: str | bytes, where: Callable[[int], str], remedy: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{where(error.lineno)}: not JSON ({error.msg}, at character {error.colno}). {remedy}"
+        ) from error
+    except RecursionError:
+        raise ValueError(f"{where(1)}: not read as JSON, for it is nested too deeply. {remedy}") from None
+    except ValueError as error:  # numbers of thousands of digits, or from `_distinct`
+        raise ValueError(f"{where(1)}: not read as JSON: {error}. {remedy}") from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} is there twice in one object")
+    return found

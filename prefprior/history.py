@@ -190,7 +190,7 @@ class PreferenceBatch:
         return PreferenceBatch(history=self.history.pin_memory(), **rest)
 
 
-def join(batches: list[PreferenceBatch]) -> PreferenceBatch:
+def concatenate(batches: list[PreferenceBatch]) -> PreferenceBatch:
     """One batch of several, padded to the longest of them."""
 
     def cat(parts: list[Tensor], value: float) -> Tensor:

@@ -39,7 +39,7 @@ def test_unwritable_folders_are_named(tmp_path: Path) -> None:
 
 def test_broken_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("{")
-    with pytest.raises(ValueError, match=r"b\.json is not valid JSON"):
+    with pytest.raises(ValueError, match=r"b\.json:1: not JSON"):
         read_json(tmp_path / "b.json")
     with pytest.raises(ValueError, match="Out of range"):
         write_json(tmp_path / "c.json", {"x": float("nan")})

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from prefprior.history import History, gather_rows, hide_seen, join
+from prefprior.history import History, concatenate, gather_rows, hide_seen
 from tests.data.small import module
 
 TABLE_ND = torch.arange(1.0, 11.0).reshape(5, 2)
@@ -97,7 +97,7 @@ def test_joined_batches_are_padded_as_histories_are() -> None:
     data = module()
     batches = [next(iter(data.train_dataloader()))] * 2
     short = replace(batches[0], history=batches[0].history.gather(torch.zeros(len(batches[0]), 1, dtype=torch.long)))
-    joined = join([short, batches[1]]).history
+    joined = concatenate([short, batches[1]]).history
     assert bool((joined.items_BK[: len(short), 1:] == -1).all())
     assert same(joined.take(range(len(short), len(joined.users))), batches[1].history)
 

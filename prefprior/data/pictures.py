@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from prefprior.data.columns.ids import fault, shown
 from prefprior.data.decoding import BadPictureError, decode, is_regular
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -68,6 +69,7 @@ class FolderPictures:
                 if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                     relative = (Path(root) / name).relative_to(self.folder)
                     item = relative.as_posix() if self.suffix else relative.with_suffix("").as_posix()
+                    require_id(item, str(self.folder))
                     if item in files:
                         raise ValueError(
                             f"{self.folder / files[item]} and {self.folder / relative} are both the picture {item!r}. "
@@ -89,7 +91,7 @@ class FolderPictures:
         return None if name is None else self.folder / name
 
     def digest(self, item: str) -> str:
-        """SHA-256 of the file; a missing one is nobody's twin."""
+        """SHA-256 of the file; a missing one is no duplicate."""
         path = self.path(item)
         if path is None or not is_regular(path):
             return f"missing {item}"
@@ -140,6 +142,14 @@ class ArrayPictures:
     def digest(self, item: str) -> str:
         """SHA-256 of the pixels."""
         return hashlib.sha256(self._pixels[self._row[item]].tobytes()).hexdigest()
+
+
+def require_id(item: str, where: str) -> None:
+    """Refuses a picture whose name cannot be an id."""
+    if reason := fault(item):
+        raise ValueError(
+            f"{where}: the name {shown(item)} of a picture cannot be an id: {reason}. Rename it (convmv renames many)."
+        )
 
 
 def _require_below(item: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from prefprior.data.decoding import BadPictureError, decode
-from prefprior.data.pictures import SUFFIXES
+from prefprior.data.pictures import SUFFIXES, require_id
+from prefprior.files import require_file
 
 
 class TarPictures:
@@ -17,16 +18,17 @@ class TarPictures:
     def __init__(self, tars: Sequence[str | Path]) -> None:
         """Reads the headers of all tars once."""
         self._places: dict[str, tuple[Path, int, int]] = {}
-        for tar in map(Path, tars):
+        for tar in map(require_file, tars):
             try:
                 with tarfile.open(tar, "r:") as file:
                     members = [m for m in file if m.isfile() and m.name.lower().endswith(SUFFIXES)]
                     size = tar.stat().st_size
-            except (tarfile.TarError, OSError, EOFError) as error:
+            except (tarfile.TarError, OSError, EOFError, ValueError) as error:
                 raise ValueError(f"{tar} is not a whole, uncompressed tar ({error}). Copy or make it again.") from error
             for member in members:
                 folder, _, name = member.name.removeprefix("./").rpartition("/")
                 item = f"{folder}/{name.split('.')[0]}" if folder else name.split(".")[0]
+                require_id(item, str(tar))
                 if member.offset_data + member.size > size:
                     raise ValueError(f"{tar} is cut short inside {member.name}. Copy or make it again.")
                 if item in self._places:

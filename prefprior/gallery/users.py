@@ -3,8 +3,6 @@
 Shapes: K history, D dimension.
 """
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,9 +10,15 @@ from typing import Protocol
 import numpy as np
 from PIL.Image import Image
 
+from prefprior.data.columns.columns import Wanted
+from prefprior.data.columns.ids import shown
+from prefprior.data.columns.read import read_columns
+from prefprior.data.columns.values import ids, numbers
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.decoding import BadPictureError, is_regular
 from prefprior.data.embedding.encoders import Encoder
-from prefprior.data.pictures import SUFFIXES, BadPictureError, FolderPictures, Pictures
+from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures
+from prefprior.data.sources.validate import require_32_bits
 from prefprior.errors import nearest
 from prefprior.history import History
 from prefprior.seeding import seed_of
@@ -188,49 +192,44 @@ def from_folders(likes: str | None, dislikes: str | None) -> list[Rated]:
         root = Path(folder)
         if not root.is_dir():
             raise ValueError(f"{key}={folder} is not a folder. Put pictures ({', '.join(SUFFIXES)}) into one.")
-        found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        if not found:
-            raise ValueError(f"{key}={folder} holds no pictures ({', '.join(SUFFIXES)})")
+        found = sorted(root / item for item in FolderPictures(root).ids)
         rated += [Rated(path, rating, age) for age, path in enumerate(found)]
+    first: dict[Path, Path] = {}
+    for picture in rated:
+        other = first.setdefault(picture.path.resolve(), picture.path)
+        if other is not picture.path:
+            raise ValueError(
+                f"{picture.path} is given twice (as {other}): by likes={likes} and dislikes={dislikes}. A picture is "
+                "liked or disliked: take it out of one folder."
+            )
     return rated
 
 
 def from_file(path: str) -> list[Rated]:
-    """A CSV with the columns `picture` (a path from the file's folder) and `rating` (any scale: its ends are -1, 1).
+    """A table (CSV, TSV, JSONL or Parquet) with the columns `picture` (a path from the file's folder) and `rating` (any
+    scale: its ends are -1, 1).
 
     Its last row is the newest, as in a log.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise ValueError(f"there is no file ratings={path}. It is a CSV with the columns picture and rating.")
-    rows = list(_rows(file))
-    low, high = min(r for _, r in rows), max(r for _, r in rows)
-    scale = (high - low) / 2
+    wanted = Wanted({"picture": "picture", "rating": "rating"}, remedy="The first line names these two columns.")
+    columns = read_columns(path, wanted)
+    code_N, names = ids(columns, "picture")
+    rating_N = numbers(columns, "rating")
+    if (missing := np.flatnonzero(np.isnan(rating_N))).size:
+        raise ValueError(f"{columns.some(missing)}: there is no rating. Complete these rows or remove them.")
+    if (again := np.flatnonzero(np.bincount(code_N) > 1)).size:
+        rows = np.flatnonzero(code_N == again[0])
+        raise ValueError(f"{columns.some(rows)}: {shown(names[again[0]])} is rated {len(rows)} times. Keep one row.")
+    low, high = float(rating_N.min()), float(rating_N.max())
+    require_32_bits(columns, rating_N, low, high)
+    pictures = [columns.path.parent / name for name in names]
+    if gone := [row for row, picture in enumerate(pictures) if not is_regular(picture)]:
+        raise ValueError(
+            f"{columns.some(np.asarray(gone))}: there is no file {pictures[gone[0]]}. Paths begin at the folder of "
+            f"{columns.path}: correct these rows or remove them."
+        )
+    half = (high - low) / 2
     return [
-        Rated(picture, (rating - low) / scale - 1 if scale else 1.0, len(rows) - 1 - row)
-        for row, (picture, rating) in enumerate(rows)
+        Rated(picture, (float(rating) - low) / half - 1 if half else 1.0, len(pictures) - 1 - row)
+        for row, (picture, rating) in enumerate(zip(pictures, rating_N, strict=True))
     ]
-
-
-def _rows(file: Path) -> Iterator[tuple[Path, float]]:
-    with open(file, newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if not {"picture", "rating"} <= set(reader.fieldnames or []):
-            raise ValueError(
-                f"{file}:1: the first line must name the columns picture and rating, but has "
-                f"{', '.join(reader.fieldnames or []) or 'nothing'}"
-            )
-        empty = True
-        for row in reader:
-            empty = False
-            picture = file.parent / (row["picture"] or "")
-            try:
-                rating = float(row["rating"])
-            except (TypeError, ValueError):
-                rating = np.nan
-            if not picture.is_file() or not np.isfinite(rating):
-                what = f"rating {row['rating']!r} is no number" if picture.is_file() else f"there is no file {picture}"
-                raise ValueError(f"{file}:{reader.line_num}: {what}")
-            yield picture, rating
-        if empty:
-            raise ValueError(f"{file} holds no ratings")

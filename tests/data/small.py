@@ -1,11 +1,14 @@
 """Small ratings and embeddings that tests share."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.history import PreferenceBatch
 from prefprior.ratings import RatingScale, RatingsTable
 
 
@@ -57,6 +60,18 @@ def module(table: RatingsTable | None = None, **arguments: object) -> Preference
     data = PreferenceDataModule(source=SmallSource(table or ratings()), **arguments)  # type: ignore[arg-type]
     data.setup()
     return data
+
+
+def same(one: PreferenceBatch, other: PreferenceBatch) -> bool:
+    """Whether two batches are equal to the bit."""
+    if one.history.users != other.history.users:
+        return False
+    return all(
+        torch.equal(getattr(a, f.name), getattr(b, f.name))
+        for a, b in ((one, other), (one.history, other.history))
+        for f in fields(a)
+        if isinstance(getattr(a, f.name), torch.Tensor)
+    )
 
 
 def csv(path: Path, *rows: str, header: str = "user,item,rating") -> Path:

@@ -1,8 +1,6 @@
-"""Galleries: what is chosen, what is written, that it can be made again, and how its pages behave in a real browser."""
+"""Galleries: what is chosen, what is written, and that it can be made again."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +24,6 @@ from prefprior.seeding import generator_of
 from prefprior.space import Space
 
 DIM, ITEMS = 8, 40
-HOST = r'"url":"https?://([^/"]*)'
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SETTINGS = {
     "checkpoint": {"path": "prior.safetensors", "sha256": "0" * 64},
     "space": {"name": "tiny"},
@@ -220,7 +216,7 @@ def test_ratings_of_a_newcomer(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"mine\.csv:3: there is no file .*c\.png"):
         from_file(str(table))
     table.write_text("")
-    with pytest.raises(ValueError, match=r":1: the first line must name .* has nothing"):
+    with pytest.raises(ValueError, match=r"mine.csv is empty"):
         from_file(str(table))
 
 
@@ -294,32 +290,3 @@ def test_pages_ask_for_nothing_outside_their_folder(tmp_path: Path) -> None:
                 assert (page.parent / link).resolve().is_relative_to(tmp_path.resolve())
                 assert (page.parent / link).is_file(), link
         assert len(re.findall(r"<img ", text)) == len(re.findall(r"<img [^>]*alt=", text))
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-@pytest.mark.parametrize("width", [1280, 520])  # headless windows cannot be narrower than 500
-def test_pages_in_a_real_browser(tmp_path: Path, width: int) -> None:
-    folk = TinyFolk(5)
-    root = tmp_path / "gallery"
-    maker(root, folk).make(folk.names)
-    index = write_pages(root, folk.names, "Galleries")
-    for page in (index, person_folder(root, "Person 2") / "index.html"):
-        shot, net = tmp_path / "page.png", tmp_path / "net.json"
-        done = subprocess.run(
-            [
-                str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
-                "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                "--disable-features=NetworkTimeServiceQuerying", f"--user-data-dir={tmp_path / 'profile'}",
-                f"--log-net-log={net}", "--enable-logging=stderr", "--virtual-time-budget=3000",
-                f"--screenshot={shot}", f"--window-size={width},1400", page.as_uri(),
-            ],
-            capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-        # What a page loads from files never enters this log; whatever enters it, but for what the browser itself asks
-        # of its maker when it starts, has left the folder.
-        asked = {re.sub(r"^.*?\.?([a-z]+\.com)$", r"\1", host) for host in re.findall(HOST, net.read_text())}
-        assert asked <= {"google.com", "googleapis.com"}
-        pixels = np.asarray(Image.open(shot).convert("RGB"))
-        assert pixels.shape[1] == width
-        assert pixels.std() > 5  # not an empty page

@@ -58,7 +58,7 @@ def finish(plan: Plan, encoder: OpenClipEncoder, identity: dict[str, object], fo
         reasons = part.read()[1]
         bad.update(reasons)
         place.update({item: (part.number, row) for row, item in enumerate(i for i in part.items if i not in reasons)})
-    bad.update({item: bad[original] for item, original in plan.twin_of.items() if original in bad})
+    bad.update({item: bad[original] for item, original in plan.original_of.items() if original in bad})
     share = len(bad) / max(len(plan.order), 1)
     write_set_aside(folder, bad)
     if share > rule.max_bad or len(bad) == len(plan.order):
@@ -77,7 +77,7 @@ def finish(plan: Plan, encoder: OpenClipEncoder, identity: dict[str, object], fo
             for start in range(known, len(ids), 4096):
                 rows = []
                 for item in ids[start : start + 4096]:
-                    original = plan.twin_of.get(item, item)
+                    original = plan.original_of.get(item, item)
                     if original in place:
                         number, row = place[original]
                         if number not in loaded:

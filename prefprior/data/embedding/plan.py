@@ -68,10 +68,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be embedded, what is already there, and which pictures are twins of others."""
+    """What is to be embedded, what is already there, and which pictures are duplicates of others."""
 
     order: list[str]  # all ids of the finished table (and those set aside), old rows first
-    twin_of: dict[str, str]
+    original_of: dict[str, str]  # of each duplicate
     parts: list[Part]
     old: EmbeddingTable | None
 
@@ -105,8 +105,8 @@ def make_plan(
     known = old.ids if old is not None else []
     fresh = [i for i in work if i in present and (old is None or i not in old.row_of)]
     order = [*known, *fresh]
-    twin_of = twins(pictures, [i for i in known if i in present], fresh)
-    distinct = [i for i in fresh if i not in twin_of]
+    original_of = duplicates(pictures, [i for i in known if i in present], fresh)
+    distinct = [i for i in fresh if i not in original_of]
     parts = []
     for number, start in enumerate(range(0, len(distinct), rule.part_size)):
         items = distinct[start : start + rule.part_size]
@@ -116,10 +116,10 @@ def make_plan(
             ).encode()
         ).hexdigest()[:12]
         parts.append(Part(number, items, folder / PARTS / f"{number:06d}-{name}.npy"))
-    return Plan(order, twin_of, parts, old)
+    return Plan(order, original_of, parts, old)
 
 
-def twins(pictures: Pictures, known: list[str], fresh: list[str]) -> dict[str, str]:
+def duplicates(pictures: Pictures, known: list[str], fresh: list[str]) -> dict[str, str]:
     """Which fresh pictures are identical to an earlier one; only files of equal size are read to find out."""
     by_size: dict[int, list[str]] = defaultdict(list)
     for item in (*known, *fresh):

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from prefprior.files import make_folder, read_json, write_json, write_text, written_whole
+from prefprior.data.columns.ids import alike, fault, shown
+from prefprior.files import (
+    make_folder,
+    read_json,
+    read_lines,
+    require_file,
+    write_json,
+    write_text,
+    written_whole,
+)
 from prefprior.predictor import Catalogue
 from prefprior.space import Space
 
@@ -36,6 +45,7 @@ class EmbeddingTable:
     ids_file: Path | None = None
     known_ids: Sequence[str] | None = None
     read_texts: Callable[[], np.ndarray] | None = None  # raw text embeddings (N, D) of the items, where there are any
+    texts_source: str = "the texts' embeddings"  # where they come from, in messages
 
     def texts(self) -> np.ndarray | None:
         """(N, D) of what the items' captions or prompts say, in the same CLIP; a row of zeros where there is none."""
@@ -44,11 +54,15 @@ class EmbeddingTable:
         texts_ND = self.read_texts()
         if texts_ND.shape != self.vectors.shape:
             raise ValueError(
-                f"texts of items need a row for each and the space's dimension, {self.vectors.shape}, got "
-                f"{texts_ND.shape}. Embed them with the text tower of {self.space.name}."
+                f"{self.texts_source}: texts of items need a row for each and the space's dimension, "
+                f"{self.vectors.shape}, got {texts_ND.shape}. Embed them with the text tower of {self.space.name}."
             )
         if not np.isfinite(texts_ND).all():
-            raise ValueError("text embeddings hold NaN or infinity. Where there is no text, its row is zeros.")
+            rows = ", ".join(map(str, np.flatnonzero(~np.isfinite(texts_ND).all(1))[:5]))
+            raise ValueError(
+                f"{self.texts_source}: rows {rows} (counted from 0) hold NaN or infinity. Where there is no text, "
+                "its row is zeros."
+            )
         return texts_ND
 
     def __len__(self) -> int:
@@ -74,16 +88,22 @@ class EmbeddingTable:
 
     @classmethod
     def of(
-        cls, space_name: str, ids: Sequence[str], vectors_ND: np.ndarray, source: str = "embeddings"
+        cls,
+        space_name: str,
+        ids: Sequence[str],
+        vectors_ND: np.ndarray,
+        *,
+        source: str = "embeddings",
+        ids_source: str = "ids",
     ) -> "EmbeddingTable":
-        """A table of ready-made vectors, checked; `source` names where they come from in messages."""
-        check_vectors(vectors_ND, source)
-        check_ids(ids, source)
+        """A table of ready-made vectors, checked; the last two name where they come from in messages."""
+        check_ids(ids, ids_source)
         if len(ids) != len(vectors_ND):
             raise ValueError(
-                f"{source} has {len(vectors_ND)} rows, but {len(ids)} item ids are given. "
+                f"{source} has {len(vectors_ND)} rows, but {ids_source} has {len(ids)} item ids. "
                 "Both must have one line per item, in the same order."
             )
+        check_vectors(vectors_ND, source)
         return cls(Space.measure(space_name, vectors_ND), vectors_ND, known_ids=ids)
 
     @classmethod
@@ -198,10 +218,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def load_vectors(path: Path) -> np.ndarray:
     """Maps an (N, D) float16 or float32 .npy; opening costs no memory."""
+    path = require_file(path)
     try:
         # "c": writes would go to private memory, which torch asks for; nothing here writes.
         vectors = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(
             f"{path} is not a whole .npy file ({error}). Was it cut short? Copy or make it again."
         ) from error
@@ -213,41 +234,66 @@ def load_vectors(path: Path) -> np.ndarray:
 
 def read_ids(path: Path) -> list[str]:
     """One id per line; a byte-order mark and Windows line ends are taken off."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: it should name the item of each row, one per line")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}:{line}: not UTF-8. Save the file as UTF-8.") from error
-    lines = text.replace("\r\n", "\n").split("\n")
-    return lines[:-1] if lines and lines[-1] == "" else lines
+    return read_lines(path)
 
 
 def check_ids(ids: Sequence[str], source: str) -> None:
-    """Refuses empty, multi-line and repeated ids."""
+    """Refuses what cannot be an id, repeated ids and ids that look alike; `source` is the file with one a line."""
     seen: dict[str, int] = {}
     for row, item in enumerate(ids, 1):
-        if not item or "\n" in item or "\r" in item:
-            raise ValueError(f"{source}:{row}: {item!r} cannot be an item id. Ids are single lines and not empty.")
+        if reason := fault(item):
+            raise ValueError(
+                f"{source}:{row}: {shown(item)} cannot be an item id: {reason}. Each line is the id of one row of "
+                "vectors: correct it, and leave no line out."
+            )
         if item in seen:
             raise ValueError(
-                f"{source}:{row}: the id {item!r} was already in line {seen[item]}. Each item has one row."
+                f"{source}:{row}: the id {shown(item)} was already in line {seen[item]}. Each item has one row: remove "
+                "the other from the ids and from the vectors."
             )
         seen[item] = row
+    if pair := alike(ids):
+        one, two = pair
+        raise ValueError(
+            f"{source}:{two + 1}: the id {shown(ids[two])} looks like {shown(ids[one])} in line {one + 1}: they differ "
+            "in spaces around them or in how accents are stored. Is it one item?"
+        )
+
+
+# Lengths and differences of vectors are computed with 32 bits: outside of these bounds they overflow, or vanish beside
+# what guards a division. CLIP's projections have numbers around 1.
+LEAST, MOST = 1e-6, 1e12
 
 
 def check_vectors(vectors_ND: np.ndarray, source: str) -> None:
-    """Refuses empty tables and rows that are not finite, in chunks: the table may be larger than memory."""
+    """Refuses empty tables, rows that are not finite, and rows between which nothing can be told apart.
+
+    In chunks: the table may be larger than memory.
+    """
     if len(vectors_ND) == 0 or vectors_ND.ndim != 2 or vectors_ND.shape[1] == 0:
-        raise ValueError(f"{source} is empty: its shape is {vectors_ND.shape}")
+        raise ValueError(f"{source} is empty: its shape is {vectors_ND.shape}. It needs a row for each item.")
+    low_D, high_D = np.full(vectors_ND.shape[1], np.inf), np.full(vectors_ND.shape[1], -np.inf)
     for start in range(0, len(vectors_ND), 65536):
-        bad = ~np.isfinite(vectors_ND[start : start + 65536]).all(1)
-        if bad.any():
-            rows = ", ".join(str(start + r) for r in np.flatnonzero(bad)[:5])
-            raise ValueError(
-                f"{source}: rows {rows} (counted from 0) hold NaN or infinity. Remove or embed them again."
-            )
+        chunk_SD = np.asarray(vectors_ND[start : start + 65536])
+        for bad, what in (
+            (~np.isfinite(chunk_SD).all(1), "NaN or infinity"),
+            (~chunk_SD.any(1), "nothing but zeros"),
+        ):
+            if bad.any():
+                rows = ", ".join(str(start + r) for r in np.flatnonzero(bad)[:5])
+                raise ValueError(f"{source}: rows {rows} (counted from 0) hold {what}. Remove or embed them again.")
+        np.minimum(low_D, chunk_SD.min(0), out=low_D)
+        np.maximum(high_D, chunk_SD.max(0), out=high_D)
+    largest = float(max(abs(low_D.min()), abs(high_D.max())))
+    if not LEAST <= largest <= MOST:
+        raise ValueError(
+            f"{source}: the largest number is {largest:.3g}; lengths and differences of such vectors are lost with 32 "
+            f"bits. Multiply all by one number, so that they are around 1 (between {LEAST:g} and {MOST:g})."
+        )
+    if len(vectors_ND) > 1 and float((high_D - low_D).max()) <= LEAST * largest:
+        raise ValueError(
+            f"{source}: all {len(vectors_ND)} rows are alike, so that nothing can be told from them. Embed again."
+        )
 
 
 def fingerprint(path: Path) -> str:

@@ -15,7 +15,7 @@ from prefprior.data.histories.loader import DRAW, FIXED, ORDER, CountedBatches
 from prefprior.data.histories.sequences import Assembler
 from prefprior.data.shards.manifest import Shard, ShardSet
 from prefprior.data.shards.tars import read_shards
-from prefprior.history import PreferenceBatch, join
+from prefprior.history import PreferenceBatch, concatenate
 
 _WITHIN = 11
 
@@ -75,7 +75,7 @@ class ShardBatches(Dataset[PreferenceBatch]):
             piece, took = self._piece(lane, at, end - at)
             pieces.append(piece)
             at += took
-        return pieces[0] if len(pieces) == 1 else join(pieces)
+        return pieces[0] if len(pieces) == 1 else concatenate(pieces)
 
     def _piece(self, lane: int, at: int, most: int) -> tuple[PreferenceBatch, int]:
         """Users from place `at` of a lane's stream on, to the end of a window at most."""
@@ -145,4 +145,4 @@ class FixedShardBatches(CountedBatches):
             user_B = wanted[of == shard] - self.begins[shard]
             key_B = mix(self.seed, FIXED, assembler.sequences.hash_U[user_B])
             pieces.append(assembler.batch(user_B, key_B, self.rule))
-        return pieces[0] if len(pieces) == 1 else join(pieces)
+        return pieces[0] if len(pieces) == 1 else concatenate(pieces)

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from prefprior.data.embedding.table import EmbeddingTable, load_vectors, read_ids
+from prefprior.data.columns.columns import Wanted
+from prefprior.data.columns.read import read_columns
+from prefprior.data.columns.values import ids, numbers, times
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import Pictures
-from prefprior.data.sources.columns import read_columns
 from prefprior.data.sources.event_filters import EventFilters, Events
 from prefprior.data.sources.names import require_name
-from prefprior.data.sources.table import offered_pictures
-from prefprior.data.sources.validate import ids, numbers, ratings_table, times
+from prefprior.data.sources.table import offered_pictures, ready_made
+from prefprior.data.sources.validate import SPACES, ratings_table
 from prefprior.errors import nearest
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
@@ -89,7 +91,7 @@ class EventsSource(Loadable):
 
     @cached_property
     def _ratings(self) -> RatingsTable:
-        columns = read_columns(self.path, self.columns, optional=("dwell",))
+        columns, spaces = read_columns(self.path, Wanted(self.columns, optional=("dwell",))).stripped("user")
         user_E, users = ids(columns, "user")
         item_E, items = ids(columns, "item")
         event_E, kinds = ids(columns, "event")
@@ -106,7 +108,7 @@ class EventsSource(Loadable):
         dwell_E = numbers(columns, "dwell") if "dwell" in columns.values else np.full(len(columns), np.nan)
         if (dwell_E < 0).any():
             raise ValueError(f"{columns.some(np.flatnonzero(dwell_E < 0))}: the dwell is below 0. It is in seconds.")
-        counts: dict[str, int] = {}
+        counts: dict[str, int] = {SPACES: spaces} if spaces else {}
         kept = self.filters.keep(Events(user_E, item_E, event_E, time_E), len(users), counts)
         weight_E = np.asarray([self.weights[kind] for kind in kinds])[event_E]
         viewed = np.isin(event_E, [i for i, kind in enumerate(kinds) if kind in ("view", "click")])
@@ -117,7 +119,7 @@ class EventsSource(Loadable):
         kept &= ~short & ~brief
 
         key_E = user_E.astype(np.int64) * len(items) + item_E
-        key_R, of_E = np.unique(key_E[kept], return_inverse=True)
+        key_R, first_R, of_E = np.unique(key_E[kept], return_index=True, return_inverse=True)
         if len(key_R) == 0:
             why = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
             raise ValueError(f"{self.path}: no event is left that says anything ({why}). Loosen source.filters.")
@@ -131,9 +133,8 @@ class EventsSource(Loadable):
             "item": pa.array(items[key_R[told] % len(items)], pa.string()),
         }
         scale = RatingScale(-1, 1, 0.25)
-        return ratings_table(
-            self.name, scale, columns.replaced(values), rating_N=rating_R[told], time_N=time_R[told], counts=counts
-        )
+        made = columns.made(values, np.flatnonzero(kept)[first_R[told]])
+        return ratings_table(self.name, scale, made, rating_N=rating_R[told], time_N=time_R[told], counts=counts)
 
     def pictures(self) -> Pictures | None:
         """The folder or the tars."""
@@ -143,5 +144,4 @@ class EventsSource(Loadable):
         """The ready-made vectors, measured and checked."""
         if self.vectors_path is None or self.items_path is None or self.space_name is None:
             return None
-        vectors = load_vectors(self.vectors_path)
-        return EmbeddingTable.of(self.space_name, read_ids(self.items_path), vectors, str(self.vectors_path))
+        return ready_made(self.space_name, self.vectors_path, self.items_path)

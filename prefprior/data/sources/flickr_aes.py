@@ -5,16 +5,23 @@ from pathlib import Path
 
 import numpy as np
 
+from prefprior.data.columns.columns import Wanted
+from prefprior.data.columns.ids import shown
+from prefprior.data.columns.read import read_columns
+from prefprior.data.columns.values import ids, numbers
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.sources.columns import read_columns
-from prefprior.data.sources.validate import ids, numbers, ratings_table
+from prefprior.data.sources.validate import ratings_table
+from prefprior.files import read_lines
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
 RATINGS = "FLICKR-AES_image_labeled_by_each_worker.csv"
 SCORES = "FLICKR-AES_image_score.txt"
 PICTURES = "40K"
+COLUMNS = Wanted(
+    {"user": "worker", "item": "imagePair", "rating": "score"}, remedy="Copy the file again as it was published."
+)
 WORKERS, TEST_WORKERS = 210, 37
 LEFT_OUT = "left out"
 
@@ -61,7 +68,7 @@ class FlickrAesSource(Loadable):
                 f"there is no {path}. Download FLICKR-AES (https://github.com/alanspike/personalizedImageAesthetics) "
                 "and name its folder with source.root=..."
             )
-        columns = read_columns(path, {"user": "worker", "item": "imagePair", "rating": "score"}).stripped()
+        columns, _ = read_columns(path, COLUMNS).stripped("user", "item")  # there is a space after each comma
         rating_N = numbers(columns, "rating")
         user_N, users = ids(columns, "user")
         item_N, _ = ids(columns, "item")
@@ -80,9 +87,12 @@ class FlickrAesSource(Loadable):
 
     def _tests(self, user_N: np.ndarray, users: np.ndarray) -> np.ndarray:
         if self.test_workers is not None:
-            listed = self.test_workers.read_text(encoding="utf-8").split()
+            listed = [line.strip() for line in read_lines(self.test_workers) if line.strip()]
             if strangers := sorted(set(listed) - set(users)):
-                raise ValueError(f"{self.test_workers} names workers who rated nothing: {', '.join(strangers[:3])}")
+                raise ValueError(
+                    f"{self.test_workers} names workers who rated nothing: {', '.join(map(shown, strangers[:3]))}. "
+                    "It has the id of one worker a line."
+                )
             return np.isin(users.astype(str), listed)
         count = max(round(TEST_WORKERS / WORKERS * len(users)), 1)
         ratings_U = np.bincount(user_N, minlength=len(users))
@@ -93,7 +103,7 @@ class FlickrAesSource(Loadable):
         """The rated photographs in `40K/`; a rated picture that is missing is set aside when embedding."""
         path = self.root / SCORES
         if path.is_file():
-            known = {line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.split()}
+            known = {line.split()[0] for line in read_lines(path) if line.split()}
             if known.isdisjoint(self.ratings().items):
                 raise ValueError(f"{path} and {self.root / RATINGS} have no picture in common: are both of FLICKR-AES?")
         return FolderPictures(self.root / PICTURES, ids=sorted(self.ratings().items))

@@ -5,15 +5,20 @@ from pathlib import Path
 
 import numpy as np
 
+from prefprior.data.columns.columns import Columns, Wanted
+from prefprior.data.columns.json_records import read_json_records
+from prefprior.data.columns.values import numbers
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.sources.columns import Columns, read_json_records
-from prefprior.data.sources.validate import numbers, ratings_table, scale_of
+from prefprior.data.sources.validate import ratings_table, scale_of
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingsTable
 
 PARTS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
-COLUMNS = {"user": "participant_id", "item": "image_path", "rating": "original_score"}
+COLUMNS = Wanted(
+    {"user": "participant_id", "item": "image_path", "rating": "original_score"},
+    remedy="Copy the file again as it was published.",
+)
 
 
 class PamelaSource(Loadable):
@@ -52,7 +57,7 @@ class PamelaSource(Loadable):
         found: dict[str, Columns] = {}
         for part in PARTS:
             path = folder / f"pamela_{part}.json"
-            if path.is_file():
+            if path.exists():
                 found[part] = read_json_records(path, COLUMNS)
         if "train" not in found:
             raise ValueError(f"there is no {folder / 'pamela_train.json'}. Name PAMELA's folder with source.root=...")

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pa_parquet
 from PIL import Image
 
+from prefprior.data.columns.columns import Wanted
+from prefprior.data.columns.parquet import parquet_file
 from prefprior.data.decoding import BadPictureError, decode
 
 
@@ -19,17 +20,17 @@ class ParquetPictures:
         self._files = list(files)
         self._places: dict[str, tuple[int, int, str, int]] = {}
         for number, path in enumerate(self._files):
-            try:
-                file = pa_parquet.ParquetFile(path)
+            wanted = Wanted(
+                {f"{use} {n}": name for n, pair in enumerate(places) for use, name in zip(("id", "bytes"), pair)}
+            )
+            with parquet_file(path) as file:
+                wanted.choose(str(path), file.schema_arrow.names)
                 for group in range(file.num_row_groups):
                     for id_column, byte_column in places:
-                        ids = file.read_row_group(group, columns=[id_column])[id_column].to_pylist()
+                        ids = file.read_row_group(group, columns=[id_column])[id_column].cast(pa.string()).to_pylist()
                         for row, item in enumerate(ids):
-                            self._places.setdefault(str(item), (number, group, byte_column, row))
-            except (pa.ArrowInvalid, OSError, KeyError) as error:
-                raise ValueError(
-                    f"{path} is not a whole Parquet file ({error}). Was it cut short? Copy it again."
-                ) from error
+                            if item is not None:
+                                self._places.setdefault(item, (number, group, byte_column, row))
         # In the order of the files, so that embedding reads each row group once.
         self.ids = sorted(self._places, key=self._places.__getitem__)
         self._cached: tuple[tuple[int, int, str], list[bytes | None]] | None = None
@@ -43,7 +44,7 @@ class ParquetPictures:
         return None
 
     def digest(self, item: str) -> str:
-        """SHA-256 of the bytes; a picture without bytes is nobody's twin."""
+        """SHA-256 of the bytes; a picture without bytes is no duplicate."""
         try:
             return hashlib.sha256(self._read(item)).hexdigest()
         except BadPictureError:
@@ -55,8 +56,12 @@ class ParquetPictures:
         number, group, column, row = self._places[item]
         key = (number, group, column)
         if self._cached is None or self._cached[0] != key:
-            table = pa_parquet.ParquetFile(self._files[number]).read_row_group(group, columns=[column])
-            self._cached = (key, [_bytes(value) for value in table[column].to_pylist()])
+            try:
+                with parquet_file(self._files[number]) as file:
+                    values = file.read_row_group(group, columns=[column])[column].to_pylist()
+            except ValueError as error:
+                raise BadPictureError(f"unreadable: {error}") from None
+            self._cached = (key, [_bytes(value) for value in values])
         data = self._cached[1][row]
         if not data:
             raise BadPictureError("missing")

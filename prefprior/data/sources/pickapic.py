@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pa_parquet
 
+from prefprior.data.columns.columns import Columns, Wanted
+from prefprior.data.columns.parquet import parquet_file
+from prefprior.data.columns.read import read_columns
+from prefprior.data.columns.values import ids, numbers, times
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.sources.columns import Columns, read_columns
 from prefprior.data.sources.parquet_pictures import ParquetPictures
-from prefprior.data.sources.validate import numbers, ratings_table, times
+from prefprior.data.sources.validate import ratings_table
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
@@ -25,6 +27,7 @@ COLUMNS = {
     "label_1": "label_1",
     "time": "created_at",
 }
+PICTURE_REMEDY = "Name the columns with the pictures' bytes or paths with source.picture_0=... source.picture_1=..."
 
 
 class PickapicSource(Loadable):
@@ -77,8 +80,11 @@ class PickapicSource(Loadable):
 
     @cached_property
     def _ratings(self) -> RatingsTable:
-        read = [(part, read_columns(path, self.columns, optional=("time",))) for part, path in self._files]
+        wanted = Wanted(self.columns, optional=("time",))
+        read = [(part, read_columns(path, wanted)) for part, path in self._files]
         pairs = Columns.join([columns for _, columns in read], self.root)
+        for name in ("user", "item_0", "item_1"):
+            ids(pairs, name)  # refuses what cannot be one
         won_0, won_1 = numbers(pairs, "label_0"), numbers(pairs, "label_1")
         wrong = ~(np.isclose(won_0 + won_1, 1) & np.isin(won_0, (0, 0.5, 1)))
         unlabelled = np.isnan(won_0) | np.isnan(won_1) | ((won_0 == 0) & (won_1 == 0))
@@ -90,6 +96,11 @@ class PickapicSource(Loadable):
             )
         same = pc.equal(pairs.values["item_0"], pairs.values["item_1"]).to_numpy(zero_copy_only=False).astype(bool)
         keep = np.flatnonzero(~unlabelled & ~same)
+        if len(keep) == 0:
+            raise ValueError(
+                f"{self.root} has no comparison that was decided: {int(unlabelled.sum())} have no label, "
+                f"{int(same.sum())} compare a picture with itself. Is it the whole data set?"
+            )
         pair_P = np.arange(len(keep))
         part_P = np.concatenate([np.full(len(c), PART_NAMES[part], dtype="<U8") for part, c in read])[keep]
         time_P = times(pairs)[keep] if "time" in pairs.values else None
@@ -104,7 +115,7 @@ class PickapicSource(Loadable):
         return ratings_table(
             self.name,
             RatingScale(0, 1, 1),
-            pairs.replaced(values),
+            pairs.made(values, np.repeat(keep, 2)),
             rating_N=_interleave(won_0[keep], won_1[keep]),
             time_N=None if time_P is None else np.repeat(time_P, 2),
             part_N=np.repeat(part_P, 2),
@@ -119,19 +130,19 @@ class PickapicSource(Loadable):
         """The compared pictures: inside the Parquet files, or files that they name."""
         first, second = self.picture_columns
         places = (self.columns["item_0"], first), (self.columns["item_1"], second)
-        schema = pa_parquet.read_schema(self._files[0][1])
+        with parquet_file(self._files[0][1]) as opened:
+            schema = opened.schema_arrow
         if first not in schema.names or second not in schema.names:
-            raise ValueError(
-                f"{self._files[0][1]} has no columns {first} and {second}: name those with the pictures' bytes or "
-                "paths with source.picture_0=... source.picture_1=..."
-            )
+            raise ValueError(f"{self._files[0][1]} has no columns {first} and {second}. {PICTURE_REMEDY}")
         files = [path for _, path in self._files]
         if pa.types.is_string(schema.field(first).type) or pa.types.is_large_string(schema.field(first).type):
             paths: dict[str, str] = {}
             for file in files:
                 for item, column in places:
-                    table = pa_parquet.read_table(file, columns=[item, column])
-                    paths.update(zip(table[item].to_pylist(), table[column].to_pylist()))
+                    told = read_columns(file, Wanted({"item": item, "path": column}, remedy=PICTURE_REMEDY))
+                    ids(told, "item")
+                    ids(told, "path")
+                    paths.update(zip(told.values["item"].to_pylist(), told.values["path"].to_pylist(), strict=True))
             return FolderPictures(self.root, files=paths)
         return ParquetPictures(files, places)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from prefprior.data.columns.columns import Columns
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.sources.columns import Columns
 from prefprior.data.sources.names import require_name
 from prefprior.data.sources.validate import ratings_table
 from prefprior.nodes import Loadable

@@ -1,16 +1,19 @@
 """Bring your own: a table of ratings, with pictures or ready-made embeddings."""
 
+import unicodedata
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
+from prefprior.data.columns.columns import Wanted
+from prefprior.data.columns.read import read_columns
+from prefprior.data.columns.values import numbers, parts, times
 from prefprior.data.embedding.table import EmbeddingTable, load_vectors, read_ids
 from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures
-from prefprior.data.sources.columns import read_columns
 from prefprior.data.sources.names import require_name
-from prefprior.data.sources.validate import numbers, ratings_table, scale_of, times
+from prefprior.data.sources.validate import ratings_table, scale_of
 from prefprior.data.tar_pictures import TarPictures
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
@@ -75,7 +78,7 @@ class TableSource(Loadable):
 
     @cached_property
     def _ratings(self) -> RatingsTable:
-        columns = read_columns(self.path, self.columns, optional=("rating", "time", "split"))
+        columns = read_columns(self.path, Wanted(self.columns, optional=("rating", "time", "split")))
         if "rating" in columns.values and columns.values["rating"].null_count < len(columns):
             rating_N = numbers(columns, "rating")
             if np.isnan(rating_N).any():
@@ -87,11 +90,7 @@ class TableSource(Loadable):
             scale = scale_of(rating_N, self.low, self.high, self.likes_from)
         else:
             rating_N, scale = np.ones(len(columns)), RatingScale(0.0, 1.0, 1.0, liked_only=True)
-        part_N = None
-        if "split" in columns.values:
-            part_N = np.asarray(
-                ["" if v is None else v.strip() for v in columns.values["split"].to_pylist()], dtype=str
-            )
+        part_N = parts(columns) if "split" in columns.values else None
         time_N = times(columns) if "time" in columns.values else None
         return ratings_table(
             self.name, scale, columns, rating_N=rating_N, time_N=time_N, part_N=part_N, duplicates=self.duplicates
@@ -105,12 +104,17 @@ class TableSource(Loadable):
         """The ready-made vectors, measured and checked."""
         if self.vectors_path is None or self.items_path is None:
             return None
-        if not self.vectors_path.is_file():
-            raise ValueError(f"there is no file {self.vectors_path}")
-        ids = read_ids(self.items_path)
         assert self.space_name is not None
-        table = EmbeddingTable.of(self.space_name, ids, load_vectors(self.vectors_path), str(self.vectors_path))
-        return table if self.texts_path is None else replace(table, read_texts=partial(load_vectors, self.texts_path))
+        table = ready_made(self.space_name, self.vectors_path, self.items_path)
+        if self.texts_path is None:
+            return table
+        return replace(table, read_texts=partial(load_vectors, self.texts_path), texts_source=str(self.texts_path))
+
+
+def ready_made(space_name: str, vectors_path: Path, items_path: Path) -> EmbeddingTable:
+    """Embeddings somebody made: an .npy, and its ids, one a line."""
+    vectors, ids = load_vectors(vectors_path), read_ids(items_path)
+    return EmbeddingTable.of(space_name, ids, vectors, source=str(vectors_path), ids_source=str(items_path))
 
 
 def offered_pictures(path: Path, ratings: RatingsTable) -> Pictures:
@@ -120,10 +124,22 @@ def offered_pictures(path: Path, ratings: RatingsTable) -> Pictures:
     pictures: Pictures = (
         TarPictures(tars) if tars else FolderPictures(path, suffix=2 * with_suffix >= len(ratings.items))
     )
-    if set(pictures.ids).isdisjoint(ratings.items):
+    offered = set(pictures.ids)
+    for item in ratings.items:
+        if not str(item).isascii() and item not in offered and (stored := _other_accents(str(item), offered)):
+            raise ValueError(
+                f"the rated item {str(item)!r} is the picture {stored!r} of {path}, but its accents are stored "
+                "in another way (NFC, NFD). Rename the pictures (convmv --nfc) or write the ratings anew."
+            )
+    if offered.isdisjoint(ratings.items):
         raise ValueError(
             f"none of the {len(ratings.items)} rated items, such as {str(ratings.items[0])!r}, is among the pictures "
             f"of {path}, such as {pictures.ids[0]!r}. Item ids are paths below the folder, with or without suffix, "
             "or the names of a tar's members up to the first dot."
         )
     return pictures
+
+
+def _other_accents(item: str, offered: set[str]) -> str | None:
+    forms = (unicodedata.normalize(form, item) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form in offered), None)

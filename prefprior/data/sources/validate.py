@@ -1,78 +1,20 @@
-"""From columns of text to a validated `RatingsTable`; every refusal names file, row and remedy.
+"""From columns to a validated `RatingsTable`; every refusal names file, row and remedy.
 
 Shapes: N ratings.
 """
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from prefprior.data.sources.columns import Columns
+from prefprior.data.columns.columns import Columns
+from prefprior.data.columns.values import ids
 from prefprior.errors import require_choice
 from prefprior.ratings import RatingScale, RatingsTable
 
 DUPLICATES = ("error", "first", "last", "mean")
-
-
-def numbers(columns: Columns, name: str) -> np.ndarray:
-    """A column as float64, NaN where it is absent; anything else that is not a finite number is refused."""
-    texts = pc.utf8_trim_whitespace(columns.values[name])
-    try:
-        values = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
-        bad = ~np.isfinite(values) & ~_absent(texts)
-    except pa.ArrowInvalid:
-        values = pd.to_numeric(pd.Series(texts.to_pylist()), errors="coerce").to_numpy(dtype=np.float64)
-        bad = ~np.isfinite(values) & ~_absent(texts)
-    if bad.any():
-        rows = np.flatnonzero(bad)
-        raise ValueError(
-            f"{columns.some(rows)}: the {name} {columns.values[name][int(rows[0])].as_py()!r} is not a finite number. "
-            "Correct these rows or remove them."
-        )
-    return values
-
-
-def ids(columns: Columns, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and distinct ids, in order of appearance; empty ones and those with line breaks are refused."""
-    texts = columns.values[name]
-    if texts.null_count:
-        rows = np.flatnonzero(_absent(texts))
-        raise ValueError(f"{columns.some(rows)}: there is no {name}. Complete these rows or remove them.")
-    encoded = texts.dictionary_encode()
-    distinct = np.asarray(encoded.dictionary.to_pylist(), dtype=object)
-    for code, value in enumerate(distinct):
-        if not value.strip() or "\n" in value or "\r" in value or "\x00" in value:
-            row = int(np.flatnonzero(encoded.indices.to_numpy() == code)[0])
-            raise ValueError(
-                f"{columns.where(row)}: {value!r} cannot be the id of any {name}. Ids are single, visible lines."
-            )
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32), distinct
-
-
-def times(columns: Columns, name: str = "time") -> np.ndarray:
-    """A column as seconds since 1970, NaN where absent: from seconds, milli- or microseconds, or ISO 8601."""
-    texts = pc.utf8_trim_whitespace(columns.values[name])
-    absent = _absent(texts)
-    words = pd.Series(texts.to_pylist())
-    values = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64, copy=True)
-    known = np.abs(values[np.isfinite(values)])
-    if len(known) + absent.sum() < len(words):  # rows of the kind that fewer have are named below
-        stamps = pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce")
-        if stamps.notna().sum() > len(known):
-            values = np.where(stamps.isna(), np.nan, stamps.astype("datetime64[us, UTC]").astype("int64") / 1e6)
-            known = known[:0]
-    # Seconds have ten digits from 2001 to 2286, milliseconds thirteen, microseconds sixteen.
-    typical = float(np.median(known)) if len(known) else 0.0
-    values /= 1e6 if typical > 1e14 else 1e3 if typical > 1e11 else 1.0
-    bad = ~np.isfinite(values) & ~absent
-    if bad.any():
-        rows = np.flatnonzero(bad)
-        raise ValueError(
-            f"{columns.some(rows)}: {columns.values[name][int(rows[0])].as_py()!r} is not a time. All rows of a file "
-            "have seconds, milliseconds or microseconds since 1970, or all have ISO 8601 (2024-05-01T12:00:00Z)."
-        )
-    return values
+# Ratings are kept with 32 bits: numbers above the first are infinite there, and differences below the second's share of
+# the largest are gone.
+LARGEST_RATING, LEAST_SPAN = 1e30, 1e-5
+SPACES = "space around a user's id"  # taken off, and counted
 
 
 def ratings_table(
@@ -91,6 +33,7 @@ def ratings_table(
 
     Paired comparisons (`pair_N`) may show a picture to a person again: their repeats are no mistakes.
     """
+    require_32_bits(columns, rating_N, scale.low, scale.high)
     off = (rating_N < scale.low) | (rating_N > scale.high) | ~np.isfinite(rating_N)
     if off.any():
         rows = np.flatnonzero(off)
@@ -98,9 +41,12 @@ def ratings_table(
             f"{columns.some(rows)}: the rating {rating_N[rows[0]]:g} is off the scale {scale.low:g} to {scale.high:g}. "
             "Correct these rows, or state the scale with source.low=... source.high=..."
         )
+    columns, spaces = columns.stripped("user")
     user_N, users = ids(columns, "user")
     item_N, items = ids(columns, "item")
     counts = dict(counts or {})
+    if spaces:
+        counts[SPACES] = spaces
     keep = np.arange(len(user_N))
     if pair_N is None:
         keep, rating_N = _without_duplicates(columns, user_N, item_N, rating_N, duplicates, counts)
@@ -135,6 +81,22 @@ def scale_of(rating_N: np.ndarray, low: float | None, high: float | None, likes_
     return RatingScale(bottom, top, likes_from if likes_from is not None else float(above.min(initial=top)))
 
 
+def require_32_bits(columns: Columns, rating_N: np.ndarray, low: float, high: float) -> None:
+    """Refuses ratings on a scale from `low` to `high` that would become infinite or alike with 32 bits."""
+    large = np.abs(rating_N) > LARGEST_RATING
+    if large.any():
+        rows = np.flatnonzero(large)
+        raise ValueError(
+            f"{columns.some(rows)}: the rating {rating_N[rows[0]]:g} is too large to be one. Correct these rows."
+        )
+    span, largest = high - low, max(abs(low), abs(high))
+    if 0 < span < max(LEAST_SPAN * largest, 1 / LARGEST_RATING):
+        raise ValueError(
+            f"{columns.path}: ratings from {low!r} to {high!r} differ too little to be kept with 32 bits. "
+            "Subtract what they have in common, and count from 0 to 1 or from 1 to 5."
+        )
+
+
 def _without_duplicates(
     columns: Columns, user_N: np.ndarray, item_N: np.ndarray, rating_N: np.ndarray, how: str, counts: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -157,8 +119,8 @@ def _without_duplicates(
         g = int(np.flatnonzero(differ)[np.argmin(first[differ])])
         rows = np.sort(order[group == g])
         raise ValueError(
-            f"{columns.some(rows)}: user {columns.values['user'][int(rows[0])].as_py()!r} rates the item "
-            f"{columns.values['item'][int(rows[0])].as_py()!r} {len(rows)} times and differently ({int(differ.sum())} "
+            f"{columns.some(rows)}: user {columns.text('user', int(rows[0]))} rates the item "
+            f"{columns.text('item', int(rows[0]))} {len(rows)} times and differently ({int(differ.sum())} "
             "such cases). Correct the rows, or choose source.duplicates=first, last or mean."
         )
     agreeing = int(np.bincount(group)[~differ].sum() - (~differ).sum())
@@ -168,7 +130,3 @@ def _without_duplicates(
         rating_N = rating_N.copy()
         rating_N[first] = np.bincount(group, weights=rating_N[order]) / np.bincount(group)
     return np.sort(last if how == "last" else first), rating_N
-
-
-def _absent(texts: pa.Array) -> np.ndarray:
-    return pc.is_null(texts).to_numpy(zero_copy_only=False)

@@ -14,10 +14,8 @@ import torch
 from lightning.pytorch import Trainer
 from PIL import Image
 
-import prefprior.world  # noqa: F401 (registers the encoder of these tests)
-from prefprior.data.embedding import encoders
 from prefprior.data.embedding.encode import SET_ASIDE, EncodeModule, encode, read_set_aside
-from prefprior.data.embedding.encoders import Encoder, OpenClipEncoder
+from prefprior.data.embedding.encoders import OpenClipEncoder
 from prefprior.data.embedding.plan import PARTS, EncodeRule
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures
@@ -30,11 +28,6 @@ def trainer() -> Trainer:
         accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def encoder() -> OpenClipEncoder:
-    return OpenClipEncoder(model="world-clip")
 
 
 def draw(folder: Path, first: int, last: int) -> None:
@@ -52,58 +45,110 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
-def test_raw_projections_are_stored(tmp_path: Path, encoder: OpenClipEncoder) -> None:
-    draw(tmp_path / "p", 0, 10)
-    table = run(tmp_path / "p", encoder, tmp_path / "e", EncodeRule(batch_size=4, part_size=8, dtype="float32"))
-    assert isinstance(encoder, Encoder)
-    direct = encoder.encode_images([Image.open(tmp_path / "p" / name).convert("RGB") for name in table.ids])
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures each batch that is embedded from now on holds."""
+    sizes: list[int] = []
+    step = EncodeModule.predict_step
+    monkeypatch.setattr(EncodeModule, "predict_step", lambda s, b, i: (sizes.append(b[1]), step(s, b, i))[1])
+    return sizes
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, encoder: OpenClipEncoder) -> tuple[Path, EmbeddingTable]:
+    """The folder of ten pictures, and their table."""
+    folder = tmp_path_factory.mktemp("whole")
+    draw(folder / "p", 0, 10)
+    rule = EncodeRule(batch_size=4, part_size=8, dtype="float32")
+    return folder, run(folder / "p", encoder, folder / "e", rule)
+
+
+def test_raw_projections_are_stored(whole: tuple[Path, EmbeddingTable], encoder: OpenClipEncoder) -> None:
+    folder, table = whole
+    direct = encoder.encode_images([Image.open(folder / "p" / name).convert("RGB") for name in table.ids])
     assert torch.from_numpy(np.array(table.vectors)).allclose(direct, atol=1e-4)
-    assert table.space.name == "world-clip"
     assert not np.allclose(np.linalg.norm(table.vectors, axis=1), 1)
-    assert not (tmp_path / "e" / PARTS).exists()
 
 
-def test_twins_are_embedded_once_and_bad_pictures_listed(
+def test_a_table_carries_its_space(whole: tuple[Path, EmbeddingTable]) -> None:
+    assert whole[1].space.name == "world-clip"
+
+
+def test_a_finished_run_leaves_no_parts(whole: tuple[Path, EmbeddingTable]) -> None:
+    assert not (whole[0] / "e" / PARTS).exists()
+
+
+def test_duplicates_are_embedded_once(
     tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(tmp_path / "p", 0, 6)
-    (tmp_path / "p" / "twin.png").write_bytes((tmp_path / "p" / "002.png").read_bytes())
+    (tmp_path / "p" / "same.png").write_bytes((tmp_path / "p" / "002.png").read_bytes())
+    sizes = counted(monkeypatch)
+    table = run(tmp_path / "p", encoder, tmp_path / "e")
+    assert sum(sizes) == 6
+    assert (table.vectors[table.row_of["same.png"]] == table.vectors[table.row_of["002.png"]]).all()
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """Eight pictures, two of which cannot be read."""
+    draw(tmp_path / "p", 0, 7)
     (tmp_path / "p" / "004.png").write_bytes((tmp_path / "p" / "004.png").read_bytes()[:800])
     (tmp_path / "p" / "a,b.png").write_bytes(b"no, not a picture")
-    seen = []
-    step = EncodeModule.predict_step
-    monkeypatch.setattr(EncodeModule, "predict_step", lambda s, b, i: (seen.append(b[1]), step(s, b, i))[1])
-    table = run(tmp_path / "p", encoder, tmp_path / "e")
-    assert sum(seen) == 7
-    assert table.ids == ["000.png", "001.png", "002.png", "003.png", "005.png", "twin.png"]
-    assert (table.vectors[2] == table.vectors[5]).all()
+    return tmp_path / "p"
+
+
+def test_bad_pictures_are_left_out_and_counted(broken: Path, encoder: OpenClipEncoder, tmp_path: Path) -> None:
+    table = run(broken, encoder, tmp_path / "e")
+    assert table.ids == [f"{i:03d}.png" for i in (0, 1, 2, 3, 5, 6)]
+    assert table.facts["set_aside"] == 2
+
+
+def test_bad_pictures_are_listed_with_their_reasons(broken: Path, encoder: OpenClipEncoder, tmp_path: Path) -> None:
+    run(broken, encoder, tmp_path / "e")
     bad = read_set_aside(tmp_path / "e")
     assert set(bad) == {"004.png", "a,b.png"}
     assert bad["004.png"].startswith("truncated")
-    assert table.facts["set_aside"] == 2
+
+
+def test_too_many_bad_pictures_are_an_error(broken: Path, encoder: OpenClipEncoder, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"2 of 8 pictures .* max_bad=0.1.*{SET_ASIDE}"):
-        run(tmp_path / "p", encoder, tmp_path / "strict", EncodeRule(max_bad=0.1))
+        run(broken, encoder, tmp_path / "e", EncodeRule(max_bad=0.1))
 
 
-def test_new_pictures_are_added_without_the_old_ones(
-    tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def grown(tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[int]]:
+    """Ten pictures that were embedded, and ten more with a duplicate of an old one; and what was embedded since."""
     draw(tmp_path / "p", 5, 15)
-    old = np.array(run(tmp_path / "p", encoder, tmp_path / "e").vectors)
+    run(tmp_path / "p", encoder, tmp_path / "e")
     draw(tmp_path / "p", 0, 5)
     draw(tmp_path / "p", 15, 20)
-    (tmp_path / "p" / "twin.png").write_bytes((tmp_path / "p" / "007.png").read_bytes())
-    seen = []
-    step = EncodeModule.predict_step
-    monkeypatch.setattr(EncodeModule, "predict_step", lambda s, b, i: (seen.append(b[1]), step(s, b, i))[1])
-    table = run(tmp_path / "p", encoder, tmp_path / "e")
-    assert sum(seen) == 10
-    assert (table.vectors[:10] == old).all()
-    assert len(table) == 21
-    assert (table.vectors[table.row_of["twin.png"]] == table.vectors[table.row_of["007.png"]]).all()
-    before = files(tmp_path / "e")
-    run(tmp_path / "p", encoder, tmp_path / "e")  # nothing to do
-    assert files(tmp_path / "e") == before
+    (tmp_path / "p" / "same.png").write_bytes((tmp_path / "p" / "007.png").read_bytes())
+    return tmp_path, counted(monkeypatch)
+
+
+def test_only_new_pictures_are_embedded(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
+    folder, sizes = grown
+    assert len(run(folder / "p", encoder, folder / "e")) == 21
+    assert sum(sizes) == 10
+
+
+def test_old_rows_stay_where_they_are(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
+    folder, _ = grown
+    old = np.array(EmbeddingTable.open(folder / "e").vectors)
+    assert (run(folder / "p", encoder, folder / "e").vectors[:10] == old).all()
+
+
+def test_a_duplicate_of_an_old_picture_takes_its_row(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
+    table = run(grown[0] / "p", encoder, grown[0] / "e")
+    assert (table.vectors[table.row_of["same.png"]] == table.vectors[table.row_of["007.png"]]).all()
+
+
+def test_where_nothing_is_new_no_file_changes(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
+    folder, _ = grown
+    run(folder / "p", encoder, folder / "e")
+    before = files(folder / "e")
+    run(folder / "p", encoder, folder / "e")
+    assert files(folder / "e") == before
 
 
 def test_an_interrupted_run_ends_with_the_same_bytes(
@@ -130,64 +175,50 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
-def test_a_broken_part_is_refused_by_name(
-    tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unfinished(tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of ten pictures (p) whose parts (in e) were stored and not yet put together."""
     draw(tmp_path / "p", 0, 10)
     with monkeypatch.context() as patch:
         patch.setattr("prefprior.data.embedding.encode.finish", lambda *a: None)
         with pytest.raises(ValueError, match="holds no embeddings"):
             run(tmp_path / "p", encoder, tmp_path / "e")
-    part = sorted((tmp_path / "e" / PARTS).glob("*.npy"))[0]
+    return tmp_path
+
+
+def test_a_broken_part_is_refused_by_name(unfinished: Path, encoder: OpenClipEncoder) -> None:
+    part = sorted((unfinished / "e" / PARTS).glob("*.npy"))[0]
     part.write_bytes(part.read_bytes()[:-9])
     with pytest.raises(ValueError, match=rf"{part.name} is broken"):
-        run(tmp_path / "p", encoder, tmp_path / "e")
-    part.unlink()
-    assert len(run(tmp_path / "p", encoder, tmp_path / "e")) == 10
+        run(unfinished / "p", encoder, unfinished / "e")
+
+
+def test_a_part_that_was_deleted_is_made_again(unfinished: Path, encoder: OpenClipEncoder) -> None:
+    sorted((unfinished / "e" / PARTS).glob("*.npy"))[0].unlink()
+    assert len(run(unfinished / "p", encoder, unfinished / "e")) == 10
 
 
 def test_a_foreign_encoder_is_refused_by_name(tmp_path: Path, encoder: OpenClipEncoder) -> None:
     draw(tmp_path / "p", 0, 4)
     run(tmp_path / "p", encoder, tmp_path / "e")
-    draw(tmp_path / "p", 4, 5)
     other = OpenClipEncoder(model="world-clip")
     with torch.no_grad():
         next(p for n, p in other.model.named_parameters() if n.startswith("visual.")).add_(1)
     with pytest.raises(ValueError, match=r"holds embeddings made by world-clip with the weights \w+; this encoder"):
         run(tmp_path / "p", other, tmp_path / "e")
+
+
+def test_another_precision_is_refused(tmp_path: Path, encoder: OpenClipEncoder) -> None:
+    draw(tmp_path / "p", 0, 4)
+    run(tmp_path / "p", encoder, tmp_path / "e")
     with pytest.raises(ValueError, match="float16, dtype=float32 was asked for"):
         run(tmp_path / "p", encoder, tmp_path / "e", EncodeRule(dtype="float32", batch_size=4, part_size=8))
-
-
-def test_encoders_are_named_or_refused(tmp_path: Path) -> None:
-    assert OpenClipEncoder(model="ViT-bigG-14", pretrained="laion2b_s39b_b160k").space_name == (
-        "ViT-bigG-14/laion2b_s39b_b160k"
-    )
-    checkpoint = tmp_path / "mine.pt"
-    checkpoint.touch()
-    assert OpenClipEncoder(model="ViT-H-14", pretrained=str(checkpoint)).space_name == "ViT-H-14/mine"
-    assert OpenClipEncoder(model="ViT-H-14", pretrained=str(checkpoint), space="x/y").space_name == "x/y"
-    for arguments, message in (
-        ({"model": "ViT-bigG14"}, r"did you mean ViT-bigG-14\?"),
-        ({"model": "ViT-H-14", "pretrained": "laion2b"}, r"did you mean laion2b_s32b_b79k\?"),
-        ({"model": "ViT-H-14"}, r"encoder.pretrained is missing"),
-        ({"model": "world-clip", "pretrained": "x"}, r"leave encoder.pretrained out"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            OpenClipEncoder(**arguments)  # type: ignore[arg-type]
-
-
-def test_a_registered_model_brings_its_own_weights(encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "_BUNDLED", {})
-    encoders.register_encoder("RN50", lambda: encoders.LoadedClip(encoder.model, encoder.preprocess, str.split))
-    registered = OpenClipEncoder(model="RN50")
-    assert registered.space_name == "RN50"
-    assert registered.model is encoder.model
 
 
 KILLED = """
     import sys
     from pathlib import Path
+    import prefprior.world
     from tests.data.embedding.test_encode import run, OpenClipEncoder
     run(Path(sys.argv[1]), OpenClipEncoder(model="world-clip"), Path(sys.argv[2]))
 """

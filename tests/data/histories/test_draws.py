@@ -1,79 +1,100 @@
-"""Stateless draws: uniform, repeatable, disjoint."""
+"""prefprior/data/histories/draws.py: histories and targets, disjoint and each as likely as stated."""
 
 import numpy as np
 import pytest
 
-from prefprior.data.hashing import id_hashes, mix, permuted
-from prefprior.data.histories.draws import DrawRule, draw
+from prefprior.data.hashing import mix
+from prefprior.data.histories.draws import Draw, DrawRule, draw
+
+COUNTS = np.tile([1, 2, 3, 5, 8, 40, 400], 200)
+KEYS = mix(np.arange(len(COUNTS)))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 128, 129, 1000])
-def test_permuted_is_a_permutation(size: int) -> None:
-    for row in permuted(np.tile(np.arange(size), (5, 1)), np.full(5, size), mix(np.arange(5))):
-        assert sorted(row) == list(range(size))
+def past_of(known: bool) -> np.ndarray:
+    return COUNTS - np.maximum(COUNTS // 3, 1) if known else np.zeros_like(COUNTS)
 
 
-def test_permutations_of_few_are_uniform() -> None:
-    # All 24 orders of four things, over 24,000 keys: chi-square with 23 degrees of freedom, 99.99 % quantile 56.
-    keys = mix(np.arange(24000))
-    orders = permuted(np.tile(np.arange(4), (24000, 1)), np.full(24000, 4), keys)
-    _, counts = np.unique(orders @ np.array([64, 16, 4, 1]), return_counts=True)
-    assert len(counts) == 24
-    assert ((counts - 1000) ** 2 / 1000).sum() < 56
+@pytest.fixture(params=[("set", False), ("set", True), ("time", False), ("time", True)], ids=str)
+def case(request: pytest.FixtureRequest) -> tuple[DrawRule, np.ndarray, Draw]:
+    """A rule, how many ratings may only be history, and what was drawn."""
+    order, known = request.param
+    rule, past = DrawRule(cap=16, targets=4, order=order), past_of(known)
+    return rule, past, draw(rule, COUNTS, past, KEYS)
 
 
-def test_subsets_of_many_are_uniform() -> None:
-    pairs = permuted(np.tile([3, 140], (30000, 1)), np.full(30000, 150), mix(np.arange(30000)))
-    for column in pairs.T:
-        counts = np.bincount(column, minlength=150)
-        assert ((counts - 200) ** 2 / 200).sum() < 220  # 149 degrees of freedom, 99.99 %
-    # Which comes second is as likely above the first as below it, and any distance is equally likely.
-    distance = np.bincount((pairs[:, 1] - pairs[:, 0]) % 150, minlength=150)[1:]
-    assert ((distance - 30000 / 149) ** 2 / (30000 / 149)).sum() < 220
+def rows(position_BX: np.ndarray) -> list[list[int]]:
+    return [row[row >= 0].tolist() for row in position_BX]
 
 
-def test_id_hashes_do_not_move() -> None:
-    assert id_hashes(["a", "b", "ü"], "user/0").tolist() == id_hashes(["x", "a", "b", "ü"], "user/0").tolist()[1:]
-    assert id_hashes(["a"]).tolist() == [3405396810240292928]
+def test_nothing_is_drawn_twice(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
+    drawn = case[2]
+    for history, target in zip(rows(drawn.history_BK), rows(drawn.target_BT), strict=True):
+        assert len(set(history + target)) == len(history) + len(target)
 
 
-COUNTS = np.array([1, 2, 3, 5, 8, 40, 400])
+def test_there_are_as_many_as_the_rule_allows(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
+    rule, _, drawn = case
+    assert max(map(len, rows(drawn.history_BK))) == rule.cap
+    assert {len(target) for target in rows(drawn.target_BT)} <= set(range(1, rule.targets + 1))
 
 
-@pytest.mark.parametrize("order", ["set", "time"])
+def test_all_positions_exist(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
+    drawn = case[2]
+    assert (np.maximum(drawn.history_BK.max(1), drawn.target_BT.max(1)) < COUNTS).all()
+
+
+def test_what_may_only_be_history_is_no_target_and_the_rest_no_history(
+    case: tuple[DrawRule, np.ndarray, Draw],
+) -> None:
+    _, past, drawn = case
+    for history, target, own in zip(rows(drawn.history_BK), rows(drawn.target_BT), past, strict=True):
+        assert own == 0 or (max(history, default=-1) < own <= min(target))
+
+
 @pytest.mark.parametrize("known", [False, True])
-def test_history_and_targets_are_disjoint(order: str, known: bool) -> None:
-    count, key = np.tile(COUNTS, 200), mix(np.arange(200 * len(COUNTS)))
-    past = count - np.maximum(count // 3, 1) if known else np.zeros_like(count)
-    drawn = draw(DrawRule(cap=16, targets=4, order=order), count, past, key)
-    for history, target, n, p in zip(drawn.history_BK, drawn.target_BT, count, past):
-        history, target = history[history >= 0], target[target >= 0]
-        assert len(set(history)) == len(history) <= 16
-        assert 1 <= len(set(target)) == len(target) <= 4
-        assert not set(history) & set(target)
-        assert max(target) < n
-        if p > 0:
-            assert all(history < p)
-            assert all(target >= p)
-        if order == "time" and len(history):
-            assert max(history) < min(target)
-            assert list(history) == list(range(history[0], history[0] - len(history), -1))  # most recent first
-    alone = draw(DrawRule(cap=16, targets=4, order=order), count[5:6], past[5:6], key[5:6])
-    assert alone.history_BK[0].tolist() == drawn.history_BK[5][: alone.history_BK.shape[1]].tolist()
+def test_in_order_of_time_targets_follow_the_history(known: bool) -> None:
+    drawn = draw(DrawRule(cap=16, targets=4, order="time"), COUNTS, past_of(known), KEYS)
+    for history, target in zip(rows(drawn.history_BK), rows(drawn.target_BT), strict=True):
+        assert max(history, default=-1) < min(target)
 
 
-def test_every_rating_becomes_a_target_equally_often() -> None:
-    key = mix(np.arange(12000))
-    drawn = draw(DrawRule(cap=8, targets=3), np.full(12000, 12), np.zeros(12000, dtype=int), key)
-    counts = np.bincount(drawn.target_BT[drawn.target_BT >= 0], minlength=12)
+@pytest.mark.parametrize("known", [False, True])
+def test_in_order_of_time_the_most_recent_stands_first(known: bool) -> None:
+    drawn = draw(DrawRule(cap=16, targets=4, order="time"), COUNTS, past_of(known), KEYS)
+    for history in rows(drawn.history_BK):
+        assert not history or history == list(range(history[0], history[0] - len(history), -1))
+
+
+def test_a_draw_does_not_depend_on_its_batch(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
+    rule, past, drawn = case
+    alone = draw(rule, COUNTS[5:6], past[5:6], KEYS[5:6])
+    assert rows(alone.history_BK) == rows(drawn.history_BK[5:6])
+    assert rows(alone.target_BT) == rows(drawn.target_BT[5:6])
+
+
+@pytest.fixture(scope="module")
+def many() -> Draw:
+    """12,000 draws from twelve ratings each."""
+    count = np.full(12000, 12)
+    return draw(DrawRule(cap=8, targets=3), count, np.zeros_like(count), mix(np.arange(12000)))
+
+
+def test_every_rating_becomes_a_target_equally_often(many: Draw) -> None:
+    counts = np.bincount(many.target_BT[many.target_BT >= 0], minlength=12)
     assert np.abs(counts / counts.mean() - 1).max() < 0.08
-    lengths = (drawn.history_BK >= 0).sum(1)
+
+
+def test_half_of_the_histories_are_of_any_shorter_length(many: Draw) -> None:
+    lengths = (many.history_BK >= 0).sum(1)
     assert set(lengths) == set(range(1, 9))
     assert 0.5 < (lengths == 8).mean() < 0.62  # half keep all, and one in eight of the shortened ones does
 
 
-def test_bad_rules_are_refused() -> None:
+def test_an_unknown_order_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean time"):
         DrawRule(cap=4, targets=1, order="times")
+
+
+def test_a_history_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         DrawRule(cap=0, targets=1)

@@ -19,10 +19,9 @@ from prefprior.data.shards.streaming import FixedShardBatches, ShardBatches
 from prefprior.data.shards.tars import RECORD, read_shards, write_part
 from prefprior.data.splits import Splits
 from prefprior.files import read_json, write_json
-from prefprior.history import join
+from prefprior.history import concatenate
 from prefprior.ratings import RatingsTable
-from tests.data.small import SmallSource, module, ratings
-from tests.data.test_datamodule import same
+from tests.data.small import SmallSource, module, ratings, same
 
 
 def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arguments: object) -> PreferenceDataModule:
@@ -64,7 +63,7 @@ def test_validation_is_the_same_both_ways(tmp_path: Path, by: str) -> None:
     shards = ShardSet.open(tmp_path / "small" / "small-space")
     fixed = FixedShardBatches(shards, ["val"], data.rule, batch_size=8, seed=0)
     memory = FixedBatches(data._assembler(data.part("val"), data.part("train")), data.rule, batch_size=8, seed=0)
-    one, other = (join([batches[i] for i in range(len(batches))]) for batches in (fixed, memory))
+    one, other = (concatenate([batches[i] for i in range(len(batches))]) for batches in (fixed, memory))
     order = [one.history.users.index(user) for user in other.history.users]
     assert one.history.items_BK[order].tolist() == other.history.items_BK.tolist()
     assert one.target_item_BT[order].tolist() == other.target_item_BT.tolist()

@@ -72,7 +72,7 @@ def test_bursts_and_bots(tmp_path: Path) -> None:
     [
         ("ann,a,lik,100,", r"log.csv:3: the event 'lik' has no weight; did you mean like.*source.weights.lik="),
         ("ann,a,like,,", r"log.csv:3: there is no time"),
-        ("ann,a,like,soon,", r"log.csv:3: 'soon' is not a time"),
+        ("ann,a,like,soon,", r"log.csv:3: the time 'soon' is not a time"),
         ("ann,a,view,100,-1", r"log.csv:3: the dwell is below 0"),
         ("ann,a,view,100,long", r"log.csv:3: the dwell 'long' is not a finite number"),
     ],

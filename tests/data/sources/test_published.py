@@ -60,7 +60,7 @@ def test_flickr_aes_protocols(tmp_path: Path) -> None:
     assert {str(u) for u in table.users[table.user_N[test]]} == {"A5", "A6"}
     assert not set(table.item_N[test]) & set(table.item_N[~test])
     (tmp_path / "tests.txt").write_text("B1\n")
-    with pytest.raises(ValueError, match=r"workers who rated nothing: B1"):
+    with pytest.raises(ValueError, match=r"workers who rated nothing: 'B1'"):
         FlickrAesSource(root=str(tmp_path), test_workers=str(tmp_path / "tests.txt")).ratings()
 
 

@@ -114,8 +114,8 @@ def test_a_split_column_is_kept(tmp_path: Path) -> None:
         (",x,3", r"r.csv:3: there is no user"),
         ("ann,,3", r"r.csv:3: there is no item"),
         ("ann,   ,3", r"r.csv:3: '   ' cannot be the id of any item"),
-        ("ann,x", r"line 3: Expected 3 columns, got 2.*cut short"),
-        ("ann,x,3,4", r"line 3: Expected 3 columns, got 4"),
+        ("ann,x", r"r.csv:3: Expected 3 columns, got 2.*cut short"),
+        ("ann,x,3,4", r"r.csv:3: Expected 3 columns, got 4"),
         ("ann,a,2", r"r.csv:2, .*r.csv:3: user 'ann' rates the item 'a' 2 times and differently.*duplicates=first"),
     ],
 )
@@ -127,7 +127,7 @@ def test_bad_rows_are_named(tmp_path: Path, bad: str, message: str) -> None:
 
 def test_bad_times_are_named(tmp_path: Path) -> None:
     path = csv(tmp_path / "r.csv", "ann,a,1,yesterday", "bob,b,2,2024-05-01", header="user,item,rating,time")
-    with pytest.raises(ValueError, match=r"r.csv:2: 'yesterday' is not a time"):
+    with pytest.raises(ValueError, match=r"r.csv:2: the time 'yesterday' is not a time"):
         table(path).ratings()
 
 
@@ -193,13 +193,13 @@ def test_ready_made_embeddings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("vectors", "ids", "message"),
     [
-        (np.ones((3, 4), np.float32), ["a", "b"], r"e.npy has 3 rows, but 2 item ids"),
+        (np.ones((3, 4), np.float32), ["a", "b"], r"e.npy has 3 rows, but .*ids.txt has 2 item ids"),
         (np.ones((2, 4)), ["a", "b"], r"e.npy holds float64 of shape \(2, 4\)"),
         (np.ones(2, np.float32), ["a", "b"], r"shape \(2,\)"),
         (np.ones((0, 4), np.float32), [], r"e.npy is empty"),
         (np.array([[1, np.nan], [1, 2]], np.float32), ["a", "b"], r"e.npy: rows 0 .*NaN or infinity"),
-        (np.ones((2, 4), np.float32), ["a", "a"], r"e.npy:2: the id 'a' was already in line 1"),
-        (np.ones((2, 4), np.float32), ["a", ""], r"e.npy:2: '' cannot be an item id"),
+        (np.ones((2, 4), np.float32), ["a", "a"], r"ids.txt:2: the id 'a' was already in line 1"),
+        (np.ones((2, 4), np.float32), ["a", ""], r"ids.txt:2: '' cannot be an item id"),
     ],
 )
 def test_bad_embeddings_are_named(tmp_path: Path, vectors: np.ndarray, ids: list[str], message: str) -> None:
@@ -243,3 +243,22 @@ def test_ratings_and_pictures_must_know_each_other(tmp_path: Path) -> None:
 def test_json_numbers_may_be_ids(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text("\n".join(json.dumps({"user": 7, "item": i, "rating": i}) for i in (1, 2)))
     assert rows(table(tmp_path / "r.jsonl")) == [("7", "1", 1.0), ("7", "2", 2.0)]
+
+
+def test_space_around_users_is_taken_off_and_counted(tmp_path: Path) -> None:
+    read = table(csv(tmp_path / "r.csv", "u0,a,1", "u0 ,b,2", "\u2003u0,c,3", "u1,a,5")).ratings()
+    assert list(read.users) == ["u0", "u1"]
+    assert read.counts["space around a user's id"] == 2
+
+
+@pytest.mark.parametrize("values", [("1e9", "1000000001"), ("1e-40", "2e-40"), ("1", "1e31"), ("0", "1e-31")])
+def test_ratings_that_32_bits_cannot_tell_apart_are_refused(tmp_path: Path, values: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"r.csv.*(with 32 bits|too large)"):
+        table(csv(tmp_path / "r.csv", f"ann,a,{values[0]}", f"ann,b,{values[1]}")).ratings()
+
+
+def test_accents_of_pictures_and_ratings_must_be_stored_alike(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "cafe\u0301.png")
+    path = csv(tmp_path / "r.csv", "ann,caf\u00e9.png,1", "bob,caf\u00e9.png,5")
+    with pytest.raises(ValueError, match=r"accents are stored in another way"):
+        table(path).pictures()

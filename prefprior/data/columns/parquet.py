@@ -1,0 +1,61 @@
+"""Parquet."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pa_parquet
+
+from prefprior.data.columns.columns import Columns, Wanted
+
+
+@contextmanager
+def parquet_file(path: Path) -> Iterator[pa_parquet.ParquetFile]:
+    """An open file; whatever goes wrong while it is read is said of the file."""
+    try:
+        with pa_parquet.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} is not a whole Parquet file ({told}). Was it cut short? Copy it again.") from error
+
+
+def from_parquet(path: Path, wanted: Wanted) -> Columns:
+    """The wanted columns; rows are counted from 0."""
+    with parquet_file(path) as file:
+        chosen = wanted.choose(str(path), file.schema_arrow.names)
+        table = file.read(columns=list(chosen.values()))
+    values = {ours: _text(path, column, table[column].combine_chunks()) for ours, column in chosen.items()}
+    return Columns(path, values, 0)
+
+
+def _text(path: Path, column: str, array: pa.Array) -> pa.Array:
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("s"))
+    if pa.types.is_timestamp(array.type):
+        # As text with a date: a bare number would not say whether it counts seconds or less.
+        array = array.cast(pa.timestamp("us"), safe=False)
+    try:
+        text = array.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(
+            f"{path}: the column {column!r} holds {array.type}, not text or numbers. Name another, or convert it."
+        ) from error
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid as error:
+        row = next((row for row in range(len(text)) if not _is_utf8(text[row])), 0)
+        raise ValueError(
+            f"{path}:{row}: the {column} is not UTF-8. Write the file again with text in UTF-8."
+        ) from error
+    return text
+
+
+def _is_utf8(value: pa.Scalar) -> bool:
+    try:
+        pc.cast(value, pa.binary()).as_py().decode() if value.is_valid else ""
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""prefprior/data/embedding/encoders.py: which space an encoder has, and which encoder a space."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from prefprior.data.embedding import encoders
+from prefprior.data.embedding.encoders import Encoder, OpenClipEncoder, encoder_of
+
+
+def test_it_is_an_encoder(encoder: OpenClipEncoder) -> None:
+    assert isinstance(encoder, Encoder)
+
+
+def test_a_pretrained_tag_names_the_space() -> None:
+    encoder = OpenClipEncoder(model="ViT-bigG-14", pretrained="laion2b_s39b_b160k")
+    assert encoder.space_name == "ViT-bigG-14/laion2b_s39b_b160k"
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    (tmp_path / "mine.pt").touch()
+    return str(tmp_path / "mine.pt")
+
+
+def test_a_local_checkpoint_names_the_space_by_its_file(checkpoint: str) -> None:
+    assert OpenClipEncoder(model="ViT-H-14", pretrained=checkpoint).space_name == "ViT-H-14/mine"
+
+
+def test_a_local_checkpoint_may_be_called_otherwise(checkpoint: str) -> None:
+    assert OpenClipEncoder(model="ViT-H-14", pretrained=checkpoint, space="x/y").space_name == "x/y"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "ViT-bigG14"}, r"did you mean ViT-bigG-14\?"),
+        ({"model": "ViT-H-14", "pretrained": "laion2b"}, r"did you mean laion2b_s32b_b79k\?"),
+        ({"model": "ViT-H-14"}, r"encoder.pretrained is missing"),
+        ({"model": "world-clip", "pretrained": "x"}, r"leave encoder.pretrained out"),
+    ],
+)
+def test_what_open_clip_does_not_have_is_refused(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        OpenClipEncoder(**arguments)  # type: ignore[arg-type]
+
+
+def test_the_encoder_of_a_space_is_found_by_its_name() -> None:
+    assert encoder_of("ViT-H-14/laion2b_s32b_b79k").space_name == "ViT-H-14/laion2b_s32b_b79k"
+
+
+def test_a_space_of_another_program_needs_its_embeddings_given() -> None:
+    with pytest.raises(ValueError, match=r"must be embedded by mine/own, which is not at hand"):
+        encoder_of("mine/own")
+
+
+def test_a_registered_model_brings_its_own_weights(encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = encoders.LoadedClip(encoder.model, encoder.preprocess, lambda texts: torch.zeros(len(texts)))
+    monkeypatch.setattr(encoders, "_BUNDLED", {})
+    encoders.register_encoder("RN50", lambda: loaded)
+    assert OpenClipEncoder(model="RN50").model is encoder.model
+
+
+def test_a_registered_model_names_its_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "_BUNDLED", {"RN50": lambda: None})
+    assert OpenClipEncoder(model="RN50").space_name == "RN50"
+
+
+def test_other_weights_are_another_encoder(encoder: OpenClipEncoder) -> None:
+    other = OpenClipEncoder(model="world-clip")
+    with torch.no_grad():
+        next(p for name, p in other.model.named_parameters() if name.startswith("visual.")).add_(1)
+    assert other.identity()["weights"] != encoder.identity()["weights"]
+
+
+def test_no_pictures_are_no_embeddings(encoder: OpenClipEncoder) -> None:
+    assert encoder.encode_images([]).shape == (0, encoder.dim)
+
+
+def test_batches_change_nothing(encoder: OpenClipEncoder) -> None:
+    pictures = [Image.new("RGB", (64, 64), (40 * i, 0, 0)) for i in range(5)]
+    few = OpenClipEncoder(model="world-clip", batch_size=2)
+    assert torch.allclose(few.encode_images(pictures), encoder.encode_images(pictures), atol=1e-4)

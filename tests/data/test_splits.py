@@ -1,0 +1,110 @@
+"""prefprior/data/splits.py: parts never leak into each other, and new data never moves old."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from prefprior.data.splits import Splits
+from prefprior.ratings import RatingsTable
+from tests.data.small import ratings
+
+
+def codes_of_parts(table: RatingsTable, parts: np.ndarray, by: str) -> list[set[int]]:
+    code = table.user_N if by == "user" else table.item_N
+    return [set(code[parts == name].tolist()) for name in ("train", "val", "test")]
+
+
+@pytest.mark.parametrize("by", ["user", "item"])
+def test_nobody_and_nothing_is_in_two_parts(by: str) -> None:
+    table = ratings(users=200, items=100)
+    sets = codes_of_parts(table, Splits(by=by, val=0.2, test=0.2).parts(table), by)
+    assert len(set.union(*sets)) == sum(map(len, sets))
+
+
+@pytest.mark.parametrize("by", ["user", "item"])
+def test_shares_are_about_what_was_asked(by: str) -> None:
+    table = ratings(users=200, items=100)
+    sets = codes_of_parts(table, Splits(by=by, val=0.2, test=0.2).parts(table), by)
+    assert all(0.1 < len(part) / sum(map(len, sets)) < 0.3 for part in sets[1:])
+
+
+@pytest.mark.parametrize("by", ["user", "item"])
+def test_new_data_never_moves_old(by: str) -> None:
+    table = ratings(users=40)
+    before = Splits(by=by).parts(table)
+    old = np.flatnonzero(table.user_N < 30)
+    some = table.take(old)
+    # The same people and pictures under other codes, without the newer ones.
+    order = np.random.default_rng(0).permutation(len(table.users))
+    recoded = replace(some, users=table.users[order], user_N=np.argsort(order)[some.user_N].astype(np.int32))
+    assert Splits(by=by).parts(recoded).tolist() == before[old].tolist()
+
+
+@pytest.mark.parametrize("by", ["user", "item"])
+def test_another_seed_parts_otherwise(by: str) -> None:
+    table = ratings(users=40)
+    assert Splits(by=by, seed=1).parts(table).tolist() != Splits(by=by).parts(table).tolist()
+
+
+def test_a_split_by_time_without_dates_proposes_them() -> None:
+    with pytest.raises(ValueError, match=r"splits.val_from=\d+ splits.test_from=\d+"):
+        Splits(by="time").parts(ratings())
+
+
+def test_a_split_by_time_cuts_at_its_dates() -> None:
+    table = ratings()
+    parts = Splits(by="time", val_from=100, test_from=150).parts(table)
+    assert table.time_N is not None
+    assert table.time_N[parts == "train"].max() < 100 <= table.time_N[parts == "val"].min()
+    assert table.time_N[parts == "val"].max() < 150 <= table.time_N[parts == "test"].min()
+
+
+def test_a_split_by_time_needs_times() -> None:
+    with pytest.raises(ValueError, match="have none"):
+        Splits(by="time", val_from=1, test_from=2).parts(replace(ratings(), time_N=None))
+
+
+@pytest.fixture
+def own_test() -> RatingsTable:
+    """A source that names a part for testing and none for validation."""
+    table = ratings(users=50)
+    return replace(table, part_N=np.where(table.user_N % 7 == 0, "test_unseen", "train"))
+
+
+def test_a_sources_own_parts_are_kept(own_test: RatingsTable) -> None:
+    parts = Splits(val=0.3).parts(own_test)
+    assert ((parts == "test_unseen") == (own_test.part_N == "test_unseen")).all()
+
+
+def test_without_a_validation_part_some_training_users_make_one(own_test: RatingsTable) -> None:
+    parts = Splits(val=0.3).parts(own_test)
+    train, val, _ = codes_of_parts(own_test, parts, "user")
+    assert val
+    assert not val & train
+
+
+def test_a_sources_own_validation_part_is_kept(own_test: RatingsTable) -> None:
+    own = np.where(own_test.user_N % 7 == 1, "val_seen", own_test.part_N)  # type: ignore[arg-type]
+    assert (Splits(val=0.3).parts(replace(own_test, part_N=own)) == own).all()
+
+
+def test_a_source_without_parts_is_refused_by_source() -> None:
+    with pytest.raises(ValueError, match="no split of its own"):
+        Splits(by="source").parts(ratings())
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_refused() -> None:
+    table = ratings(users=50)
+    with pytest.raises(ValueError, match="leaves nothing to train on"):
+        Splits(by="source").parts(replace(table, part_N=np.full(len(table), "test")))
+
+
+def test_shares_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="leave some to train on"):
+        Splits(val=0.5, test=0.5)
+
+
+def test_an_unknown_way_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean user"):
+        Splits(by="users")
