@@ -10,12 +10,13 @@ from torchmetrics.functional.retrieval import (
 )
 
 from prefprior.baselines.random import RandomPredictor
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.ranking import ranking
-from prefprior.evaluation.metrics.scoring import SampledCandidates, reduce_scores, score
+from prefprior.evaluation.metrics.scoring import SampledCandidates, Scored, reduce_scores, score
 from tests.evaluation.tastes import Oracle, make_tastes
 
 
-def test_ranks_agree_with_sorting_and_skip_what_was_seen():
+def test_ranks_agree_with_sorting_and_skip_what_was_seen() -> None:
     people = make_tastes().people
     scores = torch.rand(len(people), len(people.catalogue), generator=torch.Generator().manual_seed(0))
     scored = reduce_scores(scores, people, k=7)
@@ -29,14 +30,14 @@ def test_ranks_agree_with_sorting_and_skip_what_was_seen():
             assert scored.rank_BT[b, t] == expected
 
 
-def test_equal_scores_share_their_mean_rank():
+def test_equal_scores_share_their_mean_rank() -> None:
     people = make_tastes().people
     scored = reduce_scores(torch.zeros(len(people), len(people.catalogue)), people, k=1)
     expected_BT = ((scored.candidates_B + 1) / 2)[:, None].expand_as(scored.rank_BT)
     assert torch.equal(scored.rank_BT[people.held_liked_BT], expected_BT[people.held_liked_BT].double())
 
 
-def test_ranking_agrees_with_torchmetrics():
+def test_ranking_agrees_with_torchmetrics() -> None:
     people = make_tastes().people
     scores = torch.rand(len(people), len(people.catalogue), generator=torch.Generator().manual_seed(3))
     scored = reduce_scores(scores, people, k=1)
@@ -58,41 +59,53 @@ def test_ranking_agrees_with_torchmetrics():
         )
 
 
-def test_map_at_k_by_hand():
+def test_map_at_k_by_hand() -> None:
     rank = torch.tensor([[1.0, 3.0, 12.0]])
     assert float(ranking(rank, torch.ones(1, 3, dtype=torch.bool), (3,))["map_3"]) == pytest.approx((1 + 2 / 3) / 3)
 
 
-def test_oracle_ranks_every_like_above_every_dislike_and_beats_all():
+def test_an_oracle_ranks_every_like_above_every_dislike() -> None:
     tastes = make_tastes()
     scored = score(Oracle(tastes), tastes.people, k=20)
     likes = scored.score_BT.masked_fill(~tastes.people.held_liked_BT, torch.inf).amin(1)
     dislikes = scored.score_BT.masked_fill(~tastes.people.held_disliked_BT, -torch.inf).amax(1)
     assert (likes > dislikes).all()
+
+
+def test_an_oracle_finds_the_likes() -> None:
+    tastes = make_tastes()
+    scored = score(Oracle(tastes), tastes.people, k=20)
     # Likes are half of the catalogue, so that even a perfect list of k holds a few of the held-out ones only.
     top = ranking(scored.rank_BT, tastes.people.held_liked_BT, (100,))["recall_100"]
     assert float(top.nanmean()) > 0.9
 
 
-def test_random_scores_what_theory_says():
-    tastes = make_tastes(users=400, items=300, rated=20)
-    random = RandomPredictor()
-    random.fit(tastes.training, None, torch.Generator())
-    scored = score(random, tastes.people, k=30)
-    figures = ranking(scored.rank_BT, tastes.people.held_liked_BT, (30,))
-    n = float(scored.candidates_B[0])
-    recall = figures["recall_30"]
-    count = tastes.people.held_liked_BT.sum(1)
-    held = recall[count > 0]
-    # Each held-out like is in the list with chance k / N.
-    assert abs(float(held.mean()) - 30 / n) < 4 * float(held.std()) / len(held) ** 0.5
-    alone = ranking(scored.rank_BT, tastes.people.held_liked_BT & (count == 1)[:, None], (30,))["mrr"]
-    harmonic = np.sum(1 / np.arange(1, n + 1)) / n
-    if alone.isfinite().sum() > 10:
-        assert abs(float(alone.nanmean()) - harmonic) < 0.05
+@pytest.fixture(scope="module")
+def random() -> tuple[HeldOutUsers, Scored]:
+    """What random scores say of four hundred people."""
+    tastes, predictor = make_tastes(users=400, items=300, rated=20), RandomPredictor()
+    predictor.fit(tastes.training, None, torch.Generator())
+    return tastes.people, score(predictor, tastes.people, k=30)
 
 
-def test_scoring_in_chunks_changes_nothing(monkeypatch):
+def test_random_recall_is_the_lists_share_of_all_candidates(random: tuple[HeldOutUsers, Scored]) -> None:
+    people, scored = random
+    recall = ranking(scored.rank_BT, people.held_liked_BT, (30,))["recall_30"]
+    held = recall[people.held_liked_BT.any(1)]
+    expected = 30 / float(scored.candidates_B[0])
+    assert abs(float(held.mean()) - expected) < 4 * float(held.std()) / len(held) ** 0.5
+
+
+def test_random_reciprocal_rank_is_the_harmonic_mean(random: tuple[HeldOutUsers, Scored]) -> None:
+    people, scored = random
+    first_BT = people.held_liked_BT & (people.held_liked_BT.cumsum(1) == 1)  # one like a person
+    found = ranking(scored.rank_BT, first_BT, (30,))["mrr"]
+    n = int(scored.candidates_B[0])
+    expected = float(np.sum(1 / np.arange(1, n + 1)) / n)
+    assert abs(float(found.nanmean()) - expected) < 4 * float(found[~found.isnan()].std()) / len(people) ** 0.5
+
+
+def test_scoring_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     tastes = make_tastes()
     whole = score(Oracle(tastes), tastes.people)
     chunks = tastes.people.chunks
@@ -102,24 +115,40 @@ def test_scoring_in_chunks_changes_nothing(monkeypatch):
     assert torch.equal(whole.top_BK, parts.top_BK)
 
 
-def test_a_ranking_of_the_wrong_shape_is_named():
+def test_a_ranking_of_the_wrong_shape_is_named() -> None:
     people = make_tastes().people
     with pytest.raises(ValueError, match="instead of 24 people x 200"):
         reduce_scores(torch.zeros(24, 5), people, k=1)
 
 
-def test_sampled_candidates_are_unseen_the_same_for_everyone_who_ranks_and_make_it_look_easier():
-    people = make_tastes().people
-    sampled = SampledCandidates(40, seed=3)
-    mask_BN = sampled.mask(people)
-    held = people.held_valid_BT.sum(1)
-    assert torch.equal(mask_BN.sum(1), held + 40)
-    seen_BS = people.seen_item_BS
+@pytest.fixture(scope="module")
+def people() -> HeldOutUsers:
+    return make_tastes().people
+
+
+SAMPLED = SampledCandidates(40, seed=3)
+
+
+def test_sampled_candidates_are_unseen_and_beside_what_is_held_out(people: HeldOutUsers) -> None:
+    mask_BN, seen_BS = SAMPLED.mask(people), people.seen_item_BS
+    assert torch.equal(mask_BN.sum(1), people.held_valid_BT.sum(1) + 40)
     assert not mask_BN.gather(1, seen_BS.clamp_min(0))[seen_BS >= 0].any()
+
+
+def test_sampled_candidates_do_not_depend_on_who_else_is_there(people: HeldOutUsers) -> None:
     some = torch.tensor([5, 2])
-    assert torch.equal(sampled.mask(people.take(some)), mask_BN[some])
-    random = RandomPredictor()
-    whole, few = (score(random, people, candidates=s).rank_BT[people.held_liked_BT] for s in (None, sampled))
+    assert torch.equal(SAMPLED.mask(people.take(some)), SAMPLED.mask(people)[some])
+
+
+def test_among_sampled_candidates_ranks_look_better(people: HeldOutUsers) -> None:
+    whole, few = (
+        score(RandomPredictor(), people, candidates=candidates).rank_BT[people.held_liked_BT]
+        for candidates in (None, SAMPLED)
+    )
     assert (few <= whole).all()
     assert float(few.mean()) < 0.5 * float(whole.mean())
-    assert torch.equal(score(random, people, candidates=sampled).candidates_B, held + 40)
+
+
+def test_scores_count_the_sampled_candidates(people: HeldOutUsers) -> None:
+    found = score(RandomPredictor(), people, candidates=SAMPLED).candidates_B
+    assert torch.equal(found, people.held_valid_BT.sum(1) + 40)

@@ -5,7 +5,7 @@ import torch
 from prefprior.evaluation.protocol.bootstrap import difference, interval, weights
 
 
-def test_interval_agrees_with_the_normal_one():
+def test_interval_agrees_with_the_normal_one() -> None:
     values = np.random.default_rng(0).normal(2.0, 1.0, 400)
     figure = interval(values, weights(400))
     half = 1.96 / 400**0.5
@@ -15,7 +15,7 @@ def test_interval_agrees_with_the_normal_one():
     assert figure.people == 400
 
 
-def test_a_pair_is_far_surer_than_its_parts():
+def test_a_pair_is_far_surer_than_its_parts() -> None:
     rng = np.random.default_rng(1)
     easy = rng.normal(0, 1, 200)  # how hard a person is, shared by both predictors
     first, second = easy + 0.1 + rng.normal(0, 0.02, 200), easy
@@ -25,7 +25,10 @@ def test_a_pair_is_far_surer_than_its_parts():
     assert alone.high - alone.low > 10 * (paired.high - paired.low)
 
 
-def test_people_without_a_value_are_left_out():
+def test_people_without_a_value_are_left_out() -> None:
     figure = interval(torch.tensor([1.0, torch.nan, 3.0]), weights(3))
     assert (figure.value, figure.people) == (2.0, 2)
+
+
+def test_of_nobody_there_is_no_figure() -> None:
     assert interval(torch.tensor([torch.nan]), weights(1)) is None

@@ -6,11 +6,11 @@ import torch
 
 from prefprior.data.held_out import HeldOutUsers, first_share
 from prefprior.data.scaling import RatingScaling
-from prefprior.evaluation.protocol.controls import negated_ratings, other_user, permuted_ratings
+from prefprior.evaluation.protocol.controls import Control, negated_ratings, other_user, permuted_ratings
 from tests.evaluation.tastes import make_tastes
 
 
-def test_history_is_the_newest_ratings_with_their_embeddings():
+def test_history_is_the_newest_ratings_with_their_embeddings() -> None:
     tastes = make_tastes(users=3, rated=10)
     people = tastes.people
     history = people.history(4)
@@ -24,7 +24,7 @@ def test_history_is_the_newest_ratings_with_their_embeddings():
     assert torch.equal(full.last(4).items_BK, history.items_BK)
 
 
-def test_ragged_people_are_padded_and_masked():
+def test_ragged_people_are_padded_and_masked() -> None:
     tastes = make_tastes(users=4, rated=8)
     table = tastes.training.ratings
     keep = np.flatnonzero((table.user_N != 2) | (np.arange(len(table)) % 5 == 0))
@@ -35,21 +35,21 @@ def test_ragged_people_are_padded_and_masked():
     assert history.valid_BK[:, 0].all()
 
 
-def test_first_share_always_leaves_something_to_hold_out():
+def test_first_share_always_leaves_something_to_hold_out() -> None:
     table = make_tastes(users=2, rated=3).training.ratings
     assert first_share(table, 1.0).sum() == len(table) - 2
     assert first_share(table, 0.5, count=1).sum() == 2  # a number of ratings goes before a share
     assert first_share(table, 0.5, count=99).sum() == len(table) - 2
 
 
-def test_where_keeps_only_some_held_out_items():
+def test_where_keeps_only_some_held_out_items() -> None:
     people = make_tastes().people
     liked = people.where(people.held_liked_BT)
     assert (liked.held_rating_BT[liked.held_valid_BT] > 0).all()
     assert int(liked.held_valid_BT.sum()) == int(people.held_liked_BT.sum())
 
 
-def test_chunks_are_the_people_in_order():
+def test_chunks_are_the_people_in_order() -> None:
     people = make_tastes().people
     chunks = list(people.chunks(scores=5 * len(people.catalogue)))
     assert [len(c) for c in chunks] == [5, 5, 5, 5, 4]
@@ -57,23 +57,32 @@ def test_chunks_are_the_people_in_order():
 
 
 @pytest.mark.parametrize("change", [other_user, permuted_ratings, negated_ratings])
-def test_controls_leave_held_out_and_seen_alone(change):
+def test_controls_leave_held_out_and_seen_alone(change: Control) -> None:
     people = make_tastes().people
     changed = change(people, torch.Generator().manual_seed(1))
     assert torch.equal(changed.held_item_BT, people.held_item_BT)
     assert torch.equal(changed.seen_item_BS, people.seen_item_BS)
-    if change is other_user:
-        own = {tuple(row.tolist()) for row in people.item_BK}
-        assert {tuple(row.tolist()) for row in changed.item_BK} == own
-        assert not (changed.item_BK == people.item_BK).all(1).any()
-    else:
-        assert torch.equal(changed.item_BK, people.item_BK)
-        before, after = people.history().ratings_BK, changed.history().ratings_BK
-        assert torch.equal(after.abs().sum(1), before.abs().sum(1))
-        assert not torch.equal(after, before)
 
 
-def test_under_another_persons_history_predictors_see_that_persons_id():
+@pytest.mark.parametrize("change", [permuted_ratings, negated_ratings])
+def test_controls_of_ratings_change_ratings_and_not_their_sizes(change: Control) -> None:
+    people = make_tastes().people
+    changed = change(people, torch.Generator().manual_seed(1))
+    assert torch.equal(changed.item_BK, people.item_BK)
+    before, after = people.history().ratings_BK, changed.history().ratings_BK
+    assert torch.equal(after.abs().sum(1), before.abs().sum(1))
+    assert not torch.equal(after, before)
+
+
+def test_everybody_gets_the_history_of_another() -> None:
+    people = make_tastes().people
+    changed = other_user(people, torch.Generator().manual_seed(1))
+    own = {tuple(row.tolist()) for row in people.item_BK}
+    assert {tuple(row.tolist()) for row in changed.item_BK} == own
+    assert not (changed.item_BK == people.item_BK).all(1).any()
+
+
+def test_under_another_persons_history_predictors_see_that_persons_id() -> None:
     """Else those that know people by their ids would be told who it really is."""
     people = make_tastes(users=6).people
     other = other_user(people, torch.Generator().manual_seed(0))
@@ -86,7 +95,7 @@ def test_under_another_persons_history_predictors_see_that_persons_id():
     assert torch.equal(other.item_BK, people.item_BK[giver])
 
 
-def test_the_scale_of_a_short_history_is_its_own():
+def test_the_scale_of_a_short_history_is_its_own() -> None:
     tastes = make_tastes(users=3, rated=10)
     table = tastes.training.ratings
     scale = RatingScaling(weight=1e-6).fit(table)
@@ -97,7 +106,7 @@ def test_the_scale_of_a_short_history_is_its_own():
         assert ((ratings * valid).sum(1).abs() < 1e-3)[(ratings.abs() < 1).all(1)].all()
 
 
-def test_without_times_the_order_of_the_file_does_not_matter():
+def test_without_times_the_order_of_the_file_does_not_matter() -> None:
     table = make_tastes(users=3, rated=10).training.ratings
     order = np.random.default_rng(0).permutation(len(table))
     assert np.array_equal(first_share(table, 0.5)[order], first_share(table.take(order), 0.5))

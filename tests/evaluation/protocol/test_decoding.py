@@ -1,11 +1,14 @@
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from prefprior.baselines.random import RandomPredictor
 from prefprior.evaluation.metrics.generation import diversity_and_novelty, sample_recall, similarity
 from prefprior.evaluation.protocol.decoding import Decoding
-from prefprior.evaluation.protocol.results import Results
+from prefprior.evaluation.protocol.results import Outcome, Results
 from prefprior.evaluation.protocol.scoreboard import Scoreboard
 from prefprior.evaluation.report.html import picture_rows
 from prefprior.evaluation.report.labels import describe, order
@@ -17,25 +20,26 @@ class Numbered:
 
     space_name, identity = "toy", "numbered"
 
-    def __init__(self, shift=0.0):
-        self.seen, self.shift = [], shift
+    def __init__(self, shift: float = 0.0) -> None:
+        self.seen: list[Tensor] = []
+        self.shift = shift
 
-    def decode(self, embeddings_BD, *, negative_BD, prompt, generators):
+    def decode(self, embeddings_BD: Tensor, **_: Any) -> list[Image.Image]:
         pictures = []
         for embedding_D in embeddings_BD:
             pictures.append(Image.new("RGB", (8, 8), (len(self.seen), 0, 0)))
             self.seen.append(embedding_D)
         return pictures
 
-    def encode_images(self, pictures):
+    def encode_images(self, pictures: list[Any]) -> Tensor:
         return torch.stack([self.seen[p.getpixel((0, 0))[0]] for p in pictures]) + self.shift
 
-    def open(self, item):
+    def open(self, item: str) -> Image.Image:
         return Image.new("RGB", (8, 8))
 
 
 @pytest.fixture(scope="module")
-def outcome_and_results():
+def outcome_and_results() -> tuple[Outcome, Results]:
     tastes, coder = make_tastes(users=12, items=60, rated=16), Numbered()
     predictor = RandomPredictor()
     predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
@@ -46,17 +50,27 @@ def outcome_and_results():
     return outcomes[-1], Results("toy", "unseen", tastes.people, outcomes)
 
 
-def test_a_faithful_decoder_does_not_drift(outcome_and_results):
-    outcome, results = outcome_and_results
+def test_a_faithful_decoder_does_not_drift(outcome_and_results: tuple[Outcome, Results]) -> None:
+    _, results = outcome_and_results
     figures = results.figures
     assert figures["toy/unseen/random/drift_decoded@all"].value == pytest.approx(0, abs=1e-6)
     assert figures["toy/unseen/random/drift_decoded@all"].people == 5
-    assert "toy/unseen/random/drift_decoded@2" not in figures
+
+
+def test_pictures_are_made_of_some_samples_of_some_people_from_chosen_lengths(
+    outcome_and_results: tuple[Outcome, Results],
+) -> None:
+    outcome, results = outcome_and_results
+    assert "toy/unseen/random/drift_decoded@2" not in results.figures
+    assert outcome.decoded is not None
     assert [len(row) for row in outcome.decoded.pictures] == [3] * 5
 
 
-def test_of_a_faithful_decoders_pictures_everything_is_what_it_is_of_samples(outcome_and_results):
+def test_figures_of_a_faithful_decoders_pictures_are_those_of_samples(
+    outcome_and_results: tuple[Outcome, Results],
+) -> None:
     outcome, results = outcome_and_results
+    assert outcome.samples_BnD is not None
     made, shown = outcome.samples_BnD[:5, :3], results.people.take(torch.arange(5))
     expected = {**similarity(made, shown), **diversity_and_novelty(made, shown), **sample_recall(made, shown, (5,))}
     for name, value_B in expected.items():
@@ -66,30 +80,32 @@ def test_of_a_faithful_decoders_pictures_everything_is_what_it_is_of_samples(out
     assert {"precision_decoded", "coverage_cloud_decoded", "mmd_all_decoded"} <= outcome.overall.keys()
 
 
-def test_pictures_stand_beside_likes_in_the_report(outcome_and_results):
+def test_pictures_stand_beside_likes_in_the_report(outcome_and_results: tuple[Outcome, Results]) -> None:
     outcome, results = outcome_and_results
     rows = picture_rows(results, outcome, Numbered())
     assert len(rows) == 5
     assert all(len(row["made"]) == 3 and row["liked"] for row in rows)
 
 
-def test_drift_is_measured_and_foreign_spaces_are_refused():
+def test_drift_is_measured() -> None:
     tastes, coder = make_tastes(users=4), Numbered(shift=5.0)
     decoding = Decoding(decoder=coder, encoder=coder)
-    assert (
-        float(decoding.decode_and_embed(tastes.people.held_embeddings(), tastes.catalogue.space, 0).drift_B.min())
-        > 0.05
-    )
+    decoded = decoding.decode_and_embed(tastes.people.held_embeddings(), tastes.catalogue.space, 0)
+    assert float(decoded.drift_B.min()) > 0.05
+
+
+def test_samples_of_another_space_are_refused() -> None:
+    tastes, coder = make_tastes(users=4), Numbered()
+    decoding = Decoding(decoder=coder, encoder=coder)
     coder.space_name = "elsewhere"
     with pytest.raises(ValueError, match="elsewhere"):
         decoding.decode_and_embed(tastes.people.held_embeddings(), tastes.catalogue.space, 0)
 
 
-def test_decoded_metrics_have_words_and_come_last():
+def test_decoded_metrics_have_words() -> None:
     assert describe("utility_decoded").label == "utility, decoded"
-    assert order({"drift_decoded", "novelty", "auc_decoded", "auc"}) == [
-        "auc",
-        "novelty",
-        "drift_decoded",
-        "auc_decoded",
-    ]
+
+
+def test_decoded_metrics_come_last() -> None:
+    ordered = ["auc", "novelty", "drift_decoded", "auc_decoded"]
+    assert order({"drift_decoded", "novelty", "auc_decoded", "auc"}) == ordered

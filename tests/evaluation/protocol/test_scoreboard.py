@@ -1,6 +1,8 @@
 import io
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,13 @@ from prefprior.baselines.nearest import NearestToLikes
 from prefprior.baselines.random import RandomPredictor
 from prefprior.baselines.rocchio import Rocchio
 from prefprior.baselines.wals import Wals
+from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.results import Results
 from prefprior.evaluation.protocol.scoreboard import Scoreboard
 from prefprior.evaluation.report.html import write_report
 from prefprior.evaluation.report.labels import METRICS, describe, order
 from prefprior.evaluation.report.table import terminal_tables, written
+from prefprior.predictor import Predictor
 from tests.evaluation.tastes import Oracle, make_tastes
 
 KEY = "toy/unseen/mean+negated/auc@all"
@@ -27,12 +31,12 @@ KEY = "toy/unseen/mean+negated/auc@all"
 class Drawn:
     """Pictures of one colour each."""
 
-    def open(self, item):
+    def open(self, item: str) -> Image.Image:
         return Image.new("RGB", (200, 100), (int(item[1:]) % 255, 80, 80))
 
 
 @pytest.fixture(scope="module")
-def results():
+def results() -> Results:
     tastes = make_tastes(users=40, items=150, rated=40)
     scoreboard = Scoreboard(lengths=(1, 4, None), ks=(5, 10, 20), samples=6, sample_people=30)
     outcomes = []
@@ -43,11 +47,11 @@ def results():
 
 
 @pytest.fixture(scope="module")
-def figures(results):
+def figures(results: Results) -> dict[str, Figure]:
     return results.figures
 
 
-def test_every_figure_is_named_finite_and_inside_its_interval(figures):
+def test_every_figure_is_named_finite_and_inside_its_interval(figures: dict[str, Figure]) -> None:
     for key, figure in figures.items():
         data, part, _, metric = key.split("/")
         assert (data, part) == ("toy", "unseen")
@@ -62,14 +66,14 @@ def test_every_figure_is_named_finite_and_inside_its_interval(figures):
     }
 
 
-def test_the_oracle_scores_one_and_random_a_half(figures):
+def test_the_oracle_scores_one_and_random_a_half(figures: dict[str, Figure]) -> None:
     assert figures["toy/unseen/oracle/auc@all"].value == 1
     assert abs(figures["toy/unseen/random/auc@all"].value - 0.5) < 0.1
     assert figures["toy/unseen/oracle/personal_p@all"].value < 0.01
 
 
-def test_controls_take_away_what_is_personal(figures):
-    def auc(row):
+def test_controls_take_away_what_is_personal(figures: dict[str, Figure]) -> None:
+    def auc(row: str) -> float:
         return figures[f"toy/unseen/{row}/auc@all"].value
 
     assert auc("mean") > 0.75
@@ -79,7 +83,7 @@ def test_controls_take_away_what_is_personal(figures):
     assert figures["toy/unseen/mean/auc@1"].value < auc("mean")
 
 
-def test_paired_differences_are_differences(results, figures):
+def test_paired_differences_are_differences(results: Results, figures: dict[str, Figure]) -> None:
     found = results.differences
     gap = found["toy/unseen/mean-random/auc@all"]
     assert gap.value == pytest.approx(
@@ -89,7 +93,7 @@ def test_paired_differences_are_differences(results, figures):
 
 
 @pytest.mark.parametrize("predictor", [PersonalDirection(method="ridge"), Rocchio(), NearestToLikes(), Wals()])
-def test_permuted_ratings_bring_any_predictor_down_to_a_half(predictor):
+def test_permuted_ratings_bring_any_predictor_down_to_a_half(predictor: Predictor) -> None:
     tastes = make_tastes(users=60, items=150, rated=40)
     predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
     scoreboard = Scoreboard(lengths=(None,), samples=3, ks=(5,), controls=("permuted",))
@@ -99,15 +103,13 @@ def test_permuted_ratings_bring_any_predictor_down_to_a_half(predictor):
     assert abs(permuted.value - 0.5) < 0.12
 
 
-def test_sampled_candidates_are_said_in_every_name():
+def test_sampled_candidates_are_said_in_every_name() -> None:
     scoreboard = Scoreboard(sampled_candidates=100)
     assert scoreboard.labelled("unseen") == "unseen (100 sampled candidates)"
     assert Scoreboard().labelled("unseen") == "unseen"
-    with pytest.raises(ValueError, match="the whole catalogue is ranked"):
-        Scoreboard(sampled_candidates=10, ks=(20,))
 
 
-def test_the_same_run_gives_the_same_figures():
+def test_the_same_run_gives_the_same_figures() -> None:
     tastes = make_tastes(users=12, items=60, rated=16)
     results = []
     for _ in range(2):
@@ -119,19 +121,22 @@ def test_the_same_run_gives_the_same_figures():
 
 
 @pytest.mark.parametrize("width", [60, 90, 250])
-def test_the_terminal_shows_predictors_and_controls_whatever_its_width(results, figures, width):
-    console = Console(width=width, file=io.StringIO())
+def test_the_terminal_shows_predictors_and_controls_whatever_its_width(
+    results: Results, figures: dict[str, Figure], width: int
+) -> None:
+    printed = io.StringIO()
+    console = Console(width=width, file=printed)
     tables = terminal_tables(results, width)
     for table in tables:
         console.print(table)
-    text = console.file.getvalue()
+    text = printed.getvalue()
     for word in ("oracle", "AUC", "NDCG@20", "coverage@20", "40 people", "+permuted", f"{figures[KEY].value:.3f}"):
         assert word in text
     assert "…" not in text  # nothing was cut off
     assert len(tables) == 2 or width < 250
 
 
-def test_the_report_is_one_file_that_needs_nothing_else(results, figures, tmp_path):
+def test_the_report_is_one_file_that_needs_nothing_else(results: Results, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_report(path, results, {"checkpoint": "runs/<x>"}, Drawn())
     html = path.read_text()
@@ -140,25 +145,40 @@ def test_the_report_is_one_file_that_needs_nothing_else(results, figures, tmp_pa
     assert "runs/&lt;x&gt;" in html
     assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.S)
-    write_report(path, results, {}, None)
-    assert "<h2>Pictures" not in path.read_text()
 
 
-def test_figures_are_written_without_signed_zeros_and_no_chance_is_none():
+def test_without_pictures_the_report_has_none(results: Results, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", results, {}, None)
+    assert "<h2>Pictures" not in (tmp_path / "report.html").read_text()
+
+
+def test_figures_are_written_without_signed_zeros() -> None:
     assert written(-0.0004) == "0.000"
     assert written(-0.0006) == "-0.001"
+
+
+def test_no_p_value_is_0() -> None:
     assert written(0.0005, "personal_p") == "<0.001"
     assert written(0.0005) != "<0.001"
 
 
-def test_metrics_are_ordered_and_unknown_ones_refused():
+def test_metrics_are_ordered() -> None:
     assert order({"recall_20", "recall_5", "auc"}) == ["auc", "recall_5", "recall_20"]
+
+
+def test_unknown_metrics_have_no_words() -> None:
     with pytest.raises(KeyError):
         describe("nonsense_3")
 
 
-def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="controls are other_user, permuted, negated"):
-        Scoreboard(controls=("permutd",))
-    with pytest.raises(ValueError, match="at least 1"):
-        Scoreboard(lengths=(0,))
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"controls": ("permutd",)}, "controls are other_user, permuted, negated"),
+        ({"lengths": (0,)}, "at least 1"),
+        ({"sampled_candidates": 10, "ks": (20,)}, "the whole catalogue is ranked"),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Scoreboard(**arguments)
