@@ -3,7 +3,8 @@ change what is drawn.
 
 Functions take a `torch.Generator`. That of a command's own seed is `torch.Generator().manual_seed(seed)`; that of a
 part of the work is `generator_of(seed, user, ...)`; layers, which torch initialises from its global state, are made
-under `initialised_by`. (Draws of histories, a million at a time, are keyed by `prefprior.data.hashing` instead.)
+under `initialised_by`. Where numpy draws, `np.random.default_rng([seed, part])` does the same. (Draws of histories, a
+million at a time, are keyed by `prefprior.data.hashing` instead.)
 """
 
 import hashlib
