@@ -1,4 +1,4 @@
-"""Makes the built-in world's weights again from nothing, or measures those that ship. See --help."""
+"""Trains the built-in world's weights from scratch, or measures those that ship. See --help."""
 
 import sys
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""The same training over several seeds: chosen figures of its evaluation, mean and spread.
+"""The same training over several seeds: chosen figures of its evaluation, mean and standard deviation.
 
     python scripts/seeds.py --train experiment=world --evaluate people=200 --figures utility@16 recall_20@all
 
 Each run is `python train.py WORDS seed=...` and `python evaluate.py WORDS checkpoint=...`; figures are those of the
-prior in the evaluation's metrics.json. Runs that are finished are not run again, so what was interrupted goes on; those
-of other words, or of another state of the program, lie in other folders.
+prior in the evaluation's metrics.json. Runs that are finished are not run again, so an interrupted sweep continues;
+runs with other options, or of another version of the code, are kept in other folders.
 """
 
 import argparse
