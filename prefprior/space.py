@@ -66,7 +66,8 @@ class Space:
         missing = {"name", "mean", "std", "norm"} - set(value)
         if missing:
             raise ValueError(f"not the description of a space: it lacks {sorted(missing)}")
-        mean, std = (np.asarray(value[key], dtype=np.float32) for key in ("mean", "std"))
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+            mean, std = (np.asarray(value[key], dtype=np.float32) for key in ("mean", "std"))
         return cls(str(value["name"]), mean, std, float(value["norm"]))
 
     def to_dict(self) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def drawn(prior, history, text_BD=None, **guidance):
         sampler=Sampler(steps=3, candidates=1),
     )
     g = torch.Generator().manual_seed(0)
-    return predictor.sample(history, 2, g, text_BD=text_BD, guidance=Guidance(**guidance))
+    sampler = predictor.sampler.changed(guidance=Guidance(**guidance))
+    return predictor.sample(history, 2, g, text_BD=text_BD, sampler=sampler)
 
 
 def told(prior):
