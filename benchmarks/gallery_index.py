@@ -24,7 +24,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
 
 from prefprior.files import make_folder, write_json
-from prefprior.gallery import sheet
+from prefprior.gallery import contact_sheet
 from prefprior.gallery.pages import DATA, INDEX, write_index
 from prefprior.gallery.similar_users import reduced, side_by_side
 
@@ -47,11 +47,11 @@ def build(root: Path, people: int) -> None:
         name = f"person-{i:05d}"
         noise = draws.integers(0, 255, (8, 32, 3), dtype=np.uint8)
         folder = make_folder(root / "people" / name)
-        sheet.save(Image.fromarray(noise).resize((384, 96), Image.Resampling.BICUBIC), folder / "strip.webp")
+        contact_sheet.save(Image.fromarray(noise).resize((384, 96), Image.Resampling.BICUBIC), folder / "strip.webp")
         better, utility, spread = (round(float(x), 3) for x in draws.random(3))
         words = "likes many small soft circles in a ring, warm; or one large dark square"
         entries.append(
-            {"slug": name, "name": name, "words": words, "better_than": better, "diversity": spread, "utility": utility}
+            {"slug": name, "name": name, "taste": words, "better_than": better, "diversity": spread, "utility": utility}
         )
     write_index(root, entries, order, f"{people} people", [("decoder", "benchmark")])
 

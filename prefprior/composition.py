@@ -1,4 +1,5 @@
-"""What more than one entry file builds from its configuration; only entry files import this.
+"""What more than one entry file builds from its configuration: the data of a checkpoint, the decoder of a space. Only
+entry files import this.
 
 A checkpoint names the classes of its data and their arguments, but no path: `train` writes those beside it, into
 `data.json`, which stays behind where a checkpoint is passed on. Neither goes through Hydra or OmegaConf.
@@ -8,8 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefprior.config import plain_node
+import yaml
+
+from prefprior.config import argument, build, conf_folder, plain_node
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.decoders.decoder import Decoder, require_space
+from prefprior.decoders.default import default_decoder
+from prefprior.decoders.retrieval import Retrieval
 from prefprior.files import read_json, write_json
 from prefprior.nodes import Find, Loadables, construct, importable, merged, problems, without_paths
 from prefprior.runs import DATA
@@ -79,6 +85,46 @@ def data_of_checkpoint(
         raise ValueError(f"data._target_ is {nodes['data'][0].get('_target_')}, which is no data module")
     module.setup()
     return module
+
+
+def decoder_node(chosen: Any, space_name: str) -> dict[str, Any]:
+    """The decoder's node: the chosen one, or the space's default with the arguments that the command gives."""
+    chosen = plain_node(chosen) or {}
+    if "_target_" in chosen:
+        return dict(chosen)
+    path = conf_folder() / "decoder" / f"{default_decoder(space_name)}.yaml"
+    node = merged(yaml.safe_load(path.read_text(encoding="utf-8")), chosen)
+    if found := problems(node, "decoder"):
+        raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
+    return node
+
+
+def build_decoder(node: Mapping[str, Any], data: PreferenceDataModule | None, space_name: str) -> Decoder:
+    """A decoder of that space; a foreign one is refused before its gigabytes are looked for."""
+    name = str(node["_target_"]).rsplit(".", 1)[-1]
+    if name == Retrieval.__name__:
+        return _retrieval(node, data, space_name)
+    claimed = argument(node, "space_name")
+    if claimed not in (None, space_name):
+        raise ValueError(
+            f"the decoder {name} understands embeddings of {claimed}, but the prior makes those of {space_name}. "
+            f"Choose a decoder of that space, or a prior trained on {claimed}."
+        )
+    decoder: Decoder = build(node)
+    require_space(decoder, space_name)
+    return decoder
+
+
+def _retrieval(node: Mapping[str, Any], data: PreferenceDataModule | None, space_name: str) -> Decoder:
+    pictures = None if data is None else data.source.pictures()
+    if data is None or pictures is None:
+        raise ValueError(
+            "decoder=retrieval shows real pictures (all there is for a space without a decoder, such as "
+            f"{space_name}), and those of the data are not at hand. If you have them, say where: "
+            "source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set). python evaluate.py needs none."
+        )
+    decoder: Decoder = build(node, catalogue=data.catalogue, pictures=pictures)
+    return decoder
 
 
 def _stored(checkpoint: Path | None, facts: Mapping[str, Any], find: Find) -> Mapping[str, Any]:

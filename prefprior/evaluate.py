@@ -10,13 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior import checkpoint
-from prefprior.composition import data_of_checkpoint
+from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
 from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.data.held_out import HeldOutUsers
-from prefprior.decoders.decoder import require_space
-from prefprior.decoders.default import decoder_node, fitting_decoder
 from prefprior.errors import require_choice
 from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.decoding import Decoding
@@ -210,8 +208,7 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
     if not decodes:
         return None
     space = data.space.name
-    decoder = fitting_decoder(decoder_node(cfg.decoder, space), data, space)
-    require_space(decoder, space)
+    decoder = build_decoder(decoder_node(cfg.decoder, space), data, space)
     encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder)
     decoder.to(cfg.device)
     encoder.to(cfg.device)

@@ -1,103 +1,101 @@
 """A gallery made again for one user, from nothing but their manifest.
 
-A manifest may be somebody else's. Only plain values are taken from it: no class, no path, nothing that OmegaConf would
-resolve. What a class or a path decides is looked up here (the decoder, by its option) or asked for on the command line.
+A manifest may be somebody else's. It holds the configuration of `python sample.py` as plain values: nothing in it is
+resolved, its classes must be on the closed list of what a file may name, and it has no paths. Those are in the
+`config.yaml` of the run, beside the gallery, which stays behind where a gallery is passed on; else they are asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
-
-from prefprior.config import check, conf_folder, overrides
 from prefprior.gallery.manifest import read_manifest
+from prefprior.gallery.settings import GallerySettings, wrong_values
+from prefprior.nodes import MISSING, Find, Loadables, importable, merged, problems, without_paths
+from prefprior.runs import GALLERY, read_config
 
-PLAIN = (str, int, float, bool, type(None))
-PATHS = ("likes", "dislikes", "ratings")  # of someone in no data set
-GROUPS = ("source", "embeddings", "decoder", "safety")
-NOT_REPEATED = ("run_dir", "manifest", "trainer", "trust")
-
-
-def repeated(cfg: DictConfig, schema: type) -> tuple[DictConfig, str]:
-    """The configuration a manifest was made with, for its user alone; the command's own words come on top."""
-    config, made, sha256 = repeated_values(read_manifest(cfg.manifest), cfg.manifest)
-    given = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()}
-    known = {field.name for field in fields(schema)}
-    for key in PATHS:
-        if config.get(key) is not None and not given & set(PATHS):
-            raise ValueError(
-                f"{cfg.manifest} was made from {key}={config[key]}. A manifest is not trusted with paths: add "
-                f"{key}=... to the command."
-            )
-    taken = {key: value for key, value in made.items() if key in known and key not in given}
-    merged = OmegaConf.merge(cfg, OmegaConf.create(taken))
-    assert isinstance(merged, DictConfig)
-    for key in GROUPS:
-        if key not in given and isinstance(config.get(key), Mapping):
-            merged[key] = _own(key, config[key], cfg.manifest)
-    check(merged, schema)
-    return merged, sha256
+Config = TypeVar("Config")
+PARTS = ("source", "embeddings", "decoder", "safety")
+PATHS = ("checkpoint", "likes", "dislikes", "ratings")
+NOT_REPEATED = ("run_dir", "trainer", "manifest", "trust")  # where and how a command runs, not what it makes
 
 
-def repeated_values(manifest: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """A manifest's whole configuration, the plain values that are taken from it, and its checkpoint's hash."""
-    config, name, sha256 = _described(manifest, path)
-    left_out = (*NOT_REPEATED, *GROUPS, *PATHS)
-    made = {key: _plain(value, f"{path}: {key}") for key, value in config.items() if key not in left_out}
-    if all(config.get(key) is None for key in (*PATHS, "interpolate")):
-        made["users"] = [_plain(name, f"{path}: person.name")]
-    return config, made, sha256
+def portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest holds of the configuration of `python sample.py`: all that can be passed on, and no path."""
+    command = {key: value for key, value in config.items() if key not in NOT_REPEATED}
+    return _bare(command, importable)
 
 
-def _described(manifest: dict[str, Any], path: str) -> tuple[dict[str, Any], str, str]:
-    """The configuration, the user's name and the checkpoint's hash, all of which there must be."""
-    settings = manifest.get("settings")
-    config = settings.get("config") if isinstance(settings, dict) else None
-    if isinstance(settings, dict) and config is None:
+def repeated(config: Config, changed: Collection[str]) -> tuple[Config, str | None]:
+    """The configuration that made a manifest's pictures, for its user alone, and the hash of its checkpoint.
+
+    `config` is the command's own, a dataclass with `manifest` and `trust`; of it, the keys in `changed` count. Paths
+    come from the run folder that the gallery lies in, if it does, or from the command. The manifest may be anybody's.
+    """
+    given: dict[str, Any] = dict(vars(config))
+    path = Path(given["manifest"])
+    manifest = read_manifest(path)
+    settings = GallerySettings.from_dict(manifest.get("settings"), f"{path}: settings", given["trust"])
+    if settings.command is None:
         raise ValueError(
             f"{path} is of a gallery made in training, whose weights are gone. Sample from a checkpoint: "
             "python sample.py checkpoint=... users=[...]"
         )
-    person = manifest.get("person")
-    name = person.get("name") if isinstance(person, dict) else None
-    checkpoint = settings.get("checkpoint") if isinstance(settings, dict) else None
-    sha256 = checkpoint.get("sha256") if isinstance(checkpoint, dict) else None
-    if not isinstance(config, dict) or not isinstance(name, str) or not (isinstance(sha256, str) and len(sha256) == 64):
-        raise ValueError(f"{path} is damaged: it lacks settings, a person's name or the checkpoint's hash.")
-    return config, name, sha256
+    command = _checked(path, settings.command, config)
+    in_run_folder = len(path.absolute().parents) > 3 and path.absolute().parents[2].name == GALLERY
+    command = _filled(command, read_config(path.absolute().parents[3]) if in_run_folder else {})
+    if command["checkpoint"] == MISSING:
+        command["checkpoint"] = None  # the last run's, which has the same hash or is refused
+    if all(command[key] is None for key in ("likes", "dislikes", "ratings", "interpolate")):
+        command["users"] = [manifest["person"]["name"]]
+    for key in {*changed} & command.keys():
+        partial = isinstance(given[key], dict) and "_target_" not in given[key]  # such as decoder.steps=10
+        command[key] = merged(command[key] or {}, given[key]) if partial else given[key]
+    lost = [f"{key} has no value: add {key}=... to the command" for key in PATHS if command[key] == MISSING]
+    lost += [line for key in PARTS for line in problems(command[key], key) if "has no value" in line]
+    if lost:
+        raise ValueError(f"{path} holds no paths:\n" + "\n".join(f"  - {line}" for line in lost))
+    return type(config)(**(given | command)), settings.checkpoint_sha256
 
 
-def _plain(value: Any, where: str) -> Any:
-    """A value that is text, a number, or a list of them; text that OmegaConf would resolve is refused."""
-    parts = value if isinstance(value, list) else [value]
-    if not all(isinstance(part, PLAIN) for part in parts) or any("${" in p for p in parts if isinstance(p, str)):
-        raise ValueError(f"{where} is not a plain value: the manifest is damaged, or was not written by prefprior.")
-    return value
+def _checked(path: Path, command: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """A manifest's command, if its keys and types are those of the configuration and its classes on the closed list."""
+    known = {field.name for field in fields(config)} - set(NOT_REPEATED)
+    if missing := sorted(known - command.keys()):
+        raise ValueError(f"{path}: settings.command lacks {', '.join(missing[:6])}. Make the gallery again.")
+    find, where = Loadables(["prefprior", *config.trust]), "settings.command"
+    plain = {key: None if key in PATHS and value == MISSING else value for key, value in command.items()}
+    found = wrong_values(type(config), {key: value for key, value in plain.items() if key not in PARTS}, where)
+    found += [f"{where}.{key} may not be given" for key in NOT_REPEATED if key in command]
+    for key in PARTS:
+        if not isinstance(command[key], dict | None):
+            found.append(f"{where}.{key} is {command[key]!r}; it must be a JSON object or null")
+        # A missing value is a path, which is filled in later.
+        found += [line for line in problems(command[key], f"{where}.{key}", find) if "has no value" not in line]
+    if found:
+        raise ValueError(f"{path} has problems:\n" + "\n".join(f"  - {line}" for line in found))
+    try:
+        return _bare(command, find)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
-def _own(group: str, node: Mapping[str, Any], path: str) -> DictConfig | None:
-    """The option of a config group that a manifest's node was made from, with the numbers that deviated."""
-    if "_target_" not in node:
-        if group in ("decoder", "safety") and all(isinstance(v, (int, float)) for v in node.values()):
-            return OmegaConf.create(dict(node))
-        raise ValueError(f"{path} was made with {group}.{', '.join(map(str, node))} changed. Give them again.")
-    same = ("_target_", "model", "space_name")
-    for file in sorted((conf_folder() / group).glob("*.yaml")):
-        option = OmegaConf.load(file)
-        if isinstance(option, DictConfig) and all(option.get(key) == node.get(key) for key in same):
-            for key, value in node.items():
-                if isinstance(value, (int, float)):
-                    option[key] = value
-            return option
-    raise ValueError(f"{path} was made with a {group} that is no option here. Add {group}=... to the command.")
+def _bare(command: Mapping[str, Any], find: Find) -> dict[str, Any]:
+    """A command whose paths are missing values. Where no class says what is a path, any text may be one."""
+
+    def bare(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return without_paths(part, find)[0] if "_target_" in part else {k: bare(v) for k, v in part.items()}
+        return MISSING if isinstance(part, str) else part
+
+    return {**command, **{key: bare(command[key]) for key in (*PARTS, *PATHS)}}
 
 
-def require_checkpoint(path: Path, found: str, wanted: str | None) -> None:
-    """Refuses another checkpoint than the one that pictures were made with."""
-    if wanted not in (None, found):
-        raise ValueError(
-            f"{path} is not the checkpoint these pictures were made with: its hash is {found[:12]}, the manifest's "
-            f"{wanted[:12]}. Give checkpoint=... of the original."
-        )
+def _filled(bare: Any, own: Any) -> Any:
+    """Values with what is missing taken from another."""
+    if bare == MISSING:
+        return own
+    if isinstance(bare, dict):
+        return {k: _filled(v, own.get(k, MISSING) if isinstance(own, dict) else MISSING) for k, v in bare.items()}
+    return bare

@@ -1,33 +1,40 @@
-"""`python sample.py`: galleries for people, by a trained prior and a decoder of its space."""
+"""`python sample.py`: galleries for users, by a trained prior and a decoder of its space."""
 
 import logging
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import lightning
 import numpy as np
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
+from torch import Tensor
 
-from prefprior.composition import data_of_checkpoint
-from prefprior.config import build, plain, run_command, run_folder
+from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
+from prefprior.config import build, overrides, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
-from prefprior.decoders.decoder import Decoder, require_space
-from prefprior.decoders.default import decoder_node, fitting_decoder
+from prefprior.decoders.decoder import Decoder
+from prefprior.decoders.safety import Safety
 from prefprior.files import remove_leftovers
-from prefprior.gallery.candidates import Drawer, Prompt, Recipe
-from prefprior.gallery.maker import Maker
-from prefprior.gallery.manifest import FORMAT, begin, file_hash, is_complete, person_folder, read_manifest
+from prefprior.gallery.embeddings import PersonalEmbeddings
+from prefprior.gallery.figures import Figures, RealPictures
+from prefprior.gallery.maker import GalleryMaker
+from prefprior.gallery.manifest import begin, file_hash, is_complete, read_manifest, user_folder
+from prefprior.gallery.new_user import NewUser, from_file, from_folders
 from prefprior.gallery.pages import write_pages
-from prefprior.gallery.predict_loop import GalleryModule, GroupedPeople
-from prefprior.gallery.sampler import PriorSampler
-from prefprior.gallery.users import Folk, KnownFolk, Newcomer, from_file, from_folders
+from prefprior.gallery.predict_loop import GalleryModule, GroupedUsers
+from prefprior.gallery.settings import GallerySettings
+from prefprior.gallery.users import DatasetUsers, GalleryUsers
 from prefprior.inference.predictor import TrainedPredictor
-from prefprior.replay import repeated, require_checkpoint
-from prefprior.runs import GALLERY, find_checkpoint, save_config, write_metrics
+from prefprior.models.diffusion.guidance import Guidance
+from prefprior.models.diffusion.sampler import Sampler
+from prefprior.replay import NOT_REPEATED, portable, repeated
+from prefprior.runs import GALLERY, differing_keys, find_checkpoint, save_config, write_metrics
 from prefprior.world.source import truth_known
 
 
@@ -35,9 +42,9 @@ from prefprior.world.source import truth_known
 class SampleConfig:
     """The top-level keys of conf/sample.yaml."""
 
-    manifest: str | None = None  # of one person of a gallery: the same pictures again
     checkpoint: str | None = None  # a file or a run's folder; by default the last run's
-    trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a checkpoint may name
+    trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a file may name
+    manifest: str | None = None  # makes the pictures of a gallery's manifest again; other words change them
     users: Any = "unseen"  # ids, unseen or all
     people: int | None = 8  # of unseen or all, at most so many; null for everyone
     likes: str | None = None  # folders of pictures of someone in no data set
@@ -46,19 +53,19 @@ class SampleConfig:
     interpolate: Any = None  # [a, b]: a walk from one person to another
     history: int = 16  # how many ratings the prior sees of a person
     n: int = 8
-    steps: int | None = None  # by default as the checkpoint says
+    steps: int | None = None  # of the solver; these six by default as the checkpoint says
     guidance_history: float | None = None
     guidance_rating: float | None = None
     guidance_text: float | None = None  # of a prompt, where the prior was trained with texts
-    best_of: int | None = None  # candidates for each picture; by default as the checkpoint says
-    diversity: float | None = None  # what being unlike the others counts beside the score; likewise
-    copy_threshold: float = 0.95
-    negative: bool = False
+    candidates: int | None = None  # per picture
+    diversity: float | None = None  # weight of a difference beside the score, in the choice among candidates
+    copy_threshold: float = 0.95  # likeness to a rated picture from which on a candidate is a near-copy
+    negative: bool = False  # also sample what the person would hate, for the decoder to move away from
     prompt: str | None = None
-    prompt_weight: float = 0.5
+    prompt_weight: float | None = None  # in the choice among candidates, where the prior knows no texts; 0.5
     seed: int = 0
     nearest: int = 3  # real pictures shown beside each made one
-    look: bool = True  # where the truth is known (the world): embed decoded pictures again, to measure them
+    measure_decoded: bool = True  # embed decoded pictures again, where the truth is known (the world)
     people_at_once: int = 2  # decoded as one, and made again as one where a run was interrupted
     source: Any = None
     embeddings: Any = None
@@ -68,64 +75,88 @@ class SampleConfig:
     run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S}"
 
 
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What a gallery is made with."""
+
+    checkpoint: Path
+    sha256: str
+    predictor: TrainedPredictor
+    data: PreferenceDataModule | None  # None where only somebody of no data set is asked for, and it is not at hand
+    decoder: Decoder
+    safety: Safety
+
+    @property
+    def space(self) -> str:
+        """The name of the space that all of it shares."""
+        return self.predictor.space.name
+
+
 def run(cfg: DictConfig) -> Path:
     """Makes what is missing of a gallery, then its pages and figures; returns the run's folder."""
-    if cfg.people is not None and cfg.people < 1:
-        raise ValueError(f"people must be at least 1, or null for everyone, got {cfg.people}")
-    if cfg.history < 1:
-        raise ValueError(f"history must be at least 1: without any rating there is no taste to show, got {cfg.history}")
-    wanted_hash = None
-    if cfg.manifest is not None:
-        cfg, wanted_hash = repeated(cfg, SampleConfig)
+    config, made_with = SampleConfig(**plain(cfg)), None
+    if config.manifest is not None:
+        changed = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()}
+        config, made_with = repeated(config, changed)
+    _require_sense(config)
     _quiet()
     folder = run_folder()
-    path = find_checkpoint(cfg.checkpoint)
-    found_hash = file_hash(path)
-    require_checkpoint(path, found_hash, wanted_hash)
-    cfg.checkpoint = str(path)
-    predictor = TrainedPredictor.load(path, trust=cfg.trust)
-    newcomer = any(cfg[key] is not None for key in ("likes", "dislikes", "ratings"))
-    data = _data(cfg, predictor, needed=not newcomer)
-    cfg.decoder = decoder_node(cfg.decoder, predictor.space.name)
-    decoder = fitting_decoder(cfg.decoder, data, predictor.space.name)
-    require_space(decoder, predictor.space.name)
-    say = rank_zero_only(print)
-    say(f"prior: {path} ({predictor.space.name}); decoder: {decoder.identity}", flush=True)
-    safety = build(cfg.safety)
-    folk = _folk(cfg, predictor, data)
-    maker = _maker(cfg, folder / GALLERY, found_hash, predictor, data, folk, decoder, safety)
-    groups = GroupedPeople(maker, size=2 if cfg.interpolate is not None else cfg.people_at_once)
-    trainer = build(
-        cfg.trainer,
-        default_root_dir=folder,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        precision="32-true",  # how a decoder computes is its own choice
-        callbacks=[TQDMProgressBar(leave=False)] if cfg.trainer.get("enable_progress_bar", True) else [],
-    )
+    config, loaded = _load(config, made_with)
+    users = _users(config, loaded)
+    maker = _maker(config, folder / GALLERY, loaded, users)
+    groups = GroupedUsers(maker, size=2 if maker.interpolate else config.people_at_once)
+    trainer = _trainer(config, folder)
     if trainer.is_global_zero:
-        save_config(folder, plain(cfg))
-        begin(maker.root, maker.settings)
-    trainer.predict(
-        GalleryModule(maker, [decoder, safety, predictor.model]), datamodule=groups, return_predictions=False
-    )
+        _begin(folder, config, maker)
+    module = GalleryModule(maker, [loaded.decoder, loaded.safety, loaded.predictor.model])
+    trainer.predict(module, datamodule=groups, return_predictions=False)
     trainer.strategy.barrier("pictures")
     if trainer.is_global_zero:
-        _finish(cfg, folder, maker, data)
+        _finish(config, folder, maker, loaded)
     return folder
 
 
-def _data(cfg: DictConfig, predictor: TrainedPredictor, *, needed: bool) -> PreferenceDataModule | None:
-    """The data the checkpoint was trained on; someone in no data set can do without it."""
+def _require_sense(config: SampleConfig) -> None:
+    """Refuses what contradicts itself, before anything is read."""
+    if config.people is not None and config.people < 1:
+        raise ValueError(f"people must be at least 1, or null for everyone, got {config.people}")
+    if config.ratings is not None and (config.likes is not None or config.dislikes is not None):
+        raise ValueError("give either ratings=FILE or likes=FOLDER and dislikes=FOLDER, not both")
+    if config.interpolate is not None:
+        pair = config.interpolate
+        if not isinstance(pair, list) or len(set(map(str, pair))) != 2:
+            raise ValueError(f"interpolate takes two people, such as interpolate=[a,b]; got {pair}")
+
+
+def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Loaded]:
+    """Everything the gallery is made with, and the configuration with checkpoint and decoder filled in."""
+    path = find_checkpoint(config.checkpoint)
+    sha256 = file_hash(path)
+    if made_with not in (None, sha256):
+        raise ValueError(
+            f"{path} is not the checkpoint these pictures were made with: its hash is {sha256[:12]}, the "
+            f"manifest's {str(made_with)[:12]}. Give checkpoint=... of the original."
+        )
+    predictor = TrainedPredictor.load(path, trust=config.trust)
+    config = replace(config, checkpoint=str(path), decoder=decoder_node(config.decoder, predictor.space.name))
+    data = _data(config, predictor)
+    decoder = build_decoder(config.decoder, data, predictor.space.name)
+    rank_zero_only(print)(f"prior: {path} ({predictor.space.name}); decoder: {decoder.identity}", flush=True)
+    return config, Loaded(path, sha256, predictor, data, decoder, build(config.safety))
+
+
+def _data(config: SampleConfig, predictor: TrainedPredictor) -> PreferenceDataModule | None:
+    """The data the checkpoint was trained on; somebody of no data set can do without it."""
+    needed = not _is_new_user(config)
     if not predictor.facts.get("data"):
         if needed:
-            raise ValueError(f"{cfg.checkpoint} does not say what it was trained on. Give likes=... or ratings=...")
+            raise ValueError(f"{config.checkpoint} does not say what it was trained on. Give likes=... or ratings=...")
         return None
     try:
         data = data_of_checkpoint(
-            Path(cfg.checkpoint), predictor.facts, source=cfg.source, embeddings=cfg.embeddings, trust=cfg.trust
-        )
+            Path(str(config.checkpoint)), predictor.facts, source=config.source, embeddings=config.embeddings,
+            trust=config.trust,
+        )  # fmt: skip
     except ValueError as error:
         if needed:
             raise
@@ -135,128 +166,153 @@ def _data(cfg: DictConfig, predictor: TrainedPredictor, *, needed: bool) -> Pref
     return data
 
 
-def _folk(cfg: DictConfig, predictor: TrainedPredictor, data: PreferenceDataModule | None) -> Folk:
-    if cfg.likes is not None or cfg.dislikes is not None or cfg.ratings is not None:
-        if cfg.ratings is not None and (cfg.likes is not None or cfg.dislikes is not None):
-            raise ValueError("give either ratings=FILE or likes=FOLDER and dislikes=FOLDER, not both")
-        rated = from_file(cfg.ratings) if cfg.ratings is not None else from_folders(cfg.likes, cfg.dislikes)
-        name = Path(cfg.ratings or cfg.likes or cfg.dislikes).resolve().stem
-        liked, disliked = (sum(sign * picture.rating > 0 for picture in rated) for sign in (1, -1))
-        rank_zero_only(print)(f"{name}: {len(rated)} rated pictures, {liked} liked and {disliked} disliked", flush=True)
-        space = predictor.space.name
-        return Newcomer(name=name, rated=rated, encoder=encoder_of(space), space_name=space)
-    assert data is not None
-    users: Any = plain(cfg)["users"]
-    if cfg.interpolate is not None:
-        users = plain(cfg)["interpolate"]
-        if not isinstance(users, list) or len(set(map(str, users))) != 2:
-            raise ValueError(f"interpolate takes two people, such as interpolate=[a,b]; got {users}")
-    return KnownFolk(data, users=users, length=cfg.history, count=cfg.people, seed=cfg.seed)
+def _is_new_user(config: SampleConfig) -> bool:
+    return any(given is not None for given in (config.likes, config.dislikes, config.ratings))
 
 
-def _maker(
-    cfg: DictConfig,
-    root: Path,
-    checkpoint_hash: str,
-    predictor: TrainedPredictor,
-    data: PreferenceDataModule | None,
-    folk: Folk,
-    decoder: Decoder,
-    safety: Any,
-) -> Maker:
-    if cfg.guidance_text is not None and not (cfg.prompt and predictor.reads_text):
+def _users(config: SampleConfig, loaded: Loaded) -> GalleryUsers:
+    """Whose gallery it is."""
+    if not _is_new_user(config):
+        assert loaded.data is not None
+        chosen = config.users if config.interpolate is None else config.interpolate
+        return DatasetUsers(
+            loaded.data, users=chosen, length=config.history, count=config.people, seed=config.seed
+        )  # fmt: skip
+    rated = from_folders(config.likes, config.dislikes) if config.ratings is None else from_file(config.ratings)
+    name = Path(str(config.ratings or config.likes or config.dislikes)).resolve().stem
+    liked, disliked = (sum(sign * picture.rating > 0 for picture in rated) for sign in (1, -1))
+    rank_zero_only(print)(f"{name}: {len(rated)} rated pictures, {liked} liked and {disliked} disliked", flush=True)
+    return NewUser(name=name, rated=rated, encoder=encoder_of(loaded.space), space_name=loaded.space)
+
+
+def _settings(config: SampleConfig, loaded: Loaded) -> GallerySettings:
+    """What all users of the gallery have in common."""
+    return GallerySettings(
+        checkpoint=str(loaded.checkpoint),
+        checkpoint_sha256=loaded.sha256,
+        space=loaded.space,
+        space_fingerprint=loaded.predictor.space.fingerprint(),
+        decoder=loaded.decoder.identity,
+        sampler=_sampler(config, loaded.predictor.sampler),
+        safety=loaded.safety.identity,
+        n=config.n,
+        seed=config.seed,
+        history=config.history,
+        copy_threshold=config.copy_threshold,
+        negative=config.negative,
+        nearest=config.nearest,
+        prompt=config.prompt or None,
+        prompt_weight=_prompt_weight(config, loaded),
+        command=portable(vars(config)),
+    )
+
+
+def _sampler(config: SampleConfig, own: Sampler) -> Sampler:
+    """The checkpoint's sampler, with what the command changes."""
+    changes = {name: getattr(config, name) for name in ("steps", "candidates", "diversity")}
+    scales = {name: getattr(config, f"guidance_{name}") for name in ("history", "rating", "text")}
+    guidance = Guidance(**{name: getattr(own.guidance, name) if x is None else x for name, x in scales.items()})
+    return own.changed(guidance=guidance, **{name: x for name, x in changes.items() if x is not None})
+
+
+def _prompt_weight(config: SampleConfig, loaded: Loaded) -> float | None:
+    """What a prompt counts in the choice among candidates; None where it does not choose."""
+    conditioned = loaded.predictor.reads_text
+    if config.guidance_text is not None and not (config.prompt and conditioned):
         raise ValueError(
-            "guidance_text is what a prompt counts for a prior that was trained with texts (prior.text=true). "
-            + ("Give prompt=... too." if predictor.reads_text else "For this one, set prompt_weight.")
+            "guidance_text is the guidance scale of a prompt, for a prior that was trained with texts "
+            "(prior.text=true). " + ("Give prompt=... too." if conditioned else "For this one, set prompt_weight.")
         )
-    read = cfg.prompt and predictor.reads_text
-    sampler = PriorSampler(
-        predictor,
-        steps=cfg.steps,
-        guidance_history=cfg.guidance_history,
-        guidance_rating=cfg.guidance_rating,
-        guidance_text=cfg.guidance_text,
-        text_D=encoder_of(predictor.space.name).encode_texts([cfg.prompt])[0] if read else None,
-    )
-    own = predictor.sampler
-    recipe = Recipe(
-        n=cfg.n,
-        best_of=own.candidates if cfg.best_of is None else cfg.best_of,
-        diversity=own.diversity if cfg.diversity is None else cfg.diversity,
-        copy_threshold=cfg.copy_threshold,
-        negative=cfg.negative,
-        seed=cfg.seed,
-    )
-    if cfg.negative and not decoder.takes_negative:
-        raise ValueError(f"the decoder {decoder.identity} takes no negative embeddings. Leave negative=true out.")
-    catalogue = None if data is None else data.catalogue
-    bend = None
-    if cfg.prompt and not decoder.takes_prompt and not predictor.reads_text:
-        if catalogue is None:
-            raise ValueError(
-                "a prompt bends taste by way of the data's pictures, which are not at hand. Leave it out, or choose a "
-                "decoder that takes words itself (ip_adapter_sdxl, stable_unclip)."
-            )
-        text_D = encoder_of(predictor.space.name).encode_texts([cfg.prompt])[0]
-        bend = Prompt(text_D, catalogue, weight=cfg.prompt_weight)
-    drawer = Drawer(
-        space=predictor.space,
-        sample=sampler,
-        rank=sampler.rank,
-        recipe=recipe,
-        catalogue=catalogue,
-        bend=bend,
-    )
+    if config.prompt_weight is not None and (conditioned or not config.prompt):
+        raise ValueError(
+            "prompt_weight is what a prompt counts in the choice among candidates, for a prior that was trained "
+            "without texts. " + ("For this one, set guidance_text." if conditioned else "Give prompt=... too.")
+        )
+    if not config.prompt or conditioned:
+        return None
+    if config.prompt_weight == 0 and not loaded.decoder.takes_prompt:
+        raise ValueError("a prompt with prompt_weight=0 does nothing here: leave it out, or raise the weight")
+    return 0.5 if config.prompt_weight is None else config.prompt_weight
+
+
+def _text(settings: GallerySettings) -> Tensor | None:
+    """The prompt as the space's text tower embeds it, where the prior or the choice among candidates needs it."""
+    if settings.prompt is None or settings.prompt_weight == 0:  # only the decoder reads it
+        return None
+    return encoder_of(settings.space).encode_texts([settings.prompt])[0]
+
+
+def _maker(config: SampleConfig, root: Path, loaded: Loaded, users: GalleryUsers) -> GalleryMaker:
+    settings, predictor, data = _settings(config, loaded), loaded.predictor, loaded.data
     source = None if data is None else data.source
-    truth = source if isinstance(folk, KnownFolk) and truth_known(source, predictor.space) else None
-    config = {key: value for key, value in plain(cfg).items() if key not in ("run_dir", "trainer", "manifest", "trust")}
-    settings = {
-        "format": FORMAT,
-        "checkpoint": {"path": str(cfg.checkpoint), "sha256": checkpoint_hash},
-        "space": {"name": predictor.space.name, "fingerprint": predictor.space.fingerprint()},
-        "decoder": {"identity": decoder.identity, "space": decoder.space_name},
-        "safety": {"identity": safety.identity},
-        "recipe": recipe.__dict__,
-        "sampling": sampler.settings(),
-        "prompt": {"text": cfg.prompt, "weight": cfg.prompt_weight},
-        "history": cfg.history,
-        "config": config,
-    }
-    return Maker(
+    truth = source if isinstance(users, DatasetUsers) and truth_known(source, predictor.space) else None
+    walk = config.interpolate is not None
+    figures = Figures(
+        space=predictor.space,
+        real=None if data is None else RealPictures(data.catalogue, data.source.pictures()),
+        nearest=config.nearest,
+        truth=None if walk else truth,  # nobody's taste is half one and half another
+        encode=encoder_of(loaded.space).encode_images if truth is not None and config.measure_decoded else None,
+    )
+    return GalleryMaker(
         root=root,
         settings=settings,
-        folk=folk,
-        drawer=drawer,
-        decoder=decoder,
-        safety=safety,
-        catalogue=catalogue,
-        pictures=None if source is None else source.pictures(),
-        prompt=cfg.prompt,
-        nearest=cfg.nearest,
-        truth=truth,
-        look=encoder_of(predictor.space.name).encode_images if truth is not None and cfg.look else None,
-        interpolate=cfg.interpolate is not None,
+        users=users,
+        embeddings=PersonalEmbeddings(
+            predictor=predictor,
+            settings=settings,
+            text_D=_text(settings),
+            catalogue=None if data is None else data.catalogue,
+        ),
+        decoder=loaded.decoder,
+        safety=loaded.safety,
+        figures=figures,
+        interpolate=walk,
     )
 
 
-def _finish(cfg: DictConfig, folder: Path, maker: Maker, data: PreferenceDataModule | None) -> None:
+def _trainer(config: SampleConfig, folder: Path) -> lightning.Trainer:
+    trainer: lightning.Trainer = build(
+        config.trainer,
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        precision="32-true",  # how a decoder computes is its own choice
+        callbacks=[TQDMProgressBar(leave=False)] if config.trainer.get("enable_progress_bar", True) else [],
+    )
+    return trainer
+
+
+def _begin(folder: Path, config: SampleConfig, maker: GalleryMaker) -> None:
+    """Writes down what the gallery is made with, or refuses to continue one that was begun otherwise."""
+    if differing := differing_keys(folder, vars(config), NOT_REPEATED):
+        raise ValueError(
+            f"{folder} was begun with other settings: {', '.join(differing[:6])} differ. Give the same to continue it, "
+            "or choose another run_dir."
+        )
+    begin(maker.root, maker.settings)
+    save_config(folder, vars(config))
+
+
+def _finish(config: SampleConfig, folder: Path, maker: GalleryMaker, loaded: Loaded) -> None:
     """Pages and figures, once everybody's pictures are there."""
     root, names = maker.root, maker.names_made
     missing = [name for name in names if not is_complete(root, name)]
     if missing:
         raise ValueError(f"{len(missing)} people are missing, for example {missing[0]}. Run the same command again.")
     remove_leftovers(root)
-    name = data.source.name if data is not None else "own"
-    index = write_pages(root, names, f"Galleries: {name}" if isinstance(maker.folk, KnownFolk) else "A gallery")
+    source = "own" if loaded.data is None else loaded.data.source.name
+    title = "A gallery" if _is_new_user(config) else f"Galleries: {source}"
+    index = write_pages(root, names, title, maker.settings)
     totals: dict[str, list[float]] = {}
-    for person in names:
-        manifest = read_manifest(person_folder(root, person))
-        for key, value in {**manifest["summary"], **manifest["counts"]}.items():
+    for name in names:
+        manifest = read_manifest(user_folder(root, name))
+        figures: Mapping[str, float] = {**manifest["summary"], **manifest["counts"]}
+        for key, value in figures.items():
             totals.setdefault(key, []).append(value)
-    figures = {
-        f"{name}/{maker.folk.part}/prior/{key}@{cfg.history}": float(np.mean(values)) for key, values in totals.items()
-    }
-    write_metrics(folder, figures)
+    where = f"{source}/{maker.users.part}/prior"
+    write_metrics(folder, {f"{where}/{key}@{config.history}": float(np.mean(v)) for key, v in totals.items()})
     print(f"gallery: {index}", flush=True)
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prefprior.composition import data_of_checkpoint, facts_of_data
+from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node, facts_of_data
+from prefprior.config import conf_folder
+from prefprior.decoders.default import DEFAULT_DECODERS
 from prefprior.runs import DATA
 
 TABLE = "prefprior.data.sources.table.TableSource"
@@ -135,3 +137,41 @@ def test_nesting_has_an_end(trained: dict[str, Any]) -> None:
 def test_a_path_inside_a_checkpoint_is_not_taken(trained: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"source\.ratings has no value"):
         data_of_checkpoint(None, {"data": trained})
+
+
+def test_a_space_has_a_decoder() -> None:
+    assert decoder_node(None, "world-clip")["_target_"].endswith(".Kandinsky")
+
+
+def test_a_space_without_a_decoder_shows_real_pictures() -> None:
+    assert decoder_node(None, "mine")["_target_"].endswith(".Retrieval")
+
+
+def test_arguments_change_the_default_decoder() -> None:
+    node = decoder_node({"steps": 2, "runtime": {"batch_size": 3}}, "world-clip")
+    assert (node["steps"], node["size"], node["runtime"]["batch_size"]) == (2, 64, 3)
+
+
+def test_a_chosen_decoder_is_taken_as_it_is() -> None:
+    chosen = {"_target_": "prefprior.decoders.retrieval.Retrieval"}
+    assert decoder_node(chosen, "world-clip") == chosen
+
+
+def test_an_unknown_argument_of_a_decoder_is_named() -> None:
+    with pytest.raises(ValueError, match=r"decoder\.stepz is unknown.*did you mean steps"):
+        decoder_node({"stepz": 2}, "world-clip")
+
+
+@pytest.mark.parametrize("option", DEFAULT_DECODERS.values())
+def test_default_decoders_are_options(option: str) -> None:
+    assert (conf_folder() / "decoder" / f"{option}.yaml").is_file()
+
+
+def test_retrieval_needs_pictures() -> None:
+    with pytest.raises(ValueError, match=r"source\.pictures=FOLDER"):
+        build_decoder(decoder_node(None, "mine"), None, "mine")
+
+
+def test_a_foreign_decoder_is_refused_with_both_spaces() -> None:
+    with pytest.raises(ValueError, match="embeddings of world-clip, but the prior makes those of mine"):
+        build_decoder(decoder_node(None, "world-clip"), None, "mine")

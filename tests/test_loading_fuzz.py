@@ -10,6 +10,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,17 @@ from safetensors.torch import load_file, save_file
 
 from prefprior import checkpoint
 from prefprior.composition import data_of_checkpoint
+from prefprior.gallery.manifest import FORMAT
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.objectives.denoising import Denoising
-from prefprior.replay import repeated_values
+from prefprior.replay import NOT_REPEATED, repeated
 from prefprior.runs import DATA
+from prefprior.sample import SampleConfig
 from prefprior.space import Space
+from tests.gallery import tiny
 from tests.models.conftest import make_model, space
 
 __all__ = ["space"]
@@ -172,19 +176,20 @@ def test_data_beside_a_checkpoint(tmp_path: Path, watched: list[Any], monkeypatc
 
 def test_gallery_manifests(tmp_path: Path, watched: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    good = {
-        "format": "any",
-        "person": {"name": "u1", "slug": "u1"},
-        "settings": {
-            "checkpoint": {"path": "runs/train/one/prior.safetensors", "sha256": "0" * 64},
-            "config": {"n": 4, "seed": 0, "users": ["u1"], "prompt": None, "decoder": {"_target_": "x.Y", "steps": 3}},
-        },
-    }
+    command = {key: value for key, value in asdict(SampleConfig()).items() if key not in NOT_REPEATED}
+    command["decoder"] = {"_target_": "prefprior.decoders.kandinsky.Kandinsky", "model": "x", "steps": 3}
+    settings = replace(tiny.SETTINGS, prompt="red", command=command).to_dict()
+    good = {"format": FORMAT, "person": {"name": "u1", "slug": "u1"}, "settings": settings}
+    path, config = tmp_path / "manifest.json", SampleConfig(manifest=str(tmp_path / "manifest.json"))
+    path.write_text(json.dumps(good))
+    assert repeated(config, set())[0].users == ["u1"]
+    _state["allowed"] = {name.split(".")[0] for name in sys.modules}
     rng = random.Random(2)
     for case in range(CASES):
         spoiled = mutated(good, rng)
-        if isinstance(spoiled, dict):
-            attempt(lambda manifest=spoiled: repeated_values(manifest, "m.json"), watched, (case, spoiled))
+        path.write_text(json.dumps(spoiled))
+        message = attempt(lambda: repeated(config, set()), watched, (case, spoiled))
+        assert message is None or str(path) in message
     assert not (tmp_path / "ran").exists()
 
 

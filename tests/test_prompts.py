@@ -1,12 +1,14 @@
 """Words and names from end to end: trained with, asked for, and refused where there are none."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from prefprior import checkpoint
 from prefprior.gallery.manifest import read_manifest
+from prefprior.inference.predictor import TEXT_CANDIDATES
 from tests.commands import SMALL_WORLD, fails, run
 
 QUICK = (*SMALL_WORLD, "trainer.max_epochs=1", "trainer.enable_progress_bar=false")
@@ -32,27 +34,52 @@ def test_a_checkpoint_keeps_words_and_rows_of_people_but_no_names(folder: Path) 
     assert b"person-0" not in path.read_bytes()
 
 
-def test_a_prompt_is_read_and_written_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {}
-    for name, words in {
-        "silent": [],
-        "said": ["prompt=red ground"],
-        "loud": ["prompt=red ground", "guidance_text=5"],
-    }.items():
-        run_dir = f"runs/sample/{name}"
-        run(monkeypatch, folder, "sample", "checkpoint=runs/train/told", *ONE, f"run_dir={run_dir}", *words)
-        (person,) = (folder / run_dir / "gallery/people").iterdir()
-        manifest = read_manifest(person / "manifest.json")
-        made[name] = manifest["made"][0]["fit"]
-        said = manifest["settings"]["sampling"]["guidance"]
-        assert ("text" in said) == (name != "silent")
-    assert len(set(made.values())) == 3
+def gallery_of_one(patch: pytest.MonkeyPatch, folder: Path, checkpoint_: str, *words: str) -> dict[str, Any]:
+    """The manifest of one person, with the prior of a run."""
+    name = "-".join([checkpoint_, *words]).replace(" ", "_").replace("=", "_")
+    words = (f"checkpoint=runs/train/{checkpoint_}", *ONE, f"run_dir=runs/sample/{name}", *words)
+    run(patch, folder, "sample", *words)
+    (person,) = (folder / f"runs/sample/{name}/gallery/people").iterdir()
+    return read_manifest(person)
 
 
-def test_what_was_not_trained_with_words_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("checkpoint=runs/train/plain", *ONE)
-    assert "prompt_weight" in fails(monkeypatch, folder, "sample", *words, "prompt=red ground", "guidance_text=2")
-    assert "prompt=..." in fails(monkeypatch, folder, "sample", "checkpoint=runs/train/told", *ONE, "guidance_text=2")
+def test_a_prior_with_texts_is_conditioned_on_the_prompt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent, said, loud = (
+        gallery_of_one(monkeypatch, folder, "told", *words)["made"][0]["score"]
+        for words in ((), ("prompt=red ground",), ("prompt=red ground", "guidance_text=5"))
+    )
+    assert len({silent, said, loud}) == 3
+
+
+def test_a_prompt_and_its_guidance_are_written_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = gallery_of_one(monkeypatch, folder, "told", "prompt=red ground", "guidance_text=3")["settings"]
+    assert (settings["prompt"], settings["prompt_weight"]) == ("red ground", None)
+    assert settings["sampler"]["guidance"]["text"] == 3
+
+
+def test_for_a_prior_without_texts_a_prompt_chooses_among_candidates(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = gallery_of_one(monkeypatch, folder, "plain", "prompt=red ground")
+    assert manifest["counts"]["candidates"] == TEXT_CANDIDATES
+    assert manifest["settings"]["prompt_weight"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("checkpoint_", "words", "message"),
+    [
+        ("plain", ("prompt=red ground", "guidance_text=2"), "set prompt_weight"),
+        ("told", ("prompt=red ground", "prompt_weight=0.2"), "set guidance_text"),
+        ("told", ("guidance_text=2",), "Give prompt=... too"),
+        ("plain", ("prompt_weight=0.2",), "Give prompt=... too"),
+        ("plain", ("prompt=red ground", "prompt_weight=0"), "does nothing here"),
+        ("plain", ("prompt=red ground", "prompt_weight=2"), "between 0 and 1"),
+    ],
+)
+def test_what_does_nothing_with_a_prompt_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_: str, words: tuple[str, ...], message: str
+) -> None:
+    assert message in fails(monkeypatch, folder, "sample", f"checkpoint=runs/train/{checkpoint_}", *ONE, *words)
 
 
 def test_too_few_rows_and_missing_texts_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.decoders.decoder import Decoder, require_space
 from prefprior.decoders.retrieval import Retrieval
 from prefprior.decoders.safety import NoSafety
-from prefprior.gallery.candidates import Drawer, Recipe
-from prefprior.gallery.maker import Maker
-from prefprior.gallery.manifest import FORMAT, person_folder, read_manifest
+from prefprior.gallery.embeddings import PersonalEmbeddings
+from prefprior.gallery.figures import Figures, RealPictures
+from prefprior.gallery.maker import GalleryMaker
+from prefprior.gallery.manifest import SHEET, read_manifest, user_folder
 from prefprior.gallery.pages import write_pages
-from prefprior.gallery.sampler import PriorSampler
-from prefprior.gallery.users import KnownFolk
+from prefprior.gallery.settings import GallerySettings
+from prefprior.gallery.users import DatasetUsers
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.module import PreferenceModule
@@ -63,53 +64,56 @@ class GalleryCallback(Callback):
 
     def _make(self, folder: Path, data: PreferenceDataModule, module: PreferenceModule, when: str) -> list[str]:
         predictor = TrainedPredictor(model=module.model, objective=module.objective, sampler=self.sampler)
-        sampler = PriorSampler(predictor)
-        pictures = data.source.pictures()
-        decoder = self.decoder
-        if decoder is None:
-            if pictures is None:
-                raise ValueError(
-                    "the gallery callback has nothing to show: this source has no pictures. Give it a decoder, or take "
-                    "it out with ~callbacks.gallery"
-                )
-            decoder = Retrieval(catalogue=data.catalogue, pictures=pictures)
+        real = RealPictures(data.catalogue, data.source.pictures())
+        decoder = self.decoder or _retrieval(real)
         require_space(decoder, data.space.name)
         decoder.to(module.device)
         names = sorted(data.users("val"), key=lambda user: seed_of(self.seed, "chosen", user))[: self.people]
-        folk = KnownFolk(data, users=names, length=self.history, count=None, seed=self.seed)
-        recipe = Recipe(n=self.n, best_of=self.sampler.candidates, diversity=self.sampler.diversity, seed=self.seed)
-        maker = Maker(
+        settings = GallerySettings(
+            checkpoint=when,
+            checkpoint_sha256=None,
+            space=data.space.name,
+            space_fingerprint=data.space.fingerprint(),
+            decoder=decoder.identity,
+            sampler=self.sampler,
+            n=self.n,
+            seed=self.seed,
+            history=self.history,
+        )
+        maker = GalleryMaker(
             root=folder,
-            settings={
-                "format": FORMAT,
-                "checkpoint": {"path": when, "sha256": ""},
-                "space": {"name": data.space.name},
-                "decoder": {"identity": decoder.identity},
-                "safety": {"identity": "none"},
-                "recipe": recipe.__dict__,
-                "sampling": sampler.settings(),
-                "prompt": {"text": None, "weight": 0.0},
-                "history": self.history,
-            },
-            folk=folk,
-            drawer=Drawer(space=data.space, sample=sampler, rank=sampler.rank, recipe=recipe, catalogue=data.catalogue),
+            settings=settings,
+            users=DatasetUsers(data, users=names, length=self.history, count=None, seed=self.seed),
+            embeddings=PersonalEmbeddings(predictor=predictor, settings=settings, catalogue=data.catalogue),
             decoder=decoder,
             safety=NoSafety(),
-            catalogue=data.catalogue,
-            pictures=pictures,
-            truth=data.source if truth_known(data.source, data.space) else None,
+            figures=Figures(
+                space=data.space,
+                real=real,
+                nearest=settings.nearest,
+                truth=data.source if truth_known(data.source, data.space) else None,
+            ),
         )
-        maker.make(folk.names)
-        write_pages(folder, folk.names, f"{data.source.name}, {when}")
-        return folk.names
+        maker.make(names)
+        write_pages(folder, names, f"{data.source.name}, {when}", settings)
+        return names
 
     def _log(self, logger: WandbLogger, folder: Path, names: list[str]) -> None:
         import wandb
 
         rows: list[list[Any]] = []
         for name in names:
-            place = person_folder(folder, name)
+            place = user_folder(folder, name)
             summary = read_manifest(place)["summary"]
-            with Image.open(place / "sheet.png") as sheet:
+            with Image.open(place / SHEET) as sheet:
                 rows.append([name, wandb.Image(sheet.copy()), summary.get("better_than"), summary.get("utility")])
         logger.log_table("gallery", columns=["person", "gallery", "better_than", "utility"], data=rows)
+
+
+def _retrieval(real: RealPictures) -> Retrieval:
+    if real.pictures is None:
+        raise ValueError(
+            "the gallery callback has nothing to show: this source has no pictures. Give it a decoder, or take it out "
+            "with ~callbacks.gallery"
+        )
+    return Retrieval(catalogue=real.catalogue, pictures=real.pictures)

@@ -19,6 +19,7 @@ from torch import Tensor
 import prefprior
 from prefprior.decoders.decoder import check_request
 from prefprior.errors import require_choice
+from prefprior.nodes import Loadable
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Where weights that ship with prefprior lie, whatever machine a manifest is read on.
@@ -26,7 +27,7 @@ PACKAGED = "package:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Runtime:
+class Runtime(Loadable):
     """How a pipeline runs, as opposed to what it makes."""
 
     dtype: str = "float32"
@@ -44,7 +45,7 @@ class Runtime:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
 
-class PipelineDecoder(ABC):
+class PipelineDecoder(Loadable, ABC):
     """A decoder made of one diffusers pipeline."""
 
     takes_negative = True

@@ -4,7 +4,7 @@ The built-in world's decoder is this very class with its own weights. Shapes: B 
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from prefprior.decoders.diffusers_decoder import PipelineDecoder, Runtime, load
 
 class Kandinsky(PipelineDecoder):
     """`KandinskyV22Pipeline`, given embeddings."""
+
+    PATHS: ClassVar[tuple[str, ...]] = ("unconditional",)
 
     pipeline_class: type = KandinskyV22Pipeline
 
@@ -85,6 +87,7 @@ class Kandinsky(PipelineDecoder):
 class KandinskyImg2Img(Kandinsky):
     """Starts from one given picture instead of noise, and bends it towards each embedding."""
 
+    PATHS = ("image", "unconditional")
     pipeline_class = KandinskyV22Img2ImgPipeline
 
     def __init__(
@@ -117,6 +120,7 @@ class KandinskyImg2Img(Kandinsky):
 class KandinskyControlnet(Kandinsky):
     """Follows the depth of one given depth map."""
 
+    PATHS = ("depth", "unconditional")
     pipeline_class = KandinskyV22ControlnetPipeline
 
     def __init__(

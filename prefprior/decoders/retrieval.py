@@ -9,10 +9,11 @@ from torch import Tensor
 
 from prefprior.data.pictures import Pictures
 from prefprior.decoders.decoder import check_request
+from prefprior.nodes import Loadable
 from prefprior.predictor import Catalogue
 
 
-class Retrieval:
+class Retrieval(Loadable):
     """Looks an embedding up among real pictures, by cosine in standardised coordinates."""
 
     takes_negative = False

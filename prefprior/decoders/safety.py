@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 from transformers import CLIPImageProcessor
 
 from prefprior.decoders.diffusers_decoder import identity_of, local_folder
+from prefprior.nodes import Loadable
 
 
 class Safety(Protocol):
@@ -25,7 +26,7 @@ class Safety(Protocol):
         """For each picture, whether it is withheld."""
 
 
-class NoSafety:
+class NoSafety(Loadable):
     """Withholds nothing."""
 
     identity = "none"
@@ -38,7 +39,7 @@ class NoSafety:
         return [False] * len(pictures)
 
 
-class DiffusersSafety:
+class DiffusersSafety(Loadable):
     """The checker that comes with Stable Diffusion 1: CLIP concepts with a threshold each."""
 
     def __init__(

@@ -28,14 +28,14 @@ def save(picture: Image.Image, path: Path) -> None:
 
 
 def strip(pictures: Sequence[Image.Image], side: int = 96, count: int = 4) -> Image.Image:
-    """The first few pictures in one row: what the index shows of a person."""
+    """The first few pictures in one row: what the index shows of a user."""
     sheet = Image.new("RGB", (side * count, side), PAPER)
     for place, picture in enumerate(pictures[:count]):
         sheet.paste(fitted(picture, side), (place * side, 0))
     return sheet
 
 
-def person_sheet(
+def user_sheet(
     title: str,
     subtitle: str,
     rated: Sequence[tuple[Image.Image, float]],
@@ -44,7 +44,7 @@ def person_sheet(
     columns: int = 4,
     side: int = 192,
 ) -> Image.Image:
-    """One person: what they liked and disliked in small, what was made for them in large."""
+    """One user: what they liked and disliked in small, what was made for them in large."""
     width = columns * (side + GAP) + GAP
     small = (width - GAP) // 8 - GAP
     liked = [picture for picture, rating in rated if rating > 0][:8]
@@ -76,7 +76,7 @@ def person_sheet(
 def overview(
     rows: Sequence[tuple[str, Sequence[Image.Image], Sequence[Image.Image]]], *, side: int = 88
 ) -> Image.Image:
-    """Several people, a row each: four pictures they liked, then what was made for them."""
+    """Several users, a row each: four pictures they liked, then what was made for them."""
     liked_count, made_count = 4, max((len(made) for _, _, made in rows), default=0)
     gutter = 28
     width = GAP + (liked_count + made_count) * (side + GAP) + gutter

@@ -1,6 +1,6 @@
-"""What a gallery writes down: enough to make the same pictures again, and to tell what is there from what is missing.
+"""The files of a gallery: where they lie, and which of them are there.
 
-A person's folder is complete when its `manifest.json` is there: it is written last. Manifests hold no time and no
+A user's folder is complete when its `manifest.json` is there: it is written last. Manifests hold no time and no
 machine, so that the same gallery made twice is the same to the byte.
 """
 
@@ -13,11 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prefprior.files import read_json, write_json, written_whole
+from prefprior.gallery.settings import GallerySettings
 
-FORMAT = "prefprior-gallery-1"
+FORMAT = "prefprior-gallery-2"  # 1 called a score a fit, and held paths
 MANIFEST = "manifest.json"
 SETTINGS = "gallery.json"
 SAMPLES = "samples.parquet"
+SHEET = "contact_sheet.png"
+STRIP = "strip.webp"
 PEOPLE = "people"
 PICTURES = "pictures"
 
@@ -30,8 +33,8 @@ def slug(name: str) -> str:
     return f"{plain or 'person'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def person_folder(root: Path, name: str) -> Path:
-    """Where a person's part of a gallery lies."""
+def user_folder(root: Path, name: str) -> Path:
+    """Where a user's part of a gallery lies."""
     return root / PEOPLE / slug(name)
 
 
@@ -42,19 +45,21 @@ def file_hash(path: str | Path) -> str:
 
 
 def is_complete(root: Path, name: str) -> bool:
-    """Whether a person's pictures are all there."""
-    return (person_folder(root, name) / MANIFEST).is_file()
+    """Whether a user's pictures are all there."""
+    return (user_folder(root, name) / MANIFEST).is_file()
 
 
-def begin(root: Path, settings: dict[str, Any]) -> None:
-    """Writes the settings that all people share, or refuses to continue a gallery made with others."""
-    path = root / SETTINGS
+def begin(root: Path, settings: GallerySettings) -> None:
+    """Writes the settings that all users share, or refuses to continue a gallery made with others."""
+    path, new = root / SETTINGS, {"format": FORMAT, **settings.to_dict()}
     if not path.is_file():
-        write_json(path, settings)
+        write_json(path, new)
         return
     old = read_json(path)
-    if old != settings:
-        keys = sorted(key for key in {*old, *settings} if old.get(key) != settings.get(key))
+    if not isinstance(old, dict) or old.get("format") != FORMAT:
+        raise ValueError(f"{root} was begun by another version of prefprior. Choose another run_dir.")
+    if old != new:
+        keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
         raise ValueError(
             f"{root} was begun with other settings: {', '.join(keys[:6])} differ. "
             "Give the same to continue it, or choose another run_dir."
@@ -62,7 +67,7 @@ def begin(root: Path, settings: dict[str, Any]) -> None:
 
 
 def write_samples(path: Path, columns: dict[str, list[Any]]) -> None:
-    """The embeddings and scores of one person's pictures as parquet."""
+    """The embeddings and scores of one user's pictures as parquet."""
     arrays = {
         name: pa.array(value, type=pa.list_(pa.float32()) if name in {"embedding", "negative"} else None)
         for name, value in columns.items()
@@ -72,12 +77,21 @@ def write_samples(path: Path, columns: dict[str, list[Any]]) -> None:
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
-    """A manifest of a person, checked for its format; a person's folder stands for the manifest inside it."""
+    """A user's manifest, checked for its format; a user's folder stands for the manifest inside it."""
     path = Path(path)
     path = path / MANIFEST if path.is_dir() else path
     if not path.is_file():
         raise ValueError(f"there is no manifest {path}. Each person's folder of a gallery holds one: {MANIFEST}")
     manifest = read_json(path)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a gallery's manifest of format {FORMAT}")
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if isinstance(found, str) and found.startswith("prefprior-gallery-") and found != FORMAT:
+        raise ValueError(
+            f"{path} has the manifest format {found}, this version reads {FORMAT}. Make the gallery again with "
+            "python sample.py, or use the version of prefprior that made it."
+        )
+    if found != FORMAT:
+        raise ValueError(f"{path} is not a gallery's manifest: its format is {found!r}, not {FORMAT!r}")
+    person = manifest.get("person")
+    if not isinstance(person, dict) or not isinstance(person.get("name"), str):
+        raise ValueError(f"{path} does not say whose pictures it is of: person.name is missing")
     return manifest

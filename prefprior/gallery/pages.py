@@ -10,8 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from prefprior.files import write_text
-from prefprior.gallery import contact_sheet as sheet
-from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, person_folder, read_manifest
+from prefprior.gallery import contact_sheet
+from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, SHEET, read_manifest, user_folder
+from prefprior.gallery.settings import GallerySettings, sampling_in_words
 from prefprior.gallery.similar_users import most_alike, reduced, side_by_side
 
 OVERVIEW = 8  # people on the overview sheet
@@ -19,39 +20,38 @@ INDEX = "index.html"
 DATA = "people.js"
 
 
-def write_pages(root: Path, names: list[str], title: str) -> Path:
+def write_pages(root: Path, names: list[str], title: str, settings: GallerySettings) -> Path:
     """Writes all pages of people whose folders are complete; returns the index."""
     cards, tastes = [], []
     for name in names:  # manifests are read twice rather than kept: there may be many people
-        folder = person_folder(root, name)
+        folder = user_folder(root, name)
         cards.append(_card(read_manifest(folder)))
         tastes.append(_taste(folder / SAMPLES))
     unit = reduced(np.stack(tastes))
     alike, order = most_alike(unit), side_by_side(unit)
+    facts = _facts(settings)
     template = _environment().get_template("person.html.j2")
     for place, name in enumerate(names):
-        manifest = read_manifest(person_folder(root, name))
+        manifest = read_manifest(user_folder(root, name))
         page = template.render(
             title=title,
             manifest=manifest,
-            facts=_facts(manifest),
+            facts=facts,
             alike=[cards[other] for other in alike[place]],
             before=cards[place - 1] if place else None,
             after=cards[place + 1] if place + 1 < len(names) else None,
-            again=_again(manifest),
+            again=_again(manifest["person"]["slug"]) if settings.command is not None else None,
         )
-        write_text(person_folder(root, name) / INDEX, page)
-    first = [read_manifest(person_folder(root, name)) for name in names[:OVERVIEW]]
-    write_index(root, [_entry(card) for card in cards], order, title, _facts(first[0]))
+        write_text(user_folder(root, name) / INDEX, page)
+    first = [read_manifest(user_folder(root, name)) for name in names[:OVERVIEW]]
+    write_index(root, [_entry(card) for card in cards], order, title, facts)
     _write_overview(root, first)
     return root / INDEX
 
 
-def _again(manifest: dict[str, Any]) -> str | None:
-    """The command that makes a person's pictures again; there is none for what was made while a prior was trained."""
-    if "config" not in manifest["settings"]:
-        return None
-    return f"python sample.py manifest={PEOPLE}/{manifest['person']['slug']}/{MANIFEST}"
+def _again(slug: str) -> str:
+    """The command that makes a person's pictures again."""
+    return f"python sample.py manifest={PEOPLE}/{slug}/{MANIFEST}"
 
 
 def write_index(
@@ -96,7 +96,7 @@ def _card(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _entry(card: dict[str, Any]) -> dict[str, Any]:
     figures = ("better_than", "diversity", "utility", "utility_decoded")
-    return {key: card[key] for key in ("slug", "name", "words")} | {
+    return {key: card[key] for key in ("slug", "name", "taste")} | {
         key: round(card[key], 3) for key in figures if key in card
     }
 
@@ -105,23 +105,23 @@ def _keys(entries: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for entry in entries for key in entry))
 
 
-def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(settings: GallerySettings) -> list[tuple[str, str]]:
     """Settings as a reader wants them; the manifest has them all."""
-    settings = manifest["settings"]
-    recipe = settings["recipe"]
+    sampler = settings.sampler
     facts = [
-        ("prior", " ".join((settings["checkpoint"]["path"], settings["checkpoint"]["sha256"][:12]))),
-        ("space", settings["space"]["name"]),
-        ("decoder", settings["decoder"]["identity"]),
-        ("seed", str(recipe["seed"])),
-        ("steps and guidance", settings["sampling"]["words"]),
-        ("chosen from", f"{recipe['best_of']} candidates a picture, diversity {recipe['diversity']:g}"),
-        ("near-copies", f"avoided from a likeness of {recipe['copy_threshold']:g}"),
-        ("history", f"{settings['history']} ratings at most"),
-        ("safety filter", settings["safety"]["identity"]),
+        ("prior", f"{settings.checkpoint} {(settings.checkpoint_sha256 or '')[:12]}".strip()),
+        ("space", settings.space),
+        ("decoder", settings.decoder),
+        ("seed", str(settings.seed)),
+        ("sampler", sampling_in_words(sampler, with_text=settings.prompt_guides)),
+        ("chosen from", f"{sampler.candidates} candidates a picture, diversity {sampler.diversity:g}"),
+        ("near-copies", f"avoided from a likeness of {settings.copy_threshold:g}"),
+        ("history", f"{settings.history} ratings at most"),
+        ("safety filter", settings.safety),
     ]
-    if settings["prompt"]["text"]:
-        facts.append(("prompt", f"“{settings['prompt']['text']}”, weight {settings['prompt']['weight']:g}"))
+    if settings.prompt:
+        weight = "" if settings.prompt_weight is None else f", weight {settings.prompt_weight:g}"
+        facts.append(("prompt", f"“{settings.prompt}”{weight}"))
     return facts
 
 
@@ -133,12 +133,12 @@ def _write_overview(root: Path, manifests: list[dict[str, Any]]) -> None:
         folder = root / PEOPLE / manifest["person"]["slug"]
         made = [_read(folder / row["file"]) for row in manifest["made"][:8]]
         rows.append((_caption(manifest), liked, made))
-    sheet.save(sheet.overview(rows), root / "sheet.png")
+    contact_sheet.save(contact_sheet.overview(rows), root / SHEET)
 
 
 def _caption(manifest: dict[str, Any]) -> str:
     person = manifest["person"]
-    return f"{person['name']}  {person['words']}".strip()
+    return f"{person['name']}  {person['taste']}".strip()
 
 
 def _read(path: Path) -> Image.Image:

@@ -1,17 +1,17 @@
-"""Fixed groups of people, split among the processes of a run: what is made together is the same for any number."""
+"""Fixed groups of users, split among the processes of a run: what is made together is the same for any number."""
 
 import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from prefprior.gallery.maker import Maker
+from prefprior.gallery.maker import GalleryMaker
 from prefprior.gallery.manifest import is_complete
 
 
 class GalleryModule(lightning.LightningModule):
-    """Makes one group of people a step, on the process's own device."""
+    """Makes one group of users a step, on the process's own device."""
 
-    def __init__(self, maker: Maker, movable: list[object]) -> None:
+    def __init__(self, maker: GalleryMaker, movable: list[object]) -> None:
         """`movable`: what has a `to(device)` and should be where the process computes."""
         super().__init__()
         self.maker, self.movable = maker, movable
@@ -28,15 +28,15 @@ class GalleryModule(lightning.LightningModule):
         return batch
 
 
-class GroupedPeople(lightning.LightningDataModule):
+class GroupedUsers(lightning.LightningDataModule):
     """Groups with anything missing, one process taking every world_size-th of all groups."""
 
-    def __init__(self, maker: Maker, *, size: int) -> None:
+    def __init__(self, maker: GalleryMaker, *, size: int) -> None:
         super().__init__()
         if size < 1:
             raise ValueError(f"people_at_once must be at least 1, got {size}")
-        names, root = maker.folk.names, maker.root
-        if maker.interpolate:  # two people, who make one gallery
+        names, root = maker.users.names, maker.root
+        if maker.interpolate:  # two users, who make one gallery
             whole = is_complete(root, maker.names_made[0])
             self.missing = [] if whole else [names]
         else:

@@ -1,35 +1,21 @@
-"""The people a gallery is for: those of a data set, and someone with a folder of pictures they love.
-
-Shapes: K history, D dimension.
-"""
+"""The users a gallery is for, with their histories; those of a data set. (`new_user` has those of none.)"""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from PIL.Image import Image
-
-from prefprior.data.columns.columns import Wanted
-from prefprior.data.columns.ids import shown
-from prefprior.data.columns.read import read_columns
-from prefprior.data.columns.values import ids, numbers
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.decoding import BadPictureError, is_regular
-from prefprior.data.embedding.encoders import Encoder
-from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures
-from prefprior.data.sources.validate import require_32_bits
+from prefprior.data.pictures import Pictures
 from prefprior.errors import nearest
 from prefprior.history import History
 from prefprior.seeding import seed_of
 
-# The order in which a person's part is looked for: unseen parts say more than training.
+# The order in which a user's part is looked for: unseen parts say more than training.
 PARTS = ("test", "val", "train")
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
-    """One person: a history of one, and the names of its pictures in the same order."""
+class GalleryUser:
+    """One user: a history of one, and the ids of its pictures in the same order."""
 
     name: str
     part: str
@@ -39,18 +25,18 @@ class Person:
     pictures: Pictures | None  # where those ids are found
 
 
-class Folk(Protocol):
-    """People a gallery can be made for, gathered a few at a time."""
+class GalleryUsers(Protocol):
+    """Users a gallery can be made for, gathered a few at a time."""
 
     names: list[str]
     part: str  # for metrics: test, val, train, all or own
 
-    def gather(self, names: list[str]) -> list[Person]:
+    def gather(self, names: list[str]) -> list[GalleryUser]:
         """Their histories."""
 
 
-class KnownFolk:
-    """People of a data set."""
+class DatasetUsers:
+    """Users of a data set."""
 
     def __init__(
         self,
@@ -71,7 +57,7 @@ class KnownFolk:
             self.names = [u for u in self._part_of if u not in trained]
             if not self.names:
                 raise ValueError(
-                    f"{data.source.name} has no unseen people: everyone has ratings in the training part. "
+                    f"{data.source.name} has no unseen users: everyone has ratings in the training part. "
                     "Choose users=all, or some by name."
                 )
         elif users == "all":
@@ -81,7 +67,7 @@ class KnownFolk:
             for user in wanted:
                 if user not in self._part_of:
                     raise ValueError(
-                        f"{data.source.name} has no person {user!r}: give ids, or users=all or users=unseen"
+                        f"{data.source.name} has no user {user!r}: give ids, or users=all or users=unseen"
                         f"{nearest(user, self._part_of)}"
                     )
             self.names = list(dict.fromkeys(wanted))
@@ -91,145 +77,20 @@ class KnownFolk:
             self.names.sort()
         self.part = users if users in ("unseen", "all") else "chosen"
 
-    def gather(self, names: list[str]) -> list[Person]:
-        """Histories from the person's own part, most recent or hash-chosen as the data's order says."""
-        found: dict[str, Person] = {}
+    def gather(self, names: list[str]) -> list[GalleryUser]:
+        """Histories from the user's own part, most recent or hash-chosen as the data's order says."""
+        found: dict[str, GalleryUser] = {}
         for part in PARTS:
             here = [name for name in names if self._part_of[name] == part]
             if not here:
                 continue
             history, _ = self.data.histories(part, here, self.length)
             for row, name in enumerate(here):
-                found[name] = self._person(name, part, history.take([row]))
+                found[name] = self._user(name, part, history.take([row]))
         return [found[name] for name in names]
 
-    def _person(self, name: str, part: str, history: History) -> Person:
+    def _user(self, name: str, part: str, history: History) -> GalleryUser:
         valid = history.valid_BK[0]
         rows = history.items_BK[0][valid].tolist()
         ids = [self.data.catalogue.ids[row] for row in rows]
-        return Person(name, part, history, ids, history.ratings_BK[0][valid].tolist(), self._pictures)
-
-
-class OwnPictures:
-    """Pictures of a person outside any data set, by their path as given."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._folders = {str(path): FolderPictures(path.parent, ids=[path.name]) for path in paths}
-        self.ids = list(self._folders)
-
-    def open(self, item: str) -> Image:
-        """The picture in RGB."""
-        return self._folders[item].open(Path(item).name)
-
-    def path(self, item: str) -> Path | None:
-        """The file itself."""
-        return Path(item)
-
-    def digest(self, item: str) -> str:
-        """A hash of the file."""
-        return self._folders[item].digest(Path(item).name)
-
-
-@dataclass(frozen=True)
-class Rated:
-    """A picture somebody brings along."""
-
-    path: Path
-    rating: float  # in [-1, 1]
-    age: int  # how many ratings ago; 0 is the newest
-
-
-class Newcomer:
-    """Someone in no data set: folders of likes and dislikes, or a file of ratings; embedded on the fly."""
-
-    part = "own"
-
-    def __init__(self, *, name: str, rated: list["Rated"], encoder: Encoder, space_name: str) -> None:
-        """All that is rated is seen, however much that is: nothing is held out of a newcomer's history."""
-        if encoder.space_name != space_name:
-            raise ValueError(
-                f"the checkpoint needs pictures embedded by {space_name}, but the encoder at hand is "
-                f"{encoder.space_name}. Choose the encoder of the checkpoint's space."
-            )
-        if not rated:
-            raise ValueError("there are no rated pictures: give likes=FOLDER, dislikes=FOLDER or ratings=FILE")
-        self.names = [name]
-        self._rated, self._encoder = rated, encoder
-        self._person: Person | None = None
-
-    def gather(self, names: list[str]) -> list[Person]:
-        """The one person, encoded once."""
-        if self._person is None:
-            pictures = OwnPictures([rated.path for rated in self._rated])
-            opened = [
-                _opened(pictures, item, rated.path) for item, rated in zip(pictures.ids, self._rated, strict=True)
-            ]
-            ratings = [rated.rating for rated in self._rated]
-            embeddings = self._encoder.encode_images(opened)
-            ages = [float(rated.age) for rated in self._rated]
-            history = History.of(embeddings, ratings, ages_K=ages, user=self.names[0])
-            self._person = Person(self.names[0], self.part, history, pictures.ids, ratings, pictures)
-        return [self._person for _ in names]
-
-
-def _opened(pictures: Pictures, item: str, path: Path) -> Image:
-    try:
-        return pictures.open(item)
-    except BadPictureError as error:
-        raise ValueError(f"{path} cannot be used ({error}). Take it out, or replace it.") from None
-
-
-def from_folders(likes: str | None, dislikes: str | None) -> list[Rated]:
-    """Every picture below the two folders, loved (1) or hated (-1).
-
-    Two folders are two lists: the first like and the first dislike are as recent as each other, as in
-    `prefprior.pipeline`.
-    """
-    rated: list[Rated] = []
-    for folder, rating, key in ((likes, 1.0, "likes"), (dislikes, -1.0, "dislikes")):
-        if folder is None:
-            continue
-        root = Path(folder)
-        if not root.is_dir():
-            raise ValueError(f"{key}={folder} is not a folder. Put pictures ({', '.join(SUFFIXES)}) into one.")
-        found = sorted(root / item for item in FolderPictures(root).ids)
-        rated += [Rated(path, rating, age) for age, path in enumerate(found)]
-    first: dict[Path, Path] = {}
-    for picture in rated:
-        other = first.setdefault(picture.path.resolve(), picture.path)
-        if other is not picture.path:
-            raise ValueError(
-                f"{picture.path} is given twice (as {other}): by likes={likes} and dislikes={dislikes}. A picture is "
-                "liked or disliked: take it out of one folder."
-            )
-    return rated
-
-
-def from_file(path: str) -> list[Rated]:
-    """A table (CSV, TSV, JSONL or Parquet) with the columns `picture` (a path from the file's folder) and `rating` (any
-    scale: its ends are -1, 1).
-
-    Its last row is the newest, as in a log.
-    """
-    wanted = Wanted({"picture": "picture", "rating": "rating"}, remedy="The first line names these two columns.")
-    columns = read_columns(path, wanted)
-    code_N, names = ids(columns, "picture")
-    rating_N = numbers(columns, "rating")
-    if (missing := np.flatnonzero(np.isnan(rating_N))).size:
-        raise ValueError(f"{columns.some(missing)}: there is no rating. Complete these rows or remove them.")
-    if (again := np.flatnonzero(np.bincount(code_N) > 1)).size:
-        rows = np.flatnonzero(code_N == again[0])
-        raise ValueError(f"{columns.some(rows)}: {shown(names[again[0]])} is rated {len(rows)} times. Keep one row.")
-    low, high = float(rating_N.min()), float(rating_N.max())
-    require_32_bits(columns, rating_N, low, high)
-    pictures = [columns.path.parent / name for name in names]
-    if gone := [row for row, picture in enumerate(pictures) if not is_regular(picture)]:
-        raise ValueError(
-            f"{columns.some(np.asarray(gone))}: there is no file {pictures[gone[0]]}. Paths begin at the folder of "
-            f"{columns.path}: correct these rows or remove them."
-        )
-    half = (high - low) / 2
-    return [
-        Rated(picture, (float(rating) - low) / half - 1 if half else 1.0, len(pictures) - 1 - row)
-        for row, (picture, rating) in enumerate(zip(pictures, rating_N, strict=True))
-    ]
+        return GalleryUser(name, part, history, ids, history.ratings_BK[0][valid].tolist(), self._pictures)

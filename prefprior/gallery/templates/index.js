@@ -4,10 +4,10 @@
   var columns = window.PEOPLE.columns, count = window.PEOPLE.count, folder = document.body.dataset.people;
   var find = document.getElementById("find"), sort = document.getElementById("sort"), grid = document.getElementById("grid");
   var where = document.getElementById("where"), back = document.getElementById("back"), forth = document.getElementById("forth");
-  var labels = { name: "Name", alike: "People alike side by side", utility: "True utility", utility_decoded: "Utility as seen", better_than: "Rank among real pictures", diversity: "Diversity" };
+  var labels = { name: "Name", alike: "Similar people together", utility: "True utility", utility_decoded: "Utility of decoded pictures", better_than: "Rank among real pictures", diversity: "Diversity" };
   var shown = ["utility", "better_than", "diversity"].filter(function (key) { return columns[key]; });
   var page = 0, order = [];
-  var lower = columns.name.map(function (name, i) { return (name + " " + (columns.words ? columns.words[i] : "")).toLowerCase(); });
+  var lower = columns.name.map(function (name, i) { return (name + " " + (columns.taste ? columns.taste[i] : "")).toLowerCase(); });
 
   Object.keys(labels).forEach(function (key) {
     if (!columns[key]) { return; }
@@ -40,7 +40,7 @@
     text.textContent = columns.name[i];
     var key = columns[sort.value] && shown.indexOf(sort.value) >= 0 ? sort.value : shown[0];
     score.textContent = say(key, columns[key][i]);
-    below.textContent = (columns.words && columns.words[i]) || shown.filter(function (k) { return k !== key; }).map(function (k) { return say(k, columns[k][i]); }).join(" · ");
+    below.textContent = (columns.taste && columns.taste[i]) || shown.filter(function (k) { return k !== key; }).map(function (k) { return say(k, columns[k][i]); }).join(" · ");
     name.append(text, score);
     link.append(image, name, below);
     return link;

@@ -1,10 +1,10 @@
-"""How much of the time of drawing people's embeddings is spent inside the prior's own network.
+"""How much of the time of making users' embeddings is spent inside the networks.
 
-    python benchmarks/gallery_drawing.py --people 1000 --json out.json
+    python benchmarks/gallery_embeddings.py --people 1000 --json out.json
 
-Per person: candidates are sampled, compared with the history, ranked, chosen, and ranked beside a thousand real
-pictures, as `python sample.py` does before it decodes. Inside the network is what the prior's own calls take: encoding,
-conditions, predictions and scores. Samplers, guidance and choosing are the rest.
+Per user: candidates are sampled, compared with the history, scored, chosen, and scored beside a thousand real pictures,
+as `python sample.py` does before it decodes. Inside the networks is what the calls of prior and retriever take:
+encoding, conditions, predictions and scores. Solver, guidance and selection are the rest.
 """
 
 import time
@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from side_by_side import arguments, fake_history, fake_space, report
 
-from prefprior.gallery.candidates import Drawer, Recipe
-from prefprior.gallery.sampler import PriorSampler
-from prefprior.gallery.users import Person
+from prefprior.gallery.embeddings import PersonalEmbeddings
+from prefprior.gallery.settings import GallerySettings
+from prefprior.gallery.users import GalleryUser
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import LinearSchedule
@@ -56,7 +56,7 @@ class Stopwatch:
 
 
 def main() -> None:
-    """Draws for everybody and prints the share."""
+    """Embeddings for everybody, and the share of time."""
     parser = arguments(__doc__, people=200, history=16, dim=64)
     parser.add_argument("--n", type=int, default=8)
     parser.add_argument("--catalogue", type=int, default=6000)
@@ -67,24 +67,25 @@ def main() -> None:
     retriever = TwoTower(space=space, scale=prior.scale, token_width=prior.width)
     model, objective = PreferenceModel(prior=prior, retriever=retriever), Denoising(schedule=LinearSchedule())
     predictor = TrainedPredictor(model=model, objective=objective, sampler=Sampler())
-    sampler = PriorSampler(predictor)
     real = torch.randn(args.catalogue, args.dim, generator=torch.Generator().manual_seed(0))
-    drawer = Drawer(
-        space=space, sample=sampler, rank=sampler.rank, recipe=Recipe(n=args.n),
-        catalogue=Catalogue(space, [str(i) for i in range(len(real))], real),
+    settings = GallerySettings(
+        checkpoint="", checkpoint_sha256=None, space=space.name, space_fingerprint="", decoder="",
+        sampler=predictor.sampler, n=args.n,
     )  # fmt: skip
+    catalogue = Catalogue(space, [str(i) for i in range(len(real))], real)
+    embeddings = PersonalEmbeddings(predictor=predictor, settings=settings, catalogue=catalogue)
     history = fake_history(args.people, args.history, args.dim)
-    people = [
-        Person(name, "test", history.take([row]), [""] * args.history, [0.0] * args.history, None)
+    users = [
+        GalleryUser(name, "test", history.take([row]), [""] * args.history, [0.0] * args.history, None)
         for row, name in enumerate(history.users)
     ]
-    drawer.draw(people[0])  # what the first call sets up is not of interest
+    embeddings.of(users[0])  # what the first call sets up is not of interest
     watch = Stopwatch()
     watch.watch(prior, CALLS)
     watch.watch(retriever, SCORE_CALLS)
     start = time.perf_counter()
-    for person in people:
-        drawer.draw(person)
+    for user in users:
+        embeddings.of(user)
     whole = time.perf_counter() - start
     report(
         args,
