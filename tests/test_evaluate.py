@@ -1,6 +1,9 @@
 """The scoreboard as a user runs it."""
 
+import io
 import re
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,25 +62,57 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_without_arguments_the_last_checkpoint_meets_the_baselines_on_its_own_data(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(monkeypatch, folder, "evaluate", *SMALL, "run_dir=runs/evaluate/first")
+@dataclass
+class Finished:
+    """What an evaluation left behind."""
+
+    folder: Path
+    printed: str
+    figures: dict[str, float]
+    intervals: dict[str, dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Finished:
+    """Without arguments: the last checkpoint and the baselines, on its own data."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        run(patch, folder, "evaluate", *SMALL, "run_dir=runs/evaluate/first")
     here = folder / "runs" / "evaluate" / "first"
-    printed = capsys.readouterr().out
-    assert printed.strip().splitlines()[-1] == "folder: runs/evaluate/first"
-    assert "+permuted" in printed
-    figures, intervals = read_metrics(here), read_json(here / "metrics_intervals.json")
-    assert figures["table/unseen/svm/auc@all"] > 0.7
-    assert figures.keys() <= intervals.keys()
-    assert intervals["table/unseen/prior-mean/auc@all"]["people"] > 0
-    bounds = intervals["table/unseen/mean/auc@2"]
-    assert bounds["low"] <= figures["table/unseen/mean/auc@2"] <= bounds["high"]
-    rows = {key.split("/")[2] for key in figures}
+    return Finished(here, printed.getvalue(), read_metrics(here), read_json(here / "metrics_intervals.json"))
+
+
+def test_the_last_line_names_the_folder(first: Finished) -> None:
+    assert first.printed.strip().splitlines()[-1] == "folder: runs/evaluate/first"
+
+
+def test_controls_are_printed(first: Finished) -> None:
+    assert "+permuted" in first.printed
+
+
+def test_every_figure_is_there_with_its_interval(first: Finished) -> None:
+    assert first.figures.keys() <= first.intervals.keys()
+    bounds = first.intervals["table/unseen/mean/auc@2"]
+    assert bounds["low"] <= first.figures["table/unseen/mean/auc@2"] <= bounds["high"]
+
+
+def test_differences_stand_beside_the_figures(first: Finished) -> None:
+    assert first.intervals["table/unseen/prior-mean/auc@all"]["people"] > 0
+
+
+def test_a_baseline_that_can_learn_this_taste_does(first: Finished) -> None:
+    assert first.figures["table/unseen/svm/auc@all"] > 0.7
+
+
+def test_prior_and_baselines_are_measured_and_only_a_world_has_an_oracle(first: Finished) -> None:
+    rows = {key.split("/")[2] for key in first.figures}
     assert {"prior", "random", "wals", "rocchio+permuted"} <= rows
-    assert "oracle" not in rows  # only a world knows the truth
-    assert "<svg" in (here / "report.html").read_text()
-    assert (here / "config.yaml").is_file()
+    assert "oracle" not in rows
+
+
+def test_report_and_configuration_are_written(first: Finished) -> None:
+    assert "<svg" in (first.folder / "report.html").read_text()
+    assert (first.folder / "config.yaml").is_file()
 
 
 def test_two_checkpoints_are_compared_person_by_person(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,20 +122,37 @@ def test_two_checkpoints_are_compared_person_by_person(folder: Path, monkeypatch
     assert "table/unseen/prior-compared/auc@all" in intervals
 
 
-def test_baselines_need_no_checkpoint_and_wals_exports_embeddings_to_train_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+TINY = ("prior=tiny", "trainer.max_epochs=1", "data.epoch_batches=2", "data.batch_size=8", "callbacks=default")
+ON_REFINED = ("experiment=table", *TABLE[1:], "embeddings=wals", *TINY)
+
+
+@pytest.fixture(scope="module")
+def refined(folder: Path) -> Path:
+    """Baselines alone, without a checkpoint; WALS exports the embeddings it refined."""
+    words = (*TABLE, "predictors=[mean,wals]", "baselines.wals.export=refined", "run_dir=runs/evaluate/export")
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, folder, "evaluate", *SMALL, *words)
+    return folder
+
+
+def test_refined_embeddings_change_what_is_measured(refined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*TABLE, "embeddings=wals", "predictors=[mean]", "run_dir=runs/evaluate/refined")
+    run(monkeypatch, refined, "evaluate", *SMALL, *words)
+    runs, key = refined / "runs" / "evaluate", "table/unseen/mean/auc@all"
+    assert read_metrics(runs / "export")[key] != read_metrics(runs / "refined")[key]
+
+
+def test_a_prior_trained_on_refined_embeddings_has_a_space_of_its_own(
+    refined: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("predictors=[mean,wals]", "baselines.wals.export=refined", "run_dir=runs/evaluate/three")
-    run(monkeypatch, folder, "evaluate", *SMALL, *TABLE, *words)
-    again = ("embeddings=wals", "predictors=[mean]")
-    run(monkeypatch, folder, "evaluate", *SMALL, *TABLE, *again, "run_dir=runs/evaluate/four")
-    runs, key = folder / "runs" / "evaluate", "table/unseen/mean/auc@all"
-    assert read_metrics(runs / "three")[key] != read_metrics(runs / "four")[key]
-    small = ("prior=tiny", "trainer.max_epochs=1", "data.epoch_batches=2", "data.batch_size=8", "callbacks=default")
-    train = ("experiment=table", *TABLE[1:], "embeddings=wals", *small, "run_dir=runs/refined/one")
-    run(monkeypatch, folder, "train", *train)
-    assert checkpoint.load(folder / "runs" / "refined" / "one" / "prior.safetensors").model.prior.space.name == "e+wals"
-    message = fails(monkeypatch, folder, "train", *train, "embeddings.folder=nowhere", "run_dir=runs/refined/two")
+    run(monkeypatch, refined, "train", *ON_REFINED, "run_dir=runs/refined/one")
+    saved = checkpoint.load(refined / "runs" / "refined" / "one" / "prior.safetensors")
+    assert saved.model.prior.space.name == "e+wals"
+
+
+def test_the_command_that_makes_refined_embeddings_is_told(refined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*ON_REFINED, "embeddings.folder=nowhere", "run_dir=runs/refined/two")
+    message = fails(monkeypatch, refined, "train", *words)
     assert "python evaluate.py source=table source.ratings=r.csv" in message
     assert "baselines.wals.export=nowhere" in message
 
@@ -160,9 +212,8 @@ def cold(folder: Path) -> Path:
     rated = (folder / "r.csv").read_text().splitlines()
     few = [line for line in rated if not line.split(",")[1].endswith("7")]
     (folder / "few.csv").write_text("\n".join(few) + "\n")
-    small = ("prior=tiny", "trainer.max_epochs=1", "data.epoch_batches=2", "data.batch_size=8", "callbacks=default")
     retriever = ("retriever=item_identity_ensemble", "retriever.share=0.9")
-    train = ("experiment=table", *TABLE[1:], "source.ratings=few.csv", *small, *retriever)
+    train = ("experiment=table", *TABLE[1:], "source.ratings=few.csv", *TINY, *retriever)
     with pytest.MonkeyPatch.context() as patch:
         run(patch, folder, "train", *train, "run_dir=runs/cold/one")
     return folder

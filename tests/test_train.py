@@ -1,7 +1,10 @@
 """Training as a user runs it: what a run leaves behind, that it resumes to the bit, and what it says of wrong words."""
 
+import io
+import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pandas as pd
@@ -15,14 +18,14 @@ from prefprior import checkpoint
 from prefprior.callbacks.nan_guard import NanGuard
 from prefprior.config import check, conf_folder
 from prefprior.data.embedding.table import EmbeddingTable
-from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.scale import Standardize
 from prefprior.runs import read_metrics
 from prefprior.train import TrainConfig
 from tests.commands import SMALL_WORLD, fails, run
 
 ROOT = Path(__file__).parents[1]
-QUICK = (*SMALL_WORLD, "trainer.max_epochs=3", "trainer.enable_progress_bar=false")
+EPOCHS = 3
+QUICK = (*SMALL_WORLD, f"trainer.max_epochs={EPOCHS}", "trainer.enable_progress_bar=false")
 
 
 @pytest.fixture(scope="module")
@@ -47,67 +50,118 @@ def equal(one: Path, other: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_a_run_leaves_config_figures_and_one_checkpoint(unbroken: Path) -> None:
+def test_a_run_reports_its_losses(unbroken: Path) -> None:
     figures = read_metrics(unbroken)
     assert figures["world/val/prior/loss"] > 0
     assert all(key.count("/") == 3 for key in figures)
+
+
+def test_a_run_logs_every_epoch(unbroken: Path) -> None:
+    assert pd.read_csv(unbroken / "metrics.csv")["val/loss"].notna().sum() == EPOCHS
+
+
+def test_a_run_keeps_its_configuration(unbroken: Path) -> None:
     assert OmegaConf.load(unbroken / "config.yaml").source.people == 240
-    steps = pd.read_csv(unbroken / "metrics.csv")
-    assert steps["val/loss"].notna().sum() == 3
-    predictor = TrainedPredictor.load(unbroken / "prior.safetensors")
-    assert predictor.space.name == "world-clip"
-    assert predictor.facts["data"]["source"]["people"] == 240
-    assert predictor.facts["steps"] == 9
+
+
+def test_a_checkpoint_knows_its_space_and_its_training(unbroken: Path) -> None:
+    saved = checkpoint.load(unbroken / "prior.safetensors")
+    assert saved.model.prior.space.name == "world-clip"
+    assert saved.facts["data"]["source"]["people"] == 240
+    assert saved.facts["steps"] == 3 * EPOCHS
 
 
 def test_the_same_seed_gives_the_same_weights(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/again")
     assert equal(unbroken, folder / "runs/train/again")
+
+
+def test_another_seed_gives_other_weights(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/other", "seed=1")
     assert not equal(unbroken, folder / "runs/train/other")
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(
-    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = (*QUICK, "run_dir=runs/train/broken")
-    with monkeypatch.context() as patch:
+def interrupted_at(step: int, folder: Path, *words: str) -> str:
+    """The message of a training that is interrupted at a step."""
 
-        def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
-            if trainer.global_step == 7:  # in the middle of the third epoch
-                raise KeyboardInterrupt
+    def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
+        if trainer.global_step == step:
+            raise KeyboardInterrupt
 
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NanGuard, "on_before_backward", stop)
-        message = fails(patch, folder, "train", *words)
-    assert "python train.py" in message
-    assert "run_dir=runs/train/broken" in message
-    assert "To go on after epoch 1" in message
-    broken = folder / "runs/train/broken"
-    assert torch.load(broken / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
-    capsys.readouterr()
-    assert not (broken / "prior.safetensors").exists(), "an unfinished run is never taken for a finished one"
-    assert "begun with other" in fails(monkeypatch, folder, "train", *words, "optimizer.lr=0.5")
-    run(monkeypatch, folder, "train", *words)
-    assert "going on in runs/train/broken after epoch 1" in capsys.readouterr().out
-    assert [file.name for file in (broken / "checkpoints").iterdir()] == ["last.ckpt"]
-    assert equal(unbroken, broken)
-    logged = pd.read_csv(broken / "metrics.csv")
-    assert logged["val/loss"].notna().sum() == 3, "what was logged before the interruption is kept"
-    assert "holds a finished run" in fails(monkeypatch, folder, "train", *words)
+        return fails(patch, folder, "train", *words)
+
+
+@pytest.fixture(scope="module")
+def broken(folder: Path) -> tuple[Path, str]:
+    """A run interrupted in the middle of its third epoch, and what it said."""
+    message = interrupted_at(7, folder, *QUICK, "run_dir=runs/train/broken")
+    return folder / "runs/train/broken", message
+
+
+@pytest.fixture(scope="module")
+def resumed(broken: tuple[Path, str], folder: Path) -> tuple[Path, str]:
+    """The same, gone on with to the end in a copy of its folder, and what was printed."""
+    shutil.copytree(broken[0], folder / "runs/train/resumed")
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        run(patch, folder, "train", *QUICK, "run_dir=runs/train/resumed")
+    return folder / "runs/train/resumed", printed.getvalue()
+
+
+def test_an_interrupted_run_says_how_to_go_on(broken: tuple[Path, str]) -> None:
+    for words in ("python train.py", "run_dir=runs/train/broken", "To go on after epoch 1"):
+        assert words in broken[1]
+
+
+def test_an_interrupted_run_keeps_its_last_epoch(broken: tuple[Path, str]) -> None:
+    assert torch.load(broken[0] / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
+
+
+def test_an_unfinished_run_is_never_taken_for_a_finished_one(broken: tuple[Path, str]) -> None:
+    assert not (broken[0] / "prior.safetensors").exists()
+
+
+def test_an_interrupted_run_does_not_go_on_with_other_words(
+    broken: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*QUICK, "run_dir=runs/train/broken", "optimizer.lr=0.5")
+    assert "begun with other" in fails(monkeypatch, folder, "train", *words)
+
+
+def test_a_resumed_run_says_where_it_goes_on(resumed: tuple[Path, str]) -> None:
+    assert "going on in runs/train/resumed after epoch 1" in resumed[1]
+
+
+def test_a_resumed_run_has_the_weights_of_an_unbroken_one(resumed: tuple[Path, str], unbroken: Path) -> None:
+    assert equal(unbroken, resumed[0])
+
+
+def test_a_resumed_run_keeps_one_checkpoint(resumed: tuple[Path, str]) -> None:
+    assert [file.name for file in (resumed[0] / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_a_resumed_run_keeps_what_was_logged_before(resumed: tuple[Path, str]) -> None:
+    assert pd.read_csv(resumed[0] / "metrics.csv")["val/loss"].notna().sum() == EPOCHS
+
+
+def test_a_finished_run_is_not_trained_again(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = fails(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/unbroken")
+    assert "holds a finished run" in message
 
 
 def test_a_run_that_died_after_its_last_epoch_is_only_finished(
     unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = (*QUICK, "run_dir=runs/train/late")
-    run(monkeypatch, folder, "train", *words)
     late = folder / "runs/train/late"
-    figures = read_metrics(late)
+    shutil.copytree(unbroken, late)
     (late / "prior.safetensors").unlink()
     (late / "metrics.json").unlink()
-    run(monkeypatch, folder, "train", *words)
+    run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/late")
     assert equal(unbroken, late), "the averaged weights, not the last ones"
-    assert read_metrics(late)["world/val/prior/loss"] == pytest.approx(figures["world/val/prior/loss"], rel=1e-6)
+    loss = read_metrics(unbroken)["world/val/prior/loss"]
+    assert read_metrics(late)["world/val/prior/loss"] == pytest.approx(loss, rel=1e-6)
 
 
 def test_a_command_that_could_not_begin_does_not_bind_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,18 +170,20 @@ def test_a_command_that_could_not_begin_does_not_bind_the_next(tmp_path: Path, m
     assert not (tmp_path / "runs/train/mine/config.yaml").exists()
 
 
+@pytest.fixture(scope="module")
+def early(folder: Path) -> str:
+    """The message of a run that was interrupted in its first epoch."""
+    return interrupted_at(0, folder, *QUICK, "run_dir=runs/train/early")
+
+
+def test_a_run_interrupted_in_its_first_epoch_says_that_it_must_begin_again(early: str) -> None:
+    assert "No epoch was finished. To begin again" in early
+
+
 def test_a_run_interrupted_in_its_first_epoch_begins_again_and_says_so(
-    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    early: str, unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = (*QUICK, "run_dir=runs/train/early")
-    with monkeypatch.context() as patch:
-
-        def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
-            raise KeyboardInterrupt
-
-        patch.setattr(NanGuard, "on_before_backward", stop)
-        assert "No epoch was finished. To begin again" in fails(patch, folder, "train", *words)
-    run(monkeypatch, folder, "train", *words)
+    run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/early")
     assert "interrupted before its first epoch was finished: beginning again" in capsys.readouterr().out
     assert equal(unbroken, folder / "runs/train/early")
 
@@ -140,51 +196,50 @@ def test_bf16_on_a_cpu_learns_much_the_same(unbroken: Path, folder: Path, monkey
     assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
 
 
-def test_the_checkpoint_loads_in_a_fresh_process_from_another_folder(unbroken: Path, tmp_path: Path) -> None:
-    code = (
-        "from prefprior.inference.predictor import TrainedPredictor; import sys, torch;"
-        "from prefprior.history import History; p = TrainedPredictor.load(sys.argv[1]); e = torch.zeros(1, 2, 64);"
-        "h = History(e, torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool),"
-        " torch.full((1, 2), -1), ['x']); print(p.sample(h, 3, torch.Generator().manual_seed(0)).sum().item())"
-    )
-    command = [sys.executable, "-c", code, str(unbroken / "prior.safetensors")]
-    env = {"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"}
-    out = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
-    assert torch.isfinite(torch.tensor(float(out)))
+# What a rank draws for itself, and negatives from within a rank, is all that may differ: left out here. Those of the
+# whole catalogue do not.
+MEMBER = "retriever.retriever.retriever"
+SAME_DRAWS = (
+    *QUICK, "objective=regression", "sampler=one_step", "trainer.precision=32-true", "callbacks.ema=null",
+    "objective.drop_history=0", "objective.drop_rating=0", "objective.answers=1",
+    "retriever=item_identity_ensemble", "retriever.retriever.n=2", "scale=whiten", "distillation=retriever",
+    f"{MEMBER}.frequencies=8", f"{MEMBER}.loss.negatives.count=100000", f"{MEMBER}.loss.pairwise_weight=0",
+)  # fmt: skip
 
 
-def test_two_processes_give_the_loss_of_one(folder: Path, unbroken: Path) -> None:
-    """The same global batches, split in two: DDP over gloo."""
-    words = [*QUICK, "objective=regression", "sampler=one_step", "trainer.precision=32-true", "callbacks.ema=null"]
-    # What a rank draws for itself, and negatives from within a rank, is all that may differ: left out here. Those of
-    # the whole catalogue do not.
-    words += ["objective.drop_history=0", "objective.drop_rating=0", "objective.answers=1"]
-    words += ["retriever=item_identity_ensemble", "retriever.retriever.n=2", "scale=whiten", "distillation=retriever"]
-    member = "retriever.retriever.retriever"
-    words += [f"{member}.frequencies=8", f"{member}.loss.negatives.count=100000", f"{member}.loss.pairwise_weight=0"]
+@pytest.fixture(scope="module")
+def one_and_two(folder: Path, unbroken: Path) -> tuple[Path, Path]:
+    """The same global batches in one process, and split in two: DDP over gloo."""
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    for name, more in {
+    for name, trainer in {
         "one": ["trainer=cpu"],
         "two": ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"],
     }.items():
-        command = [sys.executable, str(ROOT / "train.py"), *words, *more, f"run_dir=runs/train/{name}"]
+        command = [sys.executable, str(ROOT / "train.py"), *SAME_DRAWS, *trainer, f"run_dir=runs/train/{name}"]
         subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True, timeout=300)
-    one, two = (read_metrics(folder / "runs/train" / name) for name in ("one", "two"))
+    return folder / "runs/train/one", folder / "runs/train/two"
+
+
+def test_two_processes_give_the_loss_of_one(one_and_two: tuple[Path, Path]) -> None:
+    one, two = (read_metrics(path) for path in one_and_two)
     assert one.keys() == two.keys()
-    for key in ("world/val/prior/loss",):
-        # Validation people are dealt to ranks in slices that may differ by one.
-        assert two[key] == pytest.approx(one[key], rel=2e-3)
-    one_prior, two_prior = (
-        checkpoint.load(folder / "runs/train" / name / "prior.safetensors") for name in ("one", "two")
-    )
-    for name, value in one_prior.model.state_dict().items():
-        torch.testing.assert_close(two_prior.model.state_dict()[name], value, rtol=1e-3, atol=1e-4)
-    # The scale was learned, and from the very pictures: along no direction do they vary more than along another.
+    # Validation people are dealt to ranks in slices that may differ by one.
+    assert two["world/val/prior/loss"] == pytest.approx(one["world/val/prior/loss"], rel=2e-3)
+
+
+def test_two_processes_give_the_weights_of_one(one_and_two: tuple[Path, Path]) -> None:
+    one, two = (weights(path) for path in one_and_two)
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_whitening_scale_is_learned_from_the_items(one_and_two: tuple[Path, Path], folder: Path) -> None:
+    """Along no direction do they vary more than along another; standardised, they do."""
     table = EmbeddingTable.open(next((folder / "embeddings/world").glob("*/manifest.json")).parent)
-    pictures_ND = torch.from_numpy(table.vectors.astype("float32"))
-    space = one_prior.model.prior.space
-    for scale, least, most in ((one_prior.model.prior.scale, 0.9, 1.01), (Standardize(space=space), 4, 64)):
-        assert least < torch.linalg.eigvalsh(scale.to_model(pictures_ND).T.cov()).max() < most
+    items_ND = torch.from_numpy(table.vectors.astype("float32"))
+    prior = checkpoint.load(one_and_two[0] / "prior.safetensors").model.prior
+    for scale, least, most in ((prior.scale, 0.9, 1.01), (Standardize(space=prior.space), 4, 64)):
+        assert least < torch.linalg.eigvalsh(scale.to_model(items_ND).T.cov()).max() < most
 
 
 @pytest.mark.parametrize(
@@ -241,6 +296,8 @@ def test_every_config_composes_and_fits_its_constructors(word: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with a GPU has what is asked for")
 @pytest.mark.parametrize("words", [("trainer=gpu",), ("trainer.accelerator=cuda",)])
-def test_a_device_that_is_not_there_is_named_with_what_to_do(monkeypatch, tmp_path, words):
-    message = fails(monkeypatch, tmp_path, "train", *SMALL_WORLD, *words)
+def test_a_device_that_is_not_there_is_named_with_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    message = fails(monkeypatch, folder, "train", *SMALL_WORLD, *words)
     assert "trainer=cpu" in message
