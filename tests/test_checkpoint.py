@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from prefprior import checkpoint
 from prefprior.inference.predictor import TrainedPredictor
@@ -16,11 +19,12 @@ from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.objectives.denoising import Denoising
+from prefprior.space import Space
 from tests.models.conftest import make_history, make_model, space  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
-def saved(tmp_path, space):  # noqa: F811
+def saved(tmp_path: Path, space: Space) -> tuple[Path, TrainedPredictor]:  # noqa: F811
     predictor = TrainedPredictor(
         model=make_model(space, "identities"),
         objective=Denoising(schedule=CosineSchedule(shift=0.5), prediction="v"),
@@ -32,11 +36,11 @@ def saved(tmp_path, space):  # noqa: F811
     return path, predictor
 
 
-def sample(predictor):
+def sample(predictor: TrainedPredictor) -> Tensor:
     return predictor.sample(make_history(3, 5), 4, torch.Generator().manual_seed(0))
 
 
-def test_the_same_predictor_comes_back(saved):
+def test_the_same_predictor_comes_back(saved: tuple[Path, TrainedPredictor]) -> None:
     path, predictor = saved
     loaded = TrainedPredictor.load(path)
     assert loaded.model.config == predictor.model.config
@@ -47,7 +51,7 @@ def test_the_same_predictor_comes_back(saved):
     assert torch.equal(sample(loaded), sample(predictor))
 
 
-def test_it_loads_in_a_fresh_process_from_another_folder(saved, tmp_path):
+def test_it_loads_in_a_fresh_process_from_another_folder(saved: tuple[Path, TrainedPredictor], tmp_path: Path) -> None:
     path, predictor = saved
     code = (
         "import sys, torch; from prefprior import checkpoint; p = checkpoint.load(sys.argv[1]);"
@@ -64,7 +68,7 @@ def test_it_loads_in_a_fresh_process_from_another_folder(saved, tmp_path):
     assert float(ran.stdout) == sum(float(v.double().sum()) for v in predictor.model.state_dict().values())
 
 
-def changed(path, change):
+def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     description = checkpoint.describe(path)
     change(description)
     weights = load_file(path)
@@ -80,21 +84,21 @@ def changed(path, change):
         "prefprior.models.nowhere.Prior",
     ],
 )
-def test_a_foreign_target_is_refused(saved, target):
+def test_a_foreign_target_is_refused(saved: tuple[Path, TrainedPredictor], target: str) -> None:
     path, _ = saved
     changed(path, lambda d: d["objective"].update(_target_=target))
     with pytest.raises(ValueError, match=r"may only name|may name|there is no"):
         checkpoint.load(path)
 
 
-def test_an_unknown_argument_is_named(saved):
+def test_an_unknown_argument_is_named(saved: tuple[Path, TrainedPredictor]) -> None:
     path, _ = saved
     changed(path, lambda d: d["model"]["prior"].update(widht=3))
     with pytest.raises(ValueError, match=r"prior\.widht is unknown.*did you mean width"):
         checkpoint.load(path)
 
 
-def test_weights_that_do_not_fit_are_refused(saved):
+def test_weights_that_do_not_fit_are_refused(saved: tuple[Path, TrainedPredictor]) -> None:
     path, _ = saved
     changed(path, lambda d: d["model"]["prior"].update(depth=3))
     with pytest.raises(ValueError, match="does not fit its own config"):
@@ -104,7 +108,7 @@ def test_weights_that_do_not_fit_are_refused(saved):
         checkpoint.load(path)
 
 
-def test_a_truncated_file_is_refused(saved):
+def test_a_truncated_file_is_refused(saved: tuple[Path, TrainedPredictor]) -> None:
     path, _ = saved
     whole = path.read_bytes()
     for keep in (0, 5, 200, len(whole) // 2, len(whole) - 1):
@@ -113,19 +117,19 @@ def test_a_truncated_file_is_refused(saved):
             checkpoint.load(path)
 
 
-def test_another_safetensors_file_is_refused(tmp_path):
+def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="not a prefprior checkpoint"):
         checkpoint.load(path)
 
 
-def test_a_missing_file_names_the_command(tmp_path):
+def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"python train\.py"):
         checkpoint.load(tmp_path / "prior.safetensors")
 
 
-def test_an_older_format_is_refused_by_its_number_with_the_way_out(saved):
+def test_an_older_format_is_refused_by_its_number_with_the_way_out(saved: tuple[Path, TrainedPredictor]) -> None:
     path, _ = saved
     save_file(load_file(path), path, metadata={"format": "prefprior-3", "prefprior": "{}"})
     with pytest.raises(ValueError, match=r"format prefprior-3, this version reads prefprior-4\. Train again"):

@@ -42,7 +42,7 @@ FORBIDDEN = (
     "os.link", "os.chmod", "os.truncate", "subprocess.Popen", "shutil.", "socket.connect", "ctypes.dlopen", "pty.spawn",
     "webbrowser.open", "urllib.Request",
 )  # fmt: skip
-EVIL = [
+EVIL: list[Any] = [
     None, True, -1, 0, 1, 3.5, 1e308, float("nan"), 2**70, 10**9, "", "x" * 5000, "../../etc/passwd", "/etc/passwd",
     "${oc.env:HOME}", "${oc.create:{_target_:os.system,command:'touch ran'}}", [], {}, [[[[[[]]]]]],
     {"_target_": "os.system", "command": "touch ran"}, {"_target_": "builtins.open", "file": "ran", "mode": "w"},

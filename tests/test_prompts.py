@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_checkpoint_keeps_words_and_rows_of_people_but_no_names(folder: Path) -> None:
     path = folder / "runs/train/told/prior.safetensors"
-    prior = checkpoint.load(path).model.prior
+    prior: Any = checkpoint.load(path).model.prior
     assert prior.text
     known = prior.known_users([f"person-{i:04d}" for i in range(240)])
     assert 0 < int((known >= 0).sum()) < 240  # the training part, and nobody else

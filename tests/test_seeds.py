@@ -1,6 +1,8 @@
 """scripts/seeds.py: what is finished is not run again, other words lie elsewhere, and the spread is over seeds."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,11 +11,11 @@ from scripts import seeds
 
 
 @pytest.fixture
-def commands(monkeypatch):
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that were run; each makes what it would."""
-    run = []
+    run: list[list[str]] = []
 
-    def fake(argv, **options):
+    def fake(argv: list[str], **options: Any) -> Any:
         words = dict(word.split("=", 1) for word in argv[2:])
         run.append(argv[1:])
         seed = next((int(word.split("=")[1]) for word in argv if word.startswith("seed=")), None)
@@ -31,12 +33,14 @@ def commands(monkeypatch):
     return run
 
 
-def call(monkeypatch, folder, *more):
+def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *more: str) -> None:
     monkeypatch.setattr(sys, "argv", ["seeds.py", "--folder", str(folder), *more])
     seeds.main()
 
 
-def test_mean_and_spread_and_nothing_twice(commands, monkeypatch, tmp_path, capsys):
+def test_mean_and_spread_and_nothing_twice(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ("--train", "prior=tiny", "--evaluate", "people=5", "--figures", "auc@all", "--seeds")
     call(monkeypatch, tmp_path, *words, "2")
     assert len(commands) == 4
@@ -47,12 +51,14 @@ def test_mean_and_spread_and_nothing_twice(commands, monkeypatch, tmp_path, caps
     assert [command[0] for command in commands[6:]] == ["train.py", "evaluate.py"]
 
 
-def test_an_unknown_figure_is_named_beside_the_known(commands, monkeypatch, tmp_path):
+def test_an_unknown_figure_is_named_beside_the_known(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with pytest.raises(SystemExit, match="no figure acu@all; there are auc@all"):
         call(monkeypatch, tmp_path, "--train", "prior=tiny", "--figures", "acu@all")
 
 
-def test_a_failed_command_is_named(commands, monkeypatch, tmp_path):
+def test_a_failed_command_is_named(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(seeds.subprocess, "run", lambda *a, **k: type("Finished", (), {"returncode": 1}))
     with pytest.raises(SystemExit, match=r"train\.py prior=tiny seed=0"):
         call(monkeypatch, tmp_path, "--train", "prior=tiny", "--figures", "auc@all")

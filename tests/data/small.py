@@ -57,7 +57,7 @@ class SmallSource:
 
 def module(table: RatingsTable | None = None, **arguments: object) -> PreferenceDataModule:
     """A data module that has been set up."""
-    data = PreferenceDataModule(source=SmallSource(table or ratings()), **arguments)  # type: ignore[arg-type]
+    data = PreferenceDataModule(source=SmallSource(table or ratings()), **arguments)
     data.setup()
     return data
 

@@ -46,7 +46,7 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
         def ratings(self) -> None:  # type: ignore[override]
             raise AssertionError("read")
 
-    PreferenceDataModule(source=Unread(ratings()))  # type: ignore[arg-type]
+    PreferenceDataModule(source=Unread(ratings()))
 
 
 def test_an_epoch_has_each_rating_as_a_target_once() -> None:

@@ -85,7 +85,7 @@ def test_without_a_validation_part_some_training_users_make_one(own_test: Rating
 
 
 def test_a_sources_own_validation_part_is_kept(own_test: RatingsTable) -> None:
-    own = np.where(own_test.user_N % 7 == 1, "val_seen", own_test.part_N)  # type: ignore[arg-type]
+    own = np.where(own_test.user_N % 7 == 1, "val_seen", own_test.part_N)
     assert (Splits(val=0.3).parts(replace(own_test, part_N=own)) == own).all()
 
 

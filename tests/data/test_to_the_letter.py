@@ -176,6 +176,6 @@ def test_events_and_tables(tmp_path: Path, pictures: list[Image.Image], monkeypa
     (tmp_path / "ids.txt").write_text("\n".join(table.ids))
     lines = [f"{u}\t{i}\t{random.integers(1, 6)}" for u in range(20) for i in random.choice(PICTURES, 6, replace=False)]
     (tmp_path / "r.tsv").write_text("\n".join(["user\titem\trating", *lines]))
-    words = ("source.ratings=r.tsv", "source.embeddings=e.npy", "source.items=ids.txt")
-    run(monkeypatch, tmp_path, "train", "experiment=table", *words, *SMALL)
+    mine = ("source.ratings=r.tsv", "source.embeddings=e.npy", "source.items=ids.txt")
+    run(monkeypatch, tmp_path, "train", "experiment=table", *mine, *SMALL)
     assert "table/val/prior/loss" in read_metrics(last_checkpoint().parent)

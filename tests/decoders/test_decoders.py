@@ -1,6 +1,7 @@
 """Each decoder, on a tiny pipeline of its own classes read from disk: every picture of a batch is what it is alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pipelines")
 
 
-def make(name: str, root: Path, runtime: Runtime) -> Decoder:
+def make(name: str, root: Path, runtime: Runtime) -> Any:
     folder = root / name
     fresh = not folder.exists()
     if name in {"kandinsky", "img2img"}:
@@ -69,7 +70,6 @@ def pixels(pictures: list[Image.Image]) -> np.ndarray:
 )
 def test_a_batch_of_different_embeddings_gives_the_pictures_they_give_alone(name: str, folders: Path) -> None:
     decoder = make(name, folders, Runtime(batch_size=3))
-    assert isinstance(decoder, Decoder)
     given = torch.randn(4, decoder.dim, generator=torch.Generator().manual_seed(3))
     negative = -given.flip(0) if decoder.takes_negative else None
     prompt = "cat" if decoder.takes_prompt else None
@@ -181,3 +181,8 @@ def test_identity_changes_with_the_weights_layout(folders: Path, tmp_path: Path)
     assert decoder.identity == again.identity
     other = Kandinsky(model=str(tiny.kandinsky(tmp_path / "other", hint=True)), space_name="tiny", steps=1, size=32)
     assert other.identity.split("#")[1] != decoder.identity.split("#")[1]
+
+
+@pytest.mark.parametrize("name", ["kandinsky", "karlo", "stable_unclip", "sdxl"])
+def test_it_keeps_the_protocol(name: str, folders: Path) -> None:
+    assert isinstance(make(name, folders, Runtime()), Decoder)

@@ -1,15 +1,21 @@
 """The trained prior as a predictor: repeatable, on the shell, in its own space only, memory bounded by a chunk."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from prefprior.history import History
 from prefprior.inference import predictor as module
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.objectives.objective import Objective
 from prefprior.models.objectives.regression import Regression
 from prefprior.models.scale import Whiten
 from prefprior.predictor import Catalogue, Predictor
@@ -18,11 +24,11 @@ from tests.models.conftest import DIM, make_history, make_model, make_prior
 
 
 @pytest.fixture
-def trained(space):
+def trained(space: Space) -> TrainedPredictor:
     return predictor_of(make_model(space, None))
 
 
-def predictor_of(model, objective=None, **sampler):
+def predictor_of(model: PreferenceModel, objective: Objective | None = None, **sampler: Any) -> TrainedPredictor:
     return TrainedPredictor(
         model=model,
         objective=objective or Denoising(schedule=CosineSchedule()),
@@ -31,20 +37,20 @@ def predictor_of(model, objective=None, **sampler):
 
 
 @pytest.fixture
-def catalogue(space):
+def catalogue(space: Space) -> Catalogue:
     g = torch.Generator().manual_seed(7)
     return Catalogue(space, [str(i) for i in range(50)], torch.randn(50, DIM, generator=g).half())
 
 
-def draw(predictor, history, n=4, **how):
+def draw(predictor: TrainedPredictor, history: History, n: int = 4, **how: Any) -> Tensor:
     return predictor.sample(history, n, torch.Generator().manual_seed(0), **how)
 
 
-def test_it_keeps_the_protocol(trained):
+def test_it_keeps_the_protocol(trained: TrainedPredictor) -> None:
     assert isinstance(trained, Predictor)
 
 
-def whitened_model(space, retriever=None):
+def whitened_model(space: Space, retriever: str | None = None) -> PreferenceModel:
     """Whitened by items whose dimensions are correlated."""
     g = torch.Generator().manual_seed(3)
     scale = Whiten(space=space)
@@ -53,7 +59,9 @@ def whitened_model(space, retriever=None):
 
 
 @pytest.mark.parametrize("retriever", [None, "shared", "cold"])
-def test_a_whitened_scale_is_internal_and_in_the_checkpoint(space, catalogue, tmp_path, retriever):
+def test_a_whitened_scale_is_internal_and_in_the_checkpoint(
+    space: Space, catalogue: Catalogue, tmp_path: Path, retriever: str | None
+) -> None:
     predictor, history = predictor_of(whitened_model(space, retriever), Regression()), make_history(3, 6)
     made = draw(predictor, history)
     torch.testing.assert_close(made.norm(dim=-1), torch.full((3, 4), space.norm))
@@ -64,13 +72,10 @@ def test_a_whitened_scale_is_internal_and_in_the_checkpoint(space, catalogue, tm
 
 
 @pytest.mark.parametrize("whitened", [False, True])
-def test_without_a_retriever_closeness_to_samples_ranks(space, catalogue, whitened):
+def test_without_a_retriever_closeness_to_samples_ranks(space: Space, catalogue: Catalogue, whitened: bool) -> None:
     model = whitened_model(space) if whitened else make_model(space, None)
-    predictor, prior, history = (
-        predictor_of(model, Regression(answers=1), candidates=1),
-        model.prior,
-        make_history(3, 6),
-    )
+    predictor, history = predictor_of(model, Regression(answers=1), candidates=1), make_history(3, 6)
+    prior: Any = model.prior
     # Off the shell, and measured about the mean of the space.
     with torch.no_grad():
         prior.denoiser.leave.bias.mul_(0.2).add_(0.05)
@@ -84,14 +89,16 @@ def test_without_a_retriever_closeness_to_samples_ranks(space, catalogue, whiten
     torch.testing.assert_close(predictor.score(history, catalogue.embeddings_ND), expected)
 
 
-def test_ranking_by_samples_in_parts_of_the_people_changes_nothing(trained, catalogue, monkeypatch):
+def test_ranking_by_samples_in_parts_of_the_people_changes_nothing(
+    trained: TrainedPredictor, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = make_history(5, 6)
     whole = trained.rank(history, catalogue)
     monkeypatch.setattr(module, "SAMPLES_AT_ONCE", 2 * module.RANKING_SAMPLES)
     torch.testing.assert_close(trained.rank(history, catalogue), whole, atol=1e-4, rtol=1e-4)
 
 
-def test_with_a_retriever_ranking_may_go_by_samples(space, catalogue):
+def test_with_a_retriever_ranking_may_go_by_samples(space: Space, catalogue: Catalogue) -> None:
     history, model = make_history(3, 6), make_model(space)
     scoring, plain = predictor_of(model), predictor_of(PreferenceModel(prior=model.prior))
     assert (scoring.rank_by, plain.rank_by) == ("retriever", "samples")
@@ -100,19 +107,21 @@ def test_with_a_retriever_ranking_may_go_by_samples(space, catalogue):
     assert torch.equal(scoring.rank(history, catalogue), plain.rank(history, catalogue))
 
 
-def test_without_a_retriever_none_can_rank(trained):
+def test_without_a_retriever_none_can_rank(trained: TrainedPredictor) -> None:
     with pytest.raises(ValueError, match="retriever=none"):
         trained.rank_by = "retriever"
 
 
-def test_cold_start_is_the_retrievers(space):
+def test_cold_start_is_the_retrievers(space: Space) -> None:
     predictor = predictor_of(make_model(space, "cold"))
     assert predictor.cold_start is predictor.model.retriever
     predictor.rank_by = "samples"
     assert predictor.cold_start is None
 
 
-def test_rank_and_top_agree_whatever_the_chunk(trained, catalogue, monkeypatch):
+def test_rank_and_top_agree_whatever_the_chunk(
+    trained: TrainedPredictor, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = make_history(3, 6)
     scores = trained.rank(history, catalogue)
     assert scores.shape == (3, 50)
@@ -129,7 +138,7 @@ def test_rank_and_top_agree_whatever_the_chunk(trained, catalogue, monkeypatch):
         assert len(kept) == 50 - len(own)
 
 
-def test_a_catalogue_of_another_space_is_refused(trained):
+def test_a_catalogue_of_another_space_is_refused(trained: TrainedPredictor) -> None:
     other = Space.measure("other/space", np.eye(DIM, dtype=np.float32))
     with pytest.raises(ValueError, match="other/space"):
         trained.rank(make_history(1, 2), Catalogue(other, ["a"], torch.zeros(1, DIM)))

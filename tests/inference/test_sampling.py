@@ -40,7 +40,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def sample(predictor: TrainedPredictor, history: History, n: int = 4, **how: object) -> Tensor:
-    return predictor.sample(history, n, seeded(), **how)  # type: ignore[arg-type]
+    return predictor.sample(history, n, seeded(), **how)
 
 
 def texts(users: int) -> Tensor:

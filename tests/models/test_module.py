@@ -2,7 +2,9 @@
 
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import lightning
 import pytest
@@ -10,21 +12,23 @@ import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader
 
+from prefprior.history import PreferenceBatch
 from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.denoising import Denoising
+from prefprior.space import Space
 from tests.models.conftest import make_batch, make_model
 
 
 class Batches(torch.utils.data.Dataset):
-    def __len__(self):
+    def __len__(self) -> int:
         return 4
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> PreferenceBatch:
         return make_batch(seed=index)
 
 
-def make_module(space, **settings):
+def make_module(space: Space, **settings: Any) -> PreferenceModule:
     torch.manual_seed(0)
     return PreferenceModule(
         model=make_model(space, dropout=0.1).train(),
@@ -34,7 +38,9 @@ def make_module(space, **settings):
     )
 
 
-def fit(module, folder, epochs, resume=None, **settings):
+def fit(
+    module: PreferenceModule, folder: Path, epochs: int, resume: Path | None = None, **settings: Any
+) -> lightning.Trainer:
     lightning.seed_everything(1, verbose=False)
     trainer = lightning.Trainer(
         max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=folder,
@@ -45,14 +51,14 @@ def fit(module, folder, epochs, resume=None, **settings):
     return trainer
 
 
-def test_a_resumed_run_is_the_same_to_the_bit(space, tmp_path):
+def test_a_resumed_run_is_the_same_to_the_bit(space: Space, tmp_path: Path) -> None:
     whole = make_module(space)
     fit(whole, tmp_path, 4)
     # The schedule knows the whole run's length, so the first half stops early instead of being shorter.
     half = make_module(space)
 
     class Stop(lightning.Callback):
-        def on_train_epoch_end(self, trainer, pl_module):
+        def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
             trainer.should_stop = trainer.current_epoch == 1
 
     trainer = fit(half, tmp_path, 4, callbacks=[Stop()])
@@ -64,7 +70,7 @@ def test_a_resumed_run_is_the_same_to_the_bit(space, tmp_path):
         assert torch.equal(value, resumed.model.state_dict()[name]), name
 
 
-def test_validation_repeats_to_the_bit(space, tmp_path):
+def test_validation_repeats_to_the_bit(space: Space, tmp_path: Path) -> None:
     module = make_module(space)
     loader = DataLoader(Batches(), batch_size=None)
     trainer = lightning.Trainer(
@@ -81,11 +87,11 @@ def test_validation_repeats_to_the_bit(space, tmp_path):
     )}  # fmt: skip
 
 
-def test_the_rate_warms_up_and_comes_down_over_the_true_number_of_steps(space, tmp_path):
+def test_the_rate_warms_up_and_comes_down_over_the_true_number_of_steps(space: Space, tmp_path: Path) -> None:
     rates = []
 
     class Watch(lightning.Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        def on_train_batch_start(self, trainer: lightning.Trainer, *rest: Any) -> None:
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     fit(make_module(space, warmup=0.25, final_lr=0.1), tmp_path, 4, callbacks=[Watch()])
@@ -95,7 +101,7 @@ def test_the_rate_warms_up_and_comes_down_over_the_true_number_of_steps(space, t
     assert all(a >= b for a, b in pairwise(rates[3:]))
 
 
-def test_vectors_do_not_decay(space, tmp_path):
+def test_vectors_do_not_decay(space: Space, tmp_path: Path) -> None:
     trainer = fit(make_module(space), tmp_path, 1)
     matrices, vectors = trainer.optimizers[0].param_groups
     assert all(p.ndim >= 2 for p in matrices["params"])
@@ -103,7 +109,7 @@ def test_vectors_do_not_decay(space, tmp_path):
     assert vectors["weight_decay"] == 0 < matrices["weight_decay"]
 
 
-def test_losses_differ_between_steps_and_seeds(space):
+def test_losses_differ_between_steps_and_seeds(space: Space) -> None:
     module = make_module(space)
     first = torch.rand(3, generator=module._generator(1, 0))
     assert not torch.equal(first, torch.rand(3, generator=module._generator(1, 1)))
@@ -112,12 +118,14 @@ def test_losses_differ_between_steps_and_seeds(space):
 
 
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-def test_a_fused_optimizer_is_clipped_in_bf16_as_any_other(space, tmp_path, algorithm):
+def test_a_fused_optimizer_is_clipped_in_bf16_as_any_other(space: Space, tmp_path: Path, algorithm: str) -> None:
     """Lightning takes every fused optimizer under mixed precision for one whose gradients are still scaled."""
     seen = []
 
     class Watch(lightning.Callback):
-        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        def on_train_batch_end(
+            self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *rest: Any
+        ) -> None:
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             largest = max(float(g.abs().max()) for g in gradients)
             seen.append({"norm": float(torch.stack([g.norm() for g in gradients]).norm()), "value": largest})
@@ -129,9 +137,10 @@ def test_a_fused_optimizer_is_clipped_in_bf16_as_any_other(space, tmp_path, algo
     assert max(found[algorithm] for found in seen) <= 0.0101
 
 
-def test_a_fused_optimizer_under_scaled_gradients_is_refused_with_the_way_out(space):
+def test_a_fused_optimizer_under_scaled_gradients_is_refused_with_the_way_out(space: Space) -> None:
     module = make_module(space)
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
-    module._trainer = SimpleNamespace(precision_plugin=MixedPrecision("16-mixed", "cpu"))
+    trainer: Any = SimpleNamespace(precision_plugin=MixedPrecision("16-mixed", "cpu"))
+    module._trainer = trainer
     with pytest.raises(ValueError, match=r"optimizer\.fused=false"):
         module.configure_gradient_clipping(optimizer, 1.0, "norm")

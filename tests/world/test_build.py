@@ -72,6 +72,6 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 def test_a_trained_decoder_is_a_pipeline_on_disk(tmp_path: Path, stopping: dict[str, int | None]) -> None:
     (tmp_path / "cache").mkdir()
     assert WEIGHTS.is_file()
-    save_pipeline(unet(tmp_path / "cache"), build_movq.make_movq(), tmp_path / "decoder")  # type: ignore[arg-type]
+    save_pipeline(unet(tmp_path / "cache"), build_movq.make_movq(), tmp_path / "decoder")
     assert load_decoder(tmp_path / "decoder").unet.config.encoder_hid_dim == EMBEDDING
     assert not list(tmp_path.glob(".*"))

@@ -85,6 +85,7 @@ def test_ratings_are_a_valid_table(world: WorldSource) -> None:
     table = world.ratings()
     assert set(np.unique(table.rating_N)) <= {1.0, 2.0, 3.0, 4.0, 5.0}
     assert len(np.unique(table.user_N)) == 60
+    assert table.time_N is not None
     assert (np.diff(table.time_N)[np.diff(table.user_N) == 0] > 0).all()
     assert 0.1 < table.liked_N.mean() < 0.7
 

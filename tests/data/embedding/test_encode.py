@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pictures each batch that is embedded from now on holds."""
     sizes: list[int] = []
     step = EncodeModule.predict_step
-    monkeypatch.setattr(EncodeModule, "predict_step", lambda s, b, i: (sizes.append(b[1]), step(s, b, i))[1])
+
+    def counting(self: EncodeModule, batch: Any, batch_idx: int) -> Any:
+        sizes.append(batch[1])
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(EncodeModule, "predict_step", counting)
     return sizes
 
 
@@ -164,7 +170,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
         count += 1
         if count == 4:
             raise KeyError("power cut")
-        step(module, batch, index)  # type: ignore[arg-type]
+        step(module, batch, index)
 
     with monkeypatch.context() as patch:
         patch.setattr(EncodeModule, "predict_step", failing)

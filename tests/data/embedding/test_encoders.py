@@ -44,7 +44,7 @@ def test_a_local_checkpoint_may_be_called_otherwise(checkpoint: str) -> None:
 )
 def test_what_open_clip_does_not_have_is_refused(arguments: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        OpenClipEncoder(**arguments)  # type: ignore[arg-type]
+        OpenClipEncoder(**arguments)
 
 
 def test_the_encoder_of_a_space_is_found_by_its_name() -> None:

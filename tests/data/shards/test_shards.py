@@ -39,7 +39,7 @@ def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arg
 
 
 def streamed(root: Path, **arguments: object) -> ShardDataModule:
-    data = ShardDataModule(source=SmallSource(ratings()), root=str(root), **arguments)  # type: ignore[arg-type]
+    data = ShardDataModule(source=SmallSource(ratings()), root=str(root), **arguments)
     data.setup()
     return data
 

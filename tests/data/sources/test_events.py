@@ -12,7 +12,7 @@ HEADER = "user,item,event,time,dwell"
 
 
 def source(path: Path, **arguments: object) -> EventsSource:
-    return EventsSource(log=str(path), pictures=str(path.parent), **arguments)  # type: ignore[arg-type]
+    return EventsSource(log=str(path), pictures=str(path.parent), **arguments)
 
 
 def told(events: EventsSource) -> dict[tuple[str, str], float]:

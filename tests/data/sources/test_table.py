@@ -13,7 +13,7 @@ from tests.data.small import csv
 
 
 def table(path: Path, **arguments: object) -> TableSource:
-    return TableSource(ratings=str(path), pictures=str(path.parent), **arguments)  # type: ignore[arg-type]
+    return TableSource(ratings=str(path), pictures=str(path.parent), **arguments)
 
 
 def rows(source: TableSource) -> list[tuple[str, str, float]]:
@@ -171,7 +171,7 @@ def ready(folder: Path, vectors: np.ndarray, ids: list[str], **arguments: object
     np.save(folder / "e.npy", vectors)
     (folder / "ids.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
     path = csv(folder / "r.csv", "ann,a,1", "bob,b,5")
-    return TableSource(ratings=str(path), embeddings=str(folder / "e.npy"), items=str(folder / "ids.txt"), **arguments)  # type: ignore[arg-type]
+    return TableSource(ratings=str(path), embeddings=str(folder / "e.npy"), items=str(folder / "ids.txt"), **arguments)
 
 
 def test_ready_made_embeddings(tmp_path: Path) -> None:

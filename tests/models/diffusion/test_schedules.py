@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
-from prefprior.models.diffusion.schedules import PREDICTIONS, CosineSchedule, LinearSchedule
+from prefprior.models.diffusion.schedules import PREDICTIONS, CosineSchedule, LinearSchedule, Schedule
 
 SCHEDULES = [LinearSchedule(), CosineSchedule(), CosineSchedule(shift=0.5), CosineSchedule(shift=2.0)]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_every_prediction_leads_back_to_x0(schedule, prediction):
+def test_every_prediction_leads_back_to_x0(schedule: Schedule, prediction: str) -> None:
     g = torch.Generator().manual_seed(0)
     x0, eps = (torch.randn(40, 7, generator=g, dtype=torch.float64) for _ in range(2))
     t = torch.linspace(schedule.first, schedule.last, 40, dtype=torch.float64)
@@ -24,7 +24,7 @@ def test_every_prediction_leads_back_to_x0(schedule, prediction):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_slopes_are_the_derivatives(schedule):
+def test_slopes_are_the_derivatives(schedule: Schedule) -> None:
     t = torch.linspace(0.01, 0.95, 30, dtype=torch.float64, requires_grad=True)
     alpha, sigma = schedule.alpha_sigma(t)
     (alpha_slope,) = torch.autograd.grad(alpha.sum(), t, retain_graph=True)
@@ -33,7 +33,7 @@ def test_slopes_are_the_derivatives(schedule):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_ends_are_data_and_noise(schedule):
+def test_ends_are_data_and_noise(schedule: Schedule) -> None:
     alpha, sigma = schedule.alpha_sigma(torch.tensor([0.0, schedule.last], dtype=torch.float64))
     assert alpha[0] == 1
     assert sigma[0] == 0
@@ -41,7 +41,7 @@ def test_ends_are_data_and_noise(schedule):
     assert sigma[1] > 0.98
 
 
-def test_shift_moves_the_log_snr_and_keeps_the_variance():
+def test_shift_moves_the_log_snr_and_keeps_the_variance() -> None:
     t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     alpha, sigma = CosineSchedule().alpha_sigma(t)
     shifted_alpha, shifted_sigma = CosineSchedule(shift=0.5).alpha_sigma(t)
@@ -50,6 +50,6 @@ def test_shift_moves_the_log_snr_and_keeps_the_variance():
     torch.testing.assert_close(moved, torch.full_like(t, 2 * math.log(0.5)))
 
 
-def test_a_foreign_prediction_is_refused():
+def test_a_foreign_prediction_is_refused() -> None:
     with pytest.raises(ValueError, match="prediction must be one of eps"):
         LinearSchedule().coefficients("score", torch.tensor(0.5))

@@ -1,10 +1,13 @@
 """What a prior may know beside a history: who somebody is, and what a text says."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from prefprior.history import History, PreferenceBatch
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
@@ -12,20 +15,23 @@ from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.condition_dropout import ConditionDropout
 from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.objectives.objective import Objective
 from prefprior.models.objectives.regression import Regression
 from prefprior.models.prior.in_context import InContextPrior
+from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.prior.user_ids import UserIds
+from prefprior.space import Space
 from tests.models.conftest import DIM, losses, make_batch, make_history, make_prior, total
 
 NEVER = {"drop_history": 0.0, "drop_rating": 0.0, "drop_user": 0.0, "drop_text": 0.0}
 
 
-def with_texts(batch, seed=3):
+def with_texts(batch: PreferenceBatch, seed: int = 3) -> PreferenceBatch:
     texts = torch.randn(*batch.target_BTD.shape, generator=torch.Generator().manual_seed(seed))
     return replace(batch, target_text_BTD=texts)
 
 
-def drawn(prior, history, text_BD=None, **guidance):
+def drawn(prior: PriorNetwork, history: History, text_BD: Tensor | None = None, **guidance: float) -> Tensor:
     predictor = TrainedPredictor(
         model=PreferenceModel(prior=prior),
         objective=Denoising(schedule=LinearSchedule(), prediction="velocity"),
@@ -36,13 +42,13 @@ def drawn(prior, history, text_BD=None, **guidance):
     return predictor.sample(history, 2, g, text_BD=text_BD, sampler=sampler)
 
 
-def told(prior):
+def told(prior: Any) -> Any:
     """Words start where a Linear starts; make what they say loud enough to be told from rounding."""
     torch.nn.init.normal_(prior.text_proj.weight, std=0.5)
     return prior
 
 
-def test_known_people_have_a_row_each_and_others_none():
+def test_known_people_have_a_row_each_and_others_none() -> None:
     known = UserIds(5)
     known.learn(["ann", "bob", "cyn"])
     rows = known(["cyn", "ann", "dan", "", "bob"])
@@ -50,14 +56,14 @@ def test_known_people_have_a_row_each_and_others_none():
     assert rows[[2, 3]].tolist() == [-1, -1]
 
 
-def test_too_few_rows_are_refused_with_the_number_it_takes():
+def test_too_few_rows_are_refused_with_the_number_it_takes() -> None:
     with pytest.raises(ValueError, match=r"prior\.user_ids=3 or more"):
         UserIds(2).learn(["ann", "bob", "cyn"])
 
 
 @pytest.mark.parametrize("read_history", [True, False])
-def test_an_id_changes_what_is_predicted_for_those_who_are_known_alone(space, read_history):
-    prior = make_prior(space, user_ids=4, read_history=read_history)
+def test_an_id_changes_what_is_predicted_for_those_who_are_known_alone(space: Space, read_history: bool) -> None:
+    prior: Any = make_prior(space, user_ids=4, read_history=read_history)
     history = make_history(4, 6)
     before = drawn(prior, history)
     prior.known_users.learn(["u1", "u2"])
@@ -65,16 +71,16 @@ def test_an_id_changes_what_is_predicted_for_those_who_are_known_alone(space, re
     assert changed.tolist() == [False, True, True, False]
 
 
-def test_an_unknown_person_is_one_without_ids(space):
+def test_an_unknown_person_is_one_without_ids(space: Space) -> None:
     """A prior with rows for people says of strangers what it would say had it none: their token is not there."""
-    prior = make_prior(space, user_ids=4)
+    prior: Any = make_prior(space, user_ids=4)
     prior.known_users.learn(["somebody else"])
     history = make_history(3, 6)
     torch.testing.assert_close(drawn(prior, history), drawn(prior, replace(history, users=[""] * 3)))
 
 
-def test_dropped_histories_are_nobodys(space):
-    prior = make_prior(space, user_ids=8)
+def test_dropped_histories_are_nobodys(space: Space) -> None:
+    prior: Any = make_prior(space, user_ids=8)
     prior.known_users.learn([f"u{i}" for i in range(5)])
     batch = make_batch()
     dropout = ConditionDropout(history=1.0, rating=0.0, user=0.0, text=0.0)
@@ -84,7 +90,7 @@ def test_dropped_histories_are_nobodys(space):
 
 
 @pytest.mark.parametrize("objective", [Denoising(schedule=LinearSchedule(), **NEVER), Regression(**NEVER)])
-def test_people_and_texts_learn(space, objective):
+def test_people_and_texts_learn(space: Space, objective: Objective) -> None:
     prior = told(make_prior(space, user_ids=8, text=True))
     prior.known_users.learn([f"u{i}" for i in range(5)])
     total(losses(prior, objective, with_texts(make_batch()))).backward()
@@ -92,7 +98,7 @@ def test_people_and_texts_learn(space, objective):
     assert prior.text_proj.weight.grad.any()
 
 
-def test_a_text_counts_as_it_is_scaled_and_a_missing_one_not_at_all(space):
+def test_a_text_counts_as_it_is_scaled_and_a_missing_one_not_at_all(space: Space) -> None:
     prior, history = told(make_prior(space, text=True)), make_history(3, 6)
     text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
     without, with_text = drawn(prior, history), drawn(prior, history, text)
@@ -104,7 +110,7 @@ def test_a_text_counts_as_it_is_scaled_and_a_missing_one_not_at_all(space):
     torch.testing.assert_close(drawn(prior, history, 7 * text), with_text, atol=1e-4, rtol=1e-4)
 
 
-def test_a_target_without_a_text_is_one_whose_text_was_dropped(space):
+def test_a_target_without_a_text_is_one_whose_text_was_dropped(space: Space) -> None:
     prior, batch = told(make_prior(space, text=True)), with_texts(make_batch())
     silent = replace(batch, target_text_BTD=torch.zeros_like(batch.target_text_BTD))
     objective = Denoising(schedule=LinearSchedule(), **NEVER)
@@ -116,7 +122,7 @@ def test_a_target_without_a_text_is_one_whose_text_was_dropped(space):
     torch.testing.assert_close(condition.modulation_BCM, wordless.modulation_BCM)
 
 
-def test_a_text_for_a_prior_that_reads_none_chooses_among_candidates(space):
+def test_a_text_for_a_prior_that_reads_none_chooses_among_candidates(space: Space) -> None:
     history = make_history(2, 5)
     text = torch.randn(2, DIM, generator=torch.Generator().manual_seed(1))
     assert drawn(make_prior(space), history, text).shape == (2, 2, DIM)
@@ -125,12 +131,12 @@ def test_a_text_for_a_prior_that_reads_none_chooses_among_candidates(space):
 
 
 @pytest.mark.parametrize("name", ["history", "rating", "user", "text"])
-def test_a_share_of_drops_is_one(name):
+def test_a_share_of_drops_is_one(name: str) -> None:
     with pytest.raises(ValueError, match=f"drop_{name} must be between 0 and 1"):
         Regression(**{f"drop_{name}": 1.5})
 
 
-def test_the_in_context_prior_has_a_token_for_words(space):
+def test_the_in_context_prior_has_a_token_for_words(space: Space) -> None:
     history = make_history(3, 6)
     text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
@@ -138,13 +144,14 @@ def test_the_in_context_prior_has_a_token_for_words(space):
     assert ((drawn(reads, history, text) - drawn(reads, history)).norm(dim=-1) > 1e-3).all()
     objective = Denoising(schedule=LinearSchedule(), **NEVER)
     total(losses(reads, objective, with_texts(make_batch()))).backward()
-    assert reads.network.embedding_proj.weight.grad.any()
+    embedding_proj: Any = reads.network.embedding_proj
+    assert embedding_proj.weight.grad.any()
     with pytest.raises(ValueError, match=r"prior\.text=true"):
         deaf = InContextPrior(space=space, width=32, depth=2, heads=4, context=8)
         deaf.condition(deaf.encode_history(history), torch.ones(3, 1), None, text[:, None])
 
 
-def test_in_one_batch_some_may_say_nothing(space):
+def test_in_one_batch_some_may_say_nothing(space: Space) -> None:
     prior, history = told(make_prior(space, text=True)), make_history(3, 6)
     text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
     text[1] = 0

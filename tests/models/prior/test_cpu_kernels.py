@@ -1,8 +1,10 @@
 """The hand-written chains give PyTorch's own values and gradients."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from prefprior.models.prior.cpu_kernels import RMSNorm, attention, swiglu
@@ -15,7 +17,9 @@ LAYOUTS = {
 }
 
 
-def value_and_gradients(function, x, parameters, weights):
+def value_and_gradients(
+    function: Callable[[Tensor], Tensor], x: Tensor, parameters: list[nn.Parameter], weights: Tensor
+) -> tuple[Tensor, ...]:
     x = x.clone(memory_format=torch.preserve_format).requires_grad_()
     y = function(x)
     return y.detach(), *torch.autograd.grad((y * weights).sum(), [x, *parameters])
@@ -23,7 +27,7 @@ def value_and_gradients(function, x, parameters, weights):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("gain", [True, False])
-def test_the_norm_is_pytorchs(layout, gain):
+def test_the_norm_is_pytorchs(layout: str, gain: bool) -> None:
     g = torch.Generator().manual_seed(0)
     x, weights = LAYOUTS[layout](g), torch.randn(3, 4, 5, 8, generator=g)
     theirs, ours = (kind(8, eps=1e-6, elementwise_affine=gain) for kind in (nn.RMSNorm, RMSNorm))
@@ -34,7 +38,7 @@ def test_the_norm_is_pytorchs(layout, gain):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_norm_of_zeros_is_zero_and_has_a_gradient():
+def test_a_norm_of_zeros_is_zero_and_has_a_gradient() -> None:
     x = torch.zeros(2, 8, requires_grad=True)
     y = RMSNorm(8, eps=1e-6)(x)
     y.sum().backward()
@@ -42,17 +46,17 @@ def test_a_norm_of_zeros_is_zero_and_has_a_gradient():
     assert x.grad.isfinite().all()
 
 
-def test_in_half_precision_the_norm_keeps_the_type():
+def test_in_half_precision_the_norm_keeps_the_type() -> None:
     assert RMSNorm(8, eps=1e-6).bfloat16()(torch.randn(2, 8).bfloat16()).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_gate_is_pytorchs(layout, dtype):
+def test_the_gate_is_pytorchs(layout: str, dtype: torch.dtype) -> None:
     g = torch.Generator().manual_seed(0)
     x, weights = LAYOUTS[layout](g).to(dtype), torch.randn(3, 4, 5, 4, generator=g).to(dtype)
 
-    def plain(both):
+    def plain(both: Tensor) -> Tensor:
         opened, value = both.chunk(2, dim=-1)
         return silu(opened) * value
 
@@ -63,7 +67,7 @@ def test_the_gate_is_pytorchs(layout, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("learning", [True, False])
-def test_attention_is_pytorchs(dtype, learning):
+def test_attention_is_pytorchs(dtype: torch.dtype, learning: bool) -> None:
     g = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 3, n, 8, generator=g).to(dtype) for n in (4, 6, 6))
     mask = torch.tensor([[True] * 6, [True] * 2 + [False] * 4])[:, None, None]
@@ -75,7 +79,7 @@ def test_attention_is_pytorchs(dtype, learning):
 
 
 @pytest.mark.parametrize("gain", [True, False])
-def test_gradients_are_those_of_finite_differences(gain):
+def test_gradients_are_those_of_finite_differences(gain: bool) -> None:
     g = torch.Generator().manual_seed(0)
     norm = RMSNorm(4, eps=1e-6, elementwise_affine=gain).double()
     x = torch.randn(3, 4, dtype=torch.float64, generator=g, requires_grad=True)

@@ -1,10 +1,14 @@
 """The in-context prior: a diffusers `PriorTransformer` and ours say the same, and its own invariances."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import CosineSchedule
@@ -13,16 +17,17 @@ from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.prior.in_context import InContextPrior
 from prefprior.models.prior.pretrained import from_prior_transformer
 from prefprior.predictor import Catalogue
+from prefprior.space import Space
 from tests.models.conftest import DIM, losses, make_batch, make_history, make_model, total
 from tests.models.published import tiny_published
 
 
 @pytest.fixture
-def published(tmp_path):
+def published(tmp_path: Path) -> tuple[Any, Path]:
     return tiny_published(tmp_path / "prior", DIM), tmp_path / "prior"
 
 
-def test_ours_says_what_the_published_class_says(published, space):
+def test_ours_says_what_the_published_class_says(published: tuple[Any, Path], space: Space) -> None:
     model, folder = published
     prior, transfer = from_prior_transformer(folder, space)
     g = torch.Generator().manual_seed(1)
@@ -47,7 +52,7 @@ def test_ours_says_what_the_published_class_says(published, space):
     assert len(transfer.used) == len(model.state_dict())
 
 
-def test_ours_says_what_eclipse_says(space, tmp_path):
+def test_ours_says_what_eclipse_says(space: Space, tmp_path: Path) -> None:
     """The layout of ECLIPSE: no token for the time, and an output that is a raw embedding already."""
     model = tiny_published(tmp_path, DIM, time=False)
     prior, transfer = from_prior_transformer(tmp_path, space)
@@ -67,7 +72,7 @@ def test_ours_says_what_eclipse_says(space, tmp_path):
     torch.testing.assert_close(prior.scale.from_model(ours), ours)
 
 
-def test_the_times_are_those_of_the_published_schedule(in_context):
+def test_the_times_are_those_of_the_published_schedule(in_context: InContextPrior) -> None:
     """The cosine schedule at our time has the noise of diffusers' scheduler at the step that the network is told."""
     from diffusers import UnCLIPScheduler
 
@@ -80,7 +85,7 @@ def test_the_times_are_those_of_the_published_schedule(in_context):
     torch.testing.assert_close(CosineSchedule().alpha_sigma(time.flatten())[0].square(), kept, atol=3e-3, rtol=0)
 
 
-def test_the_scale_of_the_space_comes_with_the_weights(published, space):
+def test_the_scale_of_the_space_comes_with_the_weights(published: tuple[Any, Path], space: Space) -> None:
     model, folder = published
     prior, _ = from_prior_transformer(folder, space)
     raw = torch.randn(4, DIM)
@@ -88,7 +93,7 @@ def test_the_scale_of_the_space_comes_with_the_weights(published, space):
     assert prior.space.name == space.name
 
 
-def test_what_does_not_fit_is_refused_by_name(published, space, tmp_path):
+def test_what_does_not_fit_is_refused_by_name(published: tuple[Any, Path], space: Space, tmp_path: Path) -> None:
     _, folder = published
     import json
 
@@ -113,7 +118,7 @@ def test_what_does_not_fit_is_refused_by_name(published, space, tmp_path):
 
 
 @pytest.fixture
-def in_context(space):
+def in_context(space: Space) -> InContextPrior:
     torch.manual_seed(0)
     prior = InContextPrior(space=space, width=32, depth=2, heads=4, context=8)
     for added in (prior.rating, prior.target_rating):
@@ -122,14 +127,14 @@ def in_context(space):
     return prior.eval()
 
 
-def said(prior, history):
+def said(prior: InContextPrior, history: History) -> Tensor:
     noisy = torch.randn(1, 2, 3, DIM, generator=torch.Generator().manual_seed(0)).expand(len(history), -1, -1, -1)
     condition = prior.condition(prior.encode_history(history), torch.tensor([[1.0, -1.0]]).expand(len(history), -1))
     with torch.no_grad():
         return prior.predict(noisy, torch.tensor([[[0.4]]]), condition)
 
 
-def test_padding_and_batch_change_nothing(in_context):
+def test_padding_and_batch_change_nothing(in_context: InContextPrior) -> None:
     history = make_history(4, 6)
     columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
     padded = {name: torch.cat([getattr(history, name)] * 2, dim=1) for name in columns}
@@ -140,7 +145,7 @@ def test_padding_and_batch_change_nothing(in_context):
     torch.testing.assert_close(said(in_context, history.take([2])), expected[2:3], atol=1e-5, rtol=1e-4)
 
 
-def test_it_is_a_sequence_by_age_not_by_storage(in_context):
+def test_it_is_a_sequence_by_age_not_by_storage(in_context: InContextPrior) -> None:
     history = make_history(4, 6)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
     columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
@@ -150,12 +155,12 @@ def test_it_is_a_sequence_by_age_not_by_storage(in_context):
     assert not torch.allclose(said(in_context, turned), said(in_context, history), atol=1e-3)
 
 
-def test_only_the_most_recent_fit_in_the_context(in_context):
+def test_only_the_most_recent_fit_in_the_context(in_context: InContextPrior) -> None:
     history = make_history(3, 20)
     torch.testing.assert_close(said(in_context, history), said(in_context, history.last(8)))
 
 
-def test_it_trains_and_samples_through_the_same_objectives(in_context, space):
+def test_it_trains_and_samples_through_the_same_objectives(in_context: InContextPrior, space: Space) -> None:
     objective = Denoising(schedule=CosineSchedule(), prediction="x0", noise_samples=2)
     total(losses(in_context.train(), objective, make_batch())).backward()
     assert [n for n, p in in_context.named_parameters() if p.grad is None and p.requires_grad] == []
@@ -169,13 +174,15 @@ def test_it_trains_and_samples_through_the_same_objectives(in_context, space):
     assert predictor.rank(history, catalogue).shape == (3, 9)
 
 
-def test_it_has_no_read_outs_for_a_retriever_to_share(in_context, space):
+def test_it_has_no_read_outs_for_a_retriever_to_share(in_context: InContextPrior, space: Space) -> None:
     with pytest.raises(ValueError, match=r"retriever\.encoder=own"):
         make_model(space, "shared", prior=in_context)
 
 
 @pytest.mark.parametrize("kind", ["own", "identity"])
-def test_a_retriever_with_a_user_tower_of_its_own_stands_beside_it(in_context, space, kind):
+def test_a_retriever_with_a_user_tower_of_its_own_stands_beside_it(
+    in_context: InContextPrior, space: Space, kind: str
+) -> None:
     model = make_model(space, kind, prior=in_context)
     found = losses(model.train(), Denoising(schedule=CosineSchedule(), prediction="x0"), make_batch(users=16))
     total(found).backward()

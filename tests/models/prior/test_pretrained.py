@@ -53,7 +53,7 @@ def test_a_run_begins_with_them_goes_on_and_needs_them_no_more(
     shutil.rmtree(folder / "removable")
     made = checkpoint.load(folder / "runs/train/broken/prior.safetensors")
     assert "pretrained" not in made.model.prior.config
-    assert made.objective.prediction == "x0"
+    assert made.objective.config["prediction"] == "x0"
     torch.testing.assert_close(torch.from_numpy(made.model.prior.space.std_D), published["clip_std"][0])
     command = [sys.executable, str(ROOT / "sample.py"), "checkpoint=runs/train/broken", "people=2", "n=2",
                "decoder=retrieval", "run_dir=runs/sample/it", "trainer.enable_progress_bar=false"]  # fmt: skip

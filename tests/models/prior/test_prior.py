@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from prefprior.history import History
+from prefprior.models.prior.prior import Prior
+from prefprior.space import Space
 from tests.models.conftest import DIM, make_history, make_prior
 
 
-def outputs(prior, history, seed=0):
+def outputs(prior: Prior, history: History, seed: int = 0) -> Tensor:
     """Everything a prior predicts for some histories, as one tensor (B, ...)."""
     g = torch.Generator().manual_seed(seed)
     noisy = torch.randn(1, 1, 3, DIM, generator=g)
@@ -25,7 +28,7 @@ def permuted(history: History, order: torch.Tensor) -> History:
     return replace(history, **{name: getattr(history, name)[:, order] for name in columns})
 
 
-def test_padding_changes_nothing_even_if_it_is_nan(prior):
+def test_padding_changes_nothing_even_if_it_is_nan(prior: Prior) -> None:
     history = make_history(4, 9)
     more = make_history(4, 20, seed=5)
     columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "items_BK")
@@ -40,13 +43,13 @@ def test_padding_changes_nothing_even_if_it_is_nan(prior):
 
 
 @pytest.mark.parametrize("ages", [True, False])
-def test_the_order_in_which_a_history_is_stored_changes_nothing(space, ages):
+def test_the_order_in_which_a_history_is_stored_changes_nothing(space: Space, ages: bool) -> None:
     prior, history = make_prior(space, ages=ages), make_history(4, 9)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(outputs(prior, permuted(history, order)), outputs(prior, history), atol=1e-5, rtol=1e-4)
 
 
-def test_ages_count_only_where_the_prior_looks_at_them(space):
+def test_ages_count_only_where_the_prior_looks_at_them(space: Space) -> None:
     history = make_history(4, 9)
     older = replace(history, ages_BK=history.ages_BK + 30)
     for ages in (True, False):
@@ -55,7 +58,7 @@ def test_ages_count_only_where_the_prior_looks_at_them(space):
         assert same == (not ages)
 
 
-def test_who_else_is_in_the_batch_changes_nothing(prior):
+def test_who_else_is_in_the_batch_changes_nothing(prior: Prior) -> None:
     history = make_history(6, 9)
     order = torch.tensor([3, 1, 5, 0, 2, 4])
     together = outputs(prior, history)
@@ -63,7 +66,7 @@ def test_who_else_is_in_the_batch_changes_nothing(prior):
     torch.testing.assert_close(outputs(prior, history.take([2])), together[2:3], atol=1e-5, rtol=1e-4)
 
 
-def test_an_empty_history_is_the_null_condition(prior):
+def test_an_empty_history_is_the_null_condition(prior: Prior) -> None:
     history = make_history(4, 9)
     empty = replace(history, valid_BK=torch.zeros_like(history.valid_BK))
     said = prior.encode_history(empty).readouts_BRW
@@ -73,7 +76,7 @@ def test_an_empty_history_is_the_null_condition(prior):
     assert not torch.allclose(prior.encode_history(history).readouts_BRW, said, atol=1e-3)
 
 
-def test_ratings_and_wishes_matter(prior):
+def test_ratings_and_wishes_matter(prior: Prior) -> None:
     history = make_history(4, 9)
     turned = replace(history, ratings_BK=-history.ratings_BK)
     assert not torch.allclose(outputs(prior, turned), outputs(prior, history), atol=1e-3)
@@ -85,7 +88,7 @@ def test_ratings_and_wishes_matter(prior):
     torch.testing.assert_close(unknown[:, 0], unknown[:, 1])
 
 
-def test_draws_and_wishes_are_independent_of_each_other(prior):
+def test_draws_and_wishes_are_independent_of_each_other(prior: Prior) -> None:
     encoded = prior.encode_history(make_history(3, 9))
     rating = torch.rand(3, 4) * 2 - 1
     noisy, time = torch.randn(3, 4, 5, DIM), torch.rand(3, 4, 5)
@@ -94,7 +97,7 @@ def test_draws_and_wishes_are_independent_of_each_other(prior):
     torch.testing.assert_close(together[:, 2:3, 1:2], alone, atol=1e-5, rtol=1e-4)
 
 
-def test_bf16_autocast_is_finite_and_near(prior):
+def test_bf16_autocast_is_finite_and_near(prior: Prior) -> None:
     history = make_history(4, 9)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = outputs(prior, history).float()
@@ -103,7 +106,7 @@ def test_bf16_autocast_is_finite_and_near(prior):
     assert (low - exact).norm() / exact.norm() < 0.05
 
 
-def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space):
+def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space: Space) -> None:
     history = make_history(4, 40)
     history.valid_BK[:] = True
     for read_history, tokens in ((True, 4 + 40), (False, 4)):
@@ -114,6 +117,6 @@ def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space):
 
 
 @pytest.mark.parametrize(("argument", "value"), [("depth", 0), ("readouts", 0), ("dropout", 1.0), ("heads", 5)])
-def test_what_cannot_be_is_refused(space, argument, value):
+def test_what_cannot_be_is_refused(space: Space, argument: str, value: float) -> None:
     with pytest.raises(ValueError, match=r"at least 1|dropout|cannot be split"):
         make_prior(space, **{argument: value})

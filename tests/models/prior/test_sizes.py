@@ -1,6 +1,7 @@
 """What the headers of conf/prior say of sizes."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ STATED = [
 @pytest.mark.parametrize(("name", "millions", "dim"), STATED)
 def test_a_prior_has_as_many_parameters_as_its_file_says(name: str, millions: float, dim: int) -> None:
     folder = conf_folder() / "prior"
-    node = OmegaConf.load(folder / f"{name}.yaml")
+    node: Any = OmegaConf.load(folder / f"{name}.yaml")
     for base in (name for name in node.pop("defaults", []) if isinstance(name, str)):
         node = OmegaConf.merge(OmegaConf.load(folder / f"{base}.yaml"), node)
     space = Space("test/space", np.zeros(dim, np.float32), np.ones(dim, np.float32), 1.0)

@@ -57,7 +57,7 @@ def test_padding_changes_nothing_even_if_it_is_nan(space: Space) -> None:
 def test_a_user_is_described_by_items_and_ratings_alone(space: Space) -> None:
     retriever, history = identity(space), make_history(3, 5)
     other = replace(history, users=["x", "y", "z"], ages_BK=history.ages_BK * 9)
-    assert torch.equal(retriever.user_tokens(history), retriever.user_tokens(other))  # type: ignore[arg-type]
+    assert torch.equal(retriever.user_tokens(history), retriever.user_tokens(other))
 
 
 def test_for_an_empty_history_the_score_is_the_popularity_bias(space: Space) -> None:

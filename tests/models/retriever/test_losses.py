@@ -92,7 +92,7 @@ def test_sampled_softmax_against_a_plain_loop(space: Space) -> None:
             continue
         kept = [i]
         for j in range(28):
-            own_like = user[j] == user[i] and liked[j]
+            own_like = bool(user[j] == user[i] and liked[j])
             own_like = own_like or int(items[j]) in liked_by(batch, int(user[i]))
             if valid[j] and not own_like and items[j] != items[i]:
                 kept.append(j)

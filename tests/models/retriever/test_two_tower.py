@@ -29,7 +29,7 @@ def test_a_shared_encoder_learns_from_the_retriever(space: Space) -> None:
 def test_padding_of_an_own_encoder_changes_nothing(space: Space) -> None:
     model, history, spoiled = make_model(space, "own"), make_history(4, 9), make_history(4, 9)
     spoiled.embeddings_BKD[~spoiled.valid_BK] = torch.nan
-    assert torch.equal(model.encode(history).tokens_BIW, model.encode(spoiled).tokens_BIW)  # type: ignore[arg-type]
+    assert torch.equal(model.encode(history).tokens_BIW, model.encode(spoiled).tokens_BIW)
 
 
 def test_items_of_their_own_score_as_items_of_a_catalogue(space: Space) -> None:
