@@ -18,7 +18,7 @@ from prefprior.runs import DATA
 from prefprior.space import Space
 
 ITEMS, USERS, DIM = 48, 60, 16
-NODES = {
+NODES: dict[str, Any] = {
     "source": {
         "_target_": "prefprior.data.sources.table.TableSource", "ratings": "ratings.csv", "pictures": "pictures",
         "embeddings": "vectors.npy", "items": "items.txt", "space": "own",

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import PHONE, Visitor, started
 from tests.commands import run
-from tests.test_sample import QUIET, folder  # noqa: F401 (a fixture)
+from tests.small_run import QUIET, make_run
 
 pytestmark = pytest.mark.browser
 PAGES = ("index", "person", "report")
@@ -16,8 +16,9 @@ PER_PAGE = 48  # people on one page of the index
 
 
 @pytest.fixture(scope="module")
-def pages(folder: Path) -> dict[str, Path]:  # noqa: F811
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A gallery of sixty people, more than one page of the index holds, and a report of the same prior."""
+    folder = make_run(tmp_path_factory.mktemp("pages"))
     few = ("scoreboard.lengths=[2,null]", "scoreboard.samples=3", "scoreboard.controls=[permuted]")
     with pytest.MonkeyPatch.context() as patch:
         run(patch, folder, "sample", "run_dir=runs/sample/pages", "users=all", "people=null", "n=2", "history=4", QUIET)
