@@ -1,9 +1,9 @@
-"""What recommending does to the catalogue: who is shown, how evenly; and how alike people end up.
+"""What recommending does to the catalogue: who is shown, how evenly; and how alike users end up.
 
 Fairness among items follows the corrected measures of Rampisela et al. 2023 (arXiv:2311.01013): each is rescaled
 between the least and the most even exposure that B lists of k items over N items can have, so that 0 and 1 are reached.
 
-Shapes: B people, k list length, N catalogue, T held out, D dimension.
+Shapes: B users, k list length, N catalogue, T held out, D dimension.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def gini(count_N: np.ndarray) -> float:
 
 
 def entropy(count_N: np.ndarray) -> float:
-    """Shannon entropy of exposure, as a share of its most."""
+    """Shannon entropy of exposure, as a share of its maximum."""
     share = count_N[count_N > 0] / count_N.sum()
     return float(-(share * np.log(share)).sum() / np.log(len(count_N))) if len(count_N) > 1 else 1.0
 
@@ -78,7 +78,7 @@ def exposure(top_BK: Tensor, items: int) -> dict[str, float]:
 
 
 def exposure_intervals(top_BK: Tensor, items: int, weights_RB: np.ndarray) -> dict[str, tuple[float, float]]:
-    """95 % intervals of `exposure` by resampling people."""
+    """95 % intervals of `exposure` by resampling users."""
     drawn = [
         exposure(top_BK[torch.from_numpy(np.repeat(np.arange(len(top_BK)), weights_B.astype(np.int64)))], items)
         for weights_B in weights_RB
@@ -90,14 +90,14 @@ def exposure_intervals(top_BK: Tensor, items: int, weights_RB: np.ndarray) -> di
 
 
 def user_vectors(samples_BnD: Tensor, people: HeldOutUsers) -> Tensor:
-    """(B, D) where each person's samples lie: a user vector that any predictor has."""
+    """(B, D) where each user's samples lie: a user vector that any predictor has."""
     return normalize(people.catalogue.space.directions(samples_BnD).mean(1), dim=1)
 
 
 def lookalikes(vector_BD: Tensor, people: HeldOutUsers) -> Tensor:
-    """(B,) cosine of a person's held-out likes with those of their nearest people, less that with everybody's.
+    """(B,) cosine of a user's held-out likes with those of their nearest users, less that with everybody's.
 
-    Above 0, people whom the predictor takes for alike do like alike pictures.
+    Above 0, users with similar vectors like similar pictures.
     """
     likes_BD, able_B = _likes(people)
     alike_BB = likes_BD @ likes_BD.T
@@ -112,7 +112,7 @@ def lookalikes(vector_BD: Tensor, people: HeldOutUsers) -> Tensor:
 
 
 def segments(vector_BD: Tensor, people: HeldOutUsers, count: int = 8, seed: int = 0) -> tuple[np.ndarray, Tensor]:
-    """Each person's segment, and how much closer their held-out likes are to their segment's others than to all."""
+    """Each user's segment, and how much closer their held-out likes are to their segment's others than to all."""
     count = max(1, min(count, len(people) // 4))
     label_B = KMeans(count, n_init=4, random_state=seed).fit_predict(vector_BD.double().numpy())
     likes_BD, able_B = _likes(people)
@@ -125,7 +125,7 @@ def segments(vector_BD: Tensor, people: HeldOutUsers, count: int = 8, seed: int 
 
 
 def _likes(people: HeldOutUsers) -> tuple[Tensor, Tensor]:
-    """(B, D) the direction of each person's held-out likes, and for whom there is one."""
+    """(B, D) the direction of each user's held-out likes, and for whom there is one."""
     liked_BT = people.held_liked_BT
     mean_BD = (people.catalogue.space.directions(people.held_embeddings()) * liked_BT[..., None]).sum(1)
     return normalize(mean_BD, dim=1), liked_BT.any(1)

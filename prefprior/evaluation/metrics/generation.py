@@ -1,8 +1,8 @@
-"""What a predictor makes, measured in embedding space against what each person liked and disliked later.
+"""What a predictor makes, measured in embedding space against what each user liked and disliked later.
 
 Cosines are those of standardised embeddings (see `baselines.cosine`): raw CLIP cosines reward the mean picture.
 
-Shapes: B people, n samples, T held out, K history, N catalogue, D dimension.
+Shapes: B users, n samples, T held out, K history, N catalogue, D dimension.
 """
 
 import torch
@@ -22,7 +22,7 @@ CLOUD = 2000
 
 
 def similarity(samples_BnD: Tensor, people: HeldOutUsers) -> dict[str, Tensor]:
-    """Cosine to held-out likes and dislikes, their difference, and the distance to the person's own likes."""
+    """Cosine to held-out likes and dislikes, their difference, and the distance to the user's own likes."""
     space = people.catalogue.space
     held_BTD = people.held_embeddings()
     cosine_BnT = space.directions(samples_BnD) @ space.directions(held_BTD).transpose(1, 2)
@@ -44,7 +44,7 @@ def similarity(samples_BnD: Tensor, people: HeldOutUsers) -> dict[str, Tensor]:
 
 
 def diversity_and_novelty(samples_BnD: Tensor, people: HeldOutUsers) -> dict[str, Tensor]:
-    """Diversity within a person (mean distance of two samples) and novelty against what they have seen."""
+    """Diversity within a user (mean distance of two samples) and novelty against what they have seen."""
     unit_BnD = people.catalogue.space.directions(samples_BnD)
     n = samples_BnD.shape[1]
     figures = {}
@@ -67,7 +67,7 @@ def sample_recall(
     """Recall of held-out likes when each catalogue item scores by its cosine to the nearest sample."""
     cosine = CosineRanker()
     space, parts, start = people.catalogue.space, [], 0
-    # A chunk holds as many scores as a ranking chunk does, times the samples that are reduced one person at a time.
+    # A chunk holds as many scores as a ranking chunk does, times the samples that are reduced one user at a time.
     for chunk in people.chunks():
         unit_BnD = space.directions(samples_BnD[start : start + len(chunk)])
         best_BN = torch.stack([cosine(unit_nD, people.catalogue).amax(0) for unit_nD in unit_BnD])

@@ -1,9 +1,9 @@
-"""Is it personal? Each person's samples, judged by a verifier of their own taste and by everybody else's.
+"""Is it personal? Each user's samples, judged by a verifier of their own taste and by everybody else's.
 
-The verifier of a person is a ridge direction fit on their held-out ratings, which no predictor has seen. The test
-follows REBECA (Patron et al. 2025): if samples are personal, their owner's verifier prefers them to other people's.
+The verifier of a user is a ridge direction fit on their held-out ratings, which no predictor has seen. The test
+follows REBECA (Patron et al. 2025): if samples are personal, their owner's verifier prefers them to other users'.
 
-Shapes: B people (owners of samples), V verifiers (the same people), n samples, T held out, D dimension, P permutations.
+Shapes: B users (owners of samples), V verifiers (the same users), n samples, T held out, D dimension, P permutations.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ STRENGTH = 1.0
 
 @dataclass(frozen=True, eq=False)
 class PersonalGap:
-    """Own against other people's, by person, and the permutation test over people."""
+    """Own against other users', by user, and the permutation test over users."""
 
-    gap_B: Tensor  # own samples less other people's, in standard deviations of the verifier
+    gap_B: Tensor  # own samples less other users', in standard deviations of the verifier
     gap: float
     p_value: float
-    null_P: np.ndarray  # the gap when samples are assigned to people at random
+    null_P: np.ndarray  # the gap when samples are assigned to users at random
 
 
 def personal_gap(samples_BnD: Tensor, people: HeldOutUsers, seed: int = 0) -> PersonalGap | None:
-    """The verifiers' verdict; None for fewer than three people who can be judged."""
+    """The verifiers' verdict; None for fewer than three users who can be judged."""
     able_B = people.held_liked_BT.any(1)
     if int(able_B.sum()) < 3:
         return None

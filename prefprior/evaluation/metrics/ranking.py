@@ -1,6 +1,6 @@
 """Ranking metrics, from the exact ranks of the held-out likes among all candidates.
 
-Shapes: B people, T held out.
+Shapes: B users, T held out.
 """
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def ranking(rank_BT: Tensor, liked_BT: Tensor, ks: tuple[int, ...]) -> dict[str, Tensor]:
-    """Recall, NDCG, hit rate and MAP at each k, and MRR, by person; NaN for who has no held-out like.
+    """Recall, NDCG, hit rate and MAP at each k, and MRR, by user; NaN for who has no held-out like.
 
     Equal scores share their mean rank, so that a predictor which scores everything alike gains nothing by order.
     """

@@ -1,6 +1,6 @@
-"""How well scores agree with the ratings a person gave, over what is held out.
+"""How well scores agree with the ratings a user gave, over what is held out.
 
-Shapes: B people, T held out.
+Shapes: B users, T held out.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 def rating(
     score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor, liked_BT: Tensor, disliked_BT: Tensor
 ) -> dict[str, Tensor]:
-    """AUC, pairwise accuracy, Spearman, Pearson and MAE by person; NaN where a person's ratings do not define it."""
+    """AUC, pairwise accuracy, Spearman, Pearson and MAE by user; NaN where a user's ratings do not define it."""
     return {
         "auc": auc(score_BT, liked_BT, disliked_BT),
         "pairwise": pairwise_accuracy(score_BT, rating_BT, valid_BT),
@@ -23,12 +23,12 @@ def rating(
 
 
 def auc(score_BT: Tensor, liked_BT: Tensor, disliked_BT: Tensor) -> Tensor:
-    """(B,) chance that a liked item scores above a disliked one; equal scores count half."""
+    """(B,) probability that a liked item scores above a disliked one; equal scores count half."""
     return _won(score_BT, liked_BT[:, :, None] & disliked_BT[:, None, :])
 
 
 def pairwise_accuracy(score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> Tensor:
-    """(B,) share of a person's pairs with different ratings that the scores order alike; equal scores count half."""
+    """(B,) share of a user's pairs with different ratings that the scores order alike; equal scores count half."""
     better_BTT = rating_BT[:, :, None] > rating_BT[:, None, :]
     return _won(score_BT, better_BTT & valid_BT[:, :, None] & valid_BT[:, None, :])
 
@@ -58,7 +58,7 @@ def correlation(a_BT: Tensor, b_BT: Tensor, valid_BT: Tensor) -> Tensor:
 def calibrated_error(score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> Tensor:
     """(B,) mean absolute error on the [-1, 1] scale, after one straight line from scores to ratings.
 
-    Scores have no scale of their own, so the line is fit by least squares on the other half of the people.
+    Scores have no scale of their own, so the line is fit by least squares on the other half of the users.
     """
     half_B = torch.arange(len(score_BT)) % 2 == 0
     error_B = torch.full((len(score_BT),), torch.nan, dtype=torch.float64)

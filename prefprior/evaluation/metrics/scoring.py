@@ -1,6 +1,6 @@
-"""Streams a predictor over people and the whole catalogue; keeps only what the metrics need.
+"""Streams a predictor over users and the whole catalogue; keeps only what the metrics need.
 
-Shapes: B people, T held out, N catalogue, k length of the recommended list.
+Shapes: B users, T held out, N catalogue, k length of the recommended list.
 """
 
 from collections.abc import Callable
@@ -19,23 +19,23 @@ from prefprior.predictor import Predictor
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What is left of B x N scores."""
+    """What the metrics need of B x N scores."""
 
     score_BT: Tensor  # of the held-out items
     rank_BT: Tensor  # float64, of held-out likes: 1 is best among the candidates; equals share their mean rank
     top_BK: Tensor  # int64 catalogue rows, best first
-    candidates_B: Tensor  # how many items were ranked for each person
+    candidates_B: Tensor  # how many items were ranked for each user
 
 
 @dataclass(frozen=True)
 class SampledCandidates:
-    """Some random unseen items for each person, the same whoever ranks them, in the place of the whole catalogue."""
+    """Random unseen items for each user instead of the whole catalogue, the same for every predictor."""
 
     count: int
     seed: int = 0
 
     def mask(self, people: HeldOutUsers) -> Tensor:
-        """(B, N) the candidates: what was drawn, and what is held out."""
+        """(B, N) bool: the random items, and what is held out."""
         size = len(people.catalogue)
         mask_BN = torch.zeros(len(people), size, dtype=torch.bool)
         for b, name in enumerate(id_hashes(people.users).tolist()):
@@ -59,7 +59,7 @@ def score(
     progress: Callable[[int], None] | None = None,
     candidates: SampledCandidates | None = None,
 ) -> Scored:
-    """Ranks the whole catalogue less what each person has seen, from their `length` newest ratings.
+    """Ranks the whole catalogue less what each user has seen, from their `length` newest ratings.
 
     Candidates are sampled only if asked: sampled metrics do not even keep methods in order (Krichene & Rendle 2020).
     """
@@ -81,7 +81,7 @@ def score(
 def reduce_scores(
     scores_BN: Tensor, people: HeldOutUsers, k: int, candidates: SampledCandidates | None = None
 ) -> Scored:
-    """Ranks, scores and best rows from all scores of a few people."""
+    """Ranks, scores and best rows from all scores of a few users."""
     if scores_BN.shape != (len(people), len(people.catalogue)):
         raise ValueError(
             f"a predictor ranked {tuple(scores_BN.shape)} instead of {len(people)} people x {len(people.catalogue)}"
@@ -99,7 +99,7 @@ def reduce_scores(
 
 
 def _ranks(scores_BN: Tensor, score_BT: Tensor, liked_BT: Tensor) -> Tensor:
-    """(B, T) where each held-out like stands among all scores of its person; infinity for the rest.
+    """(B, T) where each held-out like stands among all scores of its user; infinity for the rest.
 
     Held-out likes are few: counting what is above each is far cheaper than sorting everything, and numpy counts a
     row that fits the cache several times faster than torch reduces a whole matrix of comparisons.

@@ -1,9 +1,9 @@
-"""The truth about people of the world: how good samples really are, and how many of a person's tastes they find.
+"""The true utility of samples to users of the world, and how many of a user's tastes they cover.
 
-Scaled utility is 0 for a random picture of the catalogue and 1 for the person's best (see `prefprior.world.source`);
-tastes are looked at as they are after all of a person's ratings.
+Scaled utility is 0 for a random picture of the catalogue and 1 for the user's best (see `prefprior.world.source`);
+tastes are looked at as they are after all of a user's ratings.
 
-Shapes: B people, n samples, D dimension.
+Shapes: B users, n samples, D dimension.
 """
 
 import torch
@@ -13,9 +13,9 @@ from prefprior.world.source import WorldSource
 
 
 def true_utility(source: WorldSource, users: list[str], samples_BnD: Tensor) -> dict[str, Tensor]:
-    """Utility of the samples (mean, best and regret), and the share of modes covered by people who have several.
+    """Utility of the samples (mean, best and regret), and the share of modes covered by users who have several.
 
-    `utility_one_mode` and `utility_several_modes` are the same utility, each for the people it names: the mean of what
+    `utility_one_mode` and `utility_several_modes` are the same utility, each for the users it names: the mean of what
     one likes serves the first, not the second.
     """
     mean, best, covered = [], [], []

@@ -1,6 +1,6 @@
-"""Intervals by resampling people, and paired differences between predictors.
+"""Intervals by resampling users, and paired differences between predictors.
 
-Shapes: B people, R resamples.
+Shapes: B users, R resamples.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean over people, its 95 % interval, and how many people it is over."""
+    """A mean over users, its 95 % interval, and how many users it is over."""
 
     value: float
     low: float
@@ -23,13 +23,13 @@ class Figure:
 
 
 def weights(people: int, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-    """(R, B) how often each person is drawn; the same seed pairs the resamples of different predictors."""
+    """(R, B) how often each user is drawn; the same seed pairs the resamples of different predictors."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(people, np.full(people, 1 / people), size=resamples).astype(np.float32)
 
 
 def interval(values_B: Tensor | np.ndarray, weights_RB: np.ndarray) -> Figure | None:
-    """The mean over people for whom the value is defined (not NaN), with its interval; None if there are none."""
+    """The mean over users for whom the value is defined (not NaN), with its interval; None if there are none."""
     values = np.asarray(values_B, dtype=np.float64)
     defined = np.isfinite(values)
     if not defined.any():
@@ -42,5 +42,5 @@ def interval(values_B: Tensor | np.ndarray, weights_RB: np.ndarray) -> Figure | 
 
 
 def difference(first_B: Tensor | np.ndarray, second_B: Tensor | np.ndarray, weights_RB: np.ndarray) -> Figure | None:
-    """The mean of first - second over people who have both, with its interval: a paired comparison."""
+    """The mean of first - second over users who have both, with its interval: a paired comparison."""
     return interval(np.asarray(first_B, dtype=np.float64) - np.asarray(second_B, dtype=np.float64), weights_RB)

@@ -15,7 +15,7 @@ def other_user(people: HeldOutUsers, generator: torch.Generator) -> HeldOutUsers
     order = torch.randperm(len(people), generator=generator)
     giver = torch.empty_like(order)
     giver[order] = order.roll(1)  # one cycle through everybody: nobody keeps their own
-    givers = tuple(people.users[b] for b in giver.tolist())  # predictors that know people by id see the giver's
+    givers = tuple(people.users[b] for b in giver.tolist())  # predictors that know users by id see the giver's
     return replace(people, item_BK=people.item_BK[giver], raw_BK=people.raw_BK[giver], shown_as=givers)
 
 

@@ -1,6 +1,6 @@
 """Samples after decoding: pictures are made of a few and embedded again, because a decoder may not keep its promise.
 
-Shapes: B people, n samples, D dimension.
+Shapes: B users, n samples, D dimension.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ DECODED = "_decoded"  # ends the names of figures of pictures embedded again
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """Pictures of a few people's samples, and where they lie."""
+    """Pictures of a few users' samples, and where they lie."""
 
     pictures: list[list[Image]]  # B lists of n
     embeddings_BnD: Tensor

@@ -23,7 +23,7 @@ from prefprior.predictor import Predictor
 
 # Resamples for figures that are not means over users: each costs a pass over all lists.
 LIST_RESAMPLES = 200
-# Fewer tell nothing of a history's length: the least that a test over people needs.
+# A figure over fewer users says nothing; it is also the least that the permutation test needs.
 LEAST_PEOPLE = 3
 
 
@@ -42,7 +42,7 @@ class Scoreboard:
         seed: int = 0,
     ) -> None:
         """`lengths` of histories (None: all, which is always among them); ranking metrics at `ks`; `samples` for each
-        of at most `sample_people` people (distances between samples need all pairs); `controls` are run from whole
+        of at most `sample_people` users (distances between samples need all pairs); `controls` are run from whole
         histories; `sampled_candidates` random items are ranked with what is held out, not the whole catalogue."""
         if not lengths or any(n is not None and n < 1 for n in lengths):
             raise ValueError(f"lengths must be numbers of at least 1 (null: whole histories), got {list(lengths)}")

@@ -1,10 +1,10 @@
-"""Which people and which of their ratings an evaluation is over.
+"""Which users and which of their ratings an evaluation is over.
 
-unseen        people of the test (else validation) part who were never trained on; their first ratings are the history
-seen          people who were trained on, and what was held out of them; their training ratings are the history
+unseen        users of the test (else validation) part who were never trained on; their first ratings are the history
+seen          users who were trained on, and what was held out of them; their training ratings are the history
 unseen_items  what is held out is only pictures that nobody rated in training
-train         people who were trained on, over ratings that were trained on: how much was memorised
-<part>        a part of the data by its own name (val, test, test_unseen, ...): seen and unseen people together
+train         users who were trained on, over ratings that were trained on: how much was memorised
+<part>        a part of the data by its own name (val, test, test_unseen, ...): seen and unseen users together
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ KINDS = ("unseen", "seen", "unseen_items", "train")
 
 @dataclass(frozen=True)
 class HistoryCut:
-    """Where an unseen person's ratings are cut into history and held out: after a share, or a number, of them."""
+    """Where an unseen user's ratings are cut into history and held out: after a share, or a number, of them."""
 
     share: float = 0.5
     count: int | None = None
@@ -49,7 +49,7 @@ REMEDIES = {
 
 
 def select(data: PreferenceDataModule, part: str | None, cut: HistoryCut, cap: int) -> tuple[str, HeldOutUsers]:
-    """The people of a part; by default of `unseen`, or of `seen` where everybody was trained on. Names its choice."""
+    """The users of a part; by default of `unseen`, or of `seen` where everybody was trained on. Names its choice."""
     if part is None:
         part = "unseen" if len(_unseen(data, held_part(data))) else "seen"
     known = [*KINDS, *data.part_names, "val", "test"]
@@ -87,7 +87,7 @@ def _people(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) ->
         return _split(data, train, cut, cap)
     table = data.part(held_part(data) if part in KINDS else part)
     unseen = ~np.isin(table.user_N, train.user_N)
-    # The past of people who were trained on is all of the training part; everybody else's is cut from their own.
+    # The past of users who were trained on is all of the training part; everybody else's is cut from their own.
     first = unseen & cut.history_mask(table)
     if part == "unseen":
         before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(unseen & ~first))

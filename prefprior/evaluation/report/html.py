@@ -1,6 +1,6 @@
 """The scoreboard as one self-contained HTML file.
 
-Shapes: B people, n samples, D dimension.
+Shapes: B users, n samples, D dimension.
 """
 
 import base64
@@ -20,7 +20,7 @@ from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.results import Condition, Outcome, Results
 from prefprior.evaluation.report import plots
 from prefprior.evaluation.report.labels import DECODED, describe, order
-from prefprior.evaluation.report.table import best, headline, label, metrics_shown, written
+from prefprior.evaluation.report.table import best, formatted, headline, label, metrics_shown
 from prefprior.files import write_text
 from prefprior.history import hide_seen
 
@@ -92,8 +92,8 @@ def table_rows(results: Results, names: list[str], controls: bool) -> list[dict[
 def _cell(figure: Figure | None, metric: str, top: float | None) -> Cell | None:
     if figure is None:
         return None
-    interval = "" if figure.low != figure.low else f"{written(figure.low)} to {written(figure.high)}"
-    return Cell(written(figure.value, metric), interval, figure.value == top)
+    interval = "" if figure.low != figure.low else f"{formatted(figure.low)} to {formatted(figure.high)}"
+    return Cell(formatted(figure.value, metric), interval, figure.value == top)
 
 
 def differences(results: Results, names: list[str]) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ def _difference_cell(figure: Figure | None) -> Cell | None:
 
 
 def picture_rows(results: Results, outcome: Outcome, pictures: Pictures) -> list[dict[str, Any]]:
-    """For a few people: what they liked so far, the pictures nearest to their samples, and those made of them."""
+    """For a few users: what they liked so far, the pictures nearest to their samples, and those made of them."""
     if outcome.samples_BnD is None:
         return []
     place, catalogue = {user: b for b, user in enumerate(results.people.users)}, results.people.catalogue

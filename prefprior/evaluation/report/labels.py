@@ -8,11 +8,11 @@ from prefprior.evaluation.protocol.decoding import DECODED
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure's label, whether more is better (None: neither), and what it says."""
+    """A figure's label, whether more is better (None: neither), and what it measures."""
 
     label: str
     better: bool | None
-    says: str
+    description: str
 
 
 METRICS: dict[str, Metric] = {
@@ -91,13 +91,13 @@ def describe(name: str) -> Metric:
         return DRIFT
     if name.endswith(DECODED):
         plain = describe(name.removesuffix(DECODED))
-        return Metric(f"{plain.label}, decoded", plain.better, f"of decoded pictures: {plain.says}")
+        return Metric(f"{plain.label}, decoded", plain.better, f"of decoded pictures: {plain.description}")
     if name in METRICS:
         return METRICS[name]
     base, _, k = name.rpartition("_")
     if not re.fullmatch(r"\d+", k) or base not in METRICS:
         raise KeyError(name)
-    return Metric(f"{METRICS[base].label}@{k}", METRICS[base].better, METRICS[base].says)
+    return Metric(f"{METRICS[base].label}@{k}", METRICS[base].better, METRICS[base].description)
 
 
 def order(names: set[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """The report's pictures, as SVG text: readable in grey print and on a phone.
 
-Shapes: B people, n samples, N catalogue, D dimension.
+Shapes: B users, n samples, N catalogue, D dimension.
 """
 
 import io
@@ -20,7 +20,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", "-.", ":")
 MAP_POINTS = 3000
-MAP_SAMPLES = 4  # of each person
+MAP_SAMPLES = 4  # of each user
 LEGEND_COLUMNS = 3
 STYLE = {
     "font.size": 11,
@@ -70,7 +70,7 @@ def few_shot(results: Results, metric: str) -> str | None:
 
 @matplotlib.rc_context(STYLE)
 def separation(outcome: Outcome) -> str | None:
-    """Each person's cosine to held-out likes against that to held-out dislikes."""
+    """Each user's cosine to held-out likes against that to held-out dislikes."""
     likes_B, dislikes_B = outcome.by_user["cosine_likes"], outcome.by_user["cosine_dislikes"]
     both_B = np.isfinite(likes_B) & np.isfinite(dislikes_B)
     if both_B.sum() < 3:
@@ -88,7 +88,7 @@ def separation(outcome: Outcome) -> str | None:
 
 @matplotlib.rc_context(STYLE)
 def permutation(outcome: Outcome) -> str | None:
-    """The personal gap against its distribution where samples are assigned to people at random."""
+    """The personal gap against its distribution where samples are assigned to users at random."""
     if outcome.personal is None:
         return None
     canvas, axes = _canvas(5.2, 4.2)
@@ -109,7 +109,7 @@ def permutation(outcome: Outcome) -> str | None:
 
 @matplotlib.rc_context(STYLE)
 def taste_map(results: Results, outcome: Outcome, seed: int = 0) -> str | None:
-    """Catalogue, samples and people in the plane that shows most of the catalogue, coloured by segment."""
+    """Catalogue, samples and users in the plane that shows most of the catalogue, coloured by segment."""
     if outcome.samples_BnD is None or outcome.segment_B is None:
         return None
     catalogue = results.people.catalogue

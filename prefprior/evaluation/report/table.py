@@ -30,7 +30,7 @@ def label(results: Results, metric: str) -> str:
     return describe(metric).label + ("" if length is None else f" @{length}")
 
 
-def written(value: float, metric: str = "") -> str:
+def formatted(value: float, metric: str = "") -> str:
     """Three decimals; no zero has a sign, and no p-value is 0."""
     if metric == "personal_p" and value < LEAST_P:
         return f"<{LEAST_P}"
@@ -58,7 +58,7 @@ def terminal_tables(results: Results, width: int) -> list[Table]:
     for name in headline(results):
         found = [results.figure(outcome, name) for outcome in rows]
         top = best(results, name)
-        cells = [_bold(_write(figure, name), figure is not None and figure.value == top) for figure in found]
+        cells = [_bold(_with_interval(figure, name), figure is not None and figure.value == top) for figure in found]
         columns.append((label(results, name), cells))
     size = f"{len(results.people):,} people, {len(results.people.catalogue):,} pictures"
     tables = _tables(f"{results.data}, {results.part}: {size}", [o.row for o in rows], columns, width)
@@ -77,7 +77,7 @@ def _control_columns(results: Results) -> list[tuple[str, list[str]]]:
         for control in controls:
             outcomes = [results.find(predictor, Condition(control=control)) for predictor in results.predictors]
             found_by = [None if o is None else results.figures.get(results.key(o, name)) for o in outcomes]
-            cells = [_write(figure, name) for figure in found_by]
+            cells = [_with_interval(figure, name) for figure in found_by]
             columns.append((describe(name).label if control is None else f"+{control}", cells))
     return columns
 
@@ -110,11 +110,11 @@ def _metrics(results: Results) -> set[str]:
     return {key.split("/")[-1].split("@")[0] for key in results.figures}
 
 
-def _write(figure: Figure | None, metric: str = "") -> str:
+def _with_interval(figure: Figure | None, metric: str = "") -> str:
     """A figure with half the width of its 95 % interval."""
     if figure is None:
         return ""
-    return written(figure.value, metric) + (
+    return formatted(figure.value, metric) + (
         f" ±{(figure.high - figure.low) / 2:.3f}" if figure.low == figure.low else ""
     )
 

@@ -21,7 +21,7 @@ from prefprior.evaluation.protocol.results import Results
 from prefprior.evaluation.protocol.scoreboard import Scoreboard
 from prefprior.evaluation.report.html import write_report
 from prefprior.evaluation.report.labels import METRICS, describe, order
-from prefprior.evaluation.report.table import terminal_tables, written
+from prefprior.evaluation.report.table import formatted, terminal_tables
 from prefprior.predictor import Predictor
 from tests.evaluation.tastes import Oracle, make_tastes
 
@@ -57,11 +57,11 @@ def test_every_figure_is_named_finite_and_inside_its_interval(figures: dict[str,
         assert (data, part) == ("toy", "unseen")
         name, shots = metric.split("@")
         assert shots in ("1", "4", "all")
-        assert describe(name).says
+        assert describe(name).description
         assert np.isfinite(figure.value)
         if figure.low == figure.low and not name.startswith(("coverage", "gini", "entropy", "fair")):
             assert figure.low <= figure.value <= figure.high
-    assert {name for name in METRICS if "world only" not in METRICS[name].says} <= {
+    assert {name for name in METRICS if "world only" not in METRICS[name].description} <= {
         k if k in METRICS else k.rpartition("_")[0] for k in (key.split("/")[-1].split("@")[0] for key in figures)
     }
 
@@ -153,13 +153,13 @@ def test_without_pictures_the_report_has_none(results: Results, tmp_path: Path) 
 
 
 def test_figures_are_written_without_signed_zeros() -> None:
-    assert written(-0.0004) == "0.000"
-    assert written(-0.0006) == "-0.001"
+    assert formatted(-0.0004) == "0.000"
+    assert formatted(-0.0006) == "-0.001"
 
 
 def test_no_p_value_is_0() -> None:
-    assert written(0.0005, "personal_p") == "<0.001"
-    assert written(0.0005) != "<0.001"
+    assert formatted(0.0005, "personal_p") == "<0.001"
+    assert formatted(0.0005) != "<0.001"
 
 
 def test_metrics_are_ordered() -> None:
