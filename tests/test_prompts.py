@@ -8,7 +8,7 @@ import pytest
 
 from prefprior import checkpoint
 from prefprior.gallery.manifest import read_manifest
-from prefprior.inference.predictor import TEXT_CANDIDATES
+from prefprior.inference.selection import TEXT_CANDIDATES
 from tests.commands import SMALL_WORLD, fails, run
 
 QUICK = (*SMALL_WORLD, "trainer.max_epochs=1", "trainer.enable_progress_bar=false")

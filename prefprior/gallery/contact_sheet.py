@@ -57,16 +57,16 @@ def user_sheet(
     made_rows = -(-len(made) // columns)
     height = 72 + len(rows) * (small + 30 + GAP) + 30 + made_rows * (side + GAP) + GAP
     sheet = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((GAP * 2, 14), _short(title, width // 14), fill=INK, font=ImageFont.load_default(22))
-    draw.text((GAP * 2, 44), _short(subtitle, width // 7), fill=FAINT, font=ImageFont.load_default(13))
+    canvas = ImageDraw.Draw(sheet)
+    canvas.text((GAP * 2, 14), _short(title, width // 14), fill=INK, font=ImageFont.load_default(22))
+    canvas.text((GAP * 2, 44), _short(subtitle, width // 7), fill=FAINT, font=ImageFont.load_default(13))
     top = 72
     for name, group, colour in rows:
-        _label(draw, (GAP, top), name, colour)
+        _label(canvas, (GAP, top), name, colour)
         for place, picture in enumerate(group):
             sheet.paste(fitted(picture, small), (GAP + place * (small + GAP), top + 24))
         top += small + 30 + GAP
-    _label(draw, (GAP, top), "made for them", INK)
+    _label(canvas, (GAP, top), "made for them", INK)
     for place, picture in enumerate(made):
         x, y = place % columns, place // columns
         sheet.paste(fitted(picture, side), (GAP + x * (side + GAP), top + 24 + y * (side + GAP)))
@@ -81,13 +81,13 @@ def overview(
     gutter = 28
     width = GAP + (liked_count + made_count) * (side + GAP) + gutter
     sheet = Image.new("RGB", (width, 32 + len(rows) * (side + GAP + 18) + GAP), PAPER)
-    draw = ImageDraw.Draw(sheet)
+    canvas = ImageDraw.Draw(sheet)
     made_x = GAP + liked_count * (side + GAP) + gutter
-    _label(draw, (GAP, 8), "they liked", LIKED)
-    _label(draw, (made_x, 8), "made for them", INK)
+    _label(canvas, (GAP, 8), "they liked", LIKED)
+    _label(canvas, (made_x, 8), "made for them", INK)
     top = 32
     for name, liked, made in rows:
-        draw.text((GAP, top), _short(name, width // 7), fill=FAINT, font=ImageFont.load_default(12))
+        canvas.text((GAP, top), _short(name, width // 7), fill=FAINT, font=ImageFont.load_default(12))
         for place, picture in enumerate(liked[:liked_count]):
             sheet.paste(fitted(picture, side), (GAP + place * (side + GAP), top + 18))
         for place, picture in enumerate(made):
@@ -96,9 +96,9 @@ def overview(
     return sheet
 
 
-def _label(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: tuple[int, int, int]) -> None:
-    draw.rectangle((place[0], place[1] + 4, place[0] + 3, place[1] + 16), fill=colour)
-    draw.text((place[0] + 10, place[1] + 2), text, fill=colour, font=ImageFont.load_default(13))
+def _label(canvas: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: tuple[int, int, int]) -> None:
+    canvas.rectangle((place[0], place[1] + 4, place[0] + 3, place[1] + 16), fill=colour)
+    canvas.text((place[0] + 10, place[1] + 2), text, fill=colour, font=ImageFont.load_default(13))
 
 
 def _short(text: str, most: int) -> str:

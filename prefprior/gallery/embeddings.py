@@ -78,7 +78,7 @@ class PersonalEmbeddings:
             likeness_n=self._likeness(user, raw_nD),
             negative_nD=negative_nD,
             diversity=mean_distance(predictor.space, raw_nD),
-            candidates=int(samples.drawn_B),
+            candidates=int(samples.proposed_B),
             near_copies=int(samples.near_copies_B),
         )
 

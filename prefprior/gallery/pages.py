@@ -114,7 +114,7 @@ def _facts(settings: GallerySettings) -> list[tuple[str, str]]:
         ("decoder", settings.decoder),
         ("seed", str(settings.seed)),
         ("sampler", sampling_in_words(sampler, with_text=settings.prompt_guides)),
-        ("chosen from", f"{sampler.candidates} candidates a picture, diversity {sampler.diversity:g}"),
+        ("chosen from", f"{settings.candidates} candidates per picture, diversity {sampler.diversity:g}"),
         ("near-copies", f"avoided from a likeness of {settings.copy_threshold:g}"),
         ("history", f"{settings.history} ratings at most"),
         ("safety filter", settings.safety),

@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any, get_args, get_type_hints
 
 from prefprior.errors import nearest
+from prefprior.inference.selection import candidates_per_sample
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.recorded import Recorded, as_node, from_node
 from prefprior.nodes import Loadables
@@ -53,6 +54,11 @@ class GallerySettings:
     def prompt_guides(self) -> bool:
         """Whether the prior is conditioned on the prompt, rather than candidates chosen by it."""
         return self.prompt is not None and self.prompt_weight is None
+
+    @property
+    def candidates(self) -> int:
+        """How many candidates there are for each picture."""
+        return candidates_per_sample(self.sampler, chosen_by_text=bool(self.prompt_weight))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; all of the sampler's settings are written down, also those that are defaults."""

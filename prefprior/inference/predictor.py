@@ -15,7 +15,13 @@ from prefprior import checkpoint
 from prefprior.errors import require_choice
 from prefprior.history import History, hide_seen
 from prefprior.inference.guidance import guided
-from prefprior.inference.selection import Samples, all_candidates, closeness_to_text, distinct_candidates
+from prefprior.inference.selection import (
+    Samples,
+    all_candidates,
+    candidates_per_sample,
+    closeness_to_text,
+    distinct_candidates,
+)
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.solvers import OneStep
 from prefprior.models.model import EncodedUsers, PreferenceModel
@@ -25,7 +31,6 @@ from prefprior.predictor import Catalogue, TrainingPart
 from prefprior.seeding import generator_of
 from prefprior.space import Space
 
-TEXT_CANDIDATES = 16  # at least so many per sample where a text chooses among them: figures in docs/sampling.md
 RANKING_SAMPLES = 16  # whose mean ranks, where samples do
 SAMPLES_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
 SCORES_AT_ONCE = 2**20  # of users x items; each needs a number for every user token
@@ -145,22 +150,22 @@ class TrainedPredictor:
         _check_text(text_BD, text_weight, len(history), self.space.dim)
         sampler = sampler or self.sampler
         chosen_by_text = text_BD is not None and not self.reads_text
-        per_sample = max(sampler.candidates, TEXT_CANDIDATES if chosen_by_text else 1)
+        per_sample = candidates_per_sample(sampler, chosen_by_text=chosen_by_text)
         independent = per_sample == 1 and copy_threshold is None  # nothing to choose among
         condition_BD = None if chosen_by_text else text_BD
 
-        def draw(rows: Tensor) -> tuple[Tensor, Tensor]:
+        def propose(rows: Tensor) -> tuple[Tensor, Tensor]:
             shape = (len(rows), n * per_sample, self.space.dim)
             noise_bMD = torch.randn(shape, generator=generator, device=generator.device).to(self.device)
             text_bD = None if condition_BD is None else condition_BD[rows].to(noise_bMD)
             return self._candidates(history.take(rows), noise_bMD, rating, sampler, text_bD, scored=not independent)
 
         if copy_threshold is None:
-            found = all_candidates(draw, len(history))
+            found = all_candidates(propose, len(history))
         else:
-            found = distinct_candidates(draw, history, self.space, n, copy_threshold)
+            found = distinct_candidates(propose, history, self.space, n, copy_threshold)
         if independent:
-            return Samples(found.raw_BMD, found.drawn_B, found.near_copies_B)
+            return Samples(found.raw_BMD, found.proposed_B, found.near_copies_B)
         near_BM = None
         if chosen_by_text and text_BD is not None:
             near_BM = closeness_to_text(found.raw_BMD, text_BD.to(found.raw_BMD))

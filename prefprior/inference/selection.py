@@ -11,11 +11,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from prefprior.history import History
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.space import Space
 
+TEXT_CANDIDATES = 16  # at least so many per sample where a text chooses among them: figures in docs/sampling.md
 ROUNDS = 4  # how often a user gets new candidates where too many are near-copies
 
-Draw = Callable[[Tensor], tuple[Tensor, Tensor]]  # rows of users -> candidates (B, M, D) and their scores (B, M)
+Propose = Callable[[Tensor], tuple[Tensor, Tensor]]  # rows of users -> candidates (B, M, D) and their scores (B, M)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class Samples:
     """The embeddings each user gets, and what they were chosen from."""
 
     raw_BnD: Tensor  # best first
-    drawn_B: Tensor  # how many candidates there were
+    proposed_B: Tensor  # how many candidates there were
     near_copies_B: Tensor  # how many of them were rejected
 
 
@@ -34,7 +36,7 @@ class Candidates:
     raw_BMD: Tensor
     score_BM: Tensor  # 0 for all where nothing scores them
     allowed_BM: Tensor | None  # bool; None where all may be chosen
-    drawn_B: Tensor
+    proposed_B: Tensor
     near_copies_B: Tensor
 
     def best(
@@ -58,41 +60,46 @@ class Candidates:
                 rows.append(kept[chosen(scaled_BMD[b : b + 1, kept], self.score_BM[b : b + 1, kept], near)[0]])
             rows_Bn = torch.stack(rows)
         chosen_BnD = self.raw_BMD.gather(1, rows_Bn[..., None].expand(-1, -1, self.raw_BMD.shape[2]))
-        return Samples(chosen_BnD, self.drawn_B, self.near_copies_B)
+        return Samples(chosen_BnD, self.proposed_B, self.near_copies_B)
 
 
-def all_candidates(draw: Draw, users: int) -> Candidates:
+def candidates_per_sample(sampler: Sampler, *, chosen_by_text: bool) -> int:
+    """How many candidates there are for each sample in a round."""
+    return max(sampler.candidates, TEXT_CANDIDATES) if chosen_by_text else sampler.candidates
+
+
+def all_candidates(propose: Propose, users: int) -> Candidates:
     """One round of candidates, all of which may be chosen."""
-    raw_BMD, score_BM = draw(torch.arange(users))
+    raw_BMD, score_BM = propose(torch.arange(users))
     zeros_B = torch.zeros(users, dtype=torch.long)
     return Candidates(raw_BMD, score_BM, None, zeros_B + raw_BMD.shape[1], zeros_B)
 
 
-def distinct_candidates(draw: Draw, history: History, space: Space, n: int, threshold: float) -> Candidates:
+def distinct_candidates(propose: Propose, history: History, space: Space, n: int, threshold: float) -> Candidates:
     """Candidates without near-copies: those whose similarity to a rated item is `threshold` or more.
 
     A user with fewer than n candidates left gets further rounds; nobody else's outcome depends on that. Who still has
     fewer after `ROUNDS` gets the least similar near-copies too.
     """
     users = len(history)
-    raw_BMD, score_BM = draw(torch.arange(users))
+    raw_BMD, score_BM = propose(torch.arange(users))
     similarity_BM = similarity_to_rated(space, raw_BMD, history)
-    drawn_B = torch.full((users,), raw_BMD.shape[1])
+    proposed_B = torch.full((users,), raw_BMD.shape[1])
     for _ in range(ROUNDS - 1):
         short = ((similarity_BM < threshold).sum(1) < n).nonzero()[:, 0].cpu()
         if not len(short):
             break
-        fresh_bMD, score_bM = draw(short)
+        fresh_bMD, score_bM = propose(short)
         similarity_bM = similarity_to_rated(space, fresh_bMD, history.take(short))
         # Users who got nothing in this round are padded with what is never allowed.
         raw_BMD = torch.cat([raw_BMD, _placed(fresh_bMD, short, users, 0.0)], dim=1)
         score_BM = torch.cat([score_BM, _placed(score_bM, short, users, 0.0)], dim=1)
         similarity_BM = torch.cat([similarity_BM, _placed(similarity_bM, short, users, torch.inf)], dim=1)
-        drawn_B[short] += fresh_bMD.shape[1]
+        proposed_B[short] += fresh_bMD.shape[1]
     distinct_BM = similarity_BM < threshold
     order_BM = torch.where(distinct_BM, -torch.inf, similarity_BM).argsort(stable=True, dim=1).argsort(1)
-    near_copies_B = drawn_B - distinct_BM.sum(1).cpu()
-    return Candidates(raw_BMD, score_BM, distinct_BM | (order_BM < n), drawn_B, near_copies_B)
+    near_copies_B = proposed_B - distinct_BM.sum(1).cpu()
+    return Candidates(raw_BMD, score_BM, distinct_BM | (order_BM < n), proposed_B, near_copies_B)
 
 
 def similarity_to_rated(space: Space, raw_BMD: Tensor, history: History) -> Tensor:

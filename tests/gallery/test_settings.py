@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from prefprior.gallery.settings import GallerySettings, sampling_in_words
+from prefprior.inference.selection import TEXT_CANDIDATES
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.solvers import Ancestral, Heun
@@ -91,6 +92,11 @@ def test_a_prior_that_reads_the_prompt_is_told_from_a_choice() -> None:
     assert not replace(SETTINGS, prompt="a", prompt_weight=0.5).prompt_guides
     assert replace(SETTINGS, prompt="a").prompt_guides
     assert not SETTINGS.prompt_guides
+
+
+def test_a_choice_by_prompt_has_more_candidates() -> None:
+    assert SETTINGS.candidates == SETTINGS.sampler.candidates
+    assert replace(SETTINGS, prompt="a", prompt_weight=0.5).candidates == TEXT_CANDIDATES
 
 
 def test_words_name_solver_steps_and_scales() -> None:

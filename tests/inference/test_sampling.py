@@ -7,7 +7,7 @@ from torch import Tensor
 from prefprior.history import History
 from prefprior.inference import predictor as module
 from prefprior.inference.predictor import TrainedPredictor
-from prefprior.inference.selection import similarity_to_rated
+from prefprior.inference.selection import TEXT_CANDIDATES, similarity_to_rated
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import CosineSchedule
@@ -120,7 +120,7 @@ def test_a_text_chooses_samples_near_to_it(trained: TrainedPredictor, candidates
 
 def test_a_text_of_weight_0_leaves_the_choice_to_the_score(scoring: TrainedPredictor) -> None:
     history = make_history(3, 6)
-    sampler = Sampler(steps=3, candidates=module.TEXT_CANDIDATES)
+    sampler = Sampler(steps=3, candidates=TEXT_CANDIDATES)
     plain = sample(scoring, history, sampler=sampler)
     assert torch.equal(plain, sample(scoring, history, sampler=sampler, text_BD=texts(3), text_weight=0.0))
 
@@ -150,7 +150,7 @@ def test_near_copies_are_not_chosen(trained: TrainedPredictor) -> None:
 def test_near_copies_are_counted(trained: TrainedPredictor) -> None:
     history = make_history(1, 6)
     made = trained.select(history, 4, seeded(), copy_threshold=median_similarity(trained, history))
-    assert 0 < int(made.near_copies_B) < int(made.drawn_B)
+    assert 0 < int(made.near_copies_B) < int(made.proposed_B)
 
 
 def test_without_near_copies_a_threshold_changes_nothing(scoring: TrainedPredictor) -> None:

@@ -119,7 +119,7 @@ def distinct(space: Space, copies: list[int]) -> tuple[Candidates, list[list[int
 def test_only_users_with_too_few_candidates_get_more(space: Space) -> None:
     found, calls = distinct(space, [0, 4, 1])
     assert calls == [[0, 1, 2], [1]]
-    assert found.drawn_B.tolist() == [6, 12, 6]
+    assert found.proposed_B.tolist() == [6, 12, 6]
 
 
 def test_near_copies_are_counted_and_not_allowed(space: Space) -> None:

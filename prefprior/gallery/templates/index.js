@@ -45,7 +45,7 @@
     link.append(image, name, below);
     return link;
   }
-  function draw() {
+  function render() {
     var pages = Math.max(1, Math.ceil(order.length / PER_PAGE));
     page = Math.min(Math.max(page, 0), pages - 1);
     var cards = order.slice(page * PER_PAGE, (page + 1) * PER_PAGE).map(card);
@@ -55,14 +55,14 @@
     back.disabled = page === 0; forth.disabled = page === pages - 1;
     try { history.replaceState(null, "", "#" + new URLSearchParams({ page: page + 1, sort: sort.value, find: find.value })); } catch (error) { /* some viewers allow no history */ }
   }
-  function turn(step) { page += step; draw(); scrollTo(0, 0); }
+  function turn(step) { page += step; render(); scrollTo(0, 0); }
 
   var given = new URLSearchParams(location.hash.slice(1));
   if (columns[given.get("sort")]) { sort.value = given.get("sort"); }
   find.value = given.get("find") || "";
   page = (parseInt(given.get("page"), 10) || 1) - 1;
-  find.addEventListener("input", function () { page = 0; arrange(); draw(); });
-  sort.addEventListener("change", function () { page = 0; arrange(); draw(); });
+  find.addEventListener("input", function () { page = 0; arrange(); render(); });
+  sort.addEventListener("change", function () { page = 0; arrange(); render(); });
   back.addEventListener("click", function () { turn(-1); });
   forth.addEventListener("click", function () { turn(1); });
   document.addEventListener("keydown", function (event) {
@@ -74,5 +74,5 @@
     if (event.key === "ArrowLeft" && !back.disabled) { turn(-1); }
   });
   arrange();
-  draw();
+  render();
 })();
