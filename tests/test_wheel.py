@@ -4,6 +4,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -53,43 +54,61 @@ def test_the_wheel_holds_configs_weights_and_templates(wheel: Path) -> None:
     assert not sorted(wanted - inside)
 
 
-def test_the_commands_work_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
-    place = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
-    packages = place / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    # The packages that prefprior stands on are borrowed from this environment; prefprior itself comes from the wheel.
-    (packages / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(place / "bin/python"),
-        "install",
-        "--no-deps",
-        "--no-index",
-        "--quiet",
-    ]
-    subprocess.run([*pip, str(wheel)], check=True)
-    empty = tmp_path / "empty"
-    empty.mkdir()
+@dataclass
+class Installed:
+    """The commands of a wheel, in an environment and an empty folder of their own."""
 
-    env = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)}
+    commands: Path
+    folder: Path
 
-    def command(name: str, *words: str) -> str:
+    def __call__(self, name: str, *words: str) -> str:
+        """What a command prints."""
         done = subprocess.run(
-            [str(place / "bin" / f"prefprior-{name}"), *words],
-            cwd=empty, env=env,
-            capture_output=True, text=True, timeout=400,
+            [str(self.commands / f"prefprior-{name}"), *words], cwd=self.folder, capture_output=True, text=True,
+            timeout=400, env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+                              "HOME": str(self.folder.parent)},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    where = command("train", *QUICK).splitlines()[-1]
-    assert where.startswith("folder: runs/train/")
-    assert (empty / where.removeprefix("folder: ") / "prior.safetensors").is_file()
-    made = command("sample", "users=unseen", "people=1", "n=1").splitlines()[-1].removeprefix("folder: ")
-    assert (empty / made / "gallery" / "index.html").is_file()
-    measured = command("evaluate", "predictors=[prior,mean]", "people=8").splitlines()[-1].removeprefix("folder: ")
-    assert (empty / measured / "metrics.json").is_file()
-    assert "encoder" in command("embed", "--help")
+    def made(self, name: str, *words: str) -> Path:
+        """The folder a command names in its last line."""
+        return self.folder / self(name, *words).splitlines()[-1].removeprefix("folder: ")
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    root = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root / "venv")], check=True)
+    packages = root / "venv/lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    # The packages that prefprior stands on are borrowed from this environment; prefprior itself comes from the wheel.
+    (packages / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(root / "venv/bin/python")]
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--quiet", str(wheel)], check=True)
+    (root / "empty").mkdir()
+    return Installed(root / "venv/bin", root / "empty")
+
+
+@pytest.fixture(scope="module")
+def trained(installed: Installed) -> Path:
+    return installed.made("train", *QUICK)
+
+
+def test_train_works_in_an_empty_folder(installed: Installed, trained: Path) -> None:
+    assert trained.parent == installed.folder / "runs/train"
+    assert (trained / "prior.safetensors").is_file()
+
+
+@pytest.mark.usefixtures("trained")
+def test_sample_works_in_an_empty_folder(installed: Installed) -> None:
+    assert (installed.made("sample", "users=unseen", "people=1", "n=1") / "gallery" / "index.html").is_file()
+
+
+@pytest.mark.usefixtures("trained")
+def test_evaluate_works_in_an_empty_folder(installed: Installed) -> None:
+    words = ("predictors=[prior,mean]", "people=8", "scoreboard.lengths=[16]", "scoreboard.controls=[]")
+    assert (installed.made("evaluate", *words) / "metrics.json").is_file()
+
+
+def test_embed_has_help(installed: Installed) -> None:
+    assert "encoder" in installed("embed", "--help")

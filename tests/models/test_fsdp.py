@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -35,26 +36,66 @@ train.main()
 """
 
 
-def test_two_processes_with_half_the_weights_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, tmp_path, "train", *WORDS, "run_dir=runs/train/one")
-    (tmp_path / "stopping.py").write_text(STOPPING)
+@dataclass
+class Runs:
+    """A training in one process; and in two, which was interrupted and resumed, with what it printed each time."""
+
+    folder: Path
+    interrupted: str
+    resumed: str
+
+    @property
+    def one(self) -> Path:
+        return self.folder / "runs/train/one"
+
+    @property
+    def two(self) -> Path:
+        return self.folder / "runs/train/two"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    folder = tmp_path_factory.mktemp("fsdp")
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, folder, "train", *WORDS, "run_dir=runs/train/one")
+    (folder / "stopping.py").write_text(STOPPING)
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    said = []
-    for script in (tmp_path / "stopping.py", ROOT / "train.py"):
+    printed = []
+    for script in (folder / "stopping.py", ROOT / "train.py"):
         command = [sys.executable, str(script), *WORDS, *FSDP, "run_dir=runs/train/two"]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
-        said.append(done.stdout + done.stderr)
-    assert "To go on after epoch 0" in said[0]
-    assert "going on in runs/train/two after epoch 0" in said[1]
-    kept = torch.load(tmp_path / "runs/train/two/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+        printed.append(done.stdout + done.stderr)
+    return Runs(folder, *printed)
+
+
+def test_an_interrupted_run_says_how_to_go_on(runs: Runs) -> None:
+    assert "To go on after epoch 0" in runs.interrupted
+
+
+def test_it_is_resumed(runs: Runs) -> None:
+    assert "going on in runs/train/two after epoch 0" in runs.resumed
+    assert checkpoint.load(runs.two / "prior.safetensors").facts["steps"] == 6
+
+
+def test_what_training_continues_from_holds_whole_weights(runs: Runs) -> None:
+    kept = torch.load(runs.two / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert all(type(value) is torch.Tensor for value in kept.values())
-    one, two = (load_file(tmp_path / "runs/train" / name / "prior.safetensors") for name in ("one", "two"))
+
+
+def test_two_processes_with_half_the_weights_each_give_the_weights_of_one(runs: Runs) -> None:
+    one, two = (load_file(folder / "prior.safetensors") for folder in (runs.one, runs.two))
     assert one.keys() == two.keys()
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
-    refused = {(): "Add callbacks.ema=null", ("callbacks.ema=null", "compile=true"): "Leave one of them out"}
-    for words, expected in refused.items():
-        small = [word for word in WORDS if not word.startswith("callbacks")]
-        assert expected in fails(monkeypatch, tmp_path, "train", *small, *FSDP, *words, "run_dir=runs/train/no")
-        assert not (tmp_path / "runs/train/no").exists()
-    assert checkpoint.load(tmp_path / "runs/train/two/prior.safetensors").facts["steps"] == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [((), "Add callbacks.ema=null"), (("callbacks.ema=null", "compile=true"), "Leave one of them out")],
+)
+def test_what_does_not_go_with_it_is_refused_before_training(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: str
+) -> None:
+    others = [word for word in WORDS if not word.startswith("callbacks")]
+    assert expected in fails(monkeypatch, runs.folder, "train", *others, *FSDP, *words, "run_dir=runs/train/no")
+    assert not (runs.folder / "runs/train/no").exists()

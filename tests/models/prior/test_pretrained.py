@@ -1,8 +1,9 @@
 """Published weights as a start, from the command line: trained, resumed, saved, and sampled where they are no more."""
 
-import shutil
+import io
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -30,32 +31,58 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_a_run_begins_with_them_goes_on_and_needs_them_no_more(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    start = (*START, "prior.pretrained=removable")
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def said(folder: Path) -> str:
+    """What a run printed that began with published weights, was interrupted in its second epoch, and resumed."""
+    words = (*WORLD, *START, "prior.pretrained=removable", "run_dir=runs/train/resumed")
 
-        def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
-            if trainer.global_step == 3:  # in the middle of the second epoch
-                raise KeyboardInterrupt
+    def stop(self: NanGuard, trainer: Trainer, *rest: object) -> None:
+        if trainer.global_step == 3:
+            raise KeyboardInterrupt
 
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NanGuard, "on_before_backward", stop)
-        fails(patch, folder, "train", *WORLD, *start, "run_dir=runs/train/broken")
-    said = capsys.readouterr().out
+        with redirect_stdout(printed):
+            fails(patch, folder, "train", *words)
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, folder, "train", *words)
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def resumed(folder: Path, said: str) -> Path:
+    return folder / "runs/train/resumed"
+
+
+@pytest.fixture(scope="module")
+def published(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "removable/prior/diffusion_pytorch_model.safetensors")
+
+
+def test_it_says_which_weights_are_used_and_which_are_new(said: str) -> None:
     assert "weights used, 0 refused, 9 new" in said
     assert "  new target_rating.enter.bias" in said
-    run(monkeypatch, folder, "train", *WORLD, *start, "run_dir=runs/train/broken")
-    trained = load_file(folder / "runs/train/broken/prior.safetensors")
-    published = load_file(folder / "removable/prior/diffusion_pytorch_model.safetensors")
+
+
+def test_a_resumed_run_goes_on_from_its_own_weights(resumed: Path, published: dict[str, torch.Tensor]) -> None:
+    trained = load_file(resumed / "prior.safetensors")
     moved = trained["prior.network.proj_in.weight"] - published["proj_in.weight"]
     assert 0 < moved.abs().max() < 0.1, "four steps from where it began"
-    shutil.rmtree(folder / "removable")
-    made = checkpoint.load(folder / "runs/train/broken/prior.safetensors")
-    assert "pretrained" not in made.model.prior.config
-    assert made.objective.config["prediction"] == "x0"
-    torch.testing.assert_close(torch.from_numpy(made.model.prior.space.std_D), published["clip_std"][0])
-    command = [sys.executable, str(ROOT / "sample.py"), "checkpoint=runs/train/broken", "people=2", "n=2",
+
+
+def test_the_objective_is_that_of_the_published_weights(resumed: Path) -> None:
+    assert checkpoint.load(resumed / "prior.safetensors").objective.config["prediction"] == "x0"
+
+
+def test_the_scale_is_that_of_the_published_weights(resumed: Path, published: dict[str, torch.Tensor]) -> None:
+    std_D = torch.from_numpy(checkpoint.load(resumed / "prior.safetensors").model.prior.space.std_D)
+    torch.testing.assert_close(std_D, published["clip_std"][0])
+
+
+def test_what_was_made_of_them_needs_them_no_more(resumed: Path, folder: Path, published: object) -> None:
+    (folder / "removable").rename(folder / "removed")
+    command = [sys.executable, str(ROOT / "sample.py"), "checkpoint=runs/train/resumed", "people=2", "n=2",
                "decoder=retrieval", "run_dir=runs/sample/it", "trainer.enable_progress_bar=false"]  # fmt: skip
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True, timeout=300)
@@ -68,8 +95,11 @@ def test_eclipse_begins_in_one_step(folder: Path, monkeypatch: pytest.MonkeyPatc
     made = checkpoint.load(folder / "runs/train/eclipse/prior.safetensors")
     assert made.objective.one_step
     assert made.model.prior.network.time_embedding is None
-    message = fails(monkeypatch, folder, "train", *words, "objective=flow")
-    assert "can only answer in one step" in message
+
+
+def test_eclipse_takes_no_other_objective(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*WORLD, "prior=eclipse", "prior.trained_in=null", "prior.pretrained=eclipse", "objective=flow")
+    assert "can only answer in one step" in fails(monkeypatch, folder, "train", *words)
 
 
 def test_from_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
