@@ -23,9 +23,9 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.hashing import id_hashes
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale
-from prefprior.data.shards.datamodule import ShardDataModule
 from prefprior.data.shards.manifest import ShardSet
-from prefprior.data.shards.tars import write_part
+from prefprior.data.shards.stored import StoredShards
+from prefprior.data.shards.write import write_part
 from prefprior.models.prior.prior import Prior
 from prefprior.ratings import RatingScale
 from prefprior.space import Space
@@ -35,9 +35,12 @@ STREAM = """
 import resource, sys
 sys.path[:0] = [{benchmarks!r}, {clone!r}]
 from data_loader import SyntheticSource
-from prefprior.data.shards.datamodule import ShardDataModule
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.shards.stored import StoredShards
 source = SyntheticSource(1, 1, 1, 1)
-data = ShardDataModule(source=source, root={root!r}, batch_size=256, history_cap=8, epoch_batches={batches})
+data = PreferenceDataModule(
+    source=source, shards=StoredShards(root={root!r}), batch_size=256, history_cap=8, epoch_batches={batches}
+)
 data.setup()
 for batch in data.train_dataloader():
     pass
@@ -46,7 +49,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 # What the module below asks for by default.
-SETTLED = PreferenceDataModule(source=SyntheticSource(1, 1, 1, 1)).settled()
+SETTLED = PreferenceDataModule(source=SyntheticSource(1, 1, 1, 1)).tables.settled()
 
 
 def write(folder: Path, sequences: Sequences, vectors_ND: np.ndarray, space: Space, shard_bytes: int) -> None:
@@ -110,9 +113,9 @@ def main() -> None:
         root = Path(temporary)
         folder = root / "speed" / "synthetic" / "synthetic"
         write(folder, sequences, source.vectors, memory.space, shard_bytes=4 * 2**20)
-        data = ShardDataModule(
+        data = PreferenceDataModule(
             source=source,
-            root=str(root / "speed"),
+            shards=StoredShards(root=str(root / "speed")),
             batch_size=args.people,
             history_cap=args.history,
             targets_per_user=args.targets,

@@ -9,10 +9,7 @@ from omegaconf import MISSING, DictConfig
 from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding_lookup import embedding_folder
-from prefprior.data.histories.sequences import Sequences
-from prefprior.data.shards.manifest import ShardSet, training_digest
-from prefprior.data.shards.tars import write_part
-from prefprior.files import make_folder, remove_leftovers
+from prefprior.data.shards.write import write_shards
 from prefprior.runs import save_config, write_metrics
 
 
@@ -35,26 +32,14 @@ def run(cfg: DictConfig) -> Path:
     if cfg.shard_megabytes <= 0 or cfg.least < 1:
         raise ValueError("shard_megabytes must be above 0 and least at least 1")
     data = build(cfg.data, source=build(cfg.source), embeddings=build(cfg.embeddings))
-    if not isinstance(data, PreferenceDataModule):
+    if not isinstance(data, PreferenceDataModule) or data.shards is not None:
         raise ValueError("shards are made from data=memory")
     data.setup()
-    folder = make_folder(embedding_folder(cfg.root, data.source.name, data.space.name))
-    remove_leftovers(folder)
-    vectors = data.catalogue.embeddings_ND.numpy()
-    size = int(cfg.shard_megabytes * 2**20)
-    parts = {}
-    for name in data.part_names:
-        sequences = Sequences.of(data.part(name), None if name == "train" else data.part("train"))
-        least = cfg.least if name == "train" else 1
-        parts[name] = write_part(folder, name, sequences, vectors, shard_bytes=size, least=least)
-        print(f"{name}: {len(sequences):,} people in {len(parts[name])} shards", flush=True)
-    shards = ShardSet(
-        folder, data.source.name, data.space, data.scale, parts, data.settled(), training_digest(data.part("train"))
-    )
-    shards.write(data.item_counts())
+    folder = embedding_folder(cfg.root, data.source.name, data.space.name)
+    shards = write_shards(data.tables, folder, shard_bytes=int(cfg.shard_megabytes * 2**20), least=cfg.least)
     figures = {
         f"{data.source.name}/{name}/shards/{key}": float(sum(getattr(shard, key) for shard in part))
-        for name, part in parts.items()
+        for name, part in shards.parts.items()
         for key in ("users", "ratings", "bytes")
     }
     made = run_folder()

@@ -3,6 +3,8 @@
 Every rating belongs to exactly one part. New ratings, people or pictures never move old ones from part to part.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from prefprior.data.hashing import fraction, id_hashes
@@ -11,6 +13,16 @@ from prefprior.nodes import Loadable
 from prefprior.ratings import RatingsTable
 
 WAYS = ("auto", "user", "item", "time", "source")
+
+
+def belongs(part: str, name: str) -> bool:
+    """Whether a part is meant by a name: "val" and "test" stand for all parts whose names begin so."""
+    return part == name or (name in ("val", "test") and part.startswith(name))
+
+
+def in_order(parts: Iterable[str]) -> list[str]:
+    """Training first, then validation."""
+    return sorted(map(str, parts), key=lambda part: (part != "train", not part.startswith("val"), part))
 
 
 class Splits(Loadable):

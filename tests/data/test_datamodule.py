@@ -3,23 +3,9 @@
 import numpy as np
 import pytest
 
-from prefprior.data.datamodule import PreferenceDataModule, belongs, in_order
+from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.splits import Splits
 from tests.data.small import SmallSource, module, ratings
-
-
-@pytest.mark.parametrize(("part", "name"), [("test", "test"), ("test_unseen", "test"), ("val_seen", "val")])
-def test_a_part_belongs_to_what_its_name_begins_with(part: str, name: str) -> None:
-    assert belongs(part, name)
-
-
-@pytest.mark.parametrize(("part", "name"), [("training", "train"), ("test", "test_unseen")])
-def test_other_parts_do_not_belong(part: str, name: str) -> None:
-    assert not belongs(part, name)
-
-
-def test_training_is_named_first_then_validation() -> None:
-    assert in_order(["test_unseen", "val", "train"]) == ["train", "val", "test_unseen"]
 
 
 def test_an_unknown_part_is_refused_with_those_there_are() -> None:

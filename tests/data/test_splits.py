@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from prefprior.data.splits import Splits
+from prefprior.data.splits import Splits, belongs, in_order
 from prefprior.ratings import RatingsTable
 from tests.data.small import ratings
 
@@ -108,3 +108,17 @@ def test_shares_that_leave_nothing_are_refused() -> None:
 def test_an_unknown_way_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean user"):
         Splits(by="users")
+
+
+@pytest.mark.parametrize(("part", "name"), [("test", "test"), ("test_unseen", "test"), ("val_seen", "val")])
+def test_a_part_belongs_to_what_its_name_begins_with(part: str, name: str) -> None:
+    assert belongs(part, name)
+
+
+@pytest.mark.parametrize(("part", "name"), [("training", "train"), ("test", "test_unseen")])
+def test_other_parts_do_not_belong(part: str, name: str) -> None:
+    assert not belongs(part, name)
+
+
+def test_training_is_named_first_then_validation() -> None:
+    assert in_order(["test_unseen", "val", "train"]) == ["train", "val", "test_unseen"]

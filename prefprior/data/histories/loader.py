@@ -73,40 +73,50 @@ class TrainingLoader:
 
 
 class CountedBatches(Dataset[PreferenceBatch]):
-    """Batches that know how many they are."""
+    """One pass over users in their order; ranks see disjoint users and equally many batches."""
 
-    count: int
+    serial = False  # whether one process has to make the batches, in their order
 
-    def __len__(self) -> int:
-        return self.count
-
-
-class FixedBatches(CountedBatches):
-    """One pass over all users with the same draws every time; ranks see disjoint users and equally many batches."""
-
-    def __init__(
-        self, assembler: Assembler, rule: DrawRule, *, batch_size: int, seed: int, rank: int = 0, world: int = 1
-    ) -> None:
-        self.assembler, self.rule, self.seed, self.rank, self.world = assembler, rule, seed, rank, world
-        users = len(assembler.sequences)
+    def __init__(self, users: int, *, batch_size: int, rank: int, world: int) -> None:
+        self.rank, self.world = rank, world
         self.count = max(ceil(users / batch_size), 1)
         # Almost equal slices leave no rank without a user; with fewer users than ranks some are seen twice.
         everyone = np.arange(max(users, self.count * world)) % users
         self.slices = np.array_split(everyone, self.count * world)
 
+    def __len__(self) -> int:
+        return self.count
+
     def __getitem__(self, number: int) -> PreferenceBatch:
         if not 0 <= number < self.count:
             raise IndexError(number)
-        user_B = self.slices[number * self.world + self.rank]
+        return self.batch(self.slices[number * self.world + self.rank])
+
+    def batch(self, user_B: np.ndarray) -> PreferenceBatch:
+        """The batch of some users."""
+        raise NotImplementedError
+
+
+class FixedBatches(CountedBatches):
+    """One pass over all users with the same draws every time."""
+
+    def __init__(
+        self, assembler: Assembler, rule: DrawRule, *, batch_size: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        super().__init__(len(assembler.sequences), batch_size=batch_size, rank=rank, world=world)
+        self.assembler, self.rule, self.seed = assembler, rule, seed
+
+    def batch(self, user_B: np.ndarray) -> PreferenceBatch:
+        """The batch of some users."""
         key_B = mix(self.seed, FIXED, self.assembler.sequences.hash_U[user_B])
         return self.assembler.batch(user_B, key_B, self.rule)
 
 
 class FixedLoader:
-    """Iterates `FixedBatches`, or the like."""
+    """Iterates `CountedBatches`."""
 
     def __init__(self, batches: CountedBatches, *, workers: int, pin_memory: bool) -> None:
-        self.batches, self.workers, self.pin_memory = batches, workers, pin_memory
+        self.batches, self.workers, self.pin_memory = batches, 0 if batches.serial else workers, pin_memory
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -1,10 +1,8 @@
 """Batches from shards: the same interface as from memory, and memory that does not grow with the number of users.
 
-A lane is one worker of one process. In each pass the shards are shuffled and dealt out to the lanes; a lane reads a few
-shards at a time and shuffles their users. All of it follows from (seed, place), so that a stream resumes anywhere.
+A lane is one worker of one process. In each pass the shards are shuffled and shared out among the lanes; a lane reads a
+few shards at a time and shuffles their users. All of it follows from (seed, place), so that a stream resumes anywhere.
 """
-
-from math import ceil
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -58,7 +56,7 @@ class ShardBatches(Dataset[PreferenceBatch]):
         if self.lanes > len(self.train):
             raise ValueError(
                 f"{shards.folder} has {len(self.train)} training shards for {world} processes with {workers} workers "
-                "each. Every one needs a shard: make more (python shard.py least=...), or use fewer workers."
+                "each. Each of them needs a shard: make more (python shard.py least=...), or use fewer workers."
             )
         self.rule, self.seed, self.window = rule, seed, window
         self.batch_size, self.local = batch_size, batch_size // world
@@ -80,7 +78,7 @@ class ShardBatches(Dataset[PreferenceBatch]):
     def _piece(self, lane: int, at: int, most: int) -> tuple[PreferenceBatch, int]:
         """Users from place `at` of a lane's stream on, to the end of a window at most."""
         number, begin = self._pass(lane, at)
-        shards = self._dealt(lane, number)
+        shards = self._shards_of(lane, number)
         within = at - begin
         for first in range(0, len(shards), self.window):
             window = tuple(shards[first : first + self.window])
@@ -96,7 +94,7 @@ class ShardBatches(Dataset[PreferenceBatch]):
         key_B = mix(self.seed, DRAW, number, assembler.sequences.hash_U[user_B])
         return assembler.batch(user_B, key_B, self.rule), took
 
-    def _dealt(self, lane: int, number: int) -> list[Shard]:
+    def _shards_of(self, lane: int, number: int) -> list[Shard]:
         count = len(self.train)
         order = permuted(np.arange(count)[None], np.asarray([count]), mix(self.seed, ORDER, number))[0]
         return [self.train[i] for i in order[lane :: self.lanes]]
@@ -105,14 +103,16 @@ class ShardBatches(Dataset[PreferenceBatch]):
         """Which pass a place belongs to, and where that pass begins."""
         ends = self._ends.setdefault(lane, [])
         while not ends or ends[-1] <= at:
-            users = sum(shard.users for shard in self._dealt(lane, len(ends)))
+            users = sum(shard.users for shard in self._shards_of(lane, len(ends)))
             ends.append((ends[-1] if ends else 0) + users)
         number = int(np.searchsorted(ends, at, side="right"))
         return number, ends[number - 1] if number else 0
 
 
 class FixedShardBatches(CountedBatches):
-    """One pass over the shards of some parts in their order; ranks see disjoint users and equally many batches."""
+    """One pass over the shards of some parts in their order, with the same draws every time."""
+
+    serial = True  # each process that makes some of the batches reads nearly all shards
 
     def __init__(
         self,
@@ -126,23 +126,18 @@ class FixedShardBatches(CountedBatches):
         world: int = 1,
     ) -> None:
         self.part = [shard for part in parts for shard in shards.parts[part]]
-        self.rule, self.seed, self.rank, self.world = rule, seed, rank, world
+        self.rule, self.seed = rule, seed
         self.begins = np.cumsum([0, *(shard.users for shard in self.part)])
-        users = int(self.begins[-1])
-        self.count = max(ceil(users / batch_size), 1)
-        everyone = np.arange(max(users, self.count * world)) % users
-        self.slices = np.array_split(everyone, self.count * world)
+        super().__init__(int(self.begins[-1]), batch_size=batch_size, rank=rank, world=world)
         self._windows = Windows(shards)
 
-    def __getitem__(self, number: int) -> PreferenceBatch:
-        if not 0 <= number < self.count:
-            raise IndexError(number)
-        wanted = self.slices[number * self.world + self.rank]
-        of = np.searchsorted(self.begins, wanted, side="right") - 1
+    def batch(self, user_B: np.ndarray) -> PreferenceBatch:
+        """The batch of some users, by their place in all shards."""
+        shard_B = np.searchsorted(self.begins, user_B, side="right") - 1
         pieces = []
-        for shard in dict.fromkeys(of.tolist()):
+        for shard in dict.fromkeys(shard_B.tolist()):
             assembler = self._windows.assembler((self.part[shard],))
-            user_B = wanted[of == shard] - self.begins[shard]
-            key_B = mix(self.seed, FIXED, assembler.sequences.hash_U[user_B])
-            pieces.append(assembler.batch(user_B, key_B, self.rule))
+            within = user_B[shard_B == shard] - self.begins[shard]
+            key = mix(self.seed, FIXED, assembler.sequences.hash_U[within])
+            pieces.append(assembler.batch(within, key, self.rule))
         return pieces[0] if len(pieces) == 1 else concatenate(pieces)

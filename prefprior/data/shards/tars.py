@@ -7,7 +7,6 @@ Shapes: N ratings, D dimension.
 
 import hashlib
 import io
-import math
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import Tensor
 from webdataset.autodecode import Decoder, DecodingError
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from prefprior.data.hashing import id_hashes, mix
+from prefprior.data.hashing import id_hashes
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.shards.manifest import AGAIN, Shard
 from prefprior.files import written_whole
@@ -29,37 +28,21 @@ from prefprior.files import written_whole
 RATINGS, EMBEDDINGS = "ratings.npy", "embeddings.npy"
 # item: the row of the catalogue; pair: -1 for none; past: may only be history.
 RECORD = np.dtype([("item", "<i4"), ("rating", "<f4"), ("pair", "<i4"), ("past", "?")])
-# What a tar and .npy add to a sample: two headers of each, and padding to blocks of 512 bytes.
-OVERHEAD = 2048
 # The handlers of webdataset that these two need: its default ones unpickle what a tar calls a pickle.
 DECODER = Decoder([], pre=[], only=[RATINGS, EMBEDDINGS])
 
 
-def write_part(
-    folder: Path, part: str, sequences: Sequences, vectors_ID: np.ndarray, *, shard_bytes: int, least: int
-) -> list[Shard]:
-    """Writes one part as at least `least` shards of about `shard_bytes`; the numbers of users differ by one at most.
-
-    Users go to shards in the order of their hashes, so that shards are alike. `vectors_ID` are of the catalogue.
-    """
-    ratings, dim = len(sequences.item_N), vectors_ID.shape[1]
-    total = ratings * (RECORD.itemsize + dim * vectors_ID.itemsize) + len(sequences) * OVERHEAD
-    count = min(max(math.ceil(total / shard_bytes), least), len(sequences))
-    order = np.argsort(mix(sequences.hash_U, 1), kind="stable")
-    written = []
-    for number in range(count):
-        path, users = folder / f"{part}-{number:06d}.tar", order[number::count]
-        # webdataset.ShardWriter starts a new shard after so many samples, which leaves the last one short; and it
-        # writes to the final name. PAX has no limit on the length of a name; a fixed time gives the same bytes again.
-        with (
-            written_whole(path) as temporary,
-            open(temporary, "wb") as file,
-            webdataset.TarWriter(file, mtime=0, format="PAX_FORMAT") as tar,
-        ):
-            for user in users:
-                tar.write(_sample(sequences, int(user), vectors_ID))
-        written.append(Shard.of(path, len(users), int(sequences.count_U[users].sum())))
-    return written
+def write_shard(path: Path, sequences: Sequences, user_B: np.ndarray, vectors_ID: np.ndarray) -> Shard:
+    """Writes some users; `vectors_ID` are of the catalogue. The same users always give the same bytes."""
+    # PAX has no limit on the length of a name. A time in whole seconds needs no header of its own.
+    with (
+        written_whole(path) as temporary,
+        open(temporary, "wb") as file,
+        webdataset.TarWriter(file, mtime=0, format="PAX_FORMAT") as tar,
+    ):
+        for user in user_B:
+            tar.write(_sample(sequences, int(user), vectors_ID))
+    return Shard.of(path, len(user_B), int(sequences.count_U[user_B].sum()))
 
 
 def read_shards(shards: Sequence[Shard], dim: int) -> tuple[Sequences, Tensor]:

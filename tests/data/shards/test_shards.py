@@ -11,12 +11,13 @@ import webdataset
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.hashing import mix
 from prefprior.data.histories.loader import DRAW, FixedBatches
-from prefprior.data.histories.sequences import Assembler, Sequences
+from prefprior.data.histories.sequences import Assembler
 from prefprior.data.scaling import RatingScaling
-from prefprior.data.shards.datamodule import ShardDataModule
-from prefprior.data.shards.manifest import COUNTS, MANIFEST, Shard, ShardSet, training_digest
+from prefprior.data.shards.manifest import COUNTS, MANIFEST, Shard, ShardSet
+from prefprior.data.shards.stored import StoredShards
 from prefprior.data.shards.streaming import FixedShardBatches, ShardBatches
-from prefprior.data.shards.tars import RECORD, read_shards, write_part
+from prefprior.data.shards.tars import RECORD, read_shards
+from prefprior.data.shards.write import write_shards
 from prefprior.data.splits import Splits
 from prefprior.files import read_json, write_json
 from prefprior.history import concatenate
@@ -26,20 +27,15 @@ from tests.data.small import SmallSource, module, ratings, same
 
 def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arguments: object) -> PreferenceDataModule:
     data = module(table or ratings(users=60), **arguments)
-    folder = root / "small" / "small-space"
-    parts = {}
-    for name in data.part_names:
-        sequences = Sequences.of(data.part(name), None if name == "train" else data.part("train"))
-        parts[name] = write_part(
-            folder, name, sequences, data.catalogue.embeddings_ND.numpy(), shard_bytes=10**9, least=least
-        )
-    digest = training_digest(data.part("train"))
-    ShardSet(folder, "small", data.space, data.scale, parts, data.settled(), digest).write(data.item_counts())
+    write_shards(data.tables, root / "small" / "small-space", shard_bytes=10**9, least=least)
     return data
 
 
-def streamed(root: Path, **arguments: object) -> ShardDataModule:
-    data = ShardDataModule(source=SmallSource(ratings()), root=str(root), **arguments)
+def streamed(
+    root: Path, window: int = 4, table: RatingsTable | None = None, **arguments: object
+) -> PreferenceDataModule:
+    shards = StoredShards(root=str(root), window=window)
+    data = PreferenceDataModule(source=SmallSource(table or ratings()), shards=shards, **arguments)
     data.setup()
     return data
 
@@ -49,7 +45,7 @@ def test_both_ways_give_the_same_batches_for_the_same_draws(tmp_path: Path, pair
     data = sharded(tmp_path, table=ratings(users=60, pairs=pairs), batch_size=8, order="time")
     shards = ShardSet.open(tmp_path / "small" / "small-space")
     sequences, vectors = read_shards(shards.parts["train"][:3], shards.space.dim)
-    memory = data._assembler(data.part("train"), None)
+    memory = data.tables.assembler("train")
     key = mix(0, DRAW, 5, sequences.hash_U)
     there = {user: i for i, user in enumerate(memory.sequences.users)}
     one = Assembler(sequences, vectors, shards.scale).batch(np.arange(len(sequences)), key, data.rule)
@@ -62,7 +58,7 @@ def test_validation_is_the_same_both_ways(tmp_path: Path, by: str) -> None:
     data = sharded(tmp_path, batch_size=8, splits=Splits(by=by, val=0.3, test=0))
     shards = ShardSet.open(tmp_path / "small" / "small-space")
     fixed = FixedShardBatches(shards, ["val"], data.rule, batch_size=8, seed=0)
-    memory = FixedBatches(data._assembler(data.part("val"), data.part("train")), data.rule, batch_size=8, seed=0)
+    memory = FixedBatches(data.tables.assembler("val"), data.rule, batch_size=8, seed=0)
     one, other = (concatenate([batches[i] for i in range(len(batches))]) for batches in (fixed, memory))
     order = [one.history.users.index(user) for user in other.history.users]
     assert one.history.items_BK[order].tolist() == other.history.items_BK.tolist()
@@ -90,7 +86,7 @@ def test_lanes_share_the_shards(tmp_path: Path, world: int, workers: int) -> Non
             shards, data.rule, batch_size=world, seed=0, window=2, rank=rank, world=world, workers=workers
         )
         for worker in range(max(workers, 1)):
-            shards_of_lane = batches._dealt(rank * max(workers, 1) + worker, 0)
+            shards_of_lane = batches._shards_of(rank * max(workers, 1) + worker, 0)
             users = sum(shard.users for shard in shards_of_lane)
             places = [(i * max(workers, 1) + worker) * world for i in range(users)]
             lanes.append({batches[place].history.users[0] for place in places})
@@ -117,7 +113,7 @@ def test_the_stream_resumes_and_repeats(tmp_path: Path) -> None:
         for a, b in zip(helped.train_dataloader(), streamed(tmp_path, **settings, workers=2).train_dataloader())
     )
     assert len(list(helped.val_dataloader())) >= 1
-    assert helped.item_counts().sum() == helped.shards.rating_count("train")
+    assert helped.item_counts().sum() == helped.stored.rating_count("train")
     assert len(helped.catalogue) == len(helped.item_counts())
 
 
@@ -263,18 +259,41 @@ def test_shards_hold_one_way_of_parting_and_scaling_for_good(tmp_path: Path) -> 
 
 def test_shards_of_other_ratings_are_refused_where_the_source_is_read(tmp_path: Path) -> None:
     sharded(tmp_path)
-    same_people = ShardDataModule(source=SmallSource(ratings(users=60)), root=str(tmp_path))
-    assert len(same_people.part("train")) == same_people.shards.rating_count("train")
-    others = ShardDataModule(source=SmallSource(ratings(users=59)), root=str(tmp_path))
-    with pytest.raises(ValueError, match=r"no longer that of the shards.*python shard\.py"):
-        others.part("train")
+    same_people = streamed(tmp_path, table=ratings(users=60))
+    assert len(same_people.part("train")) == same_people.stored.rating_count("train")
+    for read in (lambda data: data.part("train"), lambda data: data.ratings):
+        with pytest.raises(ValueError, match=r"no longer that of the shards.*python shard\.py"):
+            read(streamed(tmp_path, table=ratings(users=59)))
 
 
 def test_shards_of_other_embeddings_are_refused_where_rows_are_looked_up(tmp_path: Path) -> None:
     made = sharded(tmp_path)
     source = SmallSource(ratings(users=60))
-    same_rows = ShardDataModule(source=source, root=str(tmp_path))
-    assert same_rows.catalogue.ids == made.catalogue.ids
+    shards = StoredShards(root=str(tmp_path))
+    assert PreferenceDataModule(source=source, shards=shards).catalogue.ids == made.catalogue.ids
     source.ids, source.vectors = source.ids[1:], source.vectors[1:]  # each row is another picture now
     with pytest.raises(ValueError, match=r"rows may stand for other pictures.*python shard\.py"):
-        _ = ShardDataModule(source=source, root=str(tmp_path)).catalogue
+        _ = PreferenceDataModule(source=source, shards=shards).catalogue
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "small" / "small-space"
+    folder.mkdir(parents=True)
+    (folder / ".train-000002.tar.12345.tmp").write_bytes(b"half")
+    sharded(tmp_path)
+    assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_tars_of_an_earlier_set_are_removed(tmp_path: Path) -> None:
+    sharded(tmp_path, least=6)
+    sharded(tmp_path, least=2)
+    found = sorted(path.name for path in (tmp_path / "small" / "small-space").glob("train-*"))
+    assert found == ["train-000000.tar", "train-000001.tar"]
+
+
+def test_shards_hold_alike_many_users(tmp_path: Path) -> None:
+    data = sharded(tmp_path, least=7)
+    users = [shard.users for shard in ShardSet.open(tmp_path / "small" / "small-space").parts["train"]]
+    assert len(users) == 7
+    assert sum(users) == len(data.users("train"))
+    assert max(users) - min(users) <= 1
