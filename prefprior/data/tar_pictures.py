@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from webdataset.tariterators import base_plus_ext
 
 from prefprior.data.decoding import BadPictureError, decode
 from prefprior.data.pictures import SUFFIXES, require_id
@@ -26,8 +27,9 @@ class TarPictures:
             except (tarfile.TarError, OSError, EOFError, ValueError) as error:
                 raise ValueError(f"{tar} is not a whole, uncompressed tar ({error}). Copy or make it again.") from error
             for member in members:
-                folder, _, name = member.name.removeprefix("./").rpartition("/")
-                item = f"{folder}/{name.split('.')[0]}" if folder else name.split(".")[0]
+                item, _ = base_plus_ext(member.name.removeprefix("./"))
+                if item is None or item.endswith("/"):  # a hidden file
+                    continue
                 require_id(item, str(tar))
                 if member.offset_data + member.size > size:
                     raise ValueError(f"{tar} is cut short inside {member.name}. Copy or make it again.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import webdataset
 
 from prefprior.data.tar_pictures import TarPictures
 from tests.data.test_pictures import data, noise
@@ -35,3 +36,18 @@ def test_tars(tmp_path: Path) -> None:
     (tmp_path / "junk.tar").write_bytes(b"junk" * 300)
     with pytest.raises(ValueError, match=r"junk.tar is not a whole"):
         TarPictures([tmp_path / "junk.tar"])
+
+
+def test_ids_are_the_keys_of_webdataset(tmp_path: Path) -> None:
+    path = tmp_path / "0.tar"
+    with webdataset.TarWriter(str(path)) as writer:
+        for key in ("x/a", "b"):
+            writer.write({"__key__": key, "png": data(noise(1)), "json": {"of": key}})
+    with webdataset.WebDataset(str(path), shardshuffle=False, empty_check=False) as dataset:
+        keys = [sample["__key__"] for sample in dataset]
+    assert TarPictures([path]).ids == sorted(keys) == ["b", "x/a"]
+
+
+def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    pictures = TarPictures([tar(tmp_path / "0.tar", {"a.png": data(noise(1)), "x/._a.png": data(noise(1))})])
+    assert pictures.ids == ["a"]
