@@ -1,5 +1,6 @@
 """The in-context prior: a diffusers `PriorTransformer` and ours say the same, and its own invariances."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def published(tmp_path: Path) -> tuple[Any, Path]:
 
 def test_ours_says_what_the_published_class_says(published: tuple[Any, Path], space: Space) -> None:
     model, folder = published
-    prior, transfer = from_prior_transformer(folder, space)
+    prior, _ = from_prior_transformer(folder, space)
     g = torch.Generator().manual_seed(1)
     noisy, prompt, context = (torch.randn(*shape, generator=g) for shape in ((3, DIM), (3, DIM), (3, 7, DIM)))
     # Kandinsky pads its prompts at the end; the first token is always one.
@@ -46,8 +47,12 @@ def test_ours_says_what_the_published_class_says(published: tuple[Any, Path], sp
             torch.zeros(3, 16),
         )
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_all_published_weights_are_used(published: tuple[Any, Path], space: Space) -> None:
+    model, folder = published
+    _, transfer = from_prior_transformer(folder, space)
     assert transfer.refused == {}
-    assert all(not name.startswith("network.") for name in transfer.new)
     assert {name.split(".")[0] for name in transfer.new} == {"rating", "target_rating", "target_unknown_W"}
     assert len(transfer.used) == len(model.state_dict())
 
@@ -93,26 +98,36 @@ def test_the_scale_of_the_space_comes_with_the_weights(published: tuple[Any, Pat
     assert prior.space.name == space.name
 
 
-def test_what_does_not_fit_is_refused_by_name(published: tuple[Any, Path], space: Space, tmp_path: Path) -> None:
-    _, folder = published
-    import json
+def changed(folder: Path, **config: Any) -> Path:
+    """Published weights with another configuration beside them."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    return folder
 
-    config = json.loads((folder / "config.json").read_text())
-    for key, value, said_of_it in (
-        ("additional_embeddings", 3, "additional_embeddings is 3, but its weights are those of 4"),
-        ("norm_in_type", "layer", "norm_in_type is 'layer'"),
-        ("clip_embed_dim", 5, "clip_embed_dim is 5; only 12"),
-    ):
-        (folder / "config.json").write_text(json.dumps(config | {key: value}))
-        with pytest.raises(ValueError, match=said_of_it):
-            from_prior_transformer(folder, space)
-    (folder / "config.json").write_text(json.dumps(config | {"num_embeddings": 5}))
-    _, transfer = from_prior_transformer(folder, space)
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"additional_embeddings": 3}, "additional_embeddings is 3, but its weights are those of 4"),
+        ({"norm_in_type": "layer"}, "norm_in_type is 'layer'"),
+        ({"clip_embed_dim": 5}, "clip_embed_dim is 5; only 12"),
+        ({"embedding_dim": 1280}, "1280 dimensions, but the space test/space has 12"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused_by_name(
+    published: tuple[Any, Path], space: Space, config: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_prior_transformer(changed(published[1], **config), space)
+
+
+def test_a_weight_of_another_shape_is_refused_by_name(published: tuple[Any, Path], space: Space) -> None:
+    _, transfer = from_prior_transformer(changed(published[1], num_embeddings=5), space)
     assert list(transfer.refused) == ["positional_embedding"]
     assert "(1, 11, 16), (1, 9, 16) here" in str(transfer)
-    (folder / "config.json").write_text(json.dumps(config | {"embedding_dim": 1280}))
-    with pytest.raises(ValueError, match="1280 dimensions, but the space test/space has 12"):
-        from_prior_transformer(folder, space)
+
+
+def test_a_folder_without_weights_is_named(space: Space, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no config\.json"):
         from_prior_transformer(tmp_path, space)
 
@@ -134,7 +149,7 @@ def said(prior: InContextPrior, history: History) -> Tensor:
         return prior.predict(noisy, torch.tensor([[[0.4]]]), condition)
 
 
-def test_padding_and_batch_change_nothing(in_context: InContextPrior) -> None:
+def test_padding_changes_nothing(in_context: InContextPrior) -> None:
     history = make_history(4, 6)
     columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
     padded = {name: torch.cat([getattr(history, name)] * 2, dim=1) for name in columns}
@@ -142,15 +157,24 @@ def test_padding_and_batch_change_nothing(in_context: InContextPrior) -> None:
     padded["embeddings_BKD"][:, 6:] = torch.nan
     expected = said(in_context, history)
     torch.testing.assert_close(said(in_context, replace(history, **padded)), expected, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(said(in_context, history.take([2])), expected[2:3], atol=1e-5, rtol=1e-4)
 
 
-def test_it_is_a_sequence_by_age_not_by_storage(in_context: InContextPrior) -> None:
+def test_who_else_is_in_the_batch_changes_nothing(in_context: InContextPrior) -> None:
+    history = make_history(4, 6)
+    expected = said(in_context, history)[2:3]
+    torch.testing.assert_close(said(in_context, history.take([2])), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_order_in_which_a_history_is_stored_changes_nothing(in_context: InContextPrior) -> None:
     history = make_history(4, 6)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
     columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
     stored = replace(history, **{name: getattr(history, name)[:, order] for name in columns})
     torch.testing.assert_close(said(in_context, stored), said(in_context, history), atol=1e-5, rtol=1e-4)
+
+
+def test_the_order_of_ages_matters(in_context: InContextPrior) -> None:
+    history = make_history(4, 6)
     turned = replace(history, ages_BK=5 - history.ages_BK)
     assert not torch.allclose(said(in_context, turned), said(in_context, history), atol=1e-3)
 
@@ -160,16 +184,18 @@ def test_only_the_most_recent_fit_in_the_context(in_context: InContextPrior) -> 
     torch.testing.assert_close(said(in_context, history), said(in_context, history.last(8)))
 
 
-def test_it_trains_and_samples_through_the_same_objectives(in_context: InContextPrior, space: Space) -> None:
-    objective = Denoising(schedule=CosineSchedule(), prediction="x0", noise_samples=2)
-    total(losses(in_context.train(), objective, make_batch())).backward()
+OBJECTIVE = Denoising(schedule=CosineSchedule(), prediction="x0", noise_samples=2)
+
+
+def test_every_weight_learns(in_context: InContextPrior) -> None:
+    total(losses(in_context.train(), OBJECTIVE, make_batch())).backward()
     assert [n for n, p in in_context.named_parameters() if p.grad is None and p.requires_grad] == []
-    predictor = TrainedPredictor(
-        model=PreferenceModel(prior=in_context), objective=objective, sampler=Sampler(steps=3, candidates=2)
-    )
-    history = make_history(3, 5)
-    samples = predictor.sample(history, 4, torch.Generator().manual_seed(0))
-    assert samples.shape == (3, 4, DIM)
+
+
+def test_it_samples_and_ranks(in_context: InContextPrior, space: Space) -> None:
+    sampler, history = Sampler(steps=3, candidates=2), make_history(3, 5)
+    predictor = TrainedPredictor(model=PreferenceModel(prior=in_context), objective=OBJECTIVE, sampler=sampler)
+    assert predictor.sample(history, 4, torch.Generator().manual_seed(0)).shape == (3, 4, DIM)
     catalogue = Catalogue(space, [str(i) for i in range(9)], torch.randn(9, DIM))
     assert predictor.rank(history, catalogue).shape == (3, 9)
 

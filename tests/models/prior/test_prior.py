@@ -76,15 +76,24 @@ def test_an_empty_history_is_the_null_condition(prior: Prior) -> None:
     assert not torch.allclose(prior.encode_history(history).readouts_BRW, said, atol=1e-3)
 
 
-def test_ratings_and_wishes_matter(prior: Prior) -> None:
+def test_ratings_matter(prior: Prior) -> None:
     history = make_history(4, 9)
-    turned = replace(history, ratings_BK=-history.ratings_BK)
-    assert not torch.allclose(outputs(prior, turned), outputs(prior, history), atol=1e-3)
-    encoded, noisy = prior.encode_history(history), torch.randn(4, 2, 1, DIM)
-    wishes = torch.tensor([[1.0, -1.0]]).expand(4, -1)
-    loved_hated = prior.predict(noisy[:, :1].expand(-1, 2, -1, -1), torch.tensor(0.5), prior.condition(encoded, wishes))
-    assert not torch.allclose(loved_hated[:, 0], loved_hated[:, 1], atol=1e-3)
-    unknown = prior.condition(encoded, wishes, torch.zeros(4, 2, dtype=torch.bool)).modulation_BCM
+    negated = replace(history, ratings_BK=-history.ratings_BK)
+    assert not torch.allclose(outputs(prior, negated), outputs(prior, history), atol=1e-3)
+
+
+WISHES = torch.tensor([[1.0, -1.0]]).expand(4, -1)  # loved and hated
+
+
+def test_wishes_matter(prior: Prior) -> None:
+    encoded, noisy = prior.encode_history(make_history(4, 9)), torch.randn(4, 1, 1, DIM).expand(-1, 2, -1, -1)
+    predicted = prior.predict(noisy, torch.tensor(0.5), prior.condition(encoded, WISHES))
+    assert not torch.allclose(predicted[:, 0], predicted[:, 1], atol=1e-3)
+
+
+def test_unknown_wishes_are_all_the_same(prior: Prior) -> None:
+    encoded = prior.encode_history(make_history(4, 9))
+    unknown = prior.condition(encoded, WISHES, torch.zeros(4, 2, dtype=torch.bool)).modulation_BCM
     torch.testing.assert_close(unknown[:, 0], unknown[:, 1])
 
 
