@@ -1,4 +1,4 @@
-"""Intervals by resampling users, and paired differences between predictors.
+"""Intervals of means over users by resampling users, and paired differences between predictors.
 
 Shapes: B users, R resamples.
 """
@@ -36,9 +36,12 @@ def interval(values_B: Tensor | np.ndarray, weights_RB: np.ndarray) -> Figure | 
         return None
     drawn_RB = weights_RB[:, defined]
     total_R = drawn_RB.sum(1)
-    means_R = (drawn_RB @ values[defined])[total_R > 0] / total_R[total_R > 0]
+    # Counted from the first value, so that equal values have exactly their mean, however sums are rounded.
+    origin = float(values[defined][0])
+    from_origin = values[defined] - origin
+    means_R = origin + (drawn_RB @ from_origin)[total_R > 0] / total_R[total_R > 0]
     low, high = np.quantile(means_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Figure(float(values[defined].mean()), float(low), float(high), int(defined.sum()))
+    return Figure(origin + float(from_origin.mean()), float(low), float(high), int(defined.sum()))
 
 
 def difference(first_B: Tensor | np.ndarray, second_B: Tensor | np.ndarray, weights_RB: np.ndarray) -> Figure | None:

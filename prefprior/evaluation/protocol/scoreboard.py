@@ -10,19 +10,18 @@ import torch
 from torch import Tensor
 
 from prefprior.data.held_out import HeldOutUsers
-from prefprior.evaluation.metrics.exposure import exposure, exposure_intervals, lookalikes, segments, user_vectors
+from prefprior.evaluation.metrics.exposure import exposure, exposure_steps, exposure_without_each
 from prefprior.evaluation.metrics.generation import cloud_distances, require_samples
+from prefprior.evaluation.metrics.lookalikes import lookalikes, segments, user_vectors
 from prefprior.evaluation.metrics.personalisation import personal_gap
 from prefprior.evaluation.metrics.scoring import SampledCandidates, score
 from prefprior.evaluation.protocol.answers import OF_SAMPLES, OF_SCORES, Answers, measured
-from prefprior.evaluation.protocol.bootstrap import weights
 from prefprior.evaluation.protocol.controls import CONTROLS
 from prefprior.evaluation.protocol.decoding import DECODED, Decoding
+from prefprior.evaluation.protocol.jackknife import jackknife
 from prefprior.evaluation.protocol.results import Condition, Outcome
 from prefprior.predictor import Predictor
 
-# Resamples for figures that are not means over users: each costs a pass over all lists.
-LIST_RESAMPLES = 200
 # A figure over fewer users says nothing; it is also the least that the permutation test needs.
 LEAST_PEOPLE = 3
 
@@ -126,7 +125,7 @@ class Scoreboard:
         outcome = Outcome(predictor, condition, everybody, len(people), few.users)
         outcome.add(people.users, measured(OF_SCORES, answers))
         outcome.add(few.users, measured(OF_SAMPLES, answers))
-        outcome.overall |= exposure(answers.scored.top_BK, len(people.catalogue))
+        self._add_exposure(outcome, answers.scored.top_BK, len(people.catalogue))
         personal = personal_gap(answers.samples_BnD, few, self.seed)
         if personal is not None:
             outcome.add(few.users, {"personal_gap": personal.gap_B})
@@ -138,11 +137,17 @@ class Scoreboard:
             self._add_decoded(outcome, answers, decoding)
         return outcome
 
+    def _add_exposure(self, outcome: Outcome, top_BK: Tensor, items: int) -> None:
+        """Figures of all lists together, with intervals that leave out one list at a time."""
+        shown = exposure(top_BK, items)
+        outcome.overall |= shown
+        if len(top_BK) > 1:
+            without, steps = exposure_without_each(top_BK, items), exposure_steps(top_BK, items)
+            outcome.bounds = {name: jackknife(value, without[name], step=steps[name]) for name, value in shown.items()}
+
     def _add_whole(self, outcome: Outcome, answers: Answers) -> None:
         """What is measured once, from whole histories: it is slow, or the report shows it."""
         few, samples_BnD = answers.few, answers.samples_BnD
-        resampled_RB = weights(len(answers.people), self.seed, LIST_RESAMPLES)
-        outcome.bounds = exposure_intervals(answers.scored.top_BK, len(few.catalogue), resampled_RB)
         outcome.overall |= cloud_distances(samples_BnD, few, self._generator())
         vectors_BD = user_vectors(samples_BnD, few)
         outcome.segment_B, lift_B = segments(vectors_BD, few, seed=self.seed)

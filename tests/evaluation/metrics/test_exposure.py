@@ -1,78 +1,80 @@
-from collections.abc import Callable
+"""Coverage, evenness and fairness of exposure, of all lists and without each of them."""
 
 import numpy as np
 import pytest
 import torch
 
 from prefprior.evaluation.metrics.exposure import (
-    corrected,
+    CORRECTED,
+    Exposure,
+    coverage,
     entropy,
     exposure,
-    exposure_intervals,
+    exposure_steps,
+    exposure_without_each,
+    extremes,
     gini,
     jain,
-    lookalikes,
     satisfied,
-    segments,
-    shown,
-    user_vectors,
 )
-from prefprior.evaluation.protocol.bootstrap import weights
-from tests.evaluation.tastes import Oracle, Tastes, make_tastes
+
+
+def counted(*counts: int) -> Exposure:
+    return Exposure.of(np.array(counts))
 
 
 def test_gini_entropy_and_jain_by_hand() -> None:
-    assert gini(np.array([5, 5, 5, 5])) == 0
-    assert gini(np.array([0, 0, 0, 8])) == pytest.approx(0.75)
-    assert gini(np.array([1, 3])) == pytest.approx(0.25)
-    assert entropy(np.array([2, 2, 0, 0])) == pytest.approx(0.5)
-    assert jain(np.array([4, 4, 0, 0])) == pytest.approx(0.5)
-    assert shown(np.array([4, 4, 0, 0])) == 0.5
-    assert satisfied(np.array([1, 1, 5, 0])) == 0.75
+    assert gini(counted(5, 5, 5, 5)) == 0
+    assert gini(counted(0, 0, 0, 8)) == pytest.approx(0.75)
+    assert gini(counted(1, 3)) == pytest.approx(0.25)
+    assert entropy(counted(2, 2, 0, 0)) == pytest.approx(0.5)
+    assert jain(counted(4, 4, 0, 0)) == pytest.approx(0.5)
+    assert coverage(counted(4, 4, 0, 0)) == 0.5
+    assert satisfied(counted(1, 1, 5, 0)) == 0.75
 
 
-@pytest.mark.parametrize("measure", [gini, entropy, jain, shown, satisfied])
-def test_corrected_measures_reach_their_ends(measure: Callable[[np.ndarray], float]) -> None:
-    uneven = np.array([6, 6, 0, 0, 0, 0, 0])  # 6 people are shown the same 2 of 7 items
-    even = np.array([2, 2, 2, 2, 2, 1, 1])
-    assert corrected(measure, uneven, 6) == pytest.approx(0)
-    assert corrected(measure, even, 6) == pytest.approx(1)
+def test_the_extremes_are_one_list_for_all_and_an_even_spread() -> None:
+    worst, best = extremes(lists=6, k=2, items=7)
+    assert vars(worst) == vars(counted(6, 6, 0, 0, 0, 0, 0))
+    assert vars(best) == vars(counted(2, 2, 2, 2, 2, 1, 1))
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+def test_corrected_measures_reach_their_ends(name: str) -> None:
+    same = torch.tensor([[0, 1]] * 6)
+    even = torch.tensor([[0, 1], [2, 3], [4, 5], [6, 0], [1, 2], [3, 4]])
+    assert exposure(same, 7)[f"{name}_2"] == pytest.approx(0)
+    assert exposure(even, 7)[f"{name}_2"] == pytest.approx(1)
 
 
 def test_where_only_one_exposure_is_possible_nothing_is_corrected() -> None:
-    assert corrected(gini, np.array([6, 6]), 6) is None
+    assert "fair_gini_2" not in exposure(torch.tensor([[0, 1], [1, 0]]), 2)
 
 
-def test_exposure_of_lists_and_its_interval() -> None:
-    top = torch.tensor([[0, 1], [0, 2], [0, 3]])
-    figures = exposure(top, 6)
-    assert figures["coverage_2"] == pytest.approx(4 / 6)
-    low, high = exposure_intervals(top, 6, weights(3, resamples=200))["coverage_2"]
-    assert (low, high) == (pytest.approx(2 / 6), pytest.approx(4 / 6))
+def test_exposure_of_lists_by_hand() -> None:
+    assert exposure(torch.tensor([[0, 1], [0, 2], [0, 3]]), 6)["coverage_2"] == pytest.approx(4 / 6)
 
 
-@pytest.fixture(scope="module")
-def tastes() -> Tastes:
-    return make_tastes(users=80, items=400, rated=60, dim=3)
+def test_without_each_list_is_what_counting_the_others_gives() -> None:
+    rng = np.random.default_rng(0)
+    few = np.stack([rng.choice(12, 4, replace=False) for _ in range(9)])  # many items of equal counts
+    found = Exposure.without_each(few, 12)
+    for user in range(len(few)):
+        count_N = np.bincount(np.delete(few, user, axis=0).ravel(), minlength=12)
+        counted_again = vars(Exposure.of(count_N)) | {"satisfied": (count_N >= 3).sum()}  # 9 x 4 / 12, of all
+        for name, value in counted_again.items():
+            assert np.broadcast_to(getattr(found, name), 9)[user] == pytest.approx(value), name
 
 
-@pytest.fixture(scope="module")
-def vectors(tastes: Tastes) -> torch.Tensor:
-    """Where the samples of one who knows everybody's taste lie."""
-    samples_BnD = Oracle(tastes).sample(tastes.people.history(), 8, torch.Generator())
-    return user_vectors(samples_BnD, tastes.people)
+def test_only_figures_that_count_items_move_in_steps() -> None:
+    steps = exposure_steps(torch.tensor([[0, 1], [0, 2], [0, 3]]), 6)
+    assert steps["coverage_2"] == pytest.approx(1 / 6)
+    assert steps["fair_shown_2"] == pytest.approx(1 / 4)  # from 2 items at least to all 6
+    assert steps["gini_2"] == steps["entropy_2"] == steps["fair_jain_2"] == 0
 
 
-def test_people_with_alike_vectors_like_alike(tastes: Tastes, vectors: torch.Tensor) -> None:
-    assert float(lookalikes(vectors, tastes.people).nanmean()) > 0.3
-
-
-def test_permuted_vectors_tell_nothing_of_likes(tastes: Tastes, vectors: torch.Tensor) -> None:
-    shuffled = vectors[torch.randperm(80, generator=torch.Generator().manual_seed(0))]
-    assert abs(float(lookalikes(shuffled, tastes.people).nanmean())) < 0.1
-
-
-def test_people_of_a_segment_like_alike(tastes: Tastes, vectors: torch.Tensor) -> None:
-    labels, lift = segments(vectors, tastes.people, 4)
-    assert len(np.unique(labels)) == 4
-    assert float(lift.nanmean()) > 0.2
+def test_a_figure_is_within_the_figures_without_each_user() -> None:
+    lists = torch.from_numpy(np.stack([np.random.default_rng(u).permutation(40)[:5] for u in range(12)]))
+    figures, without = exposure(lists, 40), exposure_without_each(lists, 40)
+    assert figures.keys() == without.keys()
+    assert (without["coverage_5"] <= figures["coverage_5"]).all()

@@ -30,5 +30,10 @@ def test_people_without_a_value_are_left_out() -> None:
     assert (figure.value, figure.people) == (2.0, 2)
 
 
+def test_equal_values_have_an_interval_of_no_width_at_their_mean() -> None:
+    figure = interval(np.full(37, 0.1), weights(37))
+    assert figure.low == figure.value == figure.high == 0.1
+
+
 def test_of_nobody_there_is_no_figure() -> None:
     assert interval(torch.tensor([torch.nan]), weights(1)) is None
