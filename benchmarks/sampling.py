@@ -1,6 +1,6 @@
 """Sampling: the light denoiser beside the in-context prior, same trunk, same steps, same guidance, in one run.
 
-    python benchmarks/sampling.py                 embedding 1280, history 16, 8 heads x 64, 6 layers, 64 people
+    python benchmarks/sampling.py                 # embedding 1280, history 16, 8 heads x 64, 6 layers, 64 people
     python benchmarks/sampling.py --json out.json
 
 What the in-context prior costs is measured on fewer embeddings a person (`--share`) and scaled up, because all of them

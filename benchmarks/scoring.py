@@ -1,6 +1,6 @@
 """Scoring people against a whole catalogue, with all ranking metrics, beside its floor: a bare product and topk.
 
-    python benchmarks/scoring.py --json out.json                       10,000 people x 100,000 pictures x 1280
+    python benchmarks/scoring.py --json out.json                       # 10,000 people x 100,000 pictures x 1280
     python benchmarks/scoring.py --people 2000 --items 20000 --dim 256
 
 The floor multiplies ready-made queries with the catalogue in chunks of the same size and keeps the best 20 of each row.

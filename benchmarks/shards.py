@@ -1,7 +1,7 @@
 """Streaming from shards beside training and beside plain reading of the same tars, and its memory as users multiply.
 
     python benchmarks/shards.py --json out.json
-    python benchmarks/shards.py --many 100000      (a smaller memory test: a million users take 1 GB of disk)
+    python benchmarks/shards.py --many 100000      # a smaller memory test: a million users take 1 GB of disk
 
 `plain` opens the tars with `tarfile` and each member with `numpy`, and does nothing with them. Memory is the highest
 resident size of a process that streams the same number of batches, with shards of the same size.

@@ -1,7 +1,7 @@
 """One sweep of WALS held to CLIP beside one of `implicit`'s ALS (conjugate gradient) at the same rank, in one run.
 
     pip install -e '.[benchmarks]'
-    python benchmarks/wals.py --json out.json                                      the size of FLICKR-AES
+    python benchmarks/wals.py --json out.json                                      # the size of FLICKR-AES
     python benchmarks/wals.py --people 2000 --items 5000 --ratings 60000 --dim 128
 
 Both see the same 210 x 40,000 table of 193,208 ratings and take turns. A sweep updates all people and all items.

@@ -1,8 +1,8 @@
 """Every objective on the built-in world, over several seeds: a line each, mean and standard deviation.
 
-    python scripts/objectives.py                            what docs/results.md shows; hours on one core
+    python scripts/objectives.py                            # what docs/results.md shows; hours on one core
     python scripts/objectives.py --objectives flow regression --seeds 2
-    python scripts/objectives.py --words prior=small        any further words for train.py
+    python scripts/objectives.py --words prior=small        # any further words for train.py
 
 Each run is `python train.py objective=... seed=...` and `python evaluate.py`; runs that are finished are not run again,
 so an interrupted sweep continues (see scripts/seeds.py, which does it).

@@ -1,19 +1,25 @@
-"""Every command printed in the README and docs/ is one that the project understands."""
+"""Every command printed in the README, docs/, the configuration and the help pages runs as it is printed."""
 
 import re
-import shlex
+import shutil
+import subprocess
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from prefprior.config import _open_nodes, check, conf_folder
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "conf").rglob("*.yaml"))]
-COMMAND = re.compile(r"python (train|sample|evaluate|embed|shard)\.py\b(.*)")
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "conf").rglob("*.yaml")),
+]
 SCHEMAS = {
     "train": "TrainConfig",
     "sample": "SampleConfig",
@@ -21,33 +27,71 @@ SCHEMAS = {
     "embed": "EmbedConfig",
     "shard": "ShardConfig",
 }
+# A line of its own (in a block, or in a comment of a YAML file), or code within a sentence.
+LINE = re.compile(r"^\s*(?:# +)?(python [\w/]+\.py\b[^`\n]*)$", re.MULTILINE)
+INLINE = re.compile(r"`(python [\w/]+\.py\b[^`]*)`")
+# What a shell takes out of a word's quotes; what is left of it must mean nothing to bash or zsh.
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+SPECIAL = re.compile(r"[\[\]{}()?*<>|&;$!~^]")
 
 
-def commands() -> list[tuple[str, str, str]]:
-    """(page, command, words) of every line that runs an entry file; a trailing backslash joins lines."""
-    found = []
-    for page in PAGES:
-        text = page.read_text().replace("\\\n", " ")
-        for name, words in COMMAND.findall(text):
-            words = re.split(r"\s{2,}\(|\s#|`|\s{3,}[a-z]|\)", words)[0].strip()
-            found.append((str(page.relative_to(ROOT)), name, words))
-    return sorted(set(found))
+def commands(page: Path) -> list[str]:
+    """Each command of a page as it would be copied from it; a trailing backslash joins lines."""
+    text = page.read_text().replace("\\\n", " ")
+    return [re.sub(r"\s+", " ", found) for found in (*LINE.findall(text), *INLINE.findall(text))]
 
 
-@pytest.mark.parametrize(("page", "name", "words"), commands())
-def test_the_command_composes(page: str, name: str, words: str) -> None:
-    given = [word for word in shlex.split(words) if "=" in word and not word.endswith("=...")]
+ALL = sorted({(str(page.relative_to(ROOT)), command) for page in PAGES for command in commands(page)})
+OWN = [
+    (page, found[1], command)
+    for page, command in ALL
+    if (found := re.match(rf"python ({'|'.join(SCHEMAS)})\.py\b", command))
+]
+
+
+@cache
+def words(command: str) -> list[str]:
+    """What bash makes of a command: the words after the name of the script."""
+    bash = shutil.which("bash")
+    assert bash is not None
+    script = f"python() {{ printf '%s\\0' \"$@\"; }}\n{command}\n"
+    done = subprocess.run([bash, "-euc", script], capture_output=True, text=True, check=True)
+    return done.stdout.split("\0")[1:-1]
+
+
+@pytest.mark.parametrize(("page", "command"), ALL)
+def test_no_shell_reads_more_into_the_command(page: str, command: str) -> None:
+    bare = QUOTED.sub("", command).split(" #")[0]
+    assert not SPECIAL.search(bare), f"{page}: quote what zsh would take for a pattern: {command}"
+
+
+@pytest.mark.parametrize(("page", "name", "command"), OWN)
+def test_hydra_can_parse_the_command(page: str, name: str, command: str) -> None:
+    given = [word for word in words(command) if not word.startswith("--") and word != "..."]
+    parsed = OverridesParser.create().parse_overrides(given)
+    assert len(parsed) == len(given), page
+
+
+@pytest.mark.parametrize(("page", "name", "command"), OWN)
+def test_the_command_composes(page: str, name: str, command: str) -> None:
+    given = [word for word in words(command) if "=" in word and not word.endswith("=...")]
     given = [word for word in given if not word.startswith(("-", "hydra.", "hydra/"))]
-    overrides = [_open_nodes(word.split(",")[0] if "[" not in word else word) for word in given]
+    if "--multirun" in words(command):
+        given = [word.split(",")[0] for word in given]
     schema = getattr(import_module(f"prefprior.{name}"), SCHEMAS[name])
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        cfg = compose(name, overrides=overrides)
+        cfg = compose(name, overrides=[_open_nodes(word) for word in given])
     try:
         check(cfg, schema)
     except ValueError as error:
         wrong = [line for line in str(error).splitlines()[1:] if "has no value" not in line]
         assert not wrong, f"{page}: {wrong}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.name)
+def test_lists_in_prose_are_quoted_as_a_shell_needs_them(page: Path) -> None:
+    assert not re.findall(r"`[\w.]+=\[[^`]*`", page.read_text())
 
 
 def test_the_pages_that_are_linked_exist() -> None:
