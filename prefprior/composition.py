@@ -18,6 +18,7 @@ from prefprior.decoders.default import default_decoder
 from prefprior.decoders.retrieval import Retrieval
 from prefprior.files import read_json, write_json
 from prefprior.nodes import Find, Loadables, construct, importable, merged, problems, without_paths
+from prefprior.ratings import RatingsTable
 from prefprior.runs import DATA
 
 NODES = ("source", "embeddings", "data")
@@ -85,6 +86,23 @@ def data_of_checkpoint(
         raise ValueError(f"data._target_ is {nodes['data'][0].get('_target_')}, which is no data module")
     module.setup()
     return module
+
+
+def training_part(
+    checkpoint: Path, facts: Mapping[str, Any], data: PreferenceDataModule, trust: Sequence[str] = ()
+) -> RatingsTable | None:
+    """What a checkpoint was trained on: the training part of `data`, or that of its own data where it is another.
+
+    None where it is not at hand, or has changed since.
+    """
+    digest = facts.get("training")
+    if digest == data.training_digest:
+        return data.part("train")
+    try:
+        own = data_of_checkpoint(checkpoint, facts, trust=trust)
+    except ValueError:
+        return None
+    return own.part("train") if digest in (None, own.training_digest) else None
 
 
 def decoder_node(chosen: Any, space_name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior import checkpoint
-from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
+from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node, training_part
 from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
@@ -19,6 +19,7 @@ from prefprior.errors import require_choice
 from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.decoding import Decoding
 from prefprior.evaluation.protocol.oracle import Oracle
+from prefprior.evaluation.protocol.overlap import what_it_saw
 from prefprior.evaluation.protocol.results import Results
 from prefprior.evaluation.protocol.scoreboard import LEAST_PEOPLE
 from prefprior.evaluation.protocol.split import HistoryCut, fitting_parts, select
@@ -76,6 +77,7 @@ def run(cfg: DictConfig) -> Path:
     decoding = _decoding(cfg, data)
     part, people = select(data, cfg.part, HistoryCut(cfg.history_share, cfg.history_first), cfg.history_cap)
     people = people if cfg.people is None else people.first(cfg.people)
+    _name_by_training(cfg, priors, data, part, people)
     predictors, facts = _predictors(cfg, priors, data), _facts(cfg, priors, people)
     if short := [n for n in scoreboard.lengths if n is not None and people.with_history_of(n) < LEAST_PEOPLE]:
         console.print(
@@ -177,6 +179,16 @@ def _priors(cfg: DictConfig) -> dict[str, TrainedPredictor]:
         except ValueError as error:
             raise ValueError(f"{found[prior.name]}: {error}") from None
     return priors
+
+
+def _name_by_training(
+    cfg: DictConfig, priors: dict[str, TrainedPredictor], data: PreferenceDataModule, part: str, people: HeldOutUsers
+) -> None:
+    """A prior that was trained on more, or less, of these people than the part promises is called so everywhere."""
+    for given, prior in zip((cfg.checkpoint, cfg.compare), priors.values(), strict=False):
+        trained_on = training_part(find_checkpoint(given), prior.facts, data, cfg.trust)
+        if told := what_it_saw(trained_on, data.part("train"), people, part):
+            prior.name = f"{prior.name} ({told})"
 
 
 def _predictors(cfg: DictConfig, priors: dict[str, TrainedPredictor], data: PreferenceDataModule) -> list[Predictor]:

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sampler=Sampler(steps=2),
             facts={"steps": 0},
         )
-        nodes = {"source": {"_target_": "prefprior.data.sources.table.TableSource", **source}}
+        nodes = {
+            "source": {"_target_": "prefprior.data.sources.table.TableSource", **source},
+            "data": {
+                "_target_": "prefprior.data.datamodule.PreferenceDataModule",
+                "splits": {"_target_": "prefprior.data.splits.Splits"},
+            },
+        }
         write_json(folder / "runs" / "train" / name / DATA, nodes)
     return folder
 
@@ -92,8 +99,10 @@ def test_controls_are_printed(first: Finished) -> None:
 
 def test_every_figure_is_there_with_its_interval(first: Finished) -> None:
     assert first.figures.keys() <= first.intervals.keys()
-    bounds = first.intervals["table/unseen/mean/auc@2"]
-    assert bounds["low"] <= first.figures["table/unseen/mean/auc@2"] <= bounds["high"]
+    resampled = {key: bounds for key, bounds in first.intervals.items() if bounds["low"] is not None}
+    outside = [key for key, bounds in resampled.items() if not bounds["low"] <= bounds["value"] <= bounds["high"]]
+    assert not outside
+    assert {key.split("/")[-1] for key in resampled} >= {"auc@2", "coverage_20@2", "fair_satisfied_20@all"}
 
 
 def test_differences_stand_beside_the_figures(first: Finished) -> None:
@@ -120,6 +129,55 @@ def test_two_checkpoints_are_compared_person_by_person(folder: Path, monkeypatch
     run(monkeypatch, folder, "evaluate", *SMALL, *words)
     intervals = read_json(folder / "runs" / "evaluate" / "two" / "metrics_intervals.json")
     assert "table/unseen/prior-compared/auc@all" in intervals
+
+
+@pytest.fixture(scope="module")
+def compared(folder: Path) -> Path:
+    """An evaluation beside a prior that was trained on everybody."""
+    shutil.copytree(folder / "runs/train/two", folder / "runs/train/all")
+    nodes = read_json(folder / "runs/train/all" / DATA)
+    nodes["data"]["splits"] |= {"val": 0.0, "test": 0.0}
+    write_json(folder / "runs/train/all" / DATA, nodes)
+    words = ("checkpoint=runs/train/one", "compare=runs/train/all", "predictors=[prior]", "run_dir=runs/evaluate/all")
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, folder, "evaluate", *SMALL, *words)
+    return folder / "runs/evaluate/all"
+
+
+def test_a_prior_that_was_trained_on_the_people_is_called_so_in_the_metrics(compared: Path) -> None:
+    rows = {key.split("/")[2] for key in read_json(compared / "metrics_intervals.json")}
+    (label,) = {row for row in rows if row.startswith("compared")} - {row for row in rows if "+" in row}
+    people = read_json(compared / "metrics_intervals.json")[f"table/unseen/{label}/auc@all"]["people"]
+    assert re.fullmatch(r"compared \(trained on (\d+) of \1 people\)", label)
+    assert people > 0
+    assert f"prior-{label}" in rows
+    assert "prior" in rows
+
+
+def test_a_prior_that_was_trained_on_the_people_is_called_so_in_the_report(compared: Path) -> None:
+    assert "compared (trained on" in (compared / "report.html").read_text()
+
+
+def test_another_split_on_the_command_line_does_not_make_people_unseen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("checkpoint=runs/train/one", "predictors=[prior]", "data.splits.seed=5", "run_dir=runs/evaluate/resplit")
+    run(monkeypatch, folder, "evaluate", *SMALL, *words)
+    assert "prior (trained on" in capsys.readouterr().out
+
+
+def test_a_checkpoint_whose_ratings_are_not_at_hand_is_called_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lone = folder / "lone.safetensors"
+    shutil.copy(folder / "runs/train/two/prior.safetensors", lone)
+    words = (
+        "checkpoint=runs/train/one",
+        "compare=lone.safetensors",
+        "predictors=[prior]",
+        "run_dir=runs/evaluate/lone",
+    )
+    run(monkeypatch, folder, "evaluate", *SMALL, *words)
+    rows = {key.split("/")[2] for key in read_metrics(folder / "runs/evaluate/lone")}
+    assert "compared (trained on other ratings)" in rows
 
 
 TINY = ("prior=tiny", "trainer.max_epochs=1", "data.epoch_batches=2", "data.batch_size=8", "callbacks=default")

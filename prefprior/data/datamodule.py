@@ -139,6 +139,11 @@ class PreferenceDataModule(Loadable, LightningDataModule):
             seed=self.seed,
         )
 
+    @property
+    def training_digest(self) -> str:
+        """What tells this training part from any other: who rated what."""
+        return self.stored.training_digest
+
     def use_texts(self) -> None:
         """From now on batches hold the texts of their targets."""
         self.stored.use_texts()

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from prefprior.ratings import RatingsTable
+
 # splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -35,6 +37,17 @@ def mix(*parts: np.ndarray | int) -> np.ndarray:
         state = (state ^ (state >> np.uint64(27))) * _MIX_2
         state = state ^ (state >> np.uint64(31))
     return state
+
+
+def rating_hashes(table: RatingsTable) -> np.ndarray:
+    """(N,) uint64, one for each rating: who rated what, whatever the table's codes are."""
+    users, items = id_hashes(str(u) for u in table.users), id_hashes(str(i) for i in table.items)
+    return mix(users[table.user_N], items[table.item_N])
+
+
+def training_digest(table: RatingsTable) -> str:
+    """Who rated what, whatever the order of rows: the same for the same part of the same source."""
+    return f"{len(table):x}-{int(np.bitwise_xor.reduce(rating_hashes(table))):016x}"
 
 
 def fraction(hashed: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from prefprior.data.embedding.join import match
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.embedding_lookup import StoredEmbeddings
+from prefprior.data.hashing import training_digest
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import CountedBatches, FixedBatches, TrainingBatches
 from prefprior.data.histories.sequences import Assembler, Sequences
@@ -87,6 +88,11 @@ class PreferenceTables:
     def past(self, name: str) -> RatingsTable | None:
         """What users of a part may have as history beside its own ratings: those they have in training."""
         return None if name == "train" else self.part("train")
+
+    @cached_property
+    def training_digest(self) -> str:
+        """What tells this training part from any other: who rated what."""
+        return training_digest(self.part("train"))
 
     def use_texts(self) -> None:
         """From now on batches hold the texts of their targets."""

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from prefprior.data.hashing import id_hashes, mix
 from prefprior.data.scaling import PersonScale
 from prefprior.files import read_json, write_json, written_whole
-from prefprior.ratings import RatingScale, RatingsTable
+from prefprior.ratings import RatingScale
 from prefprior.space import Space
 
 MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 4
@@ -139,10 +138,3 @@ class ShardSet:
                 f"the shards in {self.folder} were made with {made}, which cannot be changed any more. "
                 f"Give those words, or make them again: python shard.py ... {wanted}"
             )
-
-
-def training_digest(table: RatingsTable) -> str:
-    """Who rated what, whatever the order of rows: the same for the same part of the same source."""
-    users, items = id_hashes(str(u) for u in table.users), id_hashes(str(i) for i in table.items)
-    pair_N = mix(users[table.user_N], items[table.item_N])
-    return f"{len(table):x}-{int(np.bitwise_xor.reduce(pair_N)):016x}"

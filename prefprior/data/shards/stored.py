@@ -5,9 +5,10 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
+from prefprior.data.hashing import training_digest
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import CountedBatches
-from prefprior.data.shards.manifest import AGAIN, MANIFEST, ShardSet, training_digest
+from prefprior.data.shards.manifest import AGAIN, MANIFEST, ShardSet
 from prefprior.data.shards.streaming import FixedShardBatches, ShardBatches
 from prefprior.data.splits import belongs, in_order
 from prefprior.data.tables import PreferenceTables
@@ -58,6 +59,7 @@ class ShardedTables:
         self.tables, self.shards, self.window = tables, shards, window
         self.space, self.scale, self.part_names = shards.space, shards.scale, in_order(shards.parts)
         self.rating_count, self.item_counts = shards.rating_count, shards.item_counts
+        self.training_digest = shards.training
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
-from prefprior.data.hashing import mix
+from prefprior.data.hashing import mix, training_digest
 from prefprior.data.histories.sequences import Sequences
-from prefprior.data.shards.manifest import Shard, ShardSet, training_digest
+from prefprior.data.shards.manifest import Shard, ShardSet
 from prefprior.data.shards.tars import RECORD, write_shard
 from prefprior.data.tables import PreferenceTables
 from prefprior.files import make_folder, remove_leftovers
