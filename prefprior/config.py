@@ -8,6 +8,7 @@ Python can import. What comes out of a checkpoint or a manifest never passes thr
 import errno
 import inspect
 import os
+import shlex
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from prefprior.errors import RunFirstError, nearest
 from prefprior.files import make_folder
+from prefprior.invocation import as_called
 from prefprior.nodes import construct, importable, problems
 
 DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
@@ -91,7 +93,8 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
     of ours and keeps its traceback.
     """
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
-    OmegaConf.register_new_resolver("groups", lambda: _groups(name), replace=True)  # for --help
+    OmegaConf.register_new_resolver("groups", lambda: _groups(name), replace=True)  # these two for --help
+    OmegaConf.register_new_resolver("as_called", as_called, replace=True)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra would otherwise cut our tracebacks short
     # `a.b=c` may name any argument of the constructor behind `a`, also one that no YAML lists: `check` knows them all.
     sys.argv = [sys.argv[0], *(_open_nodes(word) for word in sys.argv[1:])]
@@ -105,14 +108,18 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
                 error = error.completed(overrides(), chosen("source"))
             with suppress(OSError):  # Hydra made the run's folder before we could look at the configuration
                 Path(HydraConfig.get().runtime.output_dir).rmdir()
-            sys.exit(f"error: {error}{DEVICE_REMEDY if _lacks_device(error) else ''}")
+            sys.exit(as_called(f"error: {error}{DEVICE_REMEDY if _lacks_device(error) else ''}"))
         if folder is not None:  # the last line, once, also where there are many processes
             rank_zero_only(print)(f"folder: {folder}", flush=True)
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(task)()
+        sys.stdout.flush()
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {_with_nearest(error, schema)}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
+        sys.exit("error: stopped, because nobody reads the output any more (`| head`?). Write it to a file: > out.txt")
     except OSError as error:  # Hydra could not make the run's folder, or a library could not write into it
         remedy = "Free some space" if error.errno == errno.ENOSPC else "Choose a run_dir you may write to"
         sys.exit(f"error: cannot write {error.filename or 'into the run folder'}: {error.strerror or error}. {remedy}.")
@@ -140,6 +147,12 @@ def run_folder() -> Path:
 def overrides() -> list[str]:
     """The command's own words, as they must be given again to repeat it."""
     return [word.removeprefix("++") for word in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def command_again(command: str, folder: Path | None = None) -> str:
+    """The command line that repeats this one; in a run's folder it goes on there."""
+    words = [word for word in overrides() if not word.startswith("run_dir=")]
+    return shlex.join(["python", f"{command}.py", *words, *([] if folder is None else [f"run_dir={folder}"])])
 
 
 def _groups(command: str) -> str:

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import MISSING, DictConfig
 
 import prefprior.world  # noqa: F401 (registers the encoder of encoder=world)
-from prefprior.config import build, plain, run_command, run_folder
+from prefprior.config import build, command_again, plain, run_command, run_folder
 from prefprior.data.embedding.encode import SET_ASIDE, encode
 from prefprior.data.embedding.plan import EncodeRule
 from prefprior.data.embedding_lookup import StoredEmbeddings, embedding_folder
 from prefprior.runs import save_config, write_metrics
+from prefprior.trainer import build_trainer, stopped_by_hand
 
 
 @dataclass
@@ -42,10 +43,11 @@ def run(cfg: DictConfig) -> Path:
         raise ValueError(
             f"{source.name} has no pictures to embed: it comes with embeddings, or needs source.pictures=..."
         )
-    trainer = build(cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer = build_trainer(cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     target = embedding_folder(stored.root, source.name, encoder.space_name)
     started = time.monotonic()
-    table, bad = encode(pictures, encoder, target, rule, trainer)
+    with stopped_by_hand(trainer, lambda: f"interrupted: whole parts are kept. To go on:\n  {command_again('embed')}"):
+        table, bad = encode(pictures, encoder, target, rule, trainer)
     folder = run_folder()
     if trainer.is_global_zero:
         save_config(folder, plain(cfg))
@@ -59,9 +61,10 @@ def run(cfg: DictConfig) -> Path:
                 f"{encoded}/seconds": seconds,
             },
         )
-    rank_zero_info(f"{len(table):,} pictures of {source.name} are embedded in {table.space.name}: {target}")
+    say = rank_zero_only(print)
+    say(f"{len(table):,} pictures of {source.name} are embedded in {table.space.name}: {target}")
     if bad:
-        rank_zero_info(f"{len(bad):,} pictures were set aside; each is listed with its reason in {target / SET_ASIDE}")
+        say(f"{len(bad):,} pictures were set aside; each is listed with its reason in {target / SET_ASIDE}")
     return folder
 
 

@@ -8,10 +8,13 @@ anything inside a value: a string stays a string.
 import functools
 import importlib
 import inspect
+import math
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from prefprior.errors import nearest
@@ -20,6 +23,7 @@ MISSING = "???"  # a value that has to be given
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 PLAIN = {int, float, str, bool, type(None)}
 DEEPEST = 32  # levels of a node that came from a file
+SHOWN = 60  # characters of a value in a message
 Find = Callable[[str], Callable[..., Any]]
 
 
@@ -42,7 +46,7 @@ class Loadables:
         if not named or not target.startswith(tuple(f"{package}." for package in self.packages)):
             raise ValueError(
                 f"{target!r} is not of {', '.join(self.packages)}. A file may only name classes of these packages; "
-                "if you trust the file and the package, add trust=[PACKAGE] to the command"
+                "if you trust the file and the package, add 'trust=[PACKAGE]' to the command"
             )
         try:
             found = getattr(importlib.import_module(module_name), class_name)
@@ -87,29 +91,33 @@ def problems(node: Any, where: str = "", find: Find = importable, depth: int = D
         return [p for i, part in enumerate(node) for p in problems(part, f"{where}[{i}]", find, depth - 1)]
     if node == MISSING:
         return [f"{where} has no value: add {where}=... to the command"]
+    if node == "":
+        return [f"{where} is empty: give a value, or {where}=null for none"]
+    if isinstance(node, float) and not math.isfinite(node):
+        return [f"{where} is {node}; it must be a finite number"]
     if not isinstance(node, dict):
         return []
-    known: set[str] | None = None
-    hints: dict[str, Any] = {}
+    takes = Arguments(None)
     target = node.get("_target_")
     if target is not None:
         try:
-            known, hints = arguments(find(str(target)))
+            takes = Arguments.of(find(str(target)))
         except ValueError as error:
-            return [f"{where}._target_ is {target}: {error}".lstrip(".")]
+            return [f"{where}._target_ is {_shown(target)}: {error}".lstrip(".")]
     found: list[str] = []
     for key, value in node.items():
         path = f"{where}.{key}" if where else str(key)
         if key in SPECIAL:
             continue
-        if known is not None and key not in known:
-            found.append(f"{path} is unknown: {target} takes {', '.join(sorted(known))}{nearest(str(key), known)}")
-        elif isinstance(value, (dict, list)) and "_target_" not in value and key in hints and _is_plain(hints[key]):
-            found.append(f"{path} is a {type(value).__name__}; {target} wants {_readable(hints[key])}")
-        elif isinstance(value, (dict, list)) or value == MISSING:
+        if takes.names is not None and key not in takes.names:
+            known = ", ".join(sorted(takes.names))
+            found.append(f"{path} is unknown: {target} takes {known}{nearest(str(key), takes.names)}")
+        elif value != MISSING and key in takes.hints and not fits(value, takes.hints[key], find):
+            found.append(f"{path} is {_shown(value)}; {target} wants {_readable(takes.hints[key])}")
+        elif value == "" and key in takes.may_be_empty:
+            continue
+        else:
             found += problems(value, path, find, depth - 1)
-        elif key in hints and not _fits(value, hints[key]):
-            found.append(f"{path} is {value!r}; {target} wants {_readable(hints[key])}")
     return found
 
 
@@ -130,10 +138,8 @@ def construct(
     if "_target_" not in node:
         return given
     callee = find(str(node["_target_"]))
-    known, _ = arguments(callee)
-    for key, value in (shared or {}).items():
-        if known is not None and key in known:
-            given.setdefault(key, value)
+    names = Arguments.of(callee).names or ()
+    given = {key: value for key, value in (shared or {}).items() if key in names} | given
     made = functools.partial(callee, **(given | runtime))
     return made if node.get("_partial_") else made()
 
@@ -173,39 +179,90 @@ def merged(node: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def arguments(callee: Any) -> tuple[set[str] | None, dict[str, Any]]:
-    """The names a constructor takes (None: any) and their type hints."""
-    parameters = inspect.signature(callee).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return None, {}
-    function = callee.__init__ if inspect.isclass(callee) else callee
+@dataclass(frozen=True)
+class Arguments:
+    """What a constructor takes."""
+
+    names: frozenset[str] | None  # None: any
+    hints: Mapping[str, Any] = field(default_factory=dict)
+    may_be_empty: frozenset[str] = frozenset()  # whose default is an empty text
+
+    @classmethod
+    def of(cls, callee: Any) -> "Arguments":
+        """As its signature says."""
+        parameters = inspect.signature(callee).parameters
+        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return cls(None)
+        try:
+            hints = typing.get_type_hints(callee.__init__ if inspect.isclass(callee) else callee)
+        except NameError:  # a hint that only a type checker can resolve: keys are still checked, types are not
+            hints = {}
+        for name in hints.keys() & parameters.keys():
+            if parameters[name].default is None:  # of code that does not say so
+                hints[name] = hints[name] | None
+        empty = frozenset(name for name, p in parameters.items() if isinstance(p.default, str) and not p.default)
+        return cls(frozenset(parameters) - {"self"}, hints, empty)
+
+
+def fits(value: Any, hint: Any, find: Find = importable) -> bool:
+    """Whether a value of a configuration suits an annotation: plain values, lists, mappings, and nodes of our classes.
+
+    Where an annotation is another (a callable, a protocol, a class of a library), anything suits.
+    """
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, types.UnionType) or origin is typing.Union:
+        return any(fits(value, option, find) for option in options)
+    if origin is typing.Literal:
+        return value in options
+    if hint in PLAIN:
+        return _fits_plain(value, hint)
+    if not inspect.isclass(origin or hint) or hint is typing.Any:
+        return True
+    kind: type = origin or hint
+    if issubclass(kind, Mapping):
+        return isinstance(value, dict)
+    if issubclass(kind, Collection) and kind.__module__ in ("builtins", "collections.abc"):
+        return isinstance(value, list) and _fit_all(value, kind, options, find)
+    if issubclass(kind, PurePath):
+        return isinstance(value, str)
+    return not issubclass(kind, Loadable) or _builds(value, kind, find)
+
+
+def _builds(node: Any, kind: type, find: Find) -> bool:
+    """Whether a node builds an object of a class; of what a function returns, nobody can tell."""
+    if not isinstance(node, dict) or "_target_" not in node:
+        return False
     try:
-        hints = typing.get_type_hints(function)
-    except NameError:  # a hint that only a type checker can resolve: keys are still checked, types are not
-        hints = {}
-    return {name for name in parameters if name != "self"}, hints
-
-
-def _is_plain(hint: Any) -> bool:
-    """Whether an annotation allows nothing but numbers, text and None."""
-    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-    return set(typing.get_args(hint) if union else (hint,)) <= PLAIN
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value suits a plain annotation; anything but numbers, text and None is not judged."""
-    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-    options = typing.get_args(hint) if union else (hint,)
-    if not set(options) <= PLAIN or not isinstance(value, tuple(PLAIN)):
+        named = find(str(node["_target_"]))
+    except ValueError:  # a problem of its own
         return True
-    if isinstance(value, bool):
-        return bool in options
-    if isinstance(value, int) and float in options:
-        return True
-    if str in options and isinstance(value, (int, float)):  # an id such as 17 is typed as a number by YAML
-        return True
-    return isinstance(value, tuple(options))
+    return issubclass(named, kind) if isinstance(named, type) and not node.get("_partial_") else True
+
+
+def _fits_plain(value: Any, kind: type) -> bool:
+    """Whether a plain value is of a plain type, as YAML types them: an id such as 17 comes as a number."""
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    allowed = {float: (int, float), str: (str, int, float)}.get(kind, kind)
+    return isinstance(value, allowed)
+
+
+def _fit_all(values: list[Any], kind: type, options: tuple[Any, ...], find: Find) -> bool:
+    """Whether the parts of a list suit the annotation of a collection."""
+    if kind is tuple and options and options[-1] is not Ellipsis:
+        pairs = zip(values, options, strict=False)
+        return len(values) == len(options) and all(fits(value, option, find) for value, option in pairs)
+    return all(fits(value, options[0], find) for value in values) if options else True
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; of a node, its class."""
+    if isinstance(value, dict):
+        return str(value.get("_target_", f"{', '.join(map(str, value)) or 'empty'} (no class is chosen)"))
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _readable(hint: Any) -> str:
-    return getattr(hint, "__name__", None) if inspect.isclass(hint) else str(hint)  # type: ignore[return-value]
+    """An annotation as it would be written, without the modules of its names."""
+    return hint.__name__ if inspect.isclass(hint) else re.sub(r"\b[A-Za-z_][\w.]*\.(?=\w)", "", str(hint))

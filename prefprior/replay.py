@@ -40,7 +40,7 @@ def repeated(config: Config, changed: Collection[str]) -> tuple[Config, str | No
     if settings.command is None:
         raise ValueError(
             f"{path} is of a gallery made in training, whose weights are gone. Sample from a checkpoint: "
-            "python sample.py checkpoint=... users=[...]"
+            "python sample.py checkpoint=... 'users=[...]'"
         )
     command = _checked(path, settings.command, config)
     in_run_folder = len(path.absolute().parents) > 3 and path.absolute().parents[2].name == GALLERY

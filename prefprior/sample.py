@@ -1,7 +1,5 @@
 """`python sample.py`: galleries for users, by a trained prior and a decoder of its space."""
 
-import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
-from prefprior.config import build, overrides, plain, run_command, run_folder
+from prefprior.config import build, command_again, overrides, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder
@@ -35,6 +33,7 @@ from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.replay import NOT_REPEATED, portable, repeated
 from prefprior.runs import GALLERY, differing_keys, find_checkpoint, save_config, write_metrics
+from prefprior.trainer import build_trainer, stopped_by_hand
 from prefprior.world.source import truth_known
 
 
@@ -99,7 +98,6 @@ def run(cfg: DictConfig) -> Path:
         changed = {word.split("=", 1)[0].split(".")[0].split("/")[-1] for word in overrides()}
         config, made_with = repeated(config, changed)
     _require_sense(config)
-    _quiet()
     folder = run_folder()
     config, loaded = _load(config, made_with)
     users = _users(config, loaded)
@@ -109,7 +107,8 @@ def run(cfg: DictConfig) -> Path:
     if trainer.is_global_zero:
         _begin(folder, config, maker)
     module = GalleryModule(maker, [loaded.decoder, loaded.safety, loaded.predictor.model])
-    trainer.predict(module, datamodule=groups, return_predictions=False)
+    with stopped_by_hand(trainer, lambda: _interrupted(folder, maker)):
+        trainer.predict(module, datamodule=groups, return_predictions=False)
     trainer.strategy.barrier("pictures")
     if trainer.is_global_zero:
         _finish(config, folder, maker, loaded)
@@ -120,12 +119,14 @@ def _require_sense(config: SampleConfig) -> None:
     """Refuses what contradicts itself, before anything is read."""
     if config.people is not None and config.people < 1:
         raise ValueError(f"people must be at least 1, or null for everyone, got {config.people}")
+    if not isinstance(config.users, str | int | list) or config.users == []:
+        raise ValueError(f"users are ids, unseen or all, such as 'users=[a,b]'; got {config.users}")
     if config.ratings is not None and (config.likes is not None or config.dislikes is not None):
         raise ValueError("give either ratings=FILE or likes=FOLDER and dislikes=FOLDER, not both")
     if config.interpolate is not None:
         pair = config.interpolate
         if not isinstance(pair, list) or len(set(map(str, pair))) != 2:
-            raise ValueError(f"interpolate takes two people, such as interpolate=[a,b]; got {pair}")
+            raise ValueError(f"interpolate takes two people, such as 'interpolate=[a,b]'; got {pair}")
 
 
 def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Loaded]:
@@ -272,7 +273,7 @@ def _maker(config: SampleConfig, root: Path, loaded: Loaded, users: GalleryUsers
 
 
 def _trainer(config: SampleConfig, folder: Path) -> lightning.Trainer:
-    trainer: lightning.Trainer = build(
+    return build_trainer(
         config.trainer,
         default_root_dir=folder,
         logger=False,
@@ -281,7 +282,6 @@ def _trainer(config: SampleConfig, folder: Path) -> lightning.Trainer:
         precision="32-true",  # how a decoder computes is its own choice
         callbacks=[TQDMProgressBar(leave=False)] if config.trainer.get("enable_progress_bar", True) else [],
     )
-    return trainer
 
 
 def _begin(folder: Path, config: SampleConfig, maker: GalleryMaker) -> None:
@@ -293,6 +293,15 @@ def _begin(folder: Path, config: SampleConfig, maker: GalleryMaker) -> None:
         )
     begin(maker.root, maker.settings)
     save_config(folder, vars(config))
+
+
+def _interrupted(folder: Path, maker: GalleryMaker) -> str:
+    """What is whole of a gallery that was stopped by hand, and how to go on."""
+    whole = sum(is_complete(maker.root, name) for name in maker.names_made)
+    return (
+        f"interrupted: {whole} of {len(maker.names_made)} people have all their pictures in {maker.root}. To go on:\n"
+        f"  {command_again('sample', folder)}"
+    )
 
 
 def _finish(config: SampleConfig, folder: Path, maker: GalleryMaker, loaded: Loaded) -> None:
@@ -314,13 +323,6 @@ def _finish(config: SampleConfig, folder: Path, maker: GalleryMaker, loaded: Loa
     where = f"{source}/{maker.users.part}/prior"
     write_metrics(folder, {f"{where}/{key}@{config.history}": float(np.mean(v)) for key, v in totals.items()})
     print(f"gallery: {index}", flush=True)
-
-
-def _quiet() -> None:
-    """Lightning's remarks on itself are no news to who looks at pictures."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (".*treespec.*", ".*does not have many workers.*"):
-        warnings.filterwarnings("ignore", message)
 
 
 def main() -> None:

@@ -1,8 +1,5 @@
 """`python train.py`: from a source of ratings to a trained prior."""
 
-import logging
-import shlex
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +18,14 @@ from prefprior.callbacks.ema import Ema
 from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.composition import facts_of_data
-from prefprior.config import build, chosen, overrides, plain, run_command, run_folder
+from prefprior.config import build, chosen, command_again, plain, run_command, run_folder
+from prefprior.invocation import as_called
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
 from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
 from prefprior.runs import CHECKPOINT, CONFIG, differing_keys, save_config, write_metrics
+from prefprior.trainer import build_trainer, stopped_by_hand
 
 # Where a run lies and what it reports may change when it is continued; what it learns, and how, may not.
 MAY_DIFFER = ("run_dir", "logger", "debug")
@@ -71,13 +70,12 @@ def run(cfg: DictConfig) -> Path:
         )
     resume = folder / "checkpoints" / "last.ckpt"
     begun_before = (folder / CONFIG).is_file()
-    _quiet()
     keep_freed_memory()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     source = build(cfg.source)
     data = build(cfg.data, source=source, embeddings=build(cfg.embeddings), seed=cfg.seed)
     data.setup()
-    trainer = build(
+    trainer = build_trainer(
         cfg.trainer,
         default_root_dir=folder,
         logger=_loggers(cfg, folder),
@@ -110,14 +108,15 @@ def run(cfg: DictConfig) -> Path:
             facts={
                 "data": facts_of_data(folder, plain(cfg)),
                 "choices": {group: chosen(group) for group in ("source", "experiment")},
+                "training": data.training_digest,
                 "seed": cfg.seed,
                 "steps": steps,
             },
         )
         write_metrics(folder, _figures(data.source.name, trainer))
         print(
-            "next: python evaluate.py (the scoreboard); python sample.py (galleries: by a decoder of "
-            f"{data.space.name}, or of the data's own pictures)"
+            as_called("next: python evaluate.py (the scoreboard); python sample.py (galleries: by a decoder of ")
+            + f"{data.space.name}, or of the data's own pictures)"
         )
     return folder
 
@@ -168,22 +167,17 @@ def _fit(
         module.load_state_dict(begun["state_dict"])
         trainer.validate(module, datamodule=data, verbose=False)
         return int(begun["global_step"])
-    try:
+    with stopped_by_hand(trainer, lambda: _interrupted(trainer, resume)):
         trainer.fit(module, datamodule=data, ckpt_path=resume if begun is not None else None, weights_only=True)
-    except SystemExit:  # what Lightning makes of Ctrl-C, after it has put everything down
-        if not trainer.interrupted:
-            raise
-        words = [word for word in overrides() if not word.startswith("run_dir=")]
-        kept = (
-            f"To go on after epoch {trainer.current_epoch - 1}"
-            if resume.is_file()
-            else "No epoch was finished. To begin again"
-        )
-        raise ValueError(
-            f"interrupted in epoch {trainer.current_epoch}. {kept}:\n"
-            f"  {shlex.join(['python', 'train.py', *words, f'run_dir={trainer.default_root_dir}'])}"
-        ) from None
     return trainer.global_step
+
+
+def _interrupted(trainer: lightning.Trainer, resume: Path) -> str:
+    """What is whole of a training that was stopped by hand, and how to go on."""
+    done = f"To go on after epoch {trainer.current_epoch - 1}"
+    kept = done if resume.is_file() else "No epoch was finished. To begin again"
+    again = command_again("train", Path(trainer.default_root_dir))
+    return f"interrupted in epoch {trainer.current_epoch}. {kept}:\n  {again}"
 
 
 def _is_over(trainer: lightning.Trainer, begun: dict[str, Any]) -> bool:
@@ -216,18 +210,6 @@ def _callbacks(cfg: DictConfig) -> list[Any]:
 
 def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
     return [csv_logger(folder), *(build(node, folder=folder) for node in (cfg.logger or {}).values())]
-
-
-def _quiet() -> None:
-    """Lightning's remarks on itself are no news to who trains a prior."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (
-        ".*treespec.*",
-        ".*Experiment logs directory.*",
-        ".*logging interval.*",
-        ".*does not have many workers.*",
-    ):
-        warnings.filterwarnings("ignore", message)
 
 
 def main() -> None:

@@ -11,18 +11,18 @@ from hydra.core.global_hydra import GlobalHydra
 SMALL_WORLD = ("source.people=240", "source.pictures=240", "prior=tiny", "data.batch_size=32", "data.epoch_batches=3")
 
 
-def run(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *words: str) -> None:
-    """`python <command>.py <words>` in a folder."""
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *words: str, called: str | None = None) -> None:
+    """`python <command>.py <words>` in a folder, or the same command as an installed one is `called`."""
     GlobalHydra.instance().clear()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", [f"{command}.py", *words])
+    monkeypatch.setattr(sys, "argv", [called or f"{command}.py", *words])
     import_module(f"prefprior.{command}").main()
 
 
-def fails(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *words: str) -> str:
+def fails(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *words: str, called: str | None = None) -> str:
     """The message with which a command stops."""
     with pytest.raises(SystemExit) as caught:
-        run(monkeypatch, folder, command, *words)
+        run(monkeypatch, folder, command, *words, called=called)
     assert isinstance(caught.value.code, str), "a message, not a bare exit code"
     assert caught.value.code.startswith("error: ")
     return caught.value.code

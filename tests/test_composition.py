@@ -131,7 +131,7 @@ def test_nesting_has_an_end(trained: dict[str, Any]) -> None:
     for _ in range(100):
         deep = {"a": deep}
     with pytest.raises(ValueError, match="levels deep"):
-        data_of_checkpoint(beside({**trained, "data": {**trained["data"], "splits": deep}}), {})
+        data_of_checkpoint(beside({**trained, "data": deep}), {})
 
 
 def test_a_path_inside_a_checkpoint_is_not_taken(trained: dict[str, Any]) -> None:

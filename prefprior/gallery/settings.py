@@ -12,6 +12,8 @@ from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.recorded import Recorded, as_node, from_node
 from prefprior.nodes import Loadables
 
+MOST_CANDIDATES = 100_000  # of one person: half a gigabyte of embeddings of 1,280 dimensions
+
 
 @dataclass(frozen=True, kw_only=True)
 class GallerySettings:
@@ -42,6 +44,11 @@ class GallerySettings:
         if self.history < 1:
             raise ValueError(
                 f"history must be at least 1: without any rating there is no taste to show, got {self.history}"
+            )
+        if (sampled := self.n * self.candidates) > MOST_CANDIDATES:
+            raise ValueError(
+                f"n={self.n} pictures with {self.candidates} candidates each are {sampled:,} embeddings a person, more "
+                f"than {MOST_CANDIDATES:,}. Lower n or candidates, or make galleries with several seeds."
             )
         if self.nearest < 0:
             raise ValueError(f"nearest cannot be below 0, got {self.nearest}")

@@ -5,6 +5,7 @@ The recorded `config` is a node as YAML would hold it: `_target_` plus every con
 
 import functools
 import inspect
+import math
 from typing import Any
 
 from prefprior.nodes import Find, Loadable, construct, importable, problems
@@ -33,9 +34,12 @@ class Recorded(Loadable):
 
         @functools.wraps(original)
         def recording(self: Any, *args: Any, **kwargs: Any) -> None:
+            given = list(signature.bind(self, *args, **kwargs).arguments.items())[1:]
+            for name, value in given:
+                if isinstance(value, float) and not math.isfinite(value):  # no comparison with a bound would refuse NaN
+                    raise ValueError(f"{name} of {type(self).__name__} is {value}; it must be a finite number")
             original(self, *args, **kwargs)
             if type(self).__init__ is recording:  # the outermost constructor; a subclass may have none of its own
-                given = list(signature.bind(self, *args, **kwargs).arguments.items())[1:]
                 self.config = {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"} | {
                     name: as_node(value) for name, value in given if name not in RUNTIME
                 }

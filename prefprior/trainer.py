@@ -1,0 +1,42 @@
+"""Lightning's trainer as the commands use it: silent about itself, and with a word for people where it stops."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning
+
+from prefprior.config import build
+
+# What Lightning and torch say of their own doings, which is no news to who uses the commands.
+REMARKS = (
+    ".*treespec.*",
+    ".*Experiment logs directory.*",
+    ".*logging interval.*",
+    ".*does not have many workers.*",
+)
+
+
+def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
+    """The trainer that a configuration asks for; what Lightning cannot make of it is a ValueError.
+
+    Its remarks on devices, loggers and loaders are left out from here on.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in REMARKS:
+        warnings.filterwarnings("ignore", message)
+    trainer: lightning.Trainer = build(node, **runtime)
+    return trainer
+
+
+@contextmanager
+def stopped_by_hand(trainer: lightning.Trainer, message: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C while the trainer runs becomes a ValueError whose message says what is whole and how to go on."""
+    try:
+        yield
+    except SystemExit:  # what Lightning makes of Ctrl-C, after it has put everything down
+        if not trainer.interrupted:
+            raise
+        raise ValueError(message()) from None
