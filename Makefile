@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean help
+.PHONY: demo test crash check locked lock clean help
 
 help:
 	@echo "make demo    train on the built-in world, then make and measure galleries for unseen people"
 	@echo "make test    the whole test suite"
+	@echo "make crash   commands killed, or out of disk, at each of their file operations"
 	@echo "make check   ruff and mypy"
+	@echo "make locked  .venv with the packages of requirements.lock, and no others"
+	@echo "make lock    requirements.lock with the newest versions that setup.cfg allows"
 	@echo "make clean   removes .venv, runs/ and embeddings/"
 
 # Written last, so that an interrupted install is begun again.
@@ -27,10 +30,26 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
 
+crash: $(VENV)/ready
+	$(BIN)/python -m pytest -m crash --dist worksteal tests/crash
+
 check: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What CI installs: of each package the version and the very files that are written down.
+locked:
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
+	touch $(VENV)/ready
+
+lock: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
+		--custom-compile-command "make lock" --output-file requirements.lock --quiet
 
 clean:
 	rm -rf $(VENV) runs embeddings

@@ -1,9 +1,12 @@
 """One file for a trained model: weights, how to build it, its space, and facts about its training.
 
-A safetensors file, because loading one runs no code; its metadata holds JSON. It needs no other file and no `conf/`.
+A safetensors file, because loading one runs no code; its metadata holds JSON. It needs no other file and no `conf/`. It
+carries its own SHA-256, which is compared when it is loaded: against damage, not against forgery.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,9 @@ from prefprior.models.recorded import Recorded, from_node
 from prefprior.nodes import Loadables
 from prefprior.space import Space
 
-FORMAT = "prefprior-4"  # 3 had the retriever's towers inside the generator
+FORMAT = "prefprior-5"
+BEFORE = "prefprior-4"  # is read, too: it had no digest. 3 had the retriever's towers inside the generator
+NO_DIGEST = "0" * 64  # stands where the digest will, while it is computed
 LARGEST = 2**24  # bytes of metadata: a space of 1280 dimensions takes 60 kB
 
 
@@ -52,8 +57,21 @@ def save(
         "space": model.prior.space.to_dict(),
         "facts": facts or {},
     }
+    metadata = {"format": FORMAT, "prefprior": json.dumps(description), "sha256": NO_DIGEST}
     with written_whole(path) as part:
-        save_model(model, str(part), metadata={"format": FORMAT, "prefprior": json.dumps(description)})
+        try:
+            save_model(model, str(part), metadata=metadata)
+        except SafetensorError as error:  # how safetensors reports a full disk
+            raise OSError(f"it could not be written to its end ({error})") from error
+        seal(part)
+
+
+def seal(path: str | Path) -> None:
+    """Puts a file's digest where `NO_DIGEST` stands in its metadata."""
+    place, _, digest = _digests(Path(path))
+    with open(path, "r+b") as file:
+        file.seek(place)
+        file.write(digest.encode())
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequence[str] = ()) -> Checkpoint:
@@ -63,6 +81,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequenc
     derive from `Loadable`.
     """
     description, find = describe(path), Loadables(["prefprior.models", *trust])
+    _require_undamaged(Path(path))
     try:
         space = Space.from_dict(description["space"])
         with torch.device("meta"):  # sizes are compared with the file's before any memory is taken for them
@@ -112,12 +131,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or no checkpoint ({error}). Make it again, or choose another.") from error
     found = str(metadata.get("format"))
-    if found.startswith("prefprior-") and found != FORMAT:
+    if found.startswith("prefprior-") and found not in (FORMAT, BEFORE):
         raise ValueError(
             f"{path} has the checkpoint format {found}, this version reads {FORMAT}. Train again, or use the version "
             "of prefprior that wrote it."
         )
-    if found != FORMAT:
+    if found not in (FORMAT, BEFORE):
         raise ValueError(
             f"{path} is not a prefprior checkpoint: its format is {metadata.get('format')!r}, not {FORMAT!r}."
         )
@@ -131,6 +150,33 @@ def describe(path: str | Path) -> dict[str, Any]:
     if not isinstance(description, dict) or not isinstance(description.get("facts", {}), dict):
         raise ValueError(f"{path} does not describe a model: its metadata is no JSON object of the known form.")
     return description
+
+
+def _require_undamaged(path: Path) -> None:
+    with safe_open(path, framework="pt") as file:
+        before = file.metadata()["format"] == BEFORE
+    if before:
+        return
+    _, written, found = _digests(path)
+    if written != found:
+        raise ValueError(
+            f"{path} is damaged: its SHA-256 is {found[:12]}..., and was {written[:12]}... when it was written. Copy "
+            "it again, or train again."
+        )
+
+
+def _digests(path: Path) -> tuple[int, str, str]:
+    """Where a file holds its digest, the one it holds, and the one it should: of all its bytes but those 64."""
+    with open(path, "rb") as file:
+        length = file.read(8)
+        header = file.read(int.from_bytes(length, "little"))
+        found = re.search(rb'"sha256":"([0-9a-f]{64})"', header)
+        if found is None:
+            raise ValueError(f"{path} is damaged: there is no SHA-256 in its metadata. Copy it again, or train again.")
+        start, end = found.span(1)
+        digest = hashlib.sha256(length + header[:start] + NO_DIGEST.encode() + header[end:])
+        hashlib.file_digest(file, lambda: digest)
+    return 8 + start, found[1].decode(), digest.hexdigest()
 
 
 def _first_line(error: Exception) -> str:

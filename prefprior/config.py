@@ -29,7 +29,9 @@ from omegaconf.errors import OmegaConfBaseException
 from prefprior.errors import RunFirstError, nearest
 from prefprior.files import make_folder
 from prefprior.invocation import as_called
+from prefprior.locks import only_writer
 from prefprior.nodes import construct, importable, problems
+from prefprior.processes import end_with_parent
 
 DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
 
@@ -92,6 +94,7 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
     A ValueError is a message for people: it is printed alone and the command exits with 1. Anything else is a fault
     of ours and keeps its traceback.
     """
+    end_with_parent()
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     OmegaConf.register_new_resolver("groups", lambda: _groups(name), replace=True)  # these two for --help
     OmegaConf.register_new_resolver("as_called", as_called, replace=True)
@@ -102,7 +105,8 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
     def task(cfg: DictConfig) -> None:
         try:
             check(cfg, schema)
-            folder = run(cfg)
+            with only_writer(run_folder(), "Wait until it has finished, stop it, or choose another run_dir."):
+                folder = run(cfg)
         except (ValueError, MisconfigurationException) as error:  # the latter: Lightning's word on devices and the like
             if isinstance(error, RunFirstError):
                 error = error.completed(overrides(), chosen("source"))
@@ -139,7 +143,8 @@ def chosen(group: str) -> str | None:
 
 
 def run_folder() -> Path:
-    """The folder Hydra gave this run (`run_dir=...`, or a time stamp under runs/)."""
+    """The folder Hydra gave this run (`run_dir=...`, or a time stamp under runs/, to the microsecond: two may begin in
+    one second)."""
     folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 

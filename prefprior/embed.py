@@ -13,6 +13,7 @@ from prefprior.config import build, command_again, plain, run_command, run_folde
 from prefprior.data.embedding.encode import SET_ASIDE, encode
 from prefprior.data.embedding.plan import EncodeRule
 from prefprior.data.embedding_lookup import StoredEmbeddings, embedding_folder
+from prefprior.locks import only_writer
 from prefprior.runs import save_config, write_metrics
 from prefprior.trainer import build_trainer, stopped_by_hand
 
@@ -25,7 +26,7 @@ class EmbedConfig:
     encoder: Any = MISSING
     embeddings: Any = MISSING
     trainer: Any = MISSING
-    run_dir: str = "runs/embed/${now:%Y-%m-%d_%H-%M-%S}"
+    run_dir: str = "runs/embed/${now:%Y-%m-%d_%H-%M-%S_%f}"
     batch_size: int = 64  # pictures that are embedded together
     part_size: int = 1024  # pictures that are stored together: what a kill may cost
     dtype: str = "float16"  # float16 or float32, of what is stored
@@ -46,7 +47,10 @@ def run(cfg: DictConfig) -> Path:
     trainer = build_trainer(cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     target = embedding_folder(stored.root, source.name, encoder.space_name)
     started = time.monotonic()
-    with stopped_by_hand(trainer, lambda: f"interrupted: whole parts are kept. To go on:\n  {command_again('embed')}"):
+    with (
+        only_writer(target, "Wait until it has finished: what it embeds need not be embedded again."),
+        stopped_by_hand(trainer, lambda: f"interrupted: whole parts are kept. To go on:\n  {command_again('embed')}"),
+    ):
         table, bad = encode(pictures, encoder, target, rule, trainer)
     folder = run_folder()
     if trainer.is_global_zero:

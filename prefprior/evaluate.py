@@ -61,7 +61,7 @@ class EvaluateConfig:
     cold_start_share: float | None = None  # another share of items nobody rated in training; by default as trained
     device: str = "cpu"
     seed: int = 0
-    run_dir: str = "runs/evaluate/${now:%Y-%m-%d_%H-%M-%S}"
+    run_dir: str = "runs/evaluate/${now:%Y-%m-%d_%H-%M-%S_%f}"
 
 
 def run(cfg: DictConfig) -> Path:

@@ -1,10 +1,14 @@
-"""Files are written whole: to a temporary name beside the target, then renamed over it.
+"""Files are written whole: to a temporary name beside the target, then renamed over it, and on the disk before anybody
+is told that they are there.
 
 What is read was given by somebody: it may be missing, a FIFO, in another encoding, or no JSON, and is then named.
 """
 
+import errno
 import json
 import os
+import re
+import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,21 +19,24 @@ UMASK = os.umask(0)  # there is no other way to read it than to set it
 os.umask(UMASK)
 
 
+LOCK = ".lock"  # the file by which a folder has one writer (prefprior/locks.py)
+_PART = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path in the target's folder; on success it becomes `path`, on failure it is removed.
 
-    A reader therefore sees the old file or the new one, never a half of either, even after a SIGKILL.
+    A reader therefore sees the old file or the new one, never a half of either, even after a SIGKILL or a loss of
+    power.
     """
     path = Path(path)
     make_folder(path.parent)
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # by chance: process ids repeat between machines
     try:
         yield part
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())  # without this a crash of the machine can leave a renamed, empty file
         os.chmod(part, 0o666 & ~UMASK)  # some writers make files that only their owner may read
-        os.replace(part, path)
+        replace(part, path)
     except OSError as error:
         raise ValueError(
             f"cannot write {path}: {error.strerror or error}. Free some space or choose a folder you may write to."
@@ -38,17 +45,46 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def replace(part: Path, path: Path) -> None:
+    """Renames a finished file over another; content and name are on the disk when this returns."""
+    sync(part)  # without this a crash of the machine can leave a renamed, empty file
+    os.replace(part, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Has a file's content, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems that have no such thing for folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def remove_leftovers(folder: str | Path) -> None:
-    """Removes what a killed process left half written in or below a folder that nobody else is writing to."""
-    for part in Path(folder).rglob(".*.tmp"):
-        part.unlink(missing_ok=True)
+    """Removes what a killed process left half written in or below a folder that nobody else is writing to.
+
+    A folder below that has a writer of its own is left to it.
+    """
+    for place, folders, names in os.walk(folder):
+        if LOCK in names and Path(place) != Path(folder):
+            folders.clear()
+            continue
+        for name in filter(_PART.fullmatch, names):
+            Path(place, name).unlink(missing_ok=True)
 
 
 def make_folder(path: str | Path) -> Path:
     """Makes a folder and its parents; says what to do where that is not possible."""
     path = Path(path)
     try:
+        made = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in made:
+            sync(folder.parent)
     except OSError as error:
         raise ValueError(
             f"cannot make the folder {path}: {error.strerror or error}. Choose a folder you may write to."

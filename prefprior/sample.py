@@ -18,7 +18,6 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder
 from prefprior.decoders.safety import Safety
-from prefprior.files import remove_leftovers
 from prefprior.gallery.embeddings import PersonalEmbeddings
 from prefprior.gallery.figures import Figures, RealPictures
 from prefprior.gallery.maker import GalleryMaker
@@ -71,7 +70,7 @@ class SampleConfig:
     decoder: Any = None
     safety: Any = None
     trainer: Any = None
-    run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S}"
+    run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S_%f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,7 +309,6 @@ def _finish(config: SampleConfig, folder: Path, maker: GalleryMaker, loaded: Loa
     missing = [name for name in names if not is_complete(root, name)]
     if missing:
         raise ValueError(f"{len(missing)} people are missing, for example {missing[0]}. Run the same command again.")
-    remove_leftovers(root)
     source = "own" if loaded.data is None else loaded.data.source.name
     title = "A gallery" if _is_new_user(config) else f"Galleries: {source}"
     index = write_pages(root, names, title, maker.settings)

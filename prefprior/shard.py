@@ -10,6 +10,7 @@ from prefprior.config import build, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding_lookup import embedding_folder
 from prefprior.data.shards.write import write_shards
+from prefprior.locks import only_writer
 from prefprior.runs import save_config, write_metrics
 
 
@@ -21,7 +22,7 @@ class ShardConfig:
     encoder: Any = None
     embeddings: Any = MISSING
     data: Any = MISSING
-    run_dir: str = "runs/shard/${now:%Y-%m-%d_%H-%M-%S}"
+    run_dir: str = "runs/shard/${now:%Y-%m-%d_%H-%M-%S_%f}"
     root: str = "shards"  # the shards are in <root>/<source>/<space>
     shard_megabytes: float = 256.0  # a worker holds a few of them in memory
     least: int = 16  # shards of the training part: every worker of every process needs one
@@ -36,7 +37,8 @@ def run(cfg: DictConfig) -> Path:
         raise ValueError("shards are made from data=memory")
     data.setup()
     folder = embedding_folder(cfg.root, data.source.name, data.space.name)
-    shards = write_shards(data.tables, folder, shard_bytes=int(cfg.shard_megabytes * 2**20), least=cfg.least)
+    with only_writer(folder, "Wait until it has finished, or write elsewhere with root=..."):
+        shards = write_shards(data.tables, folder, shard_bytes=int(cfg.shard_megabytes * 2**20), least=cfg.least)
     figures = {
         f"{data.source.name}/{name}/shards/{key}": float(sum(getattr(shard, key) for shard in part))
         for name, part in shards.parts.items()

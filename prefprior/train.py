@@ -15,8 +15,8 @@ from omegaconf import MISSING, DictConfig
 
 from prefprior import checkpoint
 from prefprior.callbacks.ema import Ema
-from prefprior.callbacks.metrics_csv import JoinMetrics, csv_logger
-from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
+from prefprior.callbacks.metrics_csv import KeepMetrics, MetricsCsv
+from prefprior.callbacks.whole_checkpoints import WholeCheckpoints, require_undamaged
 from prefprior.composition import facts_of_data
 from prefprior.config import build, chosen, command_again, plain, run_command, run_folder
 from prefprior.invocation import as_called
@@ -51,7 +51,7 @@ class TrainConfig:
     experiment: Any = None
     debug: Any = None
     seed: int = 0
-    run_dir: str = "runs/train/${now:%Y-%m-%d_%H-%M-%S_%f}"  # to the microsecond: two runs may begin in one second
+    run_dir: str = "runs/train/${now:%Y-%m-%d_%H-%M-%S_%f}"
     warmup: float = 0.05  # share of the steps in which the learning rate rises
     final_lr: float = 0.02  # what is left of it at the end of the cosine
     compile: bool = False  # torch.compile both networks; pays off on a GPU
@@ -75,11 +75,13 @@ def run(cfg: DictConfig) -> Path:
     source = build(cfg.source)
     data = build(cfg.data, source=source, embeddings=build(cfg.embeddings), seed=cfg.seed)
     data.setup()
+    rows = MetricsCsv(folder)
+    kept = KeepMetrics(rows)
     trainer = build_trainer(
         cfg.trainer,
         default_root_dir=folder,
-        logger=_loggers(cfg, folder),
-        callbacks=[*_callbacks(cfg), _keep_last(folder), JoinMetrics()],
+        logger=[rows, *_loggers(cfg, folder)],
+        callbacks=[*_callbacks(cfg), _keep_last(folder), kept],
         plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
@@ -96,11 +98,12 @@ def run(cfg: DictConfig) -> Path:
         save_config(folder, plain(cfg))
     if begun_before and not resume.is_file():
         say(f"{folder} was interrupted before its first epoch was finished: beginning again")
-    steps = _fit(trainer, module, data, resume, say)
+    steps = _fit(trainer, module, data, resume, kept, say)
     sharded = isinstance(trainer.strategy, FSDPStrategy)
     state = trainer.strategy.lightning_module_state_dict() if sharded else None  # every process has a share to give
     if trainer.is_global_zero:
-        checkpoint.save(
+        write_metrics(folder, _figures(data.source.name, kept.figures))
+        checkpoint.save(  # last: a run that has one is finished
             folder / CHECKPOINT,
             model=model if state is None else whole(model, state),
             objective=module.objective,
@@ -113,7 +116,6 @@ def run(cfg: DictConfig) -> Path:
                 "steps": steps,
             },
         )
-        write_metrics(folder, _figures(data.source.name, trainer))
         print(
             as_called("next: python evaluate.py (the scoreboard); python sample.py (galleries: by a decoder of ")
             + f"{data.space.name}, or of the data's own pictures)"
@@ -155,17 +157,21 @@ def _fit(
     module: PreferenceModule,
     data: LightningDataModule,
     resume: Path,
+    metrics: KeepMetrics,
     say: Callable[[str], None],
 ) -> int:
     """Trains to the end, from where it stopped if it did; returns the number of steps taken in all."""
-    begun = torch.load(resume, weights_only=True, map_location="cpu") if resume.is_file() else None
+    begun = None
+    if resume.is_file():
+        require_undamaged(resume)
+        begun = torch.load(resume, weights_only=True, map_location="cpu")
     if begun is not None:
         say(f"going on in {resume.parents[1]} after epoch {begun['epoch']}")
     if begun is not None and _is_over(trainer, begun):
         # Only what comes after training was interrupted. Lightning would skip the loop, and with it the step that puts
         # averaged weights in place; a checkpoint's `state_dict` holds those already.
         module.load_state_dict(begun["state_dict"])
-        trainer.validate(module, datamodule=data, verbose=False)
+        metrics.restore(begun)
         return int(begun["global_step"])
     with stopped_by_hand(trainer, lambda: _interrupted(trainer, resume)):
         trainer.fit(module, datamodule=data, ckpt_path=resume if begun is not None else None, weights_only=True)
@@ -186,11 +192,9 @@ def _is_over(trainer: lightning.Trainer, begun: dict[str, Any]) -> bool:
     return 0 <= epochs <= begun["epoch"] + 1 or 0 <= steps <= begun["global_step"]
 
 
-def _figures(source: str, trainer: lightning.Trainer) -> dict[str, float]:
+def _figures(source: str, latest: dict[str, float]) -> dict[str, float]:
     """The last losses of both parts, by prior: `<source>/<part>/prior/<loss>`."""
-    named = {
-        name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(("train/", "val/"))
-    }
+    named = {name: value for name, value in latest.items() if name.startswith(("train/", "val/"))}
     return {
         f"{source}/{part}/prior/{loss}": value for (part, loss), value in ((n.split("/"), v) for n, v in named.items())
     }
@@ -209,7 +213,7 @@ def _callbacks(cfg: DictConfig) -> list[Any]:
 
 
 def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
-    return [csv_logger(folder), *(build(node, folder=folder) for node in (cfg.logger or {}).values())]
+    return [build(node, folder=folder) for node in (cfg.logger or {}).values()]
 
 
 def main() -> None:

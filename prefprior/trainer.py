@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning
+from lightning.pytorch.accelerators.cpu import CPUAccelerator
 
 from prefprior.config import build
+from prefprior.processes import cores
 
 # What Lightning and torch say of their own doings, which is no news to who uses the commands.
 REMARKS = (
@@ -28,7 +30,21 @@ def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
     for message in REMARKS:
         warnings.filterwarnings("ignore", message)
     trainer: lightning.Trainer = build(node, **runtime)
+    _require_cores(trainer)
     return trainer
+
+
+def _require_cores(trainer: lightning.Trainer) -> None:
+    """Raises where more processes would be started on a CPU than there are cores."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    started_here = environment is None or not environment.creates_processes_externally
+    most = max(cores(), 2)  # two on one core are slow, but how one sees that something works with two
+    if isinstance(trainer.accelerator, CPUAccelerator) and started_here and trainer.num_devices > most:
+        raise ValueError(
+            f"trainer.devices={trainer.num_devices} would start as many processes on {cores()} cores. Give "
+            f"trainer.devices={most} or fewer; or start them yourself, and as many as you like: "
+            f"torchrun --nproc-per-node={trainer.num_devices} with the same command and run_dir=..."
+        )
 
 
 @contextmanager

@@ -71,8 +71,14 @@ def test_it_loads_in_a_fresh_process_from_another_folder(saved: tuple[Path, Trai
 def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     description = checkpoint.describe(path)
     change(description)
-    weights = load_file(path)
-    save_file(weights, path, metadata={"format": checkpoint.FORMAT, "prefprior": json.dumps(description)})
+    rewritten(path, json.dumps(description))
+
+
+def rewritten(path: Path, description: str) -> None:
+    """The same weights, described otherwise, by somebody who puts in the right digest."""
+    metadata = {"format": checkpoint.FORMAT, "prefprior": description, "sha256": checkpoint.NO_DIGEST}
+    save_file(load_file(path), path, metadata=metadata)
+    checkpoint.seal(path)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +123,41 @@ def test_a_truncated_file_is_refused(saved: tuple[Path, TrainedPredictor]) -> No
             checkpoint.load(path)
 
 
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.999])
+def test_one_changed_bit_is_found(saved: tuple[Path, TrainedPredictor], place: float) -> None:
+    path, _ = saved
+    data = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")  # of the weights
+    data[start + int(place * (len(data) - start))] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(
+        ValueError, match=r"prior\.safetensors is damaged: its SHA-256 .* Copy it again, or train again"
+    ):
+        checkpoint.load(path)
+
+
+def test_one_changed_figure_is_found(saved: tuple[Path, TrainedPredictor]) -> None:
+    path, _ = saved
+    path.write_bytes(path.read_bytes().replace(rb"\"steps\": 12", rb"\"steps\": 13"))
+    with pytest.raises(ValueError, match="is damaged"):
+        checkpoint.load(path)
+
+
+def test_a_checkpoint_of_the_format_before_has_no_digest(saved: tuple[Path, TrainedPredictor]) -> None:
+    path, _ = saved
+    description = json.dumps(checkpoint.describe(path))
+    save_file(load_file(path), path, metadata={"format": checkpoint.BEFORE, "prefprior": description})
+    assert checkpoint.load(path).facts == {"steps": 12}
+
+
+def test_a_checkpoint_without_its_digest_is_refused(saved: tuple[Path, TrainedPredictor]) -> None:
+    path, _ = saved
+    description = json.dumps(checkpoint.describe(path))
+    save_file(load_file(path), path, metadata={"format": checkpoint.FORMAT, "prefprior": description})
+    with pytest.raises(ValueError, match="no SHA-256 in its metadata"):
+        checkpoint.load(path)
+
+
 def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(1)}, path)
@@ -132,5 +173,5 @@ def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
 def test_an_older_format_is_refused_by_its_number_with_the_way_out(saved: tuple[Path, TrainedPredictor]) -> None:
     path, _ = saved
     save_file(load_file(path), path, metadata={"format": "prefprior-3", "prefprior": "{}"})
-    with pytest.raises(ValueError, match=r"format prefprior-3, this version reads prefprior-4\. Train again"):
+    with pytest.raises(ValueError, match=r"format prefprior-3, this version reads prefprior-5\. Train again"):
         checkpoint.load(path)

@@ -98,10 +98,16 @@ def test_a_checkpoint_holds_no_path_and_the_file_beside_it_does(trained: dict[st
     "target",
     [
         "pandas.read_pickle",
+        "torch.load",
+        "shutil.copyfile",
+        "pathlib.Path.write_text",
+        "os.symlink",
         "os.system",
+        "builtins.open",
         "prefprior.files.os.remove",
         "prefprior.files.write_text",
         "lightning.pytorch.loggers.CSVLogger",
+        "lightning.pytorch.cli.LightningCLI",
         "prefprior.train.main",
     ],
 )
@@ -137,6 +143,14 @@ def test_nesting_has_an_end(trained: dict[str, Any]) -> None:
 def test_a_path_inside_a_checkpoint_is_not_taken(trained: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"source\.ratings has no value"):
         data_of_checkpoint(None, {"data": trained})
+
+
+def test_a_path_inside_a_checkpoint_is_not_written_to(tmp_path: Path) -> None:
+    """The world keeps its embeddings under its root."""
+    node = {"_target_": "prefprior.world.source.WorldSource", "root": str(tmp_path / "anywhere"), "pictures": 200}
+    with pytest.raises(ValueError, match=r"source\.root has no value: add source\.root=\.\.\. to the command"):
+        data_of_checkpoint(None, {"data": {"source": node}})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_space_has_a_decoder() -> None:

@@ -21,6 +21,11 @@ from safetensors.torch import load_file, save_file
 
 from prefprior import checkpoint
 from prefprior.composition import data_of_checkpoint
+from prefprior.data.shards.manifest import MANIFEST as SHARDS
+from prefprior.data.shards.stored import StoredShards
+from prefprior.data.shards.tars import read_shards
+from prefprior.data.shards.write import write_shards
+from prefprior.files import read_json
 from prefprior.gallery.manifest import FORMAT
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
@@ -31,6 +36,7 @@ from prefprior.replay import NOT_REPEATED, repeated
 from prefprior.runs import DATA
 from prefprior.sample import SampleConfig
 from prefprior.space import Space
+from tests.data.small import module, ratings
 from tests.gallery import tiny
 from tests.models.conftest import make_model, space
 
@@ -139,8 +145,9 @@ def test_checkpoint_metadata(space: Space, tmp_path: Path, watched: list[Any], m
     refused = 0
     for case in range(CASES):
         description = mutated(good, rng)
-        metadata = {"format": checkpoint.FORMAT, "prefprior": json.dumps(description)}
+        metadata = {"format": checkpoint.FORMAT, "prefprior": json.dumps(description), "sha256": checkpoint.NO_DIGEST}
         save_file(weights, path, metadata=metadata)
+        checkpoint.seal(path)
         message = attempt(lambda: checkpoint.load(path), watched, case)
         refused += message is not None
         assert message is None or str(path) in message
@@ -191,6 +198,28 @@ def test_gallery_manifests(tmp_path: Path, watched: list[Any], monkeypatch: pyte
         message = attempt(lambda: repeated(config, set()), watched, (case, spoiled))
         assert message is None or str(path) in message
     assert not (tmp_path / "ran").exists()
+
+
+def test_shard_manifests(tmp_path: Path, watched: list[Any]) -> None:
+    data, folder = module(ratings(users=30)), tmp_path / "small" / "small-space"
+    write_shards(data.tables, folder, shard_bytes=10**9, least=2)
+    good, rng = read_json(folder / SHARDS), random.Random(4)
+    refused = 0
+
+    def load() -> None:
+        tables = StoredShards(root=str(tmp_path)).open(data.tables)
+        tables.item_counts()
+        read_shards(tables.shards.parts["train"], tables.space.dim)
+
+    load()
+    _state["allowed"] = {name.split(".")[0] for name in sys.modules}
+    for case in range(CASES):
+        spoiled = mutated(good, rng)
+        (folder / SHARDS).write_text(json.dumps(spoiled))
+        message = attempt(load, watched, (case, spoiled))
+        refused += message is not None
+        assert message is None or str(tmp_path) in message, (spoiled, message)
+    assert refused > CASES / 2
 
 
 def test_the_watch_sees(watched: list[Any], tmp_path: Path) -> None:

@@ -126,7 +126,19 @@ def test_an_interpolation_is_text(folder: Path, person: Path, monkeypatch: pytes
     assert "no user '${oc.env:HOME}'" in message
 
 
-@pytest.mark.parametrize("target", ["lightning.pytorch.loggers.CSVLogger", "prefprior.files.write_text", "os.system"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "lightning.pytorch.loggers.CSVLogger",
+        "lightning.pytorch.cli.LightningCLI",
+        "prefprior.files.write_text",
+        "torch.load",
+        "shutil.copyfile",
+        "pathlib.Path.write_text",
+        "os.symlink",
+        "os.system",
+    ],
+)
 @pytest.mark.parametrize("group", ["source", "embeddings", "decoder", "safety"])
 def test_a_manifest_names_only_classes_on_the_closed_list(
     refused: Refused, tmp_path: Path, group: str, target: str

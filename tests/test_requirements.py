@@ -67,3 +67,25 @@ def test_a_requirement_has_a_lower_bound_that_is_met(name: str) -> None:
     specifier = REQUIRED[name].specifier
     assert any(part.operator == ">=" for part in specifier)
     assert version(name) in specifier
+
+
+def locked() -> dict[str, str]:
+    """The version of every package of the lock."""
+    lines = (PACKAGE.parent / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line.split(";")[0].rstrip(" \\").split("==") for line in lines if "==" in line and line[0].isalnum()]
+    return {canonicalize_name(name): version for name, version in pins}
+
+
+LOCKED = REQUIRED | names(config()["options.extras_require"]["dev"])
+
+
+@pytest.mark.parametrize("name", sorted(LOCKED))
+def test_a_requirement_is_locked(name: str) -> None:
+    assert locked().get(name, "0") in LOCKED[name].specifier, "setup.cfg has changed: make lock (CONTRIBUTING.md)"
+
+
+def test_every_locked_package_has_hashes_and_no_address() -> None:
+    lock = (PACKAGE.parent / "requirements.lock").read_text(encoding="utf-8")
+    entries = [entry for entry in lock.split("\n") if entry and not entry.startswith((" ", "#"))]
+    assert all(entry.endswith("\\") for entry in entries), "each line with a version goes on with hashes"
+    assert "://" not in lock

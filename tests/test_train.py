@@ -1,5 +1,6 @@
 """Training as a user runs it: what a run leaves behind, that it resumes to the bit, and what it says of wrong words."""
 
+import fcntl
 import io
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from prefprior import checkpoint
 from prefprior.callbacks.nan_guard import NanGuard
 from prefprior.config import check, conf_folder
 from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.files import LOCK
 from prefprior.models.scale import Standardize
 from prefprior.runs import read_metrics
 from prefprior.train import TrainConfig
@@ -151,17 +153,50 @@ def test_a_finished_run_is_not_trained_again(unbroken: Path, folder: Path, monke
     assert "holds a finished run" in message
 
 
-def test_a_run_that_died_after_its_last_epoch_is_only_finished(
-    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def late(unbroken: Path, folder: Path) -> Path:
+    """A run that died after its last epoch, and was run again."""
     late = folder / "runs/train/late"
     shutil.copytree(unbroken, late)
-    (late / "prior.safetensors").unlink()
-    (late / "metrics.json").unlink()
-    run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/late")
-    assert equal(unbroken, late), "the averaged weights, not the last ones"
-    loss = read_metrics(unbroken)["world/val/prior/loss"]
-    assert read_metrics(late)["world/val/prior/loss"] == pytest.approx(loss, rel=1e-6)
+    for name in ("prior.safetensors", "metrics.json", "metrics.csv"):
+        (late / name).unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, folder, "train", *QUICK, "run_dir=runs/train/late")
+    return late
+
+
+def test_a_run_that_died_after_its_last_epoch_has_the_averaged_weights(late: Path, unbroken: Path) -> None:
+    assert equal(unbroken, late)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "metrics.csv"])
+def test_a_run_that_died_after_its_last_epoch_has_all_figures(late: Path, unbroken: Path, name: str) -> None:
+    assert (late / name).read_bytes() == (unbroken / name).read_bytes()
+
+
+def test_the_figures_of_a_run_are_there_before_it_counts_as_finished(
+    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    shutil.copytree(unbroken, folder / "runs/train/dies")
+    for name in ("prior.safetensors", "metrics.json"):
+        (folder / "runs/train/dies" / name).unlink()
+    monkeypatch.setattr(checkpoint, "save", dies)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/dies")
+    assert read_metrics(folder / "runs/train/dies") == read_metrics(unbroken)
+
+
+def test_a_second_training_in_a_folder_is_refused(
+    broken: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(broken[0] / LOCK, "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        message = fails(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/broken")
+    assert "is writing into" in message
+    assert "choose another run_dir" in message
 
 
 def test_a_command_that_could_not_begin_does_not_bind_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,18 @@ def test_the_wheel_holds_configs_weights_and_templates(wheel: Path) -> None:
     assert not sorted(wanted - inside)
 
 
+def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    clone = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=True, text=True).stdout.split()
+    meant = {f"prefprior/{name}" if name.startswith("conf/") else name for name in clone}
+    assert not sorted(inside - {name for name in meant if name.startswith("prefprior/")})
+
+
+def test_the_wheel_says_what_it_is_of(wheel: Path) -> None:
+    told = {name.split(".dist-info/")[1] for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" in name}
+    assert told == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "top_level.txt", "licenses/LICENSE"}
+
+
 @dataclass
 class Installed:
     """The commands of a wheel, in an environment and an empty folder of their own."""

@@ -1,5 +1,6 @@
-"""Lightning's checkpoints, written as all files here are: whole, or not at all."""
+"""Lightning's checkpoints, written as all files here are: whole, or not at all; and read only if undamaged."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +24,22 @@ class WholeCheckpoints(TorchCheckpointIO):
                 torch.save(checkpoint, part)
             except RuntimeError as error:  # how torch reports a full disk
                 raise OSError("it could not be written to its end") from error
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Reads what `save_checkpoint` wrote."""
+        require_undamaged(path)
+        return super().load_checkpoint(path, *args, **kwargs)
+
+
+def require_undamaged(path: str | Path) -> None:
+    """Compares a checkpoint with the checksums that torch puts beside each tensor, and itself does not look at."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+        damaged = str(error)
+    if damaged is not None:
+        raise ValueError(
+            f"{path} is damaged ({damaged}). Copy it again from a backup if there is one; without it, the run begins "
+            "again: delete the file and give the same command."
+        )

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from prefprior.data.embedding.table import MANIFEST, EmbeddingTable, read_manifest
+from prefprior.locks import in_turn
 from prefprior.world import clip
 from prefprior.world.people.schools import examples, schools
 from prefprior.world.people.tastes import unit
@@ -94,8 +95,14 @@ def _kept(folder: Path, ids: list[str], factors: Factors, seeds: np.ndarray) -> 
         "weights": hashlib.sha256(clip.WEIGHTS.read_bytes()).hexdigest() if clip.WEIGHTS.is_file() else "missing",
         "pictures": hashlib.sha256(probe.tobytes() + seeds.tobytes()).hexdigest(),
     }
-    if (folder / MANIFEST).is_file() and read_manifest(folder)["encoder"] == origin:
-        return EmbeddingTable.open(folder)
-    model, _, _ = clip.load()
-    raw_ND = clip.embed_pictures(model, render(factors, seeds)).numpy()
-    return EmbeddingTable.write(folder, clip.MODEL_NAME, ids, raw_ND, encoder=origin)
+    if not _is_of(folder, origin):
+        with in_turn(folder):  # processes that need the same at the same time: the first makes it for all
+            if not _is_of(folder, origin):
+                model, _, _ = clip.load()
+                raw_ND = clip.embed_pictures(model, render(factors, seeds)).numpy()
+                return EmbeddingTable.write(folder, clip.MODEL_NAME, ids, raw_ND, encoder=origin)
+    return EmbeddingTable.open(folder)
+
+
+def _is_of(folder: Path, origin: dict[str, str]) -> bool:
+    return (folder / MANIFEST).is_file() and read_manifest(folder)["encoder"] == origin

@@ -15,7 +15,6 @@ import torch
 
 from prefprior.data.columns.ids import alike, fault, shown
 from prefprior.files import (
-    make_folder,
     read_json,
     read_lines,
     require_file,
@@ -23,6 +22,7 @@ from prefprior.files import (
     write_text,
     written_whole,
 )
+from prefprior.locks import in_turn
 from prefprior.predictor import Catalogue
 from prefprior.space import Space
 
@@ -165,36 +165,37 @@ class EmbeddingTable:
         set_aside: int = 0,
     ) -> "EmbeddingTable":
         """`write` for a table that does not fit into memory: its rows come in chunks."""
-        folder = make_folder(folder)
+        folder = Path(folder)
         check_ids(ids, str(folder))
-        version = read_manifest(folder)["version"] + 1 if (folder / MANIFEST).is_file() else 0
-        vectors_path, ids_path = folder / f"vectors-{version}.npy", folder / f"ids-{version}.txt"
-        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (len(ids), dim)}
-        with written_whole(vectors_path) as part, open(part, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for chunk in chunks:
-                np.ascontiguousarray(chunk, dtype=dtype).tofile(file)
-        write_text(ids_path, "".join(f"{item}\n" for item in ids))
-        stored = load_vectors(vectors_path)
-        check_vectors(stored, str(vectors_path))
-        manifest = {
-            "format": FORMAT,
-            "version": version,
-            "count": len(ids),
-            "dtype": str(stored.dtype),
-            "set_aside": set_aside,
-            "encoder": encoder or {},
-            "files": {
-                "vectors": {"name": vectors_path.name, "fingerprint": fingerprint(vectors_path)},
-                "ids": {"name": ids_path.name, "fingerprint": fingerprint(ids_path)},
-            },
-            "space": Space.measure(space_name, stored).to_dict(),
-        }
-        write_json(folder / MANIFEST, manifest)
-        for old in (*folder.glob("vectors-*.npy"), *folder.glob("ids-*.txt")):
-            if old not in (vectors_path, ids_path):
-                old.unlink()
-        return cls.open(folder)
+        with in_turn(folder):
+            version = read_manifest(folder)["version"] + 1 if (folder / MANIFEST).is_file() else 0
+            vectors_path, ids_path = folder / f"vectors-{version}.npy", folder / f"ids-{version}.txt"
+            header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (len(ids), dim)}
+            with written_whole(vectors_path) as part, open(part, "wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for chunk in chunks:
+                    np.ascontiguousarray(chunk, dtype=dtype).tofile(file)
+            write_text(ids_path, "".join(f"{item}\n" for item in ids))
+            stored = load_vectors(vectors_path)
+            check_vectors(stored, str(vectors_path))
+            manifest = {
+                "format": FORMAT,
+                "version": version,
+                "count": len(ids),
+                "dtype": str(stored.dtype),
+                "set_aside": set_aside,
+                "encoder": encoder or {},
+                "files": {
+                    "vectors": {"name": vectors_path.name, "fingerprint": fingerprint(vectors_path)},
+                    "ids": {"name": ids_path.name, "fingerprint": fingerprint(ids_path)},
+                },
+                "space": Space.measure(space_name, stored).to_dict(),
+            }
+            write_json(folder / MANIFEST, manifest)
+            for old in (*folder.glob("vectors-*.npy"), *folder.glob("ids-*.txt")):
+                if old not in (vectors_path, ids_path):
+                    old.unlink()
+            return cls.open(folder)
 
     def _ids_path(self) -> Path:
         assert self.ids_file is not None, "a table has either its ids or a file of them"

@@ -11,20 +11,17 @@ from prefprior.data.histories.sequences import Sequences
 from prefprior.data.shards.manifest import Shard, ShardSet
 from prefprior.data.shards.tars import RECORD, write_shard
 from prefprior.data.tables import PreferenceTables
-from prefprior.files import make_folder, remove_leftovers
+from prefprior.files import make_folder
 
 # What a tar and .npy add to a sample: two headers of each, and padding to blocks of 512 bytes.
 OVERHEAD = 2048
 
 
 def write_shards(tables: PreferenceTables, folder: Path, *, shard_bytes: int, least: int) -> ShardSet:
-    """Writes all parts, the training part as at least `least` shards; a folder is for one source and one space.
-
-    Nobody else may be writing to the folder: what a killed process left half written in it is removed.
-    """
+    """Writes all parts, the training part as at least `least` shards; a folder is for one source and one space."""
     if shard_bytes < 1 or least < 1:
         raise ValueError(f"shards need a size above 0, and at least 1 of them; got {shard_bytes} bytes and {least}")
-    remove_leftovers(make_folder(folder))
+    make_folder(folder)
     vectors_ID = tables.catalogue.embeddings_ND.numpy()
     parts = {}
     for name in tables.part_names:

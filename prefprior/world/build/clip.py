@@ -20,6 +20,7 @@ from open_clip.loss import ClipLoss
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from prefprior.files import written_whole
 from prefprior.world import clip
 from prefprior.world.build.progress import Progress
 from prefprior.world.render.captions import TABLE, levels
@@ -79,14 +80,12 @@ def training_set(n: int, seed: int, cache: Path) -> tuple[Factors, np.ndarray]:
     factors = draw_factors(n, torch.Generator().manual_seed(seed))
     path = cache / f"pictures-{seed}-{n}.npy"
     if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".tmp")
-        memory = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(n, SIDE, SIDE, 3))
-        for start in tqdm(range(0, n, 2000), desc="rendering", unit="2,000"):
-            chosen = slice(start, start + 2000)
-            memory[chosen] = render(factors.take(chosen), np.arange(n)[chosen] + (seed << 32))
-        memory.flush()
-        part.replace(path)
+        with written_whole(path) as part:
+            memory = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(n, SIDE, SIDE, 3))
+            for start in tqdm(range(0, n, 2000), desc="rendering", unit="2,000"):
+                chosen = slice(start, start + 2000)
+                memory[chosen] = render(factors.take(chosen), np.arange(n)[chosen] + (seed << 32))
+            memory.flush()
     return factors, np.load(path, mmap_mode="r")
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from diffusers import VQModel
 
+from prefprior.files import sync
+from prefprior.locks import only_writer
 from prefprior.world import clip
 from prefprior.world.build import figures
 from prefprior.world.build.clip import train_clip, training_set
@@ -44,6 +46,11 @@ Examples:
 
 def build(stages: list[str], cache: Path, force: bool) -> None:
     """Run the stages in order."""
+    with only_writer(cache, "Wait until it has finished, or give another --cache."):
+        _build(stages, cache, force)
+
+
+def _build(stages: list[str], cache: Path, force: bool) -> None:
     if "clip" in stages and (force or not clip.WEIGHTS.is_file()):
         train_clip(weights=clip.WEIGHTS, cache=cache, pictures=PICTURES, seed=SEED)
         _forget(cache, "unet-training.pt", LATENTS)
@@ -79,8 +86,11 @@ def _publish(movq: VQModel, folder: Path) -> None:
     part = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(part, ignore_errors=True)
     movq.save_pretrained(part)
+    for path in (*part.iterdir(), part):
+        sync(path)
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
+    sync(folder.parent)
 
 
 def main() -> None:

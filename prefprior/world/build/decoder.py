@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from prefprior.files import read_json, write_json, written_whole
+from prefprior.files import make_folder, read_json, replace, write_json, written_whole
 from prefprior.world import clip
 from prefprior.world.build.movq import LATENT_CHANNELS, LATENT_SIDE, encode
 from prefprior.world.build.progress import Progress
@@ -201,9 +201,9 @@ def save_pipeline(unet: UNet2DConditionModel, movq: VQModel, folder: Path) -> No
     )
     for source in files:
         target = folder / source.relative_to(part)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         source.chmod(0o644)  # safetensors writes files only their owner may read
-        source.replace(target)
+        replace(source, target)
     shutil.rmtree(part)
 
 

@@ -276,14 +276,6 @@ def test_shards_of_other_embeddings_are_refused_where_rows_are_looked_up(tmp_pat
         _ = PreferenceDataModule(source=source, shards=shards).catalogue
 
 
-def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
-    folder = tmp_path / "small" / "small-space"
-    folder.mkdir(parents=True)
-    (folder / ".train-000002.tar.12345.tmp").write_bytes(b"half")
-    sharded(tmp_path)
-    assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
-
-
 def test_tars_of_an_earlier_set_are_removed(tmp_path: Path) -> None:
     sharded(tmp_path, least=6)
     sharded(tmp_path, least=2)

@@ -1,0 +1,66 @@
+"""Commands in processes that are forked from one which has everything imported: a fresh Python takes seconds."""
+
+import json
+import multiprocessing
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tests.crash.faults import Fault, Operations
+
+WARM = ["tests.crash.warm"]  # what is imported before anything is forked
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int  # minus the signal that killed it
+    said: str
+    operations: list[str]
+    synced: list[str]  # files that are on the disk, and not in its cache alone
+
+
+def run(folder: Path, command: str, words: Sequence[str], fault: Fault | None = None) -> Ended:
+    """`python <command>.py <words>` in a folder, with a fault or without one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(WARM)
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(folder, command, list(words), fault, theirs))
+    process.start()
+    theirs.close()
+    output = b""
+    while chunk := os.read(ours.fileno(), 65536):
+        output += chunk
+    process.join()
+    said, _, counted = output.decode().partition("\0")
+    assert process.exitcode is not None
+    return Ended(process.exitcode, said, *json.loads(counted or "[[], []]"))
+
+
+def _child(folder: Path, command: str, words: list[str], fault: Fault | None, pipe: Connection) -> None:
+    os.dup2(pipe.fileno(), 1)
+    os.dup2(pipe.fileno(), 2)
+    pipe.close()
+    os.chdir(folder)
+    sys.argv = [f"{command}.py", *words]
+    operations, code = Operations(folder, fault), 0
+    operations.watch()
+    try:
+        import_module(f"prefprior.{command}").main()
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        code = 1 if stop.code else 0
+    except BaseException:  # printed, as Python itself would
+        traceback.print_exc()
+        code = 2
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(1, b"\0" + json.dumps([operations.seen, sorted(operations.synced)]).encode())
+    os._exit(code)
