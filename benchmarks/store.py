@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from side_by_side import report
 
-from prefprior.data.embedding.table import FORMAT, MANIFEST, fingerprint
-from prefprior.files import write_json, write_text
+from prefprior.data.embedding.manifest import TableManifest, fingerprint
+from prefprior.files import write_text
 from prefprior.space import Space
 
 OPEN = """
@@ -43,21 +43,16 @@ def main() -> None:
         mapped[:100] = np.random.default_rng(0).standard_normal((100, args.dim))
         mapped.flush()
         write_text(ids, "".join(f"picture-{i}\n" for i in range(args.items)))
-        write_json(
-            folder / MANIFEST,
-            {
-                "format": FORMAT,
-                "version": 0,
-                "count": args.items,
-                "dtype": "float16",
-                "set_aside": 0,
-                "encoder": {},
-                "files": {
-                    k: {"name": p.name, "fingerprint": fingerprint(p)} for k, p in (("vectors", vectors), ("ids", ids))
-                },
-                "space": Space("s", np.zeros(args.dim, np.float32), np.ones(args.dim, np.float32), 1.0).to_dict(),
-            },
-        )
+        TableManifest(
+            folder=folder,
+            version=0,
+            count=args.items,
+            dtype="float16",
+            set_aside=0,
+            encoder={},
+            files={"vectors": (vectors, fingerprint(vectors)), "ids": (ids, fingerprint(ids))},
+            space=Space("s", np.zeros(args.dim, np.float32), np.ones(args.dim, np.float32), 1.0),
+        ).write()
         code = OPEN.format(clone=str(Path(__file__).resolve().parents[1]), folder=str(folder))
         told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
         size = vectors.stat().st_size / 2**20

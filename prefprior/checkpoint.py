@@ -15,7 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 
-from prefprior.files import written_whole
+from prefprior.errors import sentence
+from prefprior.files import parse_json, require_file, written_whole
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.objective import Objective
@@ -26,6 +27,8 @@ from prefprior.space import Space
 FORMAT = "prefprior-5"
 BEFORE = "prefprior-4"  # is read, too: it had no digest. 3 had the retriever's towers inside the generator
 NO_DIGEST = "0" * 64  # stands where the digest will, while it is computed
+AGAIN = "Make it again, or choose another."
+OTHER = "Did another version write it? Train again."
 LARGEST = 2**24  # bytes of metadata: a space of 1280 dimensions takes 60 kB
 
 
@@ -97,7 +100,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequenc
         raise
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, ArithmeticError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path} does not describe a model of this version: {what}") from error
+        raise ValueError(f"{path} does not describe a model of this version: {sentence(what)} {AGAIN}") from error
     try:
         load_model(model, str(path))
     except RuntimeError as error:
@@ -105,6 +108,12 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequenc
             f"{path} does not fit its own config: {_first_line(error)}. If another version of this program wrote it, "
             "train again."
         ) from error
+    bad = [name for name, value in model.state_dict().items() if not bool(value.isfinite().all())]
+    if bad:
+        raise ValueError(
+            f"{path}: the weights {bad[0]} hold NaN or infinity ({len(bad)} of {len(model.state_dict())} do). Its "
+            "training went wrong: train again, or choose another."
+        )
     return Checkpoint(model=model.to(device).eval(), objective=objective, sampler=sampler, facts=facts)
 
 
@@ -115,9 +124,13 @@ def _require_shapes(model: PreferenceModel, path: str | Path) -> None:
     for name, value in model.state_dict().items():
         shape = found.get(name)
         if shape is not None and shape != tuple(value.shape) and value.numel():
-            raise ShapeError(f"{path} does not fit its own config: {name} is {shape}, {tuple(value.shape)} there")
+            raise ShapeError(
+                f"{path} does not fit its own config: {name} is {shape}, {tuple(value.shape)} there. {OTHER}"
+            )
     if len(model.state_dict()) < len(found):
-        raise ShapeError(f"{path} does not fit its own config: {len(found)} weights, {len(model.state_dict())} there")
+        raise ShapeError(
+            f"{path} does not fit its own config: {len(found)} weights, {len(model.state_dict())} there. {OTHER}"
+        )
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -125,11 +138,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no checkpoint {path}. Make one with: python train.py")
+    require_file(path)  # a Git LFS pointer is named as one
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or no checkpoint ({error}). Make it again, or choose another.") from error
+        raise ValueError(f"{path} is damaged or no checkpoint ({error}). {AGAIN}") from error
     found = str(metadata.get("format"))
     if found.startswith("prefprior-") and found not in (FORMAT, BEFORE):
         raise ValueError(
@@ -138,17 +152,14 @@ def describe(path: str | Path) -> dict[str, Any]:
         )
     if found not in (FORMAT, BEFORE):
         raise ValueError(
-            f"{path} is not a prefprior checkpoint: its format is {metadata.get('format')!r}, not {FORMAT!r}."
+            f"{path} is not a prefprior checkpoint: its format is {metadata.get('format')!r}, not {FORMAT!r}. {AGAIN}"
         )
     text = metadata.get("prefprior", "")
     if len(text) > LARGEST:
-        raise ValueError(f"{path} has {len(text):,} bytes of metadata; a checkpoint has at most {LARGEST:,}.")
-    try:
-        description = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} has metadata that is not valid JSON ({error}). Make it again.") from error
-    if not isinstance(description, dict) or not isinstance(description.get("facts", {}), dict):
-        raise ValueError(f"{path} does not describe a model: its metadata is no JSON object of the known form.")
+        raise ValueError(f"{path} has {len(text):,} bytes of metadata; a checkpoint has at most {LARGEST:,}. {AGAIN}")
+    description = parse_json(text, f"{path}: its metadata", AGAIN)
+    if not isinstance(description, dict) or not isinstance(description.get("facts"), dict):
+        raise ValueError(f"{path} does not describe a model: its metadata is no JSON object with facts. {AGAIN}")
     return description
 
 

@@ -16,12 +16,14 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.decoders.decoder import Decoder, require_space
 from prefprior.decoders.default import default_decoder
 from prefprior.decoders.retrieval import Retrieval
+from prefprior.errors import sentence
 from prefprior.files import read_json, write_json
 from prefprior.nodes import Find, Loadables, construct, importable, merged, problems, without_paths
 from prefprior.ratings import RatingsTable
 from prefprior.runs import DATA
 
 NODES = ("source", "embeddings", "data")
+REMEDY = "Give the command a whole source=..., or restore what `python train.py` wrote."
 # What a checkpoint that says nothing of its data is taken to have been trained with.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "source": {},
@@ -54,7 +56,7 @@ def data_of_checkpoint(
     out.
     """
     find = Loadables(["prefprior.data", "prefprior.world.source", *trust])
-    stored = _stored(checkpoint, facts, find)
+    stored, where = _stored(checkpoint, facts, find)
     built: dict[str, Any] = {}
     found: list[str] = []
     nodes: dict[str, tuple[Any, Any]] = {}
@@ -66,7 +68,7 @@ def data_of_checkpoint(
             assert change is None or isinstance(change, dict)
             old = stored.get(name) or DEFAULTS[name]
             if not isinstance(old, dict):
-                raise ValueError(f"{checkpoint} does not describe its data: {name} is {type(old).__name__}")
+                raise ValueError(f"{where}: {name} is a {type(old).__name__}, not a JSON object. {REMEDY}")
             nodes[name] = merged(old, change or {}), find
         found += problems(nodes[name][0], name, nodes[name][1])
     if "_target_" not in nodes["source"][0]:
@@ -74,16 +76,19 @@ def data_of_checkpoint(
             "the checkpoint does not say what it was trained on: add source=... (for example source=world)"
         )
     if found:
-        raise ValueError("the data cannot be read:\n" + "\n".join(f"  - {_with_path(line, facts)}" for line in found))
+        raise ValueError(
+            f"the data of {where} cannot be read:\n" + "\n".join(f"  - {_with_path(line, facts)}" for line in found)
+        )
+    target = nodes["data"][0].get("_target_")
+    if target is None or not _is_data_module(nodes["data"][1](str(target))):
+        raise ValueError(f"{where}: data._target_ is {target}, no data module. {REMEDY}")
     seed = stored.get("seed", 0)
     try:
         for name in ("source", "embeddings"):
             built[name] = construct(*nodes[name])
         module = construct(*nodes["data"], **built, seed=seed if isinstance(seed, int) else 0)
-    except (TypeError, AttributeError, OverflowError) as error:  # of a value that no annotation rules out
-        raise ValueError(f"the data cannot be read: {error}") from error
-    if not isinstance(module, PreferenceDataModule):
-        raise ValueError(f"data._target_ is {nodes['data'][0].get('_target_')}, which is no data module")
+    except (TypeError, AttributeError, OverflowError, ValueError) as error:  # of a value that no annotation rules out
+        raise ValueError(f"the data of {where} cannot be read: {sentence(str(error))} {REMEDY}") from error
     module.setup()
     return module
 
@@ -145,16 +150,22 @@ def _retrieval(node: Mapping[str, Any], data: PreferenceDataModule | None, space
     return decoder
 
 
-def _stored(checkpoint: Path | None, facts: Mapping[str, Any], find: Find) -> Mapping[str, Any]:
-    """What is known of the data: with paths from the file beside the checkpoint, without them from the checkpoint."""
+def _stored(checkpoint: Path | None, facts: Mapping[str, Any], find: Find) -> tuple[Mapping[str, Any], str]:
+    """What is known of the data, and where: with paths from the file beside the checkpoint, or without from itself."""
     beside = None if checkpoint is None else checkpoint.with_name(DATA)
-    own = beside is not None and beside.is_file()
-    found = read_json(beside) if own and beside is not None else facts.get("data", {})
+    if beside is not None and beside.is_file():
+        found = read_json(beside, REMEDY)
+        if not isinstance(found, dict):
+            raise ValueError(f"{beside} does not describe data: it is no JSON object. {REMEDY}")
+        return found, str(beside)
+    where, found = str(checkpoint or "the checkpoint"), facts.get("data", {})
     if not isinstance(found, dict):
-        raise ValueError(f"{beside if own else checkpoint} does not describe data: it is no JSON object")
-    if own:
-        return found
-    return found | without_paths({name: found[name] for name in NODES if name in found}, find)[0]
+        raise ValueError(f"{where} does not describe data: facts.data is no JSON object. {REMEDY}")
+    return found | without_paths({name: found[name] for name in NODES if name in found}, find)[0], where
+
+
+def _is_data_module(named: Any) -> bool:
+    return isinstance(named, type) and issubclass(named, PreferenceDataModule)
 
 
 def _with_path(line: str, facts: Mapping[str, Any]) -> str:

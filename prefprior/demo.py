@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from prefprior.files import make_folder, read_json
-from prefprior.runs import GALLERY, INTERVALS, METRICS, ROOT, last_run, read_config, read_metrics, write_metrics
+from prefprior.files import make_folder
+from prefprior.runs import GALLERY, METRICS, ROOT, last_run, read_config, read_metrics, read_people, write_metrics
 
 # Rows of the scoreboard, and what they are called to somebody who has never seen one.
 SHOWN = {"prior": "prior", "mean": "mean_of_likes", "nearest": "nearest", "random": "random", "oracle": "oracle"}
@@ -33,7 +33,8 @@ def run() -> Path:
     figures = shown_figures(read_metrics(evaluation), evaluation)
     folder = make_folder(ROOT / "demo" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
     metrics = write_metrics(folder, figures)
-    Console().print(table(figures, read_json(evaluation / INTERVALS)))
+    people = read_people(evaluation, [f"{DATA}/prior/{key}" for _, key in COLUMNS])
+    Console().print(table(figures, people))
     print(f"metrics: {metrics}")
     print(f"gallery: {gallery}", flush=True)
     return folder
@@ -66,9 +67,9 @@ def shown_figures(measured: Mapping[str, float], evaluation: Path) -> dict[str, 
     }
 
 
-def table(figures: Mapping[str, float], intervals: Mapping[str, Mapping[str, float]]) -> Table:
-    """What the demo shows of its figures."""
-    people = {key: int(intervals[f"{DATA}/prior/{key}"]["people"]) for _, key in COLUMNS}
+def table(figures: Mapping[str, float], people_of: Mapping[str, int]) -> Table:
+    """What the demo shows of its figures, and of how many people each is."""
+    people = {key: people_of[f"{DATA}/prior/{key}"] for _, key in COLUMNS}
     shown = Table(
         title="True utility of what was made for people never seen: 0 a random picture, 1 their catalogue's best",
         caption=f"from their newest 2 ({people['utility@2']} people) to 16 ratings ({people['utility@16']}); from 16: "

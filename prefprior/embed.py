@@ -32,11 +32,12 @@ class EmbedConfig:
     dtype: str = "float16"  # float16 or float32, of what is stored
     workers: int = 0  # processes that decode pictures
     max_bad: float = 0.05  # the share of unreadable pictures above which something else must be wrong
+    changed: str = "refuse"  # or embed: what becomes of a picture that is another than was embedded under its id
 
 
 def run(cfg: DictConfig) -> Path:
     """Embeds what is not embedded yet; returns the run's folder."""
-    rule = EncodeRule(cfg.batch_size, cfg.part_size, cfg.dtype, cfg.workers, cfg.max_bad)
+    rule = EncodeRule(cfg.batch_size, cfg.part_size, cfg.dtype, cfg.workers, cfg.max_bad, cfg.changed)
     source, encoder, stored = build(cfg.source), build(cfg.encoder), build(cfg.embeddings)
     assert isinstance(stored, StoredEmbeddings)
     pictures = source.pictures()

@@ -28,6 +28,11 @@ def nearest(given: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def sentence(text: str) -> str:
+    """A text that ends as sentences do, so that another can follow."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def require_choice(what: str, given: str, allowed: Iterable[str]) -> str:
     """Returns `given` if it is allowed; otherwise says what is, and what was probably meant."""
     allowed = list(allowed)

@@ -107,16 +107,26 @@ def require_file(path: str | Path) -> Path:
     """The path of a file with content: what is missing, or waits for a writer as a FIFO does, is named instead."""
     path = Path(path)
     try:
-        mode = os.stat(path).st_mode
+        state = os.stat(path)
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}. Is the path right? Relative ones begin at {Path.cwd()}") from None
     except (OSError, ValueError) as error:  # the latter: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"cannot read {str(path)[:200]!r}: {reason}. Give the path of a file.") from error
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a FIFO, a socket or a device"
+    if not stat.S_ISREG(state.st_mode):
+        kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a FIFO, a socket or a device"
         raise ValueError(f"{path} is {kind}, not a file. Give the path of a file.")
+    if 0 < state.st_size < 1024 and _begins(path, LFS):
+        raise ValueError(f"{path} is a Git LFS pointer, not the file itself. Fetch it: git lfs pull")
     return path
+
+
+def _begins(path: Path, mark: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(mark)) == mark
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}. May you read it?") from error
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -143,9 +153,12 @@ def read_utf8(path: str | Path) -> bytes:
             f"{path}:{line}: the byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8 "
             f"(for example: iconv -f latin1 -t utf-8 {path.name} > fixed{path.suffix})."
         ) from error
+    if b"\0" in data[:64]:
+        raise ValueError(f"{path}:1: there are NULs in it, as in UTF-16. Convert it: iconv -f utf-16le -t utf-8")
     return data
 
 
+LFS = b"version https://git-lfs.github.com/spec"
 # How files begin that are taken for text.
 _NO_TEXT = (
     (b"\xff\xfe", "UTF-16", "Convert it: iconv -f utf-16 -t utf-8"),

@@ -10,7 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prefprior.gallery.manifest import read_manifest
+from prefprior.errors import sentence
+from prefprior.gallery.manifest import AGAIN, read_manifest
 from prefprior.gallery.settings import GallerySettings, wrong_values
 from prefprior.nodes import MISSING, Find, Loadables, importable, merged, problems, without_paths
 from prefprior.runs import GALLERY, read_config
@@ -36,7 +37,10 @@ def repeated(config: Config, changed: Collection[str]) -> tuple[Config, str | No
     given: dict[str, Any] = dict(vars(config))
     path = Path(given["manifest"])
     manifest = read_manifest(path)
-    settings = GallerySettings.from_dict(manifest.get("settings"), f"{path}: settings", given["trust"])
+    try:
+        settings = GallerySettings.from_dict(manifest.get("settings"), f"{path}: settings", given["trust"])
+    except ValueError as error:
+        raise ValueError(f"{sentence(str(error))} {AGAIN}") from None
     if settings.command is None:
         raise ValueError(
             f"{path} is of a gallery made in training, whose weights are gone. Sample from a checkpoint: "
@@ -66,7 +70,9 @@ def _checked(path: Path, command: Mapping[str, Any], config: Any) -> dict[str, A
         raise ValueError(f"{path}: settings.command lacks {', '.join(missing[:6])}. Make the gallery again.")
     find, where = Loadables(["prefprior", *config.trust]), "settings.command"
     plain = {key: None if key in PATHS and value == MISSING else value for key, value in command.items()}
-    found = wrong_values(type(config), {key: value for key, value in plain.items() if key not in PARTS}, where)
+    found = wrong_values(
+        type(config), {key: value for key, value in plain.items() if key not in (*PARTS, *NOT_REPEATED)}, where
+    )
     found += [f"{where}.{key} may not be given" for key in NOT_REPEATED if key in command]
     for key in PARTS:
         if not isinstance(command[key], dict | None):
@@ -74,11 +80,11 @@ def _checked(path: Path, command: Mapping[str, Any], config: Any) -> dict[str, A
         # A missing value is a path, which is filled in later.
         found += [line for line in problems(command[key], f"{where}.{key}", find) if "has no value" not in line]
     if found:
-        raise ValueError(f"{path} has problems:\n" + "\n".join(f"  - {line}" for line in found))
+        raise ValueError(f"{path} has problems:\n" + "\n".join(f"  - {line}" for line in found) + f"\n{AGAIN}")
     try:
         return _bare(command, find)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {sentence(str(error))} {AGAIN}") from None
 
 
 def _bare(command: Mapping[str, Any], find: Find) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Run folders: one for each command, with its resolved configuration, its figures and what it made."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from prefprior.files import read_json, write_json, write_text
+from prefprior.fields import Fields
+from prefprior.files import read_json, read_utf8, write_json, write_text
 
 ROOT = Path("runs")
 CHECKPOINT = "prior.safetensors"
@@ -25,7 +27,21 @@ def save_config(folder: Path, config: dict[str, Any]) -> None:
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a run; empty before it has begun."""
     path = folder / CONFIG
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    if not path.exists():
+        return {}
+    remedy = "Restore it, or choose another run_dir."
+    try:
+        value = yaml.safe_load(read_utf8(path).decode()) or {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ValueError(f"{path}:{line}: not YAML ({error.problem or error.context}). {remedy}") from error
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}). {remedy}") from error
+    except RecursionError:
+        raise ValueError(f"{path}:1: not read as YAML, for it is nested too deeply. {remedy}") from None
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{path}: not the configuration of a run, which has a value for each key. {remedy}")
+    return value
 
 
 def differing_keys(folder: Path, config: dict[str, Any], ignore: tuple[str, ...] = ()) -> list[str]:
@@ -53,7 +69,16 @@ def write_metrics(folder: Path, figures: dict[str, float]) -> Path:
 
 def read_metrics(folder: Path) -> dict[str, float]:
     """Reads a run's figures."""
-    return dict(read_json(folder / METRICS))
+    path, remedy = folder / METRICS, "Run the command that made it again."
+    figures = Fields(read_json(path, remedy), path, remedy)
+    return {key: figures.number(key) for key in figures}
+
+
+def read_people(folder: Path, keys: Iterable[str]) -> dict[str, int]:
+    """Of how many people some figures of an evaluation are."""
+    path, remedy = folder / INTERVALS, "Evaluate again: python evaluate.py"
+    figures = Fields(read_json(path, remedy), path, remedy)
+    return {key: figures.fields(key).whole("people") for key in keys}
 
 
 def last_run(command: str, must_hold: str, remedy: str, root: Path = ROOT) -> Path:

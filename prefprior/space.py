@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prefprior.fields import Fields
+
 Array = TypeVar("Array", np.ndarray, Tensor)
 
 
@@ -61,14 +63,20 @@ class Space:
         return cls(name, mean.astype(np.float32), std.astype(np.float32), norm)
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> "Space":
+    def from_dict(cls, value: Any) -> "Space":
         """The inverse of `to_dict`."""
-        missing = {"name", "mean", "std", "norm"} - set(value)
-        if missing:
-            raise ValueError(f"not the description of a space: it lacks {sorted(missing)}")
+        return cls.from_fields(Fields(value, "the description of a space", remedy=""))
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Space":
+        """The same out of a file that may be anybody's."""
+        name, norm = fields.text("name"), fields.number("norm")
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
-            mean, std = (np.asarray(value[key], dtype=np.float32) for key in ("mean", "std"))
-        return cls(str(value["name"]), mean, std, float(value["norm"]))
+            mean, std = (np.asarray(fields.numbers(key)).astype(np.float32) for key in ("mean", "std"))
+        try:
+            return cls(name, mean, std, norm)
+        except ValueError as error:
+            fields.fail(str(error))
 
     def to_dict(self) -> dict[str, Any]:
         """What a manifest or a checkpoint stores."""

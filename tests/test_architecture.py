@@ -17,7 +17,7 @@ PACKAGE = Path(prefprior.__file__).parent
 ENTRY_FILES = {"train", "sample", "evaluate", "embed", "shard", "demo"}
 # From low to high: a part of the package may import its own layer and those before it.
 LAYERS = [
-    {"errors", "invocation", "malloc", "files", "locks", "nodes", "processes", "seeding", "space"},
+    {"errors", "invocation", "malloc", "files", "fields", "locks", "nodes", "processes", "seeding", "space"},
     {"ratings", "history", "predictor"},
     {"data"},
     {"models"},

@@ -69,7 +69,7 @@ def test_dictionary_round_trip_and_fingerprint() -> None:
     assert again.fingerprint() == space.fingerprint()
     other, _ = make_space(seed=9)
     assert other.fingerprint() != space.fingerprint()
-    with pytest.raises(ValueError, match="lacks"):
+    with pytest.raises(ValueError, match="norm is missing"):
         Space.from_dict({"name": "x"})
 
 

@@ -28,6 +28,14 @@ WHITES = (1.0, 255.0, 65535.0)
 # With a wrong white a picture becomes nearly black. Below this share of white the brightest pixel says so.
 LEAST_BRIGHT = 1 / 16
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
+# What somebody may have taken for a picture, by how it begins, and what to do about it.
+NO_PICTURES = (
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself: git lfs pull"),
+    (4, b"ftyphe", "HEIC, which is not read: convert it to JPEG"),
+    (4, b"ftypmif1", "HEIF, which is not read: convert it to JPEG"),
+    (0, b"<", "a web page or a drawing (SVG), not a picture of pixels"),
+    (0, b"%PDF", "a PDF, not a picture"),
+)
 # What Pillow's decoders raise on broken files.
 BROKEN = (OSError, ValueError, SyntaxError, IndexError, KeyError, EOFError, TypeError, OverflowError, struct.error)
 
@@ -48,7 +56,7 @@ def decode(data: bytes | Path, name: str) -> Image.Image:
     except FileNotFoundError:
         raise BadPictureError("missing") from None
     except UnidentifiedImageError:
-        raise BadPictureError("unreadable: not a picture") from None
+        raise BadPictureError(f"unreadable: {_no_picture(data)}") from None
     except BadPictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -91,6 +99,16 @@ def _require_regular(path: Path) -> None:
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         raise BadPictureError(f"not a file but {KINDS.get(stat.S_IFMT(mode), 'something else')}")
+
+
+def _no_picture(data: bytes | Path) -> str:
+    """What it is instead."""
+    if isinstance(data, Path):
+        with open(data, "rb") as file:
+            data = file.read(64)
+    if not data:
+        return "the file is empty"
+    return next((what for place, begin, what in NO_PICTURES if data[place:].startswith(begin)), "not a picture")
 
 
 def _from_wide(picture: Image.Image) -> Image.Image:

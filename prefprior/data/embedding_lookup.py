@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from prefprior.data.embedding.table import MANIFEST, EmbeddingTable, read_manifest
+from prefprior.data.embedding.contents import other_pictures
+from prefprior.data.embedding.manifest import MANIFEST, TableManifest
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.sources.source import Source
 from prefprior.errors import RunFirstError
 from prefprior.nodes import Loadable
+
+COMPARED = 32  # pictures that are looked at before a table is used
 
 
 def embedding_folder(root: str | Path, source_name: str, space_name: str) -> Path:
@@ -33,9 +37,8 @@ class StoredEmbeddings(Loadable):
                 )
             return ready
         folder = self.root / source.name
-        found = {
-            read_manifest(path.parent)["space"]["name"]: path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))
-        }
+        manifests = [TableManifest.read(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
+        found = {manifest.space.name: manifest.folder for manifest in manifests}
         if self.space is not None:
             found = {name: path for name, path in found.items() if name == self.space}
         if not found:
@@ -50,7 +53,9 @@ class StoredEmbeddings(Loadable):
                 f"{source.name} was embedded by several encoders: {', '.join(found)}. "
                 "Choose one with embeddings.space=..."
             )
-        return EmbeddingTable.open(next(iter(found.values())))
+        table = EmbeddingTable.open(next(iter(found.values())))
+        _require_pictures_of(table, source)
+        return table
 
 
 class RefinedEmbeddings(Loadable):
@@ -76,3 +81,27 @@ class RefinedEmbeddings(Loadable):
         if self.space not in (None, table.space.name):
             raise ValueError(f"embeddings.space is {self.space}, but {self.folder} holds {table.space.name}")
         return table
+
+
+def _require_pictures_of(table: EmbeddingTable, source: Source) -> None:
+    """Refuses a table that was made of other pictures with the same ids, such as those of another table of ratings.
+
+    Some are compared, evenly spread: that tells sets of pictures apart. (`python embed.py` compares all.)
+    """
+    if table.contents_N is None:
+        return
+    try:
+        pictures = source.pictures()
+    except ValueError:
+        return  # they are not at hand, as on a machine that only trains: there is nothing to compare
+    if pictures is None:
+        return
+    spread = pictures.ids[:: max(len(pictures.ids) // COMPARED, 1)]
+    rows = {item: row for item in spread if (row := table.row_of.get(item)) is not None}
+    if other := other_pictures(pictures, list(rows), table.contents_N[list(rows.values())]):
+        raise ValueError(
+            f"{table.folder} holds embeddings of other pictures by the same names: of {len(rows)} that were compared, "
+            f"{len(other)} have changed since, such as {other[0]!r} of {source.name}. Two sets of pictures need two "
+            "names (source.name=..., where the source has one). If these replace the others, embed them: "
+            "python embed.py ... changed=embed"
+        )

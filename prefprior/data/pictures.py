@@ -13,6 +13,8 @@ from prefprior.data.columns.ids import fault, shown
 from prefprior.data.decoding import BadPictureError, decode, is_regular
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+# What phones store and Pillow does not read: set aside with the reason rather than passed over.
+UNREAD = (".heic", ".heif")
 
 
 @runtime_checkable
@@ -26,6 +28,9 @@ class Pictures(Protocol):
 
     def path(self, item: str) -> Path | None:
         """Its file, where it has one of its own."""
+
+    def stamp(self, item: str) -> str:
+        """What changes with its file and is known without reading it; empty where only the content tells."""
 
     def digest(self, item: str) -> str:
         """A hash of its content: equal for identical pictures."""
@@ -46,8 +51,12 @@ class FolderPictures:
         either all pictures are, and `suffix` False takes ".jpg" and the like off their ids."""
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise ValueError(f"there is no folder of pictures at {self.folder}")
-        self.suffix = suffix
+            found = "it is a file" if self.folder.exists() else "nothing is there"
+            raise ValueError(
+                f"there is no folder of pictures at {self.folder}: {found}. Give a folder, or an uncompressed .tar; "
+                f"relative paths begin at {Path.cwd()}"
+            )
+        self.suffix, self._root = suffix, self.folder.resolve()
         if ids is not None:
             files = {item: item for item in ids}
         if files is None:
@@ -57,16 +66,22 @@ class FolderPictures:
                 raise ValueError(f"{self.folder} holds no pictures ({', '.join(SUFFIXES)})")
         else:
             for path in files.values():
-                _require_below(path)
+                _require_below(path, self.folder)
             self._files = files
             self.ids = list(files)
 
     def _listing(self) -> dict[str, str]:
         files: dict[str, str] = {}
-        for root, folders, names in os.walk(self.folder):
+        seen: set[tuple[int, int]] = set()  # folders: links may lead back to where they are
+        for root, folders, names in os.walk(self.folder, followlinks=True, onerror=_refuse_folder):
+            state = os.stat(root)
+            if (state.st_dev, state.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((state.st_dev, state.st_ino))
             folders.sort()
             for name in sorted(names):
-                if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                if name.lower().endswith(SUFFIXES + UNREAD) and not name.startswith("."):
                     relative = (Path(root) / name).relative_to(self.folder)
                     item = relative.as_posix() if self.suffix else relative.with_suffix("").as_posix()
                     require_id(item, str(self.folder))
@@ -90,13 +105,21 @@ class FolderPictures:
         name = self._files.get(item)
         return None if name is None else self.folder / name
 
+    def stamp(self, item: str) -> str:
+        """Where it is, its size and when it was changed."""
+        path = self.path(item)
+        return "" if path is None else f"{self._root}/{path.relative_to(self.folder)} {stamp_of(path)}"
+
     def digest(self, item: str) -> str:
-        """SHA-256 of the file; a missing one is no duplicate."""
+        """SHA-256 of the file; a missing one, or one that cannot be read, is no duplicate."""
         path = self.path(item)
         if path is None or not is_regular(path):
             return f"missing {item}"
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return f"missing {item}"
 
 
 class BytesPictures:
@@ -113,6 +136,10 @@ class BytesPictures:
     def path(self, item: str) -> Path | None:
         """None: it is in memory."""
         return None
+
+    def stamp(self, item: str) -> str:
+        """None: it is in memory."""
+        return ""
 
     def digest(self, item: str) -> str:
         """SHA-256 of the bytes."""
@@ -139,6 +166,10 @@ class ArrayPictures:
         """None: it is in memory."""
         return None
 
+    def stamp(self, item: str) -> str:
+        """None: it is in memory."""
+        return ""
+
     def digest(self, item: str) -> str:
         """SHA-256 of the pixels."""
         return hashlib.sha256(self._pixels[self._row[item]].tobytes()).hexdigest()
@@ -152,6 +183,24 @@ def require_id(item: str, where: str) -> None:
         )
 
 
-def _require_below(item: str) -> None:
+def stamp_of(path: Path) -> str:
+    """A file's size and when it and its entry were changed; empty where there is none."""
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):  # the latter: a NUL in the name
+        return ""
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise ValueError(
+        f"cannot read the folder {error.filename}: {error.strerror}. Its pictures would be missing without a word: "
+        "make it readable, or take it out."
+    ) from error
+
+
+def _require_below(item: str, folder: Path) -> None:
     if ".." in item.split("/") or item.startswith("/") or "\\" in item or not item:
-        raise ValueError(f"the id {item!r} would leave the folder of pictures. Ids are relative paths without `..`.")
+        raise ValueError(
+            f"the id {shown(item)} of a picture would leave the folder {folder}. Ids are relative paths without `..`."
+        )

@@ -9,8 +9,10 @@ from PIL import Image
 from webdataset.tariterators import base_plus_ext
 
 from prefprior.data.decoding import BadPictureError, decode
-from prefprior.data.pictures import SUFFIXES, require_id
+from prefprior.data.pictures import SUFFIXES, UNREAD, require_id, stamp_of
 from prefprior.files import require_file
+
+PADDING = 1 << 14  # bytes that are looked at behind the last member: tars are filled up to 10,240
 
 
 class TarPictures:
@@ -22,8 +24,9 @@ class TarPictures:
         for tar in map(require_file, tars):
             try:
                 with tarfile.open(tar, "r:") as file:
-                    members = [m for m in file if m.isfile() and m.name.lower().endswith(SUFFIXES)]
+                    members = [m for m in file if m.isfile() and m.name.lower().endswith(SUFFIXES + UNREAD)]
                     size = tar.stat().st_size
+                    _require_end(tar, file.offset)
             except (tarfile.TarError, OSError, EOFError, ValueError) as error:
                 raise ValueError(f"{tar} is not a whole, uncompressed tar ({error}). Copy or make it again.") from error
             for member in members:
@@ -35,12 +38,15 @@ class TarPictures:
                     raise ValueError(f"{tar} is cut short inside {member.name}. Copy or make it again.")
                 if item in self._places:
                     raise ValueError(
-                        f"{tar}: {member.name} is a second picture of the id {item!r}. Ids must be unique."
+                        f"{tar}: {member.name} is a second picture of the id {item!r}. Rename or remove one."
                     )
                 self._places[item] = (tar, member.offset_data, member.size)
         self.ids = sorted(self._places)
         if not self.ids:
-            raise ValueError(f"no pictures in {', '.join(map(str, tars)) or 'an empty list of tars'}")
+            raise ValueError(
+                f"{', '.join(map(str, tars)) or 'an empty list of tars'}: there are no pictures "
+                f"({', '.join(SUFFIXES)}). Is it another tar?"
+            )
 
     def open(self, item: str) -> Image.Image:
         """The picture in RGB."""
@@ -49,6 +55,11 @@ class TarPictures:
     def path(self, item: str) -> Path | None:
         """None: it has no file of its own."""
         return None
+
+    def stamp(self, item: str) -> str:
+        """Its place in the tar, and when that was changed."""
+        tar, offset, size = self._places[item]
+        return f"{tar.resolve()} {offset} {size} {stamp_of(tar)}"
 
     def digest(self, item: str) -> str:
         """SHA-256 of the member."""
@@ -61,3 +72,13 @@ class TarPictures:
         with open(tar, "rb") as file:
             file.seek(offset)
             return file.read(size)
+
+
+def _require_end(tar: Path, offset: int) -> None:
+    """Refuses a tar that does not end where reading stopped: a broken header ends the reading without a word."""
+    with open(tar, "rb") as file:
+        file.seek(offset)
+        rest = file.read(PADDING)
+    if len(rest) < tarfile.BLOCKSIZE or any(rest):
+        why = "the mark of its end is missing" if not rest else "what follows is no member of it"
+        raise ValueError(f"at byte {offset:,} of {tar.stat().st_size:,} {why}")

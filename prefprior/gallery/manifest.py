@@ -12,9 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prefprior.data.columns.ids import fault
+from prefprior.fields import Fields
 from prefprior.files import read_json, write_json, written_whole
 from prefprior.gallery.settings import GallerySettings
 
+AGAIN = "Make the gallery again: python sample.py"
 FORMAT = "prefprior-gallery-2"  # 1 called a score a fit, and held paths
 MANIFEST = "manifest.json"
 SETTINGS = "gallery.json"
@@ -77,12 +80,12 @@ def write_samples(path: Path, columns: dict[str, list[Any]]) -> None:
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
-    """A user's manifest, checked for its format; a user's folder stands for the manifest inside it."""
+    """A user's manifest, checked for its form; a user's folder stands for the manifest inside it."""
     path = Path(path)
     path = path / MANIFEST if path.is_dir() else path
     if not path.is_file():
         raise ValueError(f"there is no manifest {path}. Each person's folder of a gallery holds one: {MANIFEST}")
-    manifest = read_json(path)
+    manifest = read_json(path, AGAIN)
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if isinstance(found, str) and found.startswith("prefprior-gallery-") and found != FORMAT:
         raise ValueError(
@@ -90,8 +93,40 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
             "python sample.py, or use the version of prefprior that made it."
         )
     if found != FORMAT:
-        raise ValueError(f"{path} is not a gallery's manifest: its format is {found!r}, not {FORMAT!r}")
-    person = manifest.get("person")
-    if not isinstance(person, dict) or not isinstance(person.get("name"), str):
-        raise ValueError(f"{path} does not say whose pictures it is of: person.name is missing")
+        raise ValueError(
+            f"{path} is not a gallery's manifest: its format is {found!r}, not {FORMAT!r}. Each person's folder of a "
+            "gallery holds one."
+        )
+    person = Fields(manifest, path, AGAIN).fields("person")
+    if reason := fault(person.text("name")):
+        person.refuse("name", f"a person's id: {reason}")
+    return dict(manifest)
+
+
+def read_made(folder: Path) -> dict[str, Any]:
+    """The manifest of a user's folder with all that pages show of it."""
+    manifest = read_manifest(folder)
+    fields = Fields(manifest, folder / MANIFEST, f"Delete {folder} and run the same command again.")
+    person = fields.fields("person")
+    for key in ("part", "taste"):
+        if not isinstance(person.value(key), str):
+            person.refuse(key, "text")
+    own = slug(person.text("name"))
+    person.text("slug", re.escape(own), f"{own!r}, as this person's folder is called")
+    for key in ("summary", "counts"):
+        figures = fields.fields(key)
+        for name in figures:
+            figures.number(name)
+    for row in fields.objects("rated", least=0):
+        row.number("rating")
+        _file(row, "file", optional=True)
+    for row in fields.objects("made"):
+        _file(row, "file")
+        for near in row.objects("nearest", least=0) if "nearest" in row else []:
+            _file(near, "file", optional=True)
     return manifest
+
+
+def _file(row: Fields, key: str, *, optional: bool = False) -> None:
+    if not (optional and row.value(key) is None):
+        row.text(key, r"(made|pictures)/\w[\w.-]*", "a file of this gallery")

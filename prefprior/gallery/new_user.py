@@ -33,6 +33,10 @@ class PictureFiles:
         """The file itself."""
         return Path(item)
 
+    def stamp(self, item: str) -> str:
+        """The file's size and when it was changed."""
+        return self._folders[item].stamp(Path(item).name)
+
     def digest(self, item: str) -> str:
         """A hash of the file."""
         return self._folders[item].digest(Path(item).name)
@@ -102,15 +106,42 @@ def from_folders(likes: str | None, dislikes: str | None) -> list[RatedPicture]:
             raise ValueError(f"{key}={folder} is not a folder. Put pictures ({', '.join(SUFFIXES)}) into one.")
         found = sorted(root / item for item in FolderPictures(root).ids)
         rated += [RatedPicture(path, rating, age) for age, path in enumerate(found)]
-    first: dict[Path, Path] = {}
-    for picture in rated:
-        other = first.setdefault(picture.path.resolve(), picture.path)
-        if other is not picture.path:
-            raise ValueError(
-                f"{picture.path} is given twice (as {other}): by likes={likes} and dislikes={dislikes}. A picture is "
-                "liked or disliked: take it out of one folder."
-            )
+    given = f"likes={likes} and dislikes={dislikes}"
+    if pair := _twice(rated):
+        one, two = pair
+        raise ValueError(
+            f"{two.path} is given twice (as {one.path}): by {given}. A picture is liked or disliked: take it out of "
+            "one folder."
+        )
+    if pair := _contradicting(rated):
+        one, two = pair
+        raise ValueError(
+            f"{two.path} is the same picture as {one.path}, and {given} rate it differently. A picture is liked or "
+            "disliked: take one of the two out."
+        )
     return rated
+
+
+def _twice(rated: list[RatedPicture]) -> tuple[RatedPicture, RatedPicture] | None:
+    """A file that is there twice, by whatever path."""
+    first: dict[Path, RatedPicture] = {}
+    for picture in rated:
+        if (other := first.setdefault(picture.path.resolve(), picture)) is not picture:
+            return other, picture
+    return None
+
+
+def _contradicting(rated: list[RatedPicture]) -> tuple[RatedPicture, RatedPicture] | None:
+    """Two copies of a picture that are rated differently."""
+    pictures = PictureFiles([picture.path for picture in rated])
+    first: dict[str, RatedPicture] = {}
+    for picture in rated:
+        if not is_regular(picture.path):
+            continue  # which is told when it is opened
+        other = first.setdefault(pictures.digest(str(picture.path)), picture)
+        if other.rating != picture.rating:
+            return other, picture
+    return None
 
 
 def from_file(path: str) -> list[RatedPicture]:
@@ -133,11 +164,20 @@ def from_file(path: str) -> list[RatedPicture]:
     pictures = [columns.path.parent / name for name in names]
     if gone := [row for row, picture in enumerate(pictures) if not is_regular(picture)]:
         raise ValueError(
-            f"{columns.some(np.asarray(gone))}: there is no file {pictures[gone[0]]}. Paths begin at the folder of "
-            f"{columns.path}: correct these rows or remove them."
+            f"{columns.some(np.asarray(gone))}: {pictures[gone[0]]} is "
+            f"{'no file' if pictures[gone[0]].exists() else 'not there'}. Paths begin at the folder of {columns.path}: "
+            "correct these rows or remove them."
         )
     half = (high - low) / 2
-    return [
+    rated = [
         RatedPicture(picture, (float(rating) - low) / half - 1 if half else 1.0, len(pictures) - 1 - row)
         for row, (picture, rating) in enumerate(zip(pictures, rating_N, strict=True))
     ]
+    for what, pair in (("the same file as", _twice(rated)), ("a copy of", _contradicting(rated))):
+        if pair is not None:
+            one, two = (rated.index(picture) for picture in pair)
+            raise ValueError(
+                f"{columns.some(np.asarray([one, two]))}: {shown(names[two])} is {what} {shown(names[one])}, and would "
+                "be rated twice. Keep one row."
+            )
+    return rated

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from prefprior.data.columns.parquet import parquet_file
+from prefprior.data.decoding import BadPictureError, decode
 from prefprior.files import write_text
 from prefprior.gallery import contact_sheet
-from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, SHEET, read_manifest, user_folder
+from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, SHEET, read_made, user_folder
 from prefprior.gallery.settings import GallerySettings, sampling_in_words
 from prefprior.gallery.similar_users import most_alike, reduced, side_by_side
 
@@ -25,14 +26,14 @@ def write_pages(root: Path, names: list[str], title: str, settings: GallerySetti
     cards, tastes = [], []
     for name in names:  # manifests are read twice rather than kept: there may be many people
         folder = user_folder(root, name)
-        cards.append(_card(read_manifest(folder)))
+        cards.append(_card(read_made(folder)))
         tastes.append(_taste(folder / SAMPLES))
     unit = reduced(np.stack(tastes))
     alike, order = most_alike(unit), side_by_side(unit)
     facts = _facts(settings)
     template = _environment().get_template("person.html.j2")
     for place, name in enumerate(names):
-        manifest = read_manifest(user_folder(root, name))
+        manifest = read_made(user_folder(root, name))
         page = template.render(
             title=title,
             manifest=manifest,
@@ -43,7 +44,7 @@ def write_pages(root: Path, names: list[str], title: str, settings: GallerySetti
             again=_again(manifest["person"]["slug"]) if settings.command is not None else None,
         )
         write_text(user_folder(root, name) / INDEX, page)
-    first = [read_manifest(user_folder(root, name)) for name in names[:OVERVIEW]]
+    first = [read_made(user_folder(root, name)) for name in names[:OVERVIEW]]
     write_index(root, [_entry(card) for card in cards], order, title, facts)
     _write_overview(root, first)
     return root / INDEX
@@ -86,7 +87,8 @@ def _environment() -> Environment:
 
 
 def _taste(samples: Path) -> np.ndarray:
-    table = pq.read_table(samples, columns=["embedding"])
+    with parquet_file(samples) as file:
+        table = file.read(columns=["embedding"])
     return np.asarray(table.column("embedding").to_pylist(), dtype=np.float32).mean(0)
 
 
@@ -142,5 +144,9 @@ def _caption(manifest: dict[str, Any]) -> str:
 
 
 def _read(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
-        return picture.convert("RGB")
+    try:
+        return decode(path, str(path))
+    except BadPictureError as error:
+        raise ValueError(
+            f"{path}: {error}. Delete the manifest.json of this person's folder and run the same command again."
+        ) from None

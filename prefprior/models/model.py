@@ -46,6 +46,8 @@ class PreferenceModel(nn.Module):
     @classmethod
     def from_config(cls, config: dict[str, Any], space: Space, find: Find) -> "PreferenceModel":
         """Builds what `config` describes; it may come from a file that is somebody else's."""
+        if not isinstance(config, dict):
+            raise ValueError(f"model is {repr(config)[:60]}; it must be a JSON object")
         scale = from_node(config["scale"], Standardize, find, "scale", space=space)
         prior = from_node(config["prior"], PriorNetwork, find, "prior", space=space, scale=scale)
         shared = {"space": space, "scale": scale, "token_width": prior.width}

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from prefprior.data.embedding.table import MANIFEST, EmbeddingTable, read_manifest
+from prefprior.data.embedding.manifest import MANIFEST, TableManifest
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.locks import in_turn
 from prefprior.world import clip
 from prefprior.world.people.schools import examples, schools
@@ -46,6 +47,10 @@ class WorldPictures:
     def path(self, item: str) -> Path | None:
         """No picture of the world is a file."""
         return None
+
+    def stamp(self, item: str) -> str:
+        """None: only its pixels say what it is."""
+        return ""
 
     def digest(self, item: str) -> str:
         """A hash of the pixels."""
@@ -105,4 +110,4 @@ def _kept(folder: Path, ids: list[str], factors: Factors, seeds: np.ndarray) -> 
 
 
 def _is_of(folder: Path, origin: dict[str, str]) -> bool:
-    return (folder / MANIFEST).is_file() and read_manifest(folder)["encoder"] == origin
+    return (folder / MANIFEST).is_file() and TableManifest.read(folder).encoder == origin

@@ -209,6 +209,34 @@ def test_a_folder(tmp_path: Path) -> None:
         FolderPictures(tmp_path / "empty")
 
 
+def test_folders_that_are_linked_to_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "p" / "here").mkdir(parents=True)
+    noise().save(tmp_path / "elsewhere" / "a.png")
+    noise().save(tmp_path / "p" / "here" / "b.png")
+    (tmp_path / "p" / "there").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "p" / "here" / "circle").symlink_to(tmp_path / "p")
+    assert FolderPictures(tmp_path / "p").ids == ["here/b.png", "there/a.png"]
+
+
+def test_a_photo_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    pictures = FolderPictures(tmp_path)
+    assert pictures.ids == ["IMG_1.HEIC"]
+    with pytest.raises(BadPictureError, match="HEIC, which is not read: convert it to JPEG"):
+        pictures.open("IMG_1.HEIC")
+
+
+def test_a_file_that_may_not_be_read_is_no_duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise().save(tmp_path / "a.png")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", denied)
+    assert FolderPictures(tmp_path, ids=["a.png"]).digest("a.png") == "missing a.png"
+
+
 @pytest.mark.parametrize("item", ["../x.png", "/etc/passwd", "a/../../b.png", "a\\b.png", ""])
 def test_ids_cannot_leave_the_folder(tmp_path: Path, item: str) -> None:
     with pytest.raises(ValueError, match="would leave the folder"):

@@ -1,5 +1,6 @@
 """Columns of text with the places of their rows, so that every bad value can be named by file and line."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prefprior.errors import nearest
+from prefprior.errors import nearest, sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +19,7 @@ class Columns:
     values: dict[str, pa.Array]
     first_row: int  # what the first row is called: its line in a text file, 0 in Parquet
     line_N: np.ndarray | None = None  # the line of each row, where a row may have several
+    place_N: Sequence[str] | None = None  # the place of each row, where rows are not lines of a file
     parts: tuple[tuple[int, "Columns"], ...] = ()  # for several files: from which row on they are which
     origin: tuple["Columns", np.ndarray] | None = None  # for rows that were made from others: from which
 
@@ -58,6 +60,8 @@ class Columns:
 
     def where(self, row: int) -> str:
         """`file:line`."""
+        if self.place_N is not None:
+            return self.place_N[row]
         if self.origin is not None:
             before, row_N = self.origin
             return before.where(int(row_N[row]))
@@ -90,9 +94,8 @@ class Wanted:
             told = "; ".join(f"{column!r}{nearest(column, stripped)}" for column in missing)
             marks = [mark for mark in ";\t|," if len(present) == 1 and mark in present[0]]
             split = f" Is the file separated by {marks[0]!r}? Use commas, or tabs in a .tsv." if marks else ""
-            raise ValueError(
-                f"{where}: the columns are {', '.join(map(_shown, stripped))}; missing: {told}. {self.remedy}{split}"
-            )
+            there = ", ".join(map(_shown, stripped))
+            raise ValueError(f"{where}: the columns are {there}; missing: {sentence(told)} {self.remedy}{split}")
         chosen = {ours: stripped[c.strip()] for ours, c in self.names.items() if c.strip() in stripped}
         for spellings in chosen.values():
             if len(spellings) > 1:
@@ -101,6 +104,11 @@ class Wanted:
                     "Remove or rename the others."
                 )
         return {ours: spellings[0] for ours, spellings in chosen.items()}
+
+
+def absent(texts: pa.Array) -> np.ndarray:
+    """Which values are not there."""
+    return pc.is_null(texts).to_numpy(zero_copy_only=False)
 
 
 def _shown(name: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from prefprior.data.columns.columns import Columns, Wanted
+from prefprior.data.columns.columns import Columns, Wanted, absent
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 # pyarrow reads a file in blocks, and a row must end in the block after its own. An open quote makes one row of all
@@ -56,7 +56,11 @@ def from_delimited(path: Path, data: bytes, delimiter: str, wanted: Wanted) -> C
         line_R = row_lines(data)
         if len(line_R) == table.num_rows + 1 and line_R[-1] != len(line_R):
             line_N = line_R[1:]
-    return Columns(path, values, 2, line_N)
+    columns = Columns(path, values, 2, line_N)
+    empty = np.flatnonzero(np.logical_and.reduce([absent(value) for value in values.values()]))
+    if empty.size:
+        raise ValueError(f"{columns.some(empty)}: the line is blank, or has none of the columns. Remove it.")
+    return columns
 
 
 def row_lines(data: bytes) -> np.ndarray:

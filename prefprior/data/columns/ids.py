@@ -7,6 +7,9 @@ from collections.abc import Sequence
 LONGEST = 4096  # characters; as long as a path may be
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")  # how Python shows bytes of a file's name that are not UTF-8
+# What programs write where there is no value: as an id it would make one person of all that are unknown.
+NOTHING = {"nan", "NaN", "<NA>", "None", "null", "NULL"}
+_ROUNDED = re.compile(r"[+-]?\d+(\.\d+)?[eE]\+\d+")  # how spreadsheets write long numbers: digits are lost
 _INVISIBLE = dict.fromkeys(
     map(ord, "\u200b\u2060\ufeff\u00ad")
 )  # spaces without width, a mark of byte order, a soft hyphen
@@ -16,6 +19,10 @@ def fault(value: str) -> str | None:
     """Why a text cannot be an id, or None where it can."""
     if not value.strip():
         return "it is blank"
+    if value.strip() in NOTHING:
+        return "it stands for no value; where there is none, leave it empty"
+    if _ROUNDED.fullmatch(value.strip()):
+        return "it is a number that was rounded, as spreadsheets do, so that several ids become one. Store ids as text"
     if len(value) > LONGEST:
         return f"it has {len(value):,} characters, more than {LONGEST:,}"
     if _SURROGATE.search(value):

@@ -1,6 +1,7 @@
 """Records of JSON: one a line, or a list of them in one file."""
 
 import json
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,8 +16,14 @@ def from_json_lines(path: Path, data: bytes, wanted: Wanted) -> Columns:
     for number, line in enumerate(data.rstrip().splitlines(), 1):
         if not line.strip():
             raise ValueError(f"{path}:{number}: the line is blank. Remove it: each line is one JSON object.")
-        records.append(parse_json(line, f"{path}:{number}"))
+        records.append(parse_json(line, f"{path}:{number}", _remedy(line)))
     return _from_records(path, records, wanted)
+
+
+def _remedy(line: bytes) -> str:
+    if line.lstrip()[:1] == b"[":
+        return "Each line is one JSON object, without a list around them: jq -c '.[]' takes it off."
+    return "Each line is one whole JSON object. Was the file cut short, or spread over several lines?"
 
 
 def read_json_records(path: str | Path, wanted: Wanted) -> Columns:
@@ -34,7 +41,8 @@ def _from_records(path: Path, records: list[object], wanted: Wanted) -> Columns:
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise ValueError(
-                f"{path}:{number}: each record is one JSON object with named values. Correct or remove it."
+                f"{path}:{number}: each record is one JSON object with named values. Correct or remove it. (A list of "
+                "them on one line is spread over lines by jq -c '.[]'.)"
             )
     rows = [record for record in records if isinstance(record, dict)]
     chosen = wanted.choose(f"{path}:1", list(dict.fromkeys(key for row in rows for key in row)))
@@ -57,12 +65,14 @@ def _text(value: object, column: str, path: Path, number: int) -> str | None:
                 "Write it again as UTF-8."
             ) from None
         return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))  # 7.0 and 7 are the same id
     if isinstance(value, bool) or not isinstance(value, int | float):
-        shown = json.dumps(value)
+        kind = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else json.dumps(value)
         raise ValueError(
-            f"{path}:{number}: the {column} is {shown if len(shown) <= 60 else shown[:60] + '...'}, which is neither "
-            "text nor a number. Correct this row or remove it."
+            f"{path}:{number}: the {column} is {kind}, which is neither text nor a number. Correct this row or remove "
+            "it."
         )
     return json.dumps(value)

@@ -18,7 +18,7 @@ def parquet_file(path: Path) -> Iterator[pa_parquet.ParquetFile]:
         with pa_parquet.ParquetFile(path) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
-        told = " ".join(str(error).split())[:200]
+        told = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split())[:200])
         raise ValueError(f"{path} is not a whole Parquet file ({told}). Was it cut short? Copy it again.") from error
 
 
@@ -27,22 +27,29 @@ def from_parquet(path: Path, wanted: Wanted) -> Columns:
     with parquet_file(path) as file:
         chosen = wanted.choose(str(path), file.schema_arrow.names)
         table = file.read(columns=list(chosen.values()))
-    values = {ours: _text(path, column, table[column].combine_chunks()) for ours, column in chosen.items()}
+    values = {ours: as_text(path, column, table[column].combine_chunks()) for ours, column in chosen.items()}
     return Columns(path, values, 0)
 
 
-def _text(path: Path, column: str, array: pa.Array) -> pa.Array:
+def as_text(path: Path, column: str, array: pa.Array) -> pa.Array:
+    """A column as text, null where there is no value; NaN is none either."""
+    if pa.types.is_float16(array.type):
+        array = array.cast(pa.float32())
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     if pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("s"))
     if pa.types.is_timestamp(array.type):
         # As text with a date: a bare number would not say whether it counts seconds or less.
         array = array.cast(pa.timestamp("us"), safe=False)
+    told = f"{path}: the column {column!r} holds {array.type}, not text or numbers. Name another, or convert it."
+    if pa.types.is_boolean(array.type):
+        raise ValueError(told)
     try:
-        text = array.cast(pa.string())
+        raw = pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)
+        text = array.cast(pa.string(), safe=not raw)  # what is not UTF-8 is named by its row below
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(
-            f"{path}: the column {column!r} holds {array.type}, not text or numbers. Name another, or convert it."
-        ) from error
+        raise ValueError(told) from error
     try:
         text.validate(full=True)
     except pa.ArrowInvalid as error:

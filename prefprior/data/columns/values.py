@@ -7,15 +7,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prefprior.data.columns.columns import Columns
+from prefprior.data.columns.columns import Columns, absent
 from prefprior.data.columns.ids import alike, fault, shown
 
 # What times are counted in, told from their size: seconds have ten digits from 2001 to 2286, milliseconds thirteen,
 # microseconds sixteen, nanoseconds nineteen. Smaller numbers than the first count seconds from any beginning.
 UNITS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 UNIT_BEGINS = (1e11, 1e14, 1e17)
-# No rating is of later; numbers that would be are dates without dashes, or ticks of another clock.
-LATEST = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
+# No rating is of other years. Numbers that would be are dates without dashes, or ticks of another clock; dates that are
+# stand for unknown times.
+EARLIEST, LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1900, 2200))
 # Counts of 100 nanoseconds since other years than 1970 look like nanoseconds of before 2001.
 FIRST_NANOSECOND = 1e18
 ONE_KIND = (
@@ -76,6 +77,8 @@ def times(columns: Columns, name: str = "time") -> np.ndarray:
         if stamps.notna().sum() > np.isfinite(values).sum():
             values = np.where(stamps.isna(), np.nan, stamps.astype("datetime64[us, UTC]").astype("int64") / 1e6)
             _refuse(columns, name, there & np.isnan(values), f"is not a time. {ONE_KIND}")
+            off = there & ((values < EARLIEST) | (values > LATEST))
+            _refuse(columns, name, off, f"is no time of 1900 to 2200. {ONE_KIND}")
             return values
     _refuse(columns, name, there & ~np.isfinite(values), f"is not a time. {ONE_KIND}")
     return _seconds(columns, name, values)
@@ -96,11 +99,6 @@ def parts(columns: Columns, name: str = "split") -> np.ndarray:
     return np.asarray([*told, ""], dtype=str)[code_N]
 
 
-def absent(texts: pa.Array) -> np.ndarray:
-    """Which values are not there."""
-    return pc.is_null(texts).to_numpy(zero_copy_only=False)
-
-
 def _seconds(columns: Columns, name: str, values: np.ndarray) -> np.ndarray:
     there = np.isfinite(values)
     if not there.any():
@@ -117,7 +115,7 @@ def _seconds(columns: Columns, name: str, values: np.ndarray) -> np.ndarray:
     if usual == 0 and (_looks_like_date(known)).all():
         _refuse(columns, name, there, f"looks like a date, not like seconds since 1970. Write {_dashed(known[0])}.")
     seconds = values / UNITS[usual][1]
-    foreign = there & (seconds > LATEST)
+    foreign = there & ((seconds > LATEST) | ((seconds < EARLIEST) & (usual > 0)))
     if usual == 3:
         foreign |= there & (np.abs(values) < FIRST_NANOSECOND)
     _refuse(columns, name, foreign, f"is not a time in {UNITS[usual][0]} since 1970. {ONE_KIND}")

@@ -8,7 +8,7 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from prefprior.data.embedding.contents import CONTENT, Content, content_of
 from prefprior.data.embedding.encoders import OpenClipEncoder
 from prefprior.data.embedding.plan import PARTS, PLAN, EncodeRule, Part, Plan, make_plan, work_order
 from prefprior.data.embedding.table import EmbeddingTable
@@ -36,7 +37,7 @@ def encode(
     plan = make_plan(pictures, order, folder, identity, rule, str(trainer.precision))
     if trainer.is_global_zero:
         write_text(folder / PARTS / PLAN, "".join(f"{item}\n" for item in order))
-    todo = [part for part in plan.parts if not part.path.is_file()]
+    todo = [part for part in plan.parts if not part.is_done(pictures)]
     if todo:
         trainer.predict(
             EncodeModule(encoder, rule, sum(len(part.items) for part in todo), identity),
@@ -45,19 +46,30 @@ def encode(
         )
     trainer.strategy.barrier("parts")
     if trainer.is_global_zero:
-        finish(plan, encoder, identity, folder, rule)
+        finish(plan, pictures, encoder, identity, folder, rule)
     trainer.strategy.barrier("finished")
     return EmbeddingTable.open(folder), read_set_aside(folder)
 
 
-def finish(plan: Plan, encoder: OpenClipEncoder, identity: dict[str, object], folder: Path, rule: EncodeRule) -> None:
+def finish(
+    plan: Plan,
+    pictures: Pictures,
+    encoder: OpenClipEncoder,
+    identity: dict[str, object],
+    folder: Path,
+    rule: EncodeRule,
+) -> None:
     """Puts the parts together into one table, with a list of what was set aside."""
     bad: dict[str, str] = {}
+    contents: dict[str, Content] = {}
     place: dict[str, tuple[int, int]] = {}
     for part in plan.parts:
-        reasons = part.read()[1]
-        bad.update(reasons)
-        place.update({item: (part.number, row) for row, item in enumerate(i for i in part.items if i not in reasons)})
+        stored = part.read()
+        bad.update(stored.bad)
+        contents.update(stored.contents)
+        place.update(
+            {item: (part.number, row) for row, item in enumerate(i for i in part.items if i not in stored.bad)}
+        )
     bad.update({item: bad[original] for item, original in plan.original_of.items() if original in bad})
     share = len(bad) / max(len(plan.order), 1)
     write_set_aside(folder, bad)
@@ -67,38 +79,50 @@ def finish(plan: Plan, encoder: OpenClipEncoder, identity: dict[str, object], fo
             f"each is listed with its reason in {folder / SET_ASIDE}. Repair them, or allow more with max_bad=..."
         )
     ids = [item for item in plan.order if item not in bad]
-    known = len(plan.old) if plan.old is not None else 0
-    if ids[known:]:
-
-        def chunks() -> Iterator[np.ndarray]:
-            if plan.old is not None:
-                yield plan.old.vectors
-            loaded: dict[int, np.ndarray] = {}
-            for start in range(known, len(ids), 4096):
-                rows = []
-                for item in ids[start : start + 4096]:
-                    original = plan.original_of.get(item, item)
-                    if original in place:
-                        number, row = place[original]
-                        if number not in loaded:
-                            loaded[number] = np.load(plan.parts[number].path, mmap_mode="r")
-                        rows.append(loaded[number][row])
-                    else:
-                        assert plan.old is not None
-                        rows.append(plan.old.vectors[plan.old.row_of[original]])
-                yield np.stack(rows)
-
+    if plan.fresh - bad.keys() or (plan.old is not None and len(ids) < len(plan.old)):
+        contents.update({item: content_of(pictures, item) for item in plan.original_of})
         EmbeddingTable.write_chunks(
             folder,
             encoder.space_name,
             ids,
-            chunks(),
+            _rows(plan, ids, place),
             dim=encoder.dim,
             dtype=rule.dtype,
             encoder=identity,
             set_aside=len(bad),
+            contents_N=_contents(plan, ids, contents),
         )
     shutil.rmtree(folder / PARTS)
+
+
+def _rows(plan: Plan, ids: list[str], place: dict[str, tuple[int, int]]) -> Iterator[np.ndarray]:
+    """The vectors of some pictures in chunks: from the parts, or from the table that there was."""
+    loaded: dict[int, np.ndarray] = {}
+    for start in range(0, len(ids), 4096):
+        rows = []
+        for item in ids[start : start + 4096]:
+            original = plan.original_of.get(item, item)
+            if original in place:
+                number, row = place[original]
+                if number not in loaded:
+                    loaded[number] = np.load(plan.parts[number].path, mmap_mode="r")
+                rows.append(loaded[number][row])
+            else:
+                assert plan.old is not None
+                rows.append(plan.old.vectors[plan.old.row_of[original]])
+        yield np.stack(rows)
+
+
+def _contents(plan: Plan, ids: list[str], contents: dict[str, Content]) -> np.ndarray:
+    """Which picture each row is of; of rows that stay, what was known."""
+    known_N = None if plan.old is None else plan.old.contents_N
+    found_N = np.zeros(len(ids), dtype=CONTENT)
+    for row, item in enumerate(ids):
+        if item in contents:
+            found_N[row] = contents[item]
+        elif known_N is not None and plan.old is not None:
+            found_N[row] = known_N[plan.old.row_of[item]]
+    return found_N
 
 
 def write_set_aside(folder: Path, bad: dict[str, str]) -> None:
@@ -118,21 +142,32 @@ def read_set_aside(folder: Path) -> dict[str, str]:
         return {row[0]: row[1] for row in rows}
 
 
-class PartDataset(Dataset[tuple[int, int, Tensor | None, dict[str, str]]]):
+class Batch(NamedTuple):
+    """Pictures that are embedded together."""
+
+    part: int
+    items: list[str]
+    pixels: Tensor | None  # of those that could be read; None where there are none
+    bad: dict[str, str]  # why the others could not be
+    contents: dict[str, Content]
+
+
+class PartDataset(Dataset[Batch]):
     """Batches of decoded and preprocessed pictures; a bad picture is a reason instead."""
 
     def __init__(self, batches: list[tuple[int, list[str]]], pictures: Pictures, encoder: OpenClipEncoder) -> None:
         self.batches, self.pictures, self.preprocess = batches, pictures, encoder.preprocess
 
-    def __getitem__(self, index: int) -> tuple[int, int, Tensor | None, dict[str, str]]:
+    def __getitem__(self, index: int) -> Batch:
         part, items = self.batches[index]
-        pixels, bad = [], {}
+        pixels, bad, contents = [], {}, {}
         for item in items:
+            contents[item] = content_of(self.pictures, item)
             try:
                 pixels.append(self.preprocess(self.pictures.open(item)))
             except BadPictureError as error:
                 bad[item] = str(error)
-        return part, len(items), torch.stack(pixels) if pixels else None, bad
+        return Batch(part, items, torch.stack(pixels) if pixels else None, bad, contents)
 
 
 class PartLoader:
@@ -152,12 +187,12 @@ class PartLoader:
     def __len__(self) -> int:
         return len(self.dataset.batches)
 
-    def __iter__(self) -> Iterator[tuple[Part, int, Tensor | None, dict[str, str]]]:
+    def __iter__(self) -> Iterator[tuple[Part, Batch]]:
         loader = DataLoader(
             self.dataset, sampler=range(len(self)), batch_size=None, num_workers=self.workers, collate_fn=None
         )
-        for number, count, pixels, bad in loader:
-            yield self.parts[number], count, pixels, bad
+        for batch in loader:
+            yield self.parts[batch.part], batch
 
 
 class EncodeModule(LightningModule):
@@ -169,7 +204,7 @@ class EncodeModule(LightningModule):
         self.encoder, self.rule, self.total = encoder, rule, total
         self.done: list[np.ndarray] = []
         self.bad: dict[str, str] = {}
-        self.seen = 0
+        self.contents: dict[str, Content] = {}
         self.bar: tqdm | None = None
 
     def on_predict_start(self) -> None:
@@ -182,21 +217,23 @@ class EncodeModule(LightningModule):
         """Leaves the batch where it is: only its pixels go to the device, when they are encoded."""
         return batch
 
-    def predict_step(self, batch: tuple[Part, int, Tensor | None, dict[str, str]], batch_idx: int) -> None:
+    def predict_step(self, batch: tuple[Part, Batch], batch_idx: int) -> None:
         """Embeds one batch; with the last of a part, stores it."""
-        part, count, pixels, bad = batch
-        self.bad.update(bad)
-        self.seen += count
-        if pixels is not None:
-            self.done.append(self.encoder.encode_pixels(pixels).cpu().numpy().astype(self.rule.dtype))
-        if self.seen == len(part.items):
+        part, read = batch
+        self.bad.update(read.bad)
+        self.contents.update(read.contents)
+        if read.pixels is not None:
+            self.done.append(self.encoder.encode_pixels(read.pixels).cpu().numpy().astype(self.rule.dtype))
+        if len(self.contents) == len(part.items):
             vectors = np.concatenate(self.done) if self.done else np.zeros((0, self.encoder.dim), self.rule.dtype)
-            write_json(part.bad_path, self.bad)
+            contents = {item: f"{digest.decode()} {stamp:016x}" for item, (digest, stamp) in self.contents.items()}
+            part.path.unlink(missing_ok=True)  # of pictures that have changed since: what is here is here whole
+            write_json(part.facts_path, {"set_aside": self.bad, "contents": contents})
             with written_whole(part.path) as temporary, open(temporary, "wb") as file:
                 np.save(file, vectors, allow_pickle=False)
-            self.done, self.bad, self.seen = [], {}, 0
+            self.done, self.bad, self.contents = [], {}, {}
         assert self.bar is not None
-        self.bar.update(count)
+        self.bar.update(len(read.items))
 
     def on_predict_end(self) -> None:
         """Closes the bar."""

@@ -20,7 +20,7 @@ def match(table: RatingsTable, embeddings: EmbeddingTable, missing_allowed: floa
     missing = int((row_N < 0).sum())
     if missing > missing_allowed * len(table):
         lacking = [str(i) for i in table.items[np.unique(table.item_N[row_N < 0])[:3]]]
-        where = embeddings.folder or "the given embeddings"
+        where = embeddings.folder or embeddings.ids_source
         raise ValueError(
             f"{missing} of {len(table)} ratings of {table.source} are for items without an embedding, such as "
             f"{', '.join(map(repr, lacking))}; {where} has, for example, {', '.join(map(repr, embeddings.ids[:3]))}. "

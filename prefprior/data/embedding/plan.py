@@ -9,15 +9,22 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from prefprior.data.embedding.table import MANIFEST, EmbeddingTable, check_ids, read_ids
+from prefprior.data.columns.ids import alike, shown
+from prefprior.data.embedding.contents import CONTENT, Content, other_pictures
+from prefprior.data.embedding.manifest import MANIFEST
+from prefprior.data.embedding.table import EmbeddingTable, read_ids
 from prefprior.data.pictures import Pictures
 from prefprior.errors import require_choice
+from prefprior.fields import Fields
 from prefprior.files import read_json
 
 PARTS, PLAN = "parts", "plan.txt"
+CHANGED = ("refuse", "embed")
+AGAIN = "Delete it and run the same command again."
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,10 @@ class EncodeRule:
     dtype: str = "float16"
     workers: int = 0
     max_bad: float = 0.05
+    changed: str = "refuse"
 
     def __post_init__(self) -> None:
+        require_choice("changed", self.changed, CHANGED)
         require_choice("dtype", self.dtype, ("float16", "float32"))
         if min(self.batch_size, self.part_size) < 1 or self.workers < 0:
             raise ValueError("batch_size and part_size must be at least 1, workers at least 0")
@@ -44,26 +53,49 @@ class Part:
 
     number: int
     items: list[str]
-    path: Path  # of the vectors; beside it, .json lists what was set aside
+    path: Path  # of the vectors; beside it, .json says what they are of
 
     @property
-    def bad_path(self) -> Path:
-        """What could not be embedded, with the reasons."""
+    def facts_path(self) -> Path:
+        """What could not be embedded, with the reasons, and the contents of the rest."""
         return self.path.with_suffix(".json")
 
-    def read(self) -> tuple[np.ndarray, dict[str, str]]:
-        """Vectors of the good pictures in order, and the reasons of the bad ones."""
-        bad: dict[str, str] = read_json(self.bad_path)
+    def read(self) -> "StoredPart":
+        """What is stored, refused unless it is whole."""
+        fields = Fields(read_json(self.facts_path, AGAIN), self.facts_path, AGAIN)
+        set_aside, contents = fields.fields("set_aside"), fields.fields("contents")
+        bad = {item: set_aside.text(item) for item in set_aside}
+        told = {item: _content(contents, item) for item in self.items}
         try:
             vectors = np.load(self.path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{self.path} is broken ({error}). Delete it and run the same command again.") from error
-        if len(vectors) + len(bad) != len(self.items):
+            raise ValueError(f"{self.path} is broken ({error}). {AGAIN}") from error
+        if vectors.ndim != 2 or len(vectors) + len(bad) != len(self.items):
             raise ValueError(
-                f"{self.path} has {len(vectors)} vectors and {len(bad)} pictures set aside for {len(self.items)} "
-                "pictures. Delete it and run the same command again."
+                f"{self.path} has {len(vectors)} vectors, and {len(bad)} pictures were set aside, for "
+                f"{len(self.items)} pictures. {AGAIN}"
             )
-        return vectors, bad
+        return StoredPart(vectors, told, bad)
+
+    def is_done(self, pictures: Pictures) -> bool:
+        """Whether it is stored, and of the pictures as they are now."""
+        if not (self.path.is_file() and self.facts_path.is_file()):
+            return False
+        contents_N = np.asarray(list(self.read().contents.values()), dtype=CONTENT)
+        return not other_pictures(pictures, self.items, contents_N)
+
+
+class StoredPart(NamedTuple):
+    """A part that has been embedded."""
+
+    vectors: np.ndarray  # of the pictures that could be embedded, in order
+    contents: dict[str, Content]  # of all
+    bad: dict[str, str]  # why the others could not be
+
+
+def _content(fields: Fields, item: str) -> Content:
+    digest, stamp = fields.text(item, "(?s).+ [0-9a-f]{16}", "a digest and a stamp").rsplit(" ", 1)
+    return digest.encode(), int(stamp, 16)
 
 
 @dataclass(frozen=True)
@@ -71,6 +103,7 @@ class Plan:
     """What is to be embedded, what is already there, and which pictures are duplicates of others."""
 
     order: list[str]  # all ids of the finished table (and those set aside), old rows first
+    fresh: set[str]  # which of them are embedded now
     original_of: dict[str, str]  # of each duplicate
     parts: list[Part]
     old: EmbeddingTable | None
@@ -78,7 +111,12 @@ class Plan:
 
 def work_order(pictures: Pictures, folder: Path) -> list[str]:
     """All ids: those an earlier run noted first, so that pictures added since do not shift the parts already done."""
-    check_ids(pictures.ids, "the pictures")
+    if pair := alike(pictures.ids):
+        one, other = (shown(pictures.ids[place]) for place in pair)
+        raise ValueError(
+            f"the pictures {one} and {other} look alike: they differ in spaces around them or in how accents are "
+            "stored. Rename one (convmv renames many)."
+        )
     path = folder / PARTS / PLAN
     noted = read_ids(path) if path.is_file() else []
     there = set(noted)
@@ -102,21 +140,35 @@ def make_plan(
         if str(old.vectors.dtype) != rule.dtype:
             raise ValueError(f"{folder} holds {old.vectors.dtype}, dtype={rule.dtype} was asked for: give the same")
     present = set(pictures.ids)
+    changed = set() if old is None else _changed(old, pictures, [i for i in old.ids if i in present], rule)
     known = old.ids if old is not None else []
-    fresh = [i for i in work if i in present and (old is None or i not in old.row_of)]
-    order = [*known, *fresh]
-    original_of = duplicates(pictures, [i for i in known if i in present], fresh)
+    fresh = [i for i in work if i in present and (old is None or i in changed or i not in old.row_of)]
+    order = [*known, *(i for i in fresh if i not in changed)]
+    original_of = duplicates(pictures, [i for i in known if i in present and i not in changed], fresh)
     distinct = [i for i in fresh if i not in original_of]
     parts = []
     for number, start in enumerate(range(0, len(distinct), rule.part_size)):
         items = distinct[start : start + rule.part_size]
-        name = hashlib.sha256(
-            json.dumps(
-                [identity, precision, rule.dtype, rule.batch_size, [_stamp(pictures, i) for i in items]]
-            ).encode()
-        ).hexdigest()[:12]
+        made_with = json.dumps([identity, precision, rule.dtype, rule.batch_size, items])
+        name = hashlib.sha256(made_with.encode()).hexdigest()[:12]
         parts.append(Part(number, items, folder / PARTS / f"{number:06d}-{name}.npy"))
-    return Plan(order, original_of, parts, old)
+    return Plan(order, set(fresh), original_of, parts, old)
+
+
+def _changed(old: EmbeddingTable, pictures: Pictures, items: list[str], rule: EncodeRule) -> set[str]:
+    """Which pictures are others than those that were embedded under their ids: refused unless they may be replaced."""
+    if old.contents_N is None:  # it was made elsewhere, or before contents were kept
+        changed = items
+    else:
+        changed = other_pictures(pictures, items, old.contents_N[[old.row_of[item] for item in items]])
+    if changed and rule.changed == "refuse":
+        told = "is not known to be" if old.contents_N is None else "is no longer"
+        raise ValueError(
+            f"{old.folder} holds embeddings of other pictures by the same names: {changed[0]!r} {told} the picture "
+            f"that was embedded ({len(changed)} such of {len(items)}). Two sets of pictures need two names "
+            "(source.name=..., where the source has one). If these replace the others, add changed=embed."
+        )
+    return set(changed)
 
 
 def duplicates(pictures: Pictures, known: list[str], fresh: list[str]) -> dict[str, str]:
@@ -135,11 +187,3 @@ def duplicates(pictures: Pictures, known: list[str], fresh: list[str]) -> dict[s
             if original != item and item in new:
                 found[item] = original
     return found
-
-
-def _stamp(pictures: Pictures, item: str) -> list[object]:
-    path = pictures.path(item)
-    if path is None or not path.is_file():
-        return [item]
-    state = path.stat()
-    return [item, state.st_size, state.st_mtime_ns]

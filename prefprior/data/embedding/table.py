@@ -3,7 +3,6 @@
 Shapes: N items, D dimension.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,22 +13,13 @@ import numpy as np
 import torch
 
 from prefprior.data.columns.ids import alike, fault, shown
-from prefprior.files import (
-    read_json,
-    read_lines,
-    require_file,
-    write_json,
-    write_text,
-    written_whole,
-)
+from prefprior.data.embedding.contents import CONTENT
+from prefprior.data.embedding.manifest import MANIFEST, TableManifest, again, fingerprint
+from prefprior.data.embedding.vectors import LEAST, check_vectors, load_vectors
+from prefprior.files import read_lines, write_text, written_whole
 from prefprior.locks import in_turn
 from prefprior.predictor import Catalogue
 from prefprior.space import Space
-
-MANIFEST = "manifest.json"
-FORMAT = 1
-# A file is recognised by its size and a hash of evenly spread blocks: a terabyte cannot be read to open it.
-_BLOCKS, _BLOCK = 64, 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +33,11 @@ class EmbeddingTable:
         default_factory=dict
     )  # what the manifest says of the encoder and of what was set aside
     ids_file: Path | None = None
+    contents_file: Path | None = None
     known_ids: Sequence[str] | None = None
     read_texts: Callable[[], np.ndarray] | None = None  # raw text embeddings (N, D) of the items, where there are any
     texts_source: str = "the texts' embeddings"  # where they come from, in messages
+    ids_source: str = "the table of embeddings"
 
     def texts(self) -> np.ndarray | None:
         """(N, D) of what the items' captions or prompts say, in the same CLIP; a row of zeros where there is none."""
@@ -57,12 +49,14 @@ class EmbeddingTable:
                 f"{self.texts_source}: texts of items need a row for each and the space's dimension, "
                 f"{self.vectors.shape}, got {texts_ND.shape}. Embed them with the text tower of {self.space.name}."
             )
-        if not np.isfinite(texts_ND).all():
-            rows = ", ".join(map(str, np.flatnonzero(~np.isfinite(texts_ND).all(1))[:5]))
-            raise ValueError(
-                f"{self.texts_source}: rows {rows} (counted from 0) hold NaN or infinity. Where there is no text, "
-                "its row is zeros."
-            )
+        lost_N = texts_ND.any(1) & (np.abs(texts_ND).max(1) < LEAST)
+        for bad_N, what in ((~np.isfinite(texts_ND).all(1), "NaN or infinity"), (lost_N, "too small numbers to keep")):
+            if bad_N.any():
+                rows = ", ".join(map(str, np.flatnonzero(bad_N)[:5]))
+                raise ValueError(
+                    f"{self.texts_source}: rows {rows} (counted from 0) hold {what}. Where there is no text, its row "
+                    "is zeros."
+                )
         return texts_ND
 
     def __len__(self) -> int:
@@ -74,13 +68,32 @@ class EmbeddingTable:
         ids = list(self.known_ids) if self.known_ids is not None else read_ids(self._ids_path())
         if len(ids) != len(self.vectors):
             where = self.ids_file or "the list of ids"
-            raise ValueError(f"{where} names {len(ids)} items, but there are {len(self.vectors)} vectors")
+            remedy = f" {again(self.folder)}" if self.folder else ""
+            raise ValueError(f"{where} names {len(ids)} items, but there are {len(self.vectors)} vectors.{remedy}")
         return ids
 
     @cached_property
     def row_of(self) -> dict[str, int]:
         """The row of each id."""
         return {item: row for row, item in enumerate(self.ids)}
+
+    @cached_property
+    def contents_N(self) -> np.ndarray | None:
+        """Which picture each row was embedded from, where the rows are of pictures; (N,) of `contents.CONTENT`."""
+        if self.contents_file is None:
+            return None
+        try:
+            contents_N = np.load(self.contents_file, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(
+                f"{self.contents_file} is not a whole .npy file ({error}). {again(self.contents_file.parent)}"
+            ) from error
+        if contents_N.dtype != CONTENT or contents_N.shape != (len(self),):
+            raise ValueError(
+                f"{self.contents_file} holds {contents_N.dtype} of shape {contents_N.shape}, not a content a row. "
+                f"{again(self.contents_file.parent)}"
+            )
+        return np.asarray(contents_N)
 
     def catalogue(self) -> Catalogue:
         """The same rows as predictors take them; memory-mapped vectors stay so."""
@@ -104,29 +117,21 @@ class EmbeddingTable:
                 "Both must have one line per item, in the same order."
             )
         check_vectors(vectors_ND, source)
-        return cls(Space.measure(space_name, vectors_ND), vectors_ND, known_ids=ids)
+        return cls(Space.measure(space_name, vectors_ND), vectors_ND, known_ids=ids, ids_source=ids_source)
 
     @classmethod
     def open(cls, folder: str | Path) -> "EmbeddingTable":
         """Maps a stored table; a missing, half-written or changed file is refused by name."""
-        folder = Path(folder)
-        manifest = read_manifest(folder)
-        files = manifest["files"]
-        for kind in ("vectors", "ids"):
-            path = folder / files[kind]["name"]
-            if not path.is_file():
-                raise ValueError(f"{path} is missing, though {folder / MANIFEST} names it. {_again(folder)}")
-            if fingerprint(path) != files[kind]["fingerprint"]:
-                raise ValueError(f"{path} has changed since it was written. {_again(folder)}")
-        vectors = load_vectors(folder / files["vectors"]["name"])
-        space = Space.from_dict(manifest["space"])
-        if vectors.shape != (manifest["count"], space.dim):
+        manifest = TableManifest.read(Path(folder))
+        files = {kind: manifest.file(kind) for kind in manifest.files}
+        vectors = load_vectors(files["vectors"])
+        if vectors.shape != (manifest.count, manifest.space.dim):
             raise ValueError(
-                f"{folder / files['vectors']['name']} has the shape {vectors.shape}, but {folder / MANIFEST} says "
-                f"({manifest['count']}, {space.dim}). {_again(folder)}"
+                f"{files['vectors']} has the shape {vectors.shape}, but {manifest.folder / MANIFEST} says "
+                f"({manifest.count}, {manifest.space.dim}). {again(manifest.folder)}"
             )
-        facts = {key: manifest[key] for key in ("encoder", "set_aside")}
-        return cls(space, vectors, folder, facts, folder / files["ids"]["name"])
+        facts = {"encoder": manifest.encoder, "set_aside": manifest.set_aside}
+        return cls(manifest.space, vectors, manifest.folder, facts, files["ids"], files.get("contents"))
 
     @classmethod
     def write(
@@ -163,13 +168,16 @@ class EmbeddingTable:
         dtype: str,
         encoder: dict[str, Any] | None = None,
         set_aside: int = 0,
+        contents_N: np.ndarray | None = None,
     ) -> "EmbeddingTable":
-        """`write` for a table that does not fit into memory: its rows come in chunks."""
+        """`write` for a table that does not fit into memory: its rows come in chunks. `contents_N` says which picture
+        each is of."""
         folder = Path(folder)
         check_ids(ids, str(folder))
         with in_turn(folder):
-            version = read_manifest(folder)["version"] + 1 if (folder / MANIFEST).is_file() else 0
+            version = TableManifest.read(folder).version + 1 if (folder / MANIFEST).is_file() else 0
             vectors_path, ids_path = folder / f"vectors-{version}.npy", folder / f"ids-{version}.txt"
+            paths = {"vectors": vectors_path, "ids": ids_path}
             header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (len(ids), dim)}
             with written_whole(vectors_path) as part, open(part, "wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
@@ -178,59 +186,28 @@ class EmbeddingTable:
             write_text(ids_path, "".join(f"{item}\n" for item in ids))
             stored = load_vectors(vectors_path)
             check_vectors(stored, str(vectors_path))
-            manifest = {
-                "format": FORMAT,
-                "version": version,
-                "count": len(ids),
-                "dtype": str(stored.dtype),
-                "set_aside": set_aside,
-                "encoder": encoder or {},
-                "files": {
-                    "vectors": {"name": vectors_path.name, "fingerprint": fingerprint(vectors_path)},
-                    "ids": {"name": ids_path.name, "fingerprint": fingerprint(ids_path)},
-                },
-                "space": Space.measure(space_name, stored).to_dict(),
-            }
-            write_json(folder / MANIFEST, manifest)
-            for old in (*folder.glob("vectors-*.npy"), *folder.glob("ids-*.txt")):
-                if old not in (vectors_path, ids_path):
+            if contents_N is not None:
+                paths["contents"] = folder / f"contents-{version}.npy"
+                with written_whole(paths["contents"]) as part, open(part, "wb") as file:
+                    np.save(file, contents_N, allow_pickle=False)
+            TableManifest(
+                folder=folder,
+                version=version,
+                count=len(ids),
+                dtype=str(stored.dtype),
+                set_aside=set_aside,
+                encoder=encoder or {},
+                files={kind: (path, fingerprint(path)) for kind, path in paths.items()},
+                space=Space.measure(space_name, stored),
+            ).write()
+            for old in (*folder.glob("vectors-*.npy"), *folder.glob("ids-*.txt"), *folder.glob("contents-*.npy")):
+                if old not in paths.values():
                     old.unlink()
             return cls.open(folder)
 
     def _ids_path(self) -> Path:
         assert self.ids_file is not None, "a table has either its ids or a file of them"
         return self.ids_file
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """A table's manifest; anything else by that name is refused."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no embeddings: there is no {MANIFEST}. Make them with python embed.py")
-    manifest = read_json(path)
-    if (
-        not isinstance(manifest, dict)
-        or manifest.get("format") != FORMAT
-        or not {"files", "space", "count"} <= set(manifest)
-    ):
-        raise ValueError(f"{path} is not a manifest of embeddings of format {FORMAT}. {_again(folder)}")
-    return manifest
-
-
-def load_vectors(path: Path) -> np.ndarray:
-    """Maps an (N, D) float16 or float32 .npy; opening costs no memory."""
-    path = require_file(path)
-    try:
-        # "c": writes would go to private memory, which torch asks for; nothing here writes.
-        vectors = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
-        raise ValueError(
-            f"{path} is not a whole .npy file ({error}). Was it cut short? Copy or make it again."
-        ) from error
-    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype not in (np.float16, np.float32):
-        found = f"{getattr(vectors, 'dtype', type(vectors))} of shape {getattr(vectors, 'shape', '?')}"
-        raise ValueError(f"{path} holds {found}; embeddings are an N x D table of float16 or float32.")
-    return vectors
 
 
 def read_ids(path: Path) -> list[str]:
@@ -259,55 +236,3 @@ def check_ids(ids: Sequence[str], source: str) -> None:
             f"{source}:{two + 1}: the id {shown(ids[two])} looks like {shown(ids[one])} in line {one + 1}: they differ "
             "in spaces around them or in how accents are stored. Is it one item?"
         )
-
-
-# Lengths and differences of vectors are computed with 32 bits: outside of these bounds they overflow, or vanish beside
-# what guards a division. CLIP's projections have numbers around 1.
-LEAST, MOST = 1e-6, 1e12
-
-
-def check_vectors(vectors_ND: np.ndarray, source: str) -> None:
-    """Refuses empty tables, rows that are not finite, and rows between which nothing can be told apart.
-
-    In chunks: the table may be larger than memory.
-    """
-    if len(vectors_ND) == 0 or vectors_ND.ndim != 2 or vectors_ND.shape[1] == 0:
-        raise ValueError(f"{source} is empty: its shape is {vectors_ND.shape}. It needs a row for each item.")
-    low_D, high_D = np.full(vectors_ND.shape[1], np.inf), np.full(vectors_ND.shape[1], -np.inf)
-    for start in range(0, len(vectors_ND), 65536):
-        chunk_SD = np.asarray(vectors_ND[start : start + 65536])
-        for bad, what in (
-            (~np.isfinite(chunk_SD).all(1), "NaN or infinity"),
-            (~chunk_SD.any(1), "nothing but zeros"),
-        ):
-            if bad.any():
-                rows = ", ".join(str(start + r) for r in np.flatnonzero(bad)[:5])
-                raise ValueError(f"{source}: rows {rows} (counted from 0) hold {what}. Remove or embed them again.")
-        np.minimum(low_D, chunk_SD.min(0), out=low_D)
-        np.maximum(high_D, chunk_SD.max(0), out=high_D)
-    largest = float(max(abs(low_D.min()), abs(high_D.max())))
-    if not LEAST <= largest <= MOST:
-        raise ValueError(
-            f"{source}: the largest number is {largest:.3g}; lengths and differences of such vectors are lost with 32 "
-            f"bits. Multiply all by one number, so that they are around 1 (between {LEAST:g} and {MOST:g})."
-        )
-    if len(vectors_ND) > 1 and float((high_D - low_D).max()) <= LEAST * largest:
-        raise ValueError(
-            f"{source}: all {len(vectors_ND)} rows are alike, so that nothing can be told from them. Embed again."
-        )
-
-
-def fingerprint(path: Path) -> str:
-    """A hash of a file's size and of evenly spread blocks of it."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    starts = sorted({round(i * max(size - _BLOCK, 0) / (_BLOCKS - 1)) for i in range(_BLOCKS)})
-    with open(path, "rb") as file:
-        for start in starts:
-            file.seek(start)
-            digest.update(file.read(_BLOCK))
-    return digest.hexdigest()[:32]
-
-
-def _again(folder: Path) -> str:
-    return f"Delete {folder} and run the same python embed.py command again."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from prefprior.data.scaling import PersonScale
+from prefprior.fields import Fields
 from prefprior.files import read_json, write_json, written_whole
 from prefprior.ratings import RatingScale
 from prefprior.space import Space
@@ -34,12 +35,15 @@ class Shard:
         return cls(path, users, ratings, path.stat().st_size, digest)
 
     @classmethod
-    def from_dict(cls, folder: Path, value: dict[str, Any]) -> "Shard":
-        """The inverse of `to_dict`."""
-        name, users, ratings, size = (value[key] for key in ("name", "users", "ratings", "bytes"))
-        if Path(name).name != name or not all(type(n) is int and n > 0 for n in (users, ratings, size)):
-            raise ValueError(f"{value} does not describe a tar in this folder")
-        return cls(folder / name, users, ratings, size, str(value["sha256"]))
+    def from_fields(cls, folder: Path, fields: Fields) -> "Shard":
+        """The inverse of `to_dict`, out of a manifest that may be anybody's."""
+        return cls(
+            path=folder / fields.file_name("name"),
+            users=fields.whole("users", least=1),
+            ratings=fields.whole("ratings", least=1),
+            bytes=fields.whole("bytes", least=1),
+            sha256=fields.digest("sha256", 64),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What the manifest stores."""
@@ -72,21 +76,23 @@ class ShardSet:
         path = folder / MANIFEST
         if not path.is_file():
             raise ValueError(f"{folder} holds no shards: there is no {MANIFEST}. Make them with python shard.py")
-        value = read_json(path)
+        value = read_json(path, AGAIN)
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise ValueError(f"{path} is not a manifest of shards of format {FORMAT}. {AGAIN}")
-        try:
-            found = cls(
-                folder=folder,
-                source=str(value["source"]),
-                space=Space.from_dict(value["space"]),
-                scale=PersonScale(RatingScale(**value["rating_scale"]), **value["person_scale"]),
-                parts={name: [Shard.from_dict(folder, s) for s in part] for name, part in value["parts"].items()},
-                settled=dict(value["settled"]),
-                training=str(value["training"]),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} is not a whole manifest of shards ({error!r}). {AGAIN}") from error
+        fields = Fields(value, path, AGAIN)
+        parts = fields.fields("parts")
+        found = cls(
+            folder=folder,
+            source=fields.text("source"),
+            space=Space.from_fields(fields.fields("space")),
+            scale=_scale(fields),
+            parts={name: [Shard.from_fields(folder, shard) for shard in parts.objects(name)] for name in parts},
+            settled=fields.plain("settled"),
+            training=fields.text("training", "[0-9a-f]+-[0-9a-f]{16}", "the digest of a training part"),
+        )
+        names = [shard.path.name for part in found.parts.values() for shard in part]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            parts.fail(f"{twice[0]} is there twice, so that its users would count twice")
         for part in found.parts.values():
             for shard in part:
                 shard.require_present()
@@ -123,10 +129,20 @@ class ShardSet:
     def item_counts(self) -> np.ndarray:
         """How often each row of the catalogue was rated in training, (I,) int64."""
         path = self.folder / COUNTS
+        if not path.is_file():
+            raise ValueError(f"{path} is missing. {AGAIN}")
         try:
-            return np.asarray(np.load(path, allow_pickle=False))
+            counts_I = np.asarray(np.load(path, allow_pickle=False))
         except (OSError, EOFError, ValueError) as error:
-            raise ValueError(f"{path} is missing or not a whole .npy file ({error}). {AGAIN}") from error
+            raise ValueError(f"{path} is not a whole .npy file ({error}). {AGAIN}") from error
+        if counts_I.ndim != 1 or counts_I.dtype.kind not in "iu" or (counts_I < 0).any():
+            raise ValueError(f"{path} holds {counts_I.dtype} of shape {counts_I.shape}, not a count a picture. {AGAIN}")
+        if counts_I.sum() != self.rating_count("train"):
+            raise ValueError(
+                f"{path} counts {counts_I.sum():,} ratings, but {self.folder / MANIFEST} "
+                f"{self.rating_count('train'):,}: they are of two sets of shards. {AGAIN}"
+            )
+        return counts_I.astype(np.int64)
 
     def require_settled(self, asked: dict[str, Any]) -> None:
         """Refuses to be read as if ratings had been split or scaled in another way than they were."""
@@ -138,3 +154,17 @@ class ShardSet:
                 f"the shards in {self.folder} were made with {made}, which cannot be changed any more. "
                 f"Give those words, or make them again: python shard.py ... {wanted}"
             )
+
+
+def _scale(fields: Fields) -> PersonScale:
+    """How ratings of different people compare."""
+    rating, person = fields.fields("rating_scale"), fields.fields("person_scale")
+    low, high, likes_from = (rating.number(key) for key in ("low", "high", "likes_from"))
+    if not low <= likes_from <= high:
+        rating.fail(f"low <= likes_from <= high does not hold of {low:g}, {likes_from:g}, {high:g}")
+    scale = RatingScale(low, high, likes_from, liked_only=rating.flag("liked_only"))
+    how = person.text("how", "person|scale", "person or scale")
+    weight, centre, std = (person.number(key) for key in ("weight", "centre", "std"))
+    if weight <= 0 or std < 0:
+        person.fail(f"the weight must be above 0 and std not below it, got {weight:g} and {std:g}")
+    return PersonScale(scale, how, weight, centre, std)

@@ -23,7 +23,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 from prefprior.data.hashing import id_hashes
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.shards.manifest import AGAIN, Shard
-from prefprior.files import written_whole
+from prefprior.files import read_bytes, written_whole
 
 RATINGS, EMBEDDINGS = "ratings.npy", "embeddings.npy"
 # item: the row of the catalogue; pair: -1 for none; past: may only be history.
@@ -78,28 +78,35 @@ class UserSample(NamedTuple):
 
 def read_shard(shard: Shard, dim: int) -> Iterator[UserSample]:
     """The users of one shard, refused unless it is to the bit what the manifest says."""
-    data = shard.path.read_bytes()
+    data = read_bytes(shard.path)
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         raise ValueError(f"{shard.path} is not what it was when the shards were made. {AGAIN}")
     # The stream is opened here: webdataset's own opener takes a path such as pipe:... for a command.
     files = tar_file_expander([{"url": str(shard.path), "stream": io.BytesIO(data)}])
-    count = 0
+    count = ratings = 0
     try:
         for sample in map(DECODER, group_by_keys(files)):
-            yield _checked(sample, dim)
-            count += 1
+            user = _checked(sample, dim)
+            yield user
+            count, ratings = count + 1, ratings + len(user.record_N)
     except (tarfile.TarError, DecodingError, KeyError, ValueError, AttributeError) as error:
+        told = f"there is no {error}" if isinstance(error, KeyError) else str(error.args[0] if error.args else "")
         raise ValueError(
-            f"{shard.path} does not hold ratings with embeddings of {dim} dimensions ({error!r}). {AGAIN}"
+            f"{shard.path} does not hold ratings with embeddings of {dim} dimensions ({told or 'no arrays'}). {AGAIN}"
         ) from error
-    if count != shard.users:
-        raise ValueError(f"{shard.path} holds {count} users instead of {shard.users}. {AGAIN}")
+    if (count, ratings) != (shard.users, shard.ratings):
+        raise ValueError(
+            f"{shard.path} holds {count} users with {ratings} ratings instead of {shard.users} with {shard.ratings}. "
+            f"{AGAIN}"
+        )
 
 
 def _checked(sample: dict[str, np.ndarray], dim: int) -> UserSample:
     record_N, vectors_ND = sample[RATINGS], sample[EMBEDDINGS]
     if record_N.dtype != RECORD or vectors_ND.shape != (len(record_N), dim) or len(record_N) == 0:
-        raise ValueError(f"{sample['__key__']}: {record_N.dtype}, {vectors_ND.shape}")
+        raise ValueError(f"{sample['__key__']}: {len(record_N)} of {record_N.dtype}, vectors of {vectors_ND.shape}")
+    if not (np.isfinite(vectors_ND).all() and np.isfinite(record_N["rating"]).all() and (record_N["item"] >= 0).all()):
+        raise ValueError(f"{sample['__key__']}: numbers that are not finite, or items below 0")
     return UserSample(unquote(str(sample["__key__"])), record_N, vectors_ND)
 
 

@@ -138,6 +138,10 @@ class EventsSource(Loadable):
 
     def pictures(self) -> Pictures | None:
         """The folder or the tars."""
+        return self._pictures
+
+    @cached_property
+    def _pictures(self) -> Pictures | None:
         return None if self.pictures_path is None else offered_pictures(self.pictures_path, self.ratings())
 
     def embeddings(self) -> EmbeddingTable | None:

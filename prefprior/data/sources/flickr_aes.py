@@ -70,6 +70,8 @@ class FlickrAesSource(Loadable):
             )
         columns, _ = read_columns(path, COLUMNS).stripped("user", "item")  # there is a space after each comma
         rating_N = numbers(columns, "rating")
+        if (missing := np.flatnonzero(np.isnan(rating_N))).size:
+            raise ValueError(f"{columns.some(missing)}: there is no score. {COLUMNS.remedy}")
         user_N, users = ids(columns, "user")
         item_N, _ = ids(columns, "item")
         test_N = self._tests(user_N, users)[user_N]
@@ -88,6 +90,11 @@ class FlickrAesSource(Loadable):
     def _tests(self, user_N: np.ndarray, users: np.ndarray) -> np.ndarray:
         if self.test_workers is not None:
             listed = [line.strip() for line in read_lines(self.test_workers) if line.strip()]
+            if not listed:
+                raise ValueError(
+                    f"{self.test_workers} names nobody. It has the id of one worker a line; without "
+                    "source.test_workers=... those with the fewest ratings are tested."
+                )
             if strangers := sorted(set(listed) - set(users)):
                 raise ValueError(
                     f"{self.test_workers} names workers who rated nothing: {', '.join(map(shown, strangers[:3]))}. "
@@ -105,7 +112,9 @@ class FlickrAesSource(Loadable):
         if path.is_file():
             known = {line.split()[0] for line in read_lines(path) if line.split()}
             if known.isdisjoint(self.ratings().items):
-                raise ValueError(f"{path} and {self.root / RATINGS} have no picture in common: are both of FLICKR-AES?")
+                raise ValueError(
+                    f"{path} and {self.root / RATINGS} have no picture in common. Copy both again from FLICKR-AES."
+                )
         return FolderPictures(self.root / PICTURES, ids=sorted(self.ratings().items))
 
     def embeddings(self) -> EmbeddingTable | None:

@@ -63,9 +63,11 @@ class PamelaSource(Loadable):
             raise ValueError(f"there is no {folder / 'pamela_train.json'}. Name PAMELA's folder with source.root=...")
         columns = Columns.join(list(found.values()), folder)
         rating_N = numbers(columns, "rating")
+        if (missing := np.flatnonzero(np.isnan(rating_N))).size:
+            raise ValueError(f"{columns.some(missing)}: there is no original_score. Copy the file again.")
         return ratings_table(
             self.name,
-            scale_of(rating_N, self.low, self.high, self.likes_from),
+            scale_of(columns, rating_N, self.low, self.high, self.likes_from),
             columns,
             rating_N=rating_N,
             part_N=np.concatenate([np.full(len(c), part, dtype="<U12") for part, c in found.items()]),

@@ -8,8 +8,11 @@ import pyarrow as pa
 from PIL import Image
 
 from prefprior.data.columns.columns import Wanted
-from prefprior.data.columns.parquet import parquet_file
+from prefprior.data.columns.parquet import as_text, parquet_file
 from prefprior.data.decoding import BadPictureError, decode
+from prefprior.data.pictures import require_id, stamp_of
+
+PICTURE_REMEDY = "Name the columns with the pictures' bytes or paths with source.picture_0=... source.picture_1=..."
 
 
 class ParquetPictures:
@@ -25,12 +28,17 @@ class ParquetPictures:
             )
             with parquet_file(path) as file:
                 wanted.choose(str(path), file.schema_arrow.names)
+                for _, byte_column in places:
+                    _require_bytes(path, file.schema_arrow.field(byte_column))
+                begin = 0
                 for group in range(file.num_row_groups):
                     for id_column, byte_column in places:
-                        ids = file.read_row_group(group, columns=[id_column])[id_column].cast(pa.string()).to_pylist()
-                        for row, item in enumerate(ids):
+                        column = file.read_row_group(group, columns=[id_column])[id_column]
+                        for row, item in enumerate(as_text(path, id_column, column.combine_chunks()).to_pylist()):
                             if item is not None:
+                                require_id(item, f"{path}:{begin + row}")
                                 self._places.setdefault(item, (number, group, byte_column, row))
+                    begin += file.metadata.row_group(group).num_rows
         # In the order of the files, so that embedding reads each row group once.
         self.ids = sorted(self._places, key=self._places.__getitem__)
         self._cached: tuple[tuple[int, int, str], list[bytes | None]] | None = None
@@ -42,6 +50,12 @@ class ParquetPictures:
     def path(self, item: str) -> Path | None:
         """None: it has no file of its own."""
         return None
+
+    def stamp(self, item: str) -> str:
+        """Its place in a file, and when that was changed."""
+        number, group, column, row = self._places[item]
+        path = self._files[number]
+        return f"{path.resolve()} {group} {column} {row} {stamp_of(path)}"
 
     def digest(self, item: str) -> str:
         """SHA-256 of the bytes; a picture without bytes is no duplicate."""
@@ -66,6 +80,14 @@ class ParquetPictures:
         if not data:
             raise BadPictureError("missing")
         return data
+
+
+def _require_bytes(path: Path, field: pa.Field) -> None:
+    kind = field.type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        raise ValueError(f"{path}: the column {field.name!r} holds {kind}, not the bytes of pictures. {PICTURE_REMEDY}")
 
 
 def _bytes(value: object) -> bytes | None:

@@ -1,5 +1,6 @@
 """Pick-a-Pic: which of two generated pictures a person preferred."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -8,12 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefprior.data.columns.columns import Columns, Wanted
+from prefprior.data.columns.ids import shown
 from prefprior.data.columns.parquet import parquet_file
 from prefprior.data.columns.read import read_columns
 from prefprior.data.columns.values import ids, numbers, times
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import FolderPictures, Pictures
-from prefprior.data.sources.parquet_pictures import ParquetPictures
+from prefprior.data.sources.parquet_pictures import PICTURE_REMEDY, ParquetPictures
 from prefprior.data.sources.validate import ratings_table
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
@@ -27,7 +29,6 @@ COLUMNS = {
     "label_1": "label_1",
     "time": "created_at",
 }
-PICTURE_REMEDY = "Name the columns with the pictures' bytes or paths with source.picture_0=... source.picture_1=..."
 
 
 class PickapicSource(Loadable):
@@ -130,25 +131,35 @@ class PickapicSource(Loadable):
         """The compared pictures: inside the Parquet files, or files that they name."""
         first, second = self.picture_columns
         places = (self.columns["item_0"], first), (self.columns["item_1"], second)
-        with parquet_file(self._files[0][1]) as opened:
+        path = self._files[0][1]
+        with parquet_file(path) as opened:
             schema = opened.schema_arrow
-        if first not in schema.names or second not in schema.names:
-            raise ValueError(f"{self._files[0][1]} has no columns {first} and {second}. {PICTURE_REMEDY}")
+        Wanted({"first": first, "second": second}, remedy=PICTURE_REMEDY).choose(str(path), schema.names)
         files = [path for _, path in self._files]
         if pa.types.is_string(schema.field(first).type) or pa.types.is_large_string(schema.field(first).type):
-            paths: dict[str, str] = {}
-            for file in files:
-                for item, column in places:
-                    told = read_columns(file, Wanted({"item": item, "path": column}, remedy=PICTURE_REMEDY))
-                    ids(told, "item")
-                    ids(told, "path")
-                    paths.update(zip(told.values["item"].to_pylist(), told.values["path"].to_pylist(), strict=True))
-            return FolderPictures(self.root, files=paths)
+            return FolderPictures(self.root, files=_paths(files, places))
         return ParquetPictures(files, places)
 
     def embeddings(self) -> EmbeddingTable | None:
         """None: `python embed.py` makes them."""
         return None
+
+
+def _paths(files: Sequence[Path], places: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The path of each picture, which is the same wherever it is shown."""
+    paths: dict[str, str] = {}
+    for file in files:
+        for item, column in places:
+            told = read_columns(file, Wanted({"item": item, "path": column}, remedy=PICTURE_REMEDY))
+            ids(told, "item")
+            ids(told, "path")
+            for row, (name, path) in enumerate(zip(*(told.values[key].to_pylist() for key in ("item", "path")))):
+                if paths.setdefault(name, path) != path:
+                    raise ValueError(
+                        f"{told.where(row)}: the picture {shown(name)} is at {path!r} here, and at {paths[name]!r} "
+                        "before. Each picture has one path: correct these rows."
+                    )
+    return paths
 
 
 def _interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:

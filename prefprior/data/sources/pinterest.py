@@ -37,14 +37,15 @@ class PinterestSource(Loadable):
         paths = [item for item in self.pictures().ids if "/" in item]
         if not paths:
             raise ValueError(
-                f"{self.root} has pictures but no folders: put each person's pictures into a folder named after them"
+                f"{self.root} has pictures but no folders of pictures: put each person's pictures into a folder named "
+                "after them."
             )
         values = {"user": pa.array([path.split("/")[0] for path in paths]), "item": pa.array(paths)}
         loose = len(self.pictures().ids) - len(paths)
         return ratings_table(
             self.name,
             RatingScale(0, 1, 1, liked_only=True),
-            Columns(self.root, values, 1),
+            Columns(self.root, values, 1, place_N=[str(self.root / path) for path in paths]),
             rating_N=np.ones(len(paths)),
             counts={"outside every person's folder": loose},
         )

@@ -10,7 +10,8 @@ import numpy as np
 from prefprior.data.columns.columns import Wanted
 from prefprior.data.columns.read import read_columns
 from prefprior.data.columns.values import numbers, parts, times
-from prefprior.data.embedding.table import EmbeddingTable, load_vectors, read_ids
+from prefprior.data.embedding.table import EmbeddingTable, read_ids
+from prefprior.data.embedding.vectors import load_vectors
 from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures
 from prefprior.data.sources.names import require_name
 from prefprior.data.sources.validate import ratings_table, scale_of
@@ -87,7 +88,7 @@ class TableSource(Loadable):
                     f"{columns.some(rows)}: there is no rating, though other rows have one. Complete these rows or "
                     "remove them; if all rows are likes, leave the column out."
                 )
-            scale = scale_of(rating_N, self.low, self.high, self.likes_from)
+            scale = scale_of(columns, rating_N, self.low, self.high, self.likes_from)
         else:
             rating_N, scale = np.ones(len(columns)), RatingScale(0.0, 1.0, 1.0, liked_only=True)
         part_N = parts(columns) if "split" in columns.values else None
@@ -98,6 +99,10 @@ class TableSource(Loadable):
 
     def pictures(self) -> Pictures | None:
         """The folder or the tars."""
+        return self._pictures
+
+    @cached_property
+    def _pictures(self) -> Pictures | None:
         return None if self.pictures_path is None else offered_pictures(self.pictures_path, self.ratings())
 
     def embeddings(self) -> EmbeddingTable | None:

@@ -68,15 +68,25 @@ def ratings_table(
     )
 
 
-def scale_of(rating_N: np.ndarray, low: float | None, high: float | None, likes_from: float | None) -> RatingScale:
+def scale_of(
+    columns: Columns, rating_N: np.ndarray, low: float | None, high: float | None, likes_from: float | None
+) -> RatingScale:
     """The scale a source states, or else the one its ratings span; likes begin above the middle."""
     bottom = float(rating_N.min()) if low is None else low
     top = float(rating_N.max()) if high is None else high
     if low is None and high is None and bottom == top:
         # One value throughout says that these are likes, whatever number was written for them.
         return RatingScale(min(bottom, 0.0), max(top, 0.0), bottom, liked_only=True)
-    if bottom >= top:
-        raise ValueError(f"the scale runs from source.low={bottom:g} to source.high={top:g}: low must be below high")
+    if not bottom < top:
+        raise ValueError(
+            f"{columns.path}: the scale would run from {bottom:g} to {top:g} (the ratings are {rating_N.min():g} to "
+            f"{rating_N.max():g}). Set source.low below source.high, or leave both out."
+        )
+    if likes_from is not None and not bottom <= likes_from <= top:
+        raise ValueError(
+            f"{columns.path}: source.likes_from={likes_from:g} is off the scale {bottom:g} to {top:g}. Choose where on "
+            "it likes begin, or leave it out."
+        )
     above = rating_N[rating_N > (bottom + top) / 2]
     return RatingScale(bottom, top, likes_from if likes_from is not None else float(above.min(initial=top)))
 

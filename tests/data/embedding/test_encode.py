@@ -52,7 +52,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     step = EncodeModule.predict_step
 
     def counting(self: EncodeModule, batch: Any, batch_idx: int) -> Any:
-        sizes.append(batch[1])
+        sizes.append(len(batch[1].items))
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(EncodeModule, "predict_step", counting)

@@ -187,7 +187,10 @@ def test_a_tar_with_one_other_bit_is_refused_by_name(tmp_path: Path) -> None:
         ({"ratings.npy": np.zeros(2), "embeddings.npy": np.zeros((2, 8))}, "does not hold ratings"),
         ({"ratings.npy": np.zeros(0, RECORD), "embeddings.npy": np.zeros((0, 8))}, "does not hold ratings"),
         ({"ratings.npy": b"junk", "embeddings.npy": np.zeros((2, 8))}, "does not hold ratings"),
-        ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 8))}, "holds 1 users instead of 2"),
+        (
+            {"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 8))},
+            "holds 1 users with 2 ratings",
+        ),
     ],
 )
 def test_a_foreign_tar_is_refused_by_name(tmp_path: Path, sample: dict[str, Any], message: str) -> None:
@@ -233,7 +236,7 @@ def test_a_broken_manifest_is_refused_by_name(tmp_path: Path, change: Callable[[
     sharded(tmp_path)
     folder = tmp_path / "small" / "small-space"
     manifest_with(folder, change)
-    with pytest.raises(ValueError, match=r"manifest\.json is not .*python shard\.py"):
+    with pytest.raises(ValueError, match=r"manifest\.json(:| is not) .*python shard\.py"):
         ShardSet.open(folder)
 
 

@@ -196,7 +196,7 @@ def test_pickapic_with_paths(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "train.parquet")
     source = PickapicSource(root=str(tmp_path), picture_0="path_0", picture_1="path_1")
     assert source.pictures().open("c").size == (8, 8)
-    with pytest.raises(ValueError, match=r"no columns jpg_0 and jpg_1.*source.picture_0"):
+    with pytest.raises(ValueError, match=r"missing: 'jpg_0'.*source.picture_0"):
         PickapicSource(root=str(tmp_path)).pictures()
     frame["label_0"] = 0.7
     frame.to_parquet(tmp_path / "train.parquet")
