@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
+from tests.broken.case import READER
+
 # Several test processes share the cores; threads that wait for each other's cores cost more than they bring.
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
@@ -23,6 +26,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what is marked `gpu` where there is none; what is marked `browser` asks for one in tests/browser.py."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many broken inputs each reader refused as it should, where tests/broken ran."""
+    readers = Counter(
+        str(value)
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == READER
+    )
+    if readers:
+        terminalreporter.section("broken inputs, each refused with file, place and remedy")
+        for reader, count in sorted(readers.items()):
+            terminalreporter.write_line(f"{count:5}  {reader}")
+        terminalreporter.write_line(f"{readers.total():5}  in all")
 
 
 @pytest.fixture(autouse=True)
