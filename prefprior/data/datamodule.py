@@ -55,6 +55,10 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         ratings than there are; an epoch has `epoch_batches`, or as many as it takes to have each rating as a target
         once; `missing_allowed` is the share of ratings whose picture may be missing."""
         super().__init__()
+        if not isinstance(source, Source):
+            raise ValueError(f"source is a {type(source).__name__}, which is no source: choose one with source=...")
+        if embeddings is not None and not callable(getattr(embeddings, "table", None)):
+            raise ValueError(f"embeddings is a {type(embeddings).__name__}, which finds no table: leave it out")
         self.source, self.splits, self.shards = source, splits or Splits(), shards
         self.tables = PreferenceTables(
             source=source,

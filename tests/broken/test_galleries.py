@@ -72,8 +72,8 @@ SENT = [
     case("a setting that there is not", settings(numer=3), f"{MANIFEST}: settings.numer is unknown", AGAIN),
     case("a checkpoint without a digest", settings(checkpoint_sha256=None), f"{MANIFEST}: settings: checkpoint_sha256 must be a SHA-256", AGAIN),
     case("a sampler that is a name", settings(sampler="euler"), f"{MANIFEST}: settings.sampler is no Sampler: 'euler'", AGAIN),
-    case("a sampler of another package", settings(sampler={"_target_": "os.system"}), f"{MANIFEST}: settings.sampler._target_ is os.system", "may only name classes", AGAIN),
-    case("a solver that is a file", settings(sampler={"_target_": "prefprior.models.diffusion.sampler.Sampler", "solver": {"_target_": "builtins.open"}}), f"{MANIFEST}: settings.sampler.solver._target_ is builtins.open", AGAIN),
+    case("a sampler of another package", settings(sampler={"_target_": "os.system"}), f"{MANIFEST}: settings.sampler._target_ is 'os.system'", "may only name classes", AGAIN),
+    case("a solver that is a file", settings(sampler={"_target_": "prefprior.models.diffusion.sampler.Sampler", "solver": {"_target_": "builtins.open"}}), f"{MANIFEST}: settings.sampler.solver._target_ is 'builtins.open'", AGAIN),
     case("a gallery that was made in training", settings(command=None, checkpoint_sha256=None), f"{MANIFEST} is of a gallery made in training", "python sample.py checkpoint="),
     case("a command that is a text", settings(command="python sample.py"), f"{MANIFEST}: settings.command is neither a JSON object nor null", AGAIN),
     case("a command that lacks a key", sent(lambda m: m["settings"]["command"].pop("seed")), f"{MANIFEST}: settings.command lacks seed", AGAIN),
@@ -82,8 +82,9 @@ SENT = [
     case("a command that trusts others", command(trust=["os"]), MANIFEST, "settings.command.trust may not be given", AGAIN),
     case("steps in words", command(steps="ten"), MANIFEST, "settings.command.steps is 'ten'; it must be int or null", AGAIN),
     case("a source that is a list", command(source=["world"]), MANIFEST, "settings.command.source is ['world']; it must be a JSON object or null", AGAIN),
-    case("a decoder of another package", command(decoder={"_target_": "subprocess.run", "args": "ls"}), MANIFEST, "settings.command.decoder._target_ is subprocess.run", AGAIN),
+    case("a decoder of another package", command(decoder={"_target_": "subprocess.run", "args": "ls"}), MANIFEST, "settings.command.decoder._target_ is 'subprocess.run'", AGAIN),
     case("a decoder with an argument that there is not", command(decoder={"_target_": "prefprior.decoders.kandinsky.Kandinsky", "step": 3}), MANIFEST, "settings.command.decoder.step is unknown", AGAIN),
+    case("lists within lists for a runtime", command(decoder={"_target_": "prefprior.decoders.kandinsky.Kandinsky", "runtime": [[[[]]]]}), MANIFEST, "settings.command.decoder.runtime is [[[[]]]]", AGAIN),
     case("a gallery away from its paths", sent(lambda m: m["settings"]["command"].update(likes="somewhere")), f"{MANIFEST} holds no paths", "likes has no value: add likes=... to the command"),
 ]  # fmt: skip
 
