@@ -46,7 +46,10 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 
 def stored(folder: Path, metadata: dict[str, str] | None, weights: dict[str, Any] | None = None) -> None:
     path = folder / CHECKPOINT
-    save_file(load_file(path) if weights is None else weights, path, metadata=metadata)
+    sealed = None if metadata is None else metadata | {"sha256": checkpoint.NO_DIGEST}
+    save_file(load_file(path) if weights is None else weights, path, metadata=sealed)
+    if sealed is not None:
+        checkpoint.seal(path)
 
 
 def metadata(**values: str) -> Callable[[Path], Any]:
@@ -71,6 +74,18 @@ def weights(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Any]:
     return spoil
 
 
+def flipped(folder: Path) -> None:
+    content = bytearray((folder / CHECKPOINT).read_bytes())
+    content[-7] ^= 1
+    (folder / CHECKPOINT).write_bytes(content)
+
+
+def unsealed(folder: Path) -> None:
+    description = json.dumps(checkpoint.describe(folder / CHECKPOINT))
+    weights = load_file(folder / CHECKPOINT)
+    save_file(weights, folder / CHECKPOINT, metadata={"format": checkpoint.FORMAT, "prefprior": description})
+
+
 def first(values: dict[str, Any], change: Callable[[Any], Any]) -> None:
     name = sorted(values)[0]
     values[name] = change(values[name])
@@ -88,6 +103,8 @@ CHECKPOINTS = [
     case("a checkpoint that is text", write(NAME, b"no checkpoint at all"), f"{NAME} is damaged or no checkpoint", REPEAT),
     case("a checkpoint whose header was cut", cut(NAME, 200), f"{NAME} is damaged or no checkpoint", REPEAT),
     case("a checkpoint whose weights were cut", cut(NAME, -1), f"{NAME} is damaged or no checkpoint", REPEAT),
+    case("one bit that is another", flipped, f"{NAME} is damaged: its SHA-256 is", "Copy it again, or train again"),
+    case("no digest", unsealed, f"{NAME} is damaged: there is no SHA-256", "Copy it again, or train again"),
     case("a header that claims gigabytes", lambda f: (f / NAME).write_bytes(struct.pack("<Q", 2**40) + b"{}"), f"{NAME} is damaged or no checkpoint", REPEAT),
     case("a header that is no JSON", lambda f: (f / NAME).write_bytes(struct.pack("<Q", 8) + b"{{{{{{{{"), f"{NAME} is damaged or no checkpoint", REPEAT),
     case("a checkpoint of Lightning", pickled, f"{NAME} is damaged or no checkpoint", REPEAT),

@@ -130,9 +130,9 @@ FILES = [
     case("fewer vectors with their fingerprint", saved("vectors-0.npy", VECTORS[:2]), "vectors-0.npy has the shape (2, 3), but", AGAIN),
     case("vectors of another space with their fingerprint", saved("vectors-0.npy", VECTORS[:, :2]), "vectors-0.npy has the shape (4, 2), but", AGAIN),
     case("fewer ids with their fingerprint", passed_off("ids-0.txt", write("ids-0.txt", "a\nb\nc\n")), "ids-0.txt names 3 items, but there are 4 vectors", AGAIN),
-    case("contents of fewer pictures", saved("contents-0.npy", np.zeros(2, CONTENT)), "contents-0.npy holds", "(2,)", AGAIN),
-    case("contents that are numbers", saved("contents-0.npy", np.zeros(4)), "contents-0.npy holds float64", AGAIN),
-    case("contents that are no array", passed_off("contents-0.npy", write("contents-0.npy", b"junk")), "contents-0.npy is not a whole .npy file", AGAIN),
+    case("contents of fewer pictures", saved("contents-0.npy", np.zeros(2, "S32")), "contents-0.npy is |S32 of shape (2,), not a digest a row", AGAIN),
+    case("contents that are numbers", saved("contents-0.npy", np.zeros(4)), "contents-0.npy is float64 of shape (4,), not a digest a row", AGAIN),
+    case("contents that are no array", passed_off("contents-0.npy", write("contents-0.npy", b"junk")), "contents-0.npy is no .npy file, not a digest a row", AGAIN),
 ]  # fmt: skip
 
 

@@ -73,9 +73,9 @@ SCENARIOS = {
 def content(folder: Path) -> dict[str, Any]:
     """What a run left: the bytes of every file.
 
-    Three things may differ, and are compared by what they mean: the seconds that embedding took; Lightning's
+    Four things may differ, and are compared by what they mean: the seconds that embedding took; Lightning's
     checkpoint, by its tensors and rows, for it says in how many sessions a run was made; a lock of a process
-    that was killed, which the next to write there takes over.
+    that was killed, which the next to write there takes over; where and when pictures were written (stamps).
     """
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
@@ -87,7 +87,7 @@ def content(folder: Path) -> dict[str, Any]:
         elif path.name == "metrics.json":
             figures = json.loads(path.read_text())
             found[name] = {key: value for key, value in figures.items() if not key.endswith("/seconds")}
-        elif path.name != LOCK:
+        elif path.name != LOCK and not path.name.startswith("stamps-"):
             found[name] = path.read_bytes()
     return found
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from prefprior.data.columns.ids import alike, fault, shown
-from prefprior.data.embedding.contents import CONTENT
+from prefprior.data.embedding.contents import read_contents, write_contents
 from prefprior.data.embedding.manifest import MANIFEST, TableManifest, again, fingerprint
 from prefprior.data.embedding.vectors import LEAST, check_vectors, load_vectors
 from prefprior.files import read_lines, write_text, written_whole
@@ -80,20 +80,7 @@ class EmbeddingTable:
     @cached_property
     def contents_N(self) -> np.ndarray | None:
         """Which picture each row was embedded from, where the rows are of pictures; (N,) of `contents.CONTENT`."""
-        if self.contents_file is None:
-            return None
-        try:
-            contents_N = np.load(self.contents_file, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise ValueError(
-                f"{self.contents_file} is not a whole .npy file ({error}). {again(self.contents_file.parent)}"
-            ) from error
-        if contents_N.dtype != CONTENT or contents_N.shape != (len(self),):
-            raise ValueError(
-                f"{self.contents_file} holds {contents_N.dtype} of shape {contents_N.shape}, not a content a row. "
-                f"{again(self.contents_file.parent)}"
-            )
-        return np.asarray(contents_N)
+        return None if self.contents_file is None else read_contents(self.contents_file, len(self))
 
     def catalogue(self) -> Catalogue:
         """The same rows as predictors take them; memory-mapped vectors stay so."""
@@ -186,10 +173,10 @@ class EmbeddingTable:
             write_text(ids_path, "".join(f"{item}\n" for item in ids))
             stored = load_vectors(vectors_path)
             check_vectors(stored, str(vectors_path))
+            kept = {vectors_path, ids_path}
             if contents_N is not None:
                 paths["contents"] = folder / f"contents-{version}.npy"
-                with written_whole(paths["contents"]) as part, open(part, "wb") as file:
-                    np.save(file, contents_N, allow_pickle=False)
+                kept |= write_contents(paths["contents"], contents_N)
             TableManifest(
                 folder=folder,
                 version=version,
@@ -200,8 +187,8 @@ class EmbeddingTable:
                 files={kind: (path, fingerprint(path)) for kind, path in paths.items()},
                 space=Space.measure(space_name, stored),
             ).write()
-            for old in (*folder.glob("vectors-*.npy"), *folder.glob("ids-*.txt"), *folder.glob("contents-*.npy")):
-                if old not in paths.values():
+            for kind in ("vectors-*.npy", "ids-*.txt", "contents-*.npy", "stamps-*.npy"):
+                for old in set(folder.glob(kind)) - kept:
                     old.unlink()
             return cls.open(folder)
 

@@ -83,6 +83,17 @@ def test_pictures_in_a_tar_and_in_memory_are_known_by_their_bytes(tmp_path: Path
         assert other_pictures(kind(b"two"), ["x"], known_N) == ["x"]
 
 
+def test_without_stamps_pictures_are_read_and_not_embedded_again(
+    tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(tmp_path / "p", 0, 3)
+    run(tmp_path / "p", encoder, tmp_path / "e")
+    (tmp_path / "e" / "stamps-0.npy").write_bytes(b"junk")
+    sizes = counted(monkeypatch)
+    run(tmp_path / "p", encoder, tmp_path / "e")
+    assert sizes == []
+
+
 def run(folder: Path, encoder: OpenClipEncoder, out: Path, rule: EncodeRule = RULE) -> EmbeddingTable:
     return encode(FolderPictures(folder), encoder, out, rule, trainer())[0]
 
