@@ -18,6 +18,7 @@ REMARKS = (
     ".*Experiment logs directory.*",
     ".*logging interval.*",
     ".*does not have many workers.*",
+    ".*predict returned None.*",
 )
 
 

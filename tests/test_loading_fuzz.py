@@ -15,12 +15,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from prefprior import checkpoint
 from prefprior.composition import data_of_checkpoint
+from prefprior.data.embedding.manifest import MANIFEST as EMBEDDINGS
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.shards.manifest import MANIFEST as SHARDS
 from prefprior.data.shards.stored import StoredShards
 from prefprior.data.shards.tars import read_shards
@@ -198,6 +201,21 @@ def test_gallery_manifests(tmp_path: Path, watched: list[Any], monkeypatch: pyte
         message = attempt(lambda: repeated(config, set()), watched, (case, spoiled))
         assert message is None or str(path) in message
     assert not (tmp_path / "ran").exists()
+
+
+def test_embedding_manifests(tmp_path: Path, watched: list[Any]) -> None:
+    vectors_ND = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    folder = tmp_path / "table"
+    EmbeddingTable.write(folder, "own", [f"i{i}" for i in range(20)], vectors_ND)
+    good, rng = read_json(folder / EMBEDDINGS), random.Random(3)
+    refused = 0
+    for case in range(CASES):
+        spoiled = mutated(good, rng)
+        (folder / EMBEDDINGS).write_text(json.dumps(spoiled))
+        message = attempt(lambda: EmbeddingTable.open(folder).row_of, watched, (case, spoiled))
+        refused += message is not None
+        assert message is None or str(folder) in message, spoiled
+    assert refused > CASES / 2
 
 
 def test_shard_manifests(tmp_path: Path, watched: list[Any]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from prefprior.data.embedding.manifest import again
+from prefprior.data.npy import save_array
 from prefprior.data.pictures import Pictures
-from prefprior.files import written_whole
 
 CONTENT = np.dtype([("digest", "S32"), ("stamp", "<u8")])  # a stamp of 0 tells nothing
 Content = tuple[bytes, int]
@@ -37,8 +37,7 @@ def other_pictures(pictures: Pictures, items: Sequence[str], contents_N: np.ndar
 def write_contents(path: Path, contents_N: np.ndarray) -> set[Path]:
     """Stores digests, and beside them the stamps; returns both files."""
     for target, field in ((path, "digest"), (_stamps(path), "stamp")):
-        with written_whole(target) as part, open(part, "wb") as file:
-            np.save(file, contents_N[field], allow_pickle=False)
+        save_array(target, contents_N[field])
     return {path, _stamps(path)}
 
 

@@ -21,8 +21,9 @@ from prefprior.data.embedding.contents import CONTENT, Content, content_of
 from prefprior.data.embedding.encoders import OpenClipEncoder
 from prefprior.data.embedding.plan import PARTS, PLAN, EncodeRule, Part, Plan, make_plan, work_order
 from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.data.npy import save_array
 from prefprior.data.pictures import BadPictureError, Pictures
-from prefprior.files import write_json, write_text, written_whole
+from prefprior.files import write_json, write_text
 
 SET_ASIDE = "set_aside.csv"
 
@@ -39,11 +40,12 @@ def encode(
         write_text(folder / PARTS / PLAN, "".join(f"{item}\n" for item in order))
     todo = [part for part in plan.parts if not part.is_done(pictures)]
     if todo:
-        trainer.predict(
-            EncodeModule(encoder, rule, sum(len(part.items) for part in todo), identity),
-            PartLoader(todo, pictures, encoder, rule, trainer.global_rank, trainer.world_size),
-            return_predictions=False,
-        )
+        module = EncodeModule(encoder, rule, sum(len(part.items) for part in todo), identity)
+        batches = PartLoader(todo, pictures, encoder, rule, trainer.global_rank, trainer.world_size)
+        try:
+            trainer.predict(module, batches, return_predictions=False)
+        finally:
+            module.close()  # before anything else is said
     trainer.strategy.barrier("parts")
     if trainer.is_global_zero:
         finish(plan, pictures, encoder, identity, folder, rule)
@@ -229,13 +231,12 @@ class EncodeModule(LightningModule):
             contents = {item: f"{digest.decode()} {stamp:016x}" for item, (digest, stamp) in self.contents.items()}
             part.path.unlink(missing_ok=True)  # of pictures that have changed since: what is here is here whole
             write_json(part.facts_path, {"set_aside": self.bad, "contents": contents})
-            with written_whole(part.path) as temporary, open(temporary, "wb") as file:
-                np.save(file, vectors, allow_pickle=False)
+            save_array(part.path, vectors)
             self.done, self.bad, self.contents = [], {}, {}
         assert self.bar is not None
         self.bar.update(len(read.items))
 
-    def on_predict_end(self) -> None:
-        """Closes the bar."""
-        assert self.bar is not None
-        self.bar.close()
+    def close(self) -> None:
+        """Ends the bar's line."""
+        if self.bar is not None:
+            self.bar.close()

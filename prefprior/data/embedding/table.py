@@ -16,7 +16,8 @@ from prefprior.data.columns.ids import alike, fault, shown
 from prefprior.data.embedding.contents import read_contents, write_contents
 from prefprior.data.embedding.manifest import MANIFEST, TableManifest, again, fingerprint
 from prefprior.data.embedding.vectors import LEAST, check_vectors, load_vectors
-from prefprior.files import read_lines, write_text, written_whole
+from prefprior.data.npy import save_chunks
+from prefprior.files import read_lines, write_text
 from prefprior.locks import in_turn
 from prefprior.predictor import Catalogue
 from prefprior.space import Space
@@ -165,11 +166,7 @@ class EmbeddingTable:
             version = TableManifest.read(folder).version + 1 if (folder / MANIFEST).is_file() else 0
             vectors_path, ids_path = folder / f"vectors-{version}.npy", folder / f"ids-{version}.txt"
             paths = {"vectors": vectors_path, "ids": ids_path}
-            header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (len(ids), dim)}
-            with written_whole(vectors_path) as part, open(part, "wb") as file:
-                np.lib.format.write_array_header_1_0(file, header)
-                for chunk in chunks:
-                    np.ascontiguousarray(chunk, dtype=dtype).tofile(file)
+            save_chunks(vectors_path, chunks, shape=(len(ids), dim), dtype=dtype)
             write_text(ids_path, "".join(f"{item}\n" for item in ids))
             stored = load_vectors(vectors_path)
             check_vectors(stored, str(vectors_path))

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from prefprior.data.npy import save_array
 from prefprior.data.scaling import PersonScale
 from prefprior.fields import Fields
-from prefprior.files import read_json, write_json, written_whole
+from prefprior.files import read_json, write_json
 from prefprior.ratings import RatingScale
 from prefprior.space import Space
 
@@ -103,8 +104,7 @@ class ShardSet:
 
         `item_counts_I`: how often each row of the catalogue was rated in training.
         """
-        with written_whole(self.folder / COUNTS) as part, open(part, "wb") as file:
-            np.save(file, item_counts_I, allow_pickle=False)
+        save_array(self.folder / COUNTS, item_counts_I)
         scale = asdict(self.scale)
         value = {
             "format": FORMAT,
