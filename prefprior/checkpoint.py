@@ -6,10 +6,12 @@ carries its own SHA-256, which is compared when it is loaded: against damage, no
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -117,6 +119,37 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequenc
     return Checkpoint(model=model.to(device).eval(), objective=objective, sampler=sampler, facts=facts)
 
 
+def warm_start(model: PreferenceModel, path: str | Path) -> None:
+    """Copies a checkpoint's trained weights into a model, or none: what does not match is named.
+
+    Weights alone: a space's statistics and what `prepare` learned of the data are those of the model.
+    """
+    Space.from_dict(describe(path)["space"]).require_same(model.prior.space, str(path), "the data")
+    own = dict(model.named_parameters())
+    with safe_open(path, framework="pt") as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        wrong = [f"{name} is missing there" for name in own if name not in found]
+        wrong += [f"{name} is not part of this model" for name in found if name not in model.state_dict()]
+        for name, value in own.items():
+            # A number may be trained as a vector of one.
+            if name in found and found[name] != tuple(value.shape) and max(math.prod(found[name]), value.numel()) > 1:
+                wrong.append(f"{name} is {_size(found[name])} there and {_size(value.shape)} here")
+        if wrong:
+            more = [f"and {len(wrong) - 8} more"] if len(wrong) > 8 else []
+            raise ValueError(
+                f"the weights of {path} do not fit this model:\n"
+                + "\n".join(f"  - {line}" for line in [*wrong[:8], *more])
+                + "\nChoose prior=... and retriever=... as in that run: its config.yaml has them."
+            )
+        with torch.no_grad():
+            for name, value in own.items():
+                value.copy_(file.get_tensor(name).view_as(value))
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a number"
+
+
 def _require_shapes(model: PreferenceModel, path: str | Path) -> None:
     """Raises unless the file holds the model's weights; learned tables may be of any length."""
     with safe_open(path, framework="pt") as file:
@@ -143,6 +176,12 @@ def describe(path: str | Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
+        if is_zipfile(path):  # how torch saves
+            raise ValueError(
+                f"{path} was saved by torch: in a run's checkpoints/ it is what Lightning goes on training from, and "
+                "no model by itself. Give the run's folder (its last weights) or its best.safetensors. A run that is "
+                "not finished is finished by: python train.py run_dir=FOLDER, with the words it was begun with."
+            ) from error
         raise ValueError(f"{path} is damaged or no checkpoint ({error}). {AGAIN}") from error
     found = str(metadata.get("format"))
     if found.startswith("prefprior-") and found not in (FORMAT, BEFORE):

@@ -13,12 +13,14 @@ import sys
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -30,7 +32,7 @@ from prefprior.errors import RunFirstError, nearest
 from prefprior.files import make_folder
 from prefprior.invocation import as_called
 from prefprior.locks import only_writer
-from prefprior.nodes import construct, importable, problems
+from prefprior.nodes import NO_VALUE, construct, importable, leaves, problems, set_by_command, with_defaults
 from prefprior.processes import end_with_parent
 
 DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
@@ -75,20 +77,47 @@ def argument(node: Mapping[str, Any], name: str) -> Any:
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
-def check(cfg: DictConfig, schema: type) -> None:
-    """Raises one ValueError that lists all problems of a composed configuration."""
+def check(cfg: DictConfig, schema: type, *, complete: bool = True) -> None:
+    """Raises one ValueError that lists all problems of a composed configuration; values may be missing where it need
+    not be complete."""
     known = [f.name for f in fields(schema)]
     found = [f"{key!s} is unknown{nearest(str(key), known)}" for key in cfg if key not in known and key != "hydra"]
     for name in known:
         if OmegaConf.is_missing(cfg, name):
-            found.append(f"{name} has no value: add {name}=... to the command")
+            found.append(f"{name} {NO_VALUE}{name}=... to the command")
         else:
-            found += problems(plain_node(cfg._get_node(name)), name)
+            node = plain_node(cfg._get_node(name))
+            found += problems(node, name) + set_by_command(node, name, *runtime_arguments(schema, name))
+    if not complete:
+        found = [line for line in found if NO_VALUE not in line]
     if found:
         raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
 
 
-def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None]) -> None:
+def runtime_arguments(schema: type, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a command gives itself to the outermost constructor of a top-level key, and to every one in it."""
+    metadata = next(f for f in fields(schema) if f.name == name).metadata
+    return metadata.get("given", ()), metadata.get("shared", ())
+
+
+def effective(cfg: DictConfig, schema: type) -> dict[str, Any]:
+    """The configuration with every default of every constructor written out, as plain containers."""
+    known = {f.name for f in fields(schema)}
+    return {
+        name: with_defaults(value, *runtime_arguments(schema, name)) if name in known else value
+        for name, value in plain(cfg).items()
+    }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command made: its folder, and the figure that a sweep looks at, if there is one."""
+
+    folder: Path
+    figure: float | None = None
+
+
+def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | Outcome]) -> None:
     """The body of an entry file: composes conf/<name>.yaml with the command line, checks it and runs.
 
     A ValueError is a message for people: it is printed alone and the command exits with 1. Anything else is a fault
@@ -100,21 +129,26 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
     OmegaConf.register_new_resolver("as_called", as_called, replace=True)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra would otherwise cut our tracebacks short
     # `a.b=c` may name any argument of the constructor behind `a`, also one that no YAML lists: `check` knows them all.
-    sys.argv = [sys.argv[0], *(_open_nodes(word) for word in sys.argv[1:])]
+    words, shown = _without_cfg_job([_open_nodes(word) for word in sys.argv[1:]])
+    sys.argv = [sys.argv[0], *words]
 
-    def task(cfg: DictConfig) -> None:
+    def task(cfg: DictConfig) -> float | None:
         try:
-            check(cfg, schema)
+            check(cfg, schema, complete=not shown)
+            if shown:
+                print(yaml.safe_dump(effective(cfg, schema), sort_keys=False, allow_unicode=True), end="")
+                _remove_unused_folder()
+                return None
             with only_writer(run_folder(), "Wait until it has finished, stop it, or choose another run_dir."):
-                folder = run(cfg)
+                made = run(cfg)
         except (ValueError, MisconfigurationException) as error:  # the latter: Lightning's word on devices and the like
             if isinstance(error, RunFirstError):
                 error = error.completed(overrides(), chosen("source"))
-            with suppress(OSError):  # Hydra made the run's folder before we could look at the configuration
-                Path(HydraConfig.get().runtime.output_dir).rmdir()
+            _remove_unused_folder()
             sys.exit(as_called(f"error: {error}{DEVICE_REMEDY if _lacks_device(error) else ''}"))
-        if folder is not None:  # the last line, once, also where there are many processes
-            rank_zero_only(print)(f"folder: {folder}", flush=True)
+        outcome = made if isinstance(made, Outcome) else Outcome(made)
+        rank_zero_only(print)(f"folder: {outcome.folder}", flush=True)  # the last line, once, however many processes
+        return outcome.figure
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(task)()
@@ -129,6 +163,12 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | None
         sys.exit(f"error: cannot write {error.filename or 'into the run folder'}: {error.strerror or error}. {remedy}.")
     except KeyboardInterrupt:
         sys.exit("interrupted")
+
+
+def _remove_unused_folder() -> None:
+    """Hydra made the run's folder before we could look at the configuration."""
+    with suppress(OSError):
+        Path(HydraConfig.get().runtime.output_dir).rmdir()
 
 
 def _lacks_device(error: Exception) -> bool:
@@ -167,6 +207,37 @@ def _groups(command: str) -> str:
     groups = dict.fromkeys(str(word).split("@")[0].removeprefix("override ").strip("/ ") for word in words)
     options = {group: sorted(path.stem for path in (conf_folder() / group).glob("*.yaml")) for group in groups}
     return "\n".join(f"{group}: {', '.join(names)}" for group, names in options.items())
+
+
+def _without_cfg_job(words: list[str]) -> tuple[list[str], bool]:
+    """The words less `--cfg job`, and whether that was among them: Hydra's own prints only what deviates from a
+    constructor's defaults."""
+    for option in (["--cfg", "job"], ["-c", "job"], ["--cfg=job"]):
+        for i in range(len(words) - len(option) + 1):
+            if words[i : i + len(option)] == option and not {"-p", "--package"} & set(words):
+                rest = words[:i] + words[i + len(option) :]
+                return [word for word in rest if word != "--resolve"], True  # it is resolved in any case
+    return words, False
+
+
+def set_by_option(cfg: DictConfig, group: str) -> list[str]:
+    """What the chosen option of a group of global values (an experiment) sets, as words of a command line; what the
+    command itself changed of it is left out."""
+    name = chosen(group)
+    sources = GlobalHydra.instance().config_loader().get_sources()
+    found = [source for source in sources if name and source.available() and source.is_config(f"{group}/{name}")]
+    if not found:
+        return []
+    option = found[0].load_config(f"{group}/{name}").config
+    assert isinstance(option, DictConfig)
+    lines = []
+    for entry in option.get("defaults", []):
+        for key, value in entry.items() if isinstance(entry, DictConfig) else ():
+            overridden = str(key).removeprefix("override ").strip("/ ")
+            lines += [f"{overridden}={value}"] if chosen(overridden) == value else []
+    option.pop("defaults", None)
+    values = leaves(OmegaConf.to_container(option))
+    return lines + [f"{key}={value}" for key, value in values.items() if OmegaConf.select(cfg, key) == value]
 
 
 def _open_nodes(word: str) -> str:

@@ -30,7 +30,7 @@ from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.retriever.cold_start import ColdStart
 from prefprior.predictor import Catalogue, Predictor
-from prefprior.runs import INTERVALS, find_checkpoint, save_config, write_metrics
+from prefprior.runs import INTERVALS, find_checkpoint, save_config, told, write_metrics
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"
@@ -71,6 +71,7 @@ def run(cfg: DictConfig) -> Path:
     folder, console, scoreboard = run_folder(), Console(), build(cfg.scoreboard)
     if "prior" in cfg.predictors:
         cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))  # so that the run's folder says which
+        console.print(f"prior: {told(Path(cfg.checkpoint))}", highlight=False, soft_wrap=True)
     cfg.device = require_device(cfg.device)
     priors = _priors(cfg)
     data = load_data(cfg, priors)

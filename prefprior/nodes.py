@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from prefprior.errors import nearest
 
 MISSING = "???"  # a value that has to be given
+NO_VALUE = "has no value: add "
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 PLAIN = {int, float, str, bool, type(None)}
 DEEPEST = 32  # levels of a node that came from a file
@@ -90,7 +91,7 @@ def problems(node: Any, where: str = "", find: Find = importable, depth: int = D
     if isinstance(node, list):
         return [p for i, part in enumerate(node) for p in problems(part, f"{where}[{i}]", find, depth - 1)]
     if node == MISSING:
-        return [f"{where} has no value: add {where}=... to the command"]
+        return [f"{where} {NO_VALUE}{where}=... to the command"]
     if node == "":
         return [f"{where} is empty: give a value, or {where}=null for none"]
     if isinstance(node, float) and not math.isfinite(node):
@@ -119,6 +120,42 @@ def problems(node: Any, where: str = "", find: Find = importable, depth: int = D
         else:
             found += problems(value, path, find, depth - 1)
     return found
+
+
+def set_by_command(node: Any, where: str, given: Collection[str], shared: Collection[str] = ()) -> list[str]:
+    """The arguments in a node that would have no effect, since the command gives them to the constructor itself."""
+    if isinstance(node, list):
+        return [line for i, part in enumerate(node) for line in set_by_command(part, f"{where}[{i}]", given, shared)]
+    if not isinstance(node, dict):
+        return []
+    outermost = "_target_" in node
+    taken = {*shared, *(given if outermost else ())}
+    found = [f"{where}.{key} has no effect: the command sets it itself; leave it out" for key in node if key in taken]
+    below = () if outermost else given
+    for key, part in node.items():
+        found += set_by_command(part, f"{where}.{key}", below, shared)
+    return found
+
+
+def with_defaults(node: Any, given: Collection[str] = (), shared: Collection[str] = (), find: Find = importable) -> Any:
+    """A node with the defaults of its constructors written out.
+
+    What a command gives to the outermost constructor (`given`) or to every one (`shared`) is left out, and so is a
+    default that no YAML file can hold.
+    """
+    if isinstance(node, list):
+        return [with_defaults(part, given, shared, find) for part in node]
+    if not isinstance(node, dict):
+        return node
+    outermost = "_target_" in node
+    below = () if outermost else given
+    made = {key: with_defaults(value, below, shared, find) for key, value in node.items()}
+    if outermost:
+        taken = {*shared, *given}
+        for name, parameter in inspect.signature(find(str(node["_target_"]))).parameters.items():
+            if name not in made and name not in taken and _is_plain_value(parameter.default):
+                made[name] = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+    return made
 
 
 def construct(
@@ -168,6 +205,13 @@ def without_paths(node: Any, find: Find) -> tuple[Any, dict[str, Any]]:
         return made
 
     return walk(node, ""), taken
+
+
+def leaves(node: Any, where: str = "") -> dict[str, Any]:
+    """The values in a mapping of mappings by their dotted path; an empty mapping is a value."""
+    if isinstance(node, dict) and node:
+        return {k: v for key, part in node.items() for k, v in leaves(part, f"{where}.{key}" if where else key).items()}
+    return {where: node}
 
 
 def merged(node: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,6 +297,15 @@ def _fit_all(values: list[Any], kind: type, options: tuple[Any, ...], find: Find
         pairs = zip(values, options, strict=False)
         return len(values) == len(options) and all(fits(value, option, find) for value, option in pairs)
     return all(fits(value, options[0], find) for value in values) if options else True
+
+
+def _is_plain_value(value: Any) -> bool:
+    """Whether a value is numbers, text, None, or a list or a mapping of such."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain_value, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain_value(part) for key, part in value.items())
+    return type(value) in PLAIN
 
 
 def _shown(value: Any) -> str:

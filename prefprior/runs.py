@@ -2,16 +2,20 @@
 
 import math
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from prefprior.checkpoint import describe
 from prefprior.fields import Fields
 from prefprior.files import read_json, read_utf8, write_json, write_text
+from prefprior.nodes import leaves
 
 ROOT = Path("runs")
-CHECKPOINT = "prior.safetensors"
+CHECKPOINT = "prior.safetensors"  # of a finished training run: its last weights
+BEST = "best.safetensors"  # beside it: the weights with the best validation figure
 METRICS = "metrics.json"
 INTERVALS = "metrics_intervals.json"  # of an evaluation: the same figures with their intervals
 GALLERY = "gallery"  # the folder of a sampling run that holds what was made
@@ -45,12 +49,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def differing_keys(folder: Path, config: dict[str, Any], ignore: tuple[str, ...] = ()) -> list[str]:
-    """Which leaves of a configuration differ from the one a run folder was begun with, if it was."""
+    """Which leaves of a configuration differ from the one a run folder was begun with, if it was; `ignore` holds whole
+    keys and first parts of keys."""
     if not (folder / CONFIG).is_file():
         return []
-    old, new = _leaves(read_config(folder)), _leaves(config)
+    old, new = leaves(read_config(folder)), leaves(config)
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return [key for key in keys if key.split(".")[0] not in ignore]
+    return [key for key in keys if key not in ignore and key.split(".")[0] not in ignore]
 
 
 def write_metrics(folder: Path, figures: dict[str, float]) -> Path:
@@ -83,25 +88,33 @@ def read_people(folder: Path, keys: Iterable[str]) -> dict[str, int]:
 
 def last_run(command: str, must_hold: str, remedy: str, root: Path = ROOT) -> Path:
     """The newest run folder of a command that holds a finished `must_hold`."""
-    found = sorted(
-        (p for p in (root / command).glob(f"**/{must_hold}") if p.is_file()),
-        key=lambda p: (p.stat().st_mtime_ns, str(p)),
-    )
+    found = _finished_runs(command, must_hold, root)
     if not found:
         raise ValueError(f"there is no finished {command} run under {root / command}. Make one with: {remedy}")
-    return found[-1].parent
+    return found[0]
 
 
 def last_checkpoint(root: Path = ROOT) -> Path:
-    """The checkpoint of the newest finished training run."""
-    return last_run("train", CHECKPOINT, "python train.py", root) / CHECKPOINT
+    """The last weights of the newest finished training run; one of debug=... counts only where it is named."""
+    newest = last_run("train", CHECKPOINT, "python train.py", root)
+    for folder in _finished_runs("train", CHECKPOINT, root):
+        if not _choices(folder / CHECKPOINT).get("debug"):
+            return folder / CHECKPOINT
+    raise ValueError(
+        f"all finished runs under {root / 'train'} are of debug=..., and say nothing of how good a prior is. Make "
+        f"another with: python train.py. To take one of them all the same: checkpoint={newest}"
+    )
 
 
 def find_checkpoint(given: str | None) -> Path:
-    """The checkpoint a command was given, or the last run's; a folder stands for the checkpoint inside it."""
+    """The checkpoint a command was given, or the last run's; a folder stands for the last weights inside it."""
     if given is None:
         return last_checkpoint()
     path = Path(given)
+    if path.is_dir() and not (path / CHECKPOINT).is_file() and (path / BEST).is_file():
+        raise ValueError(
+            f"{path} is not finished: there is no {CHECKPOINT}. Its best weights so far: checkpoint={path / BEST}"
+        )
     path = path / CHECKPOINT if path.is_dir() else path
     if not path.is_file():
         raise ValueError(
@@ -110,9 +123,21 @@ def find_checkpoint(given: str | None) -> Path:
     return path
 
 
-def _leaves(node: Any, where: str = "") -> dict[str, Any]:
-    if isinstance(node, dict) and node:
-        return {
-            k: v for key, child in node.items() for k, v in _leaves(child, f"{where}.{key}" if where else key).items()
-        }
-    return {where: node}
+def told(checkpoint: Path) -> str:
+    """A checkpoint's path, what it was trained on, and when: for a command that was not told which to take."""
+    choices = _choices(checkpoint)
+    words = [f"{key}={choices[key]}" for key in ("experiment", "source", "debug") if choices.get(key)]
+    written = datetime.fromtimestamp(checkpoint.stat().st_mtime)
+    return f"{checkpoint} ({', '.join([*words, f'of {written:%Y-%m-%d %H:%M:%S}'])})"
+
+
+def _choices(checkpoint: Path) -> dict[str, Any]:
+    """The options its training chose."""
+    found = describe(checkpoint)["facts"].get("choices")
+    return found if isinstance(found, dict) else {}
+
+
+def _finished_runs(command: str, must_hold: str, root: Path) -> list[Path]:
+    """The folders of what is named `must_hold`, newest first."""
+    found = [p for p in (root / command).glob(f"**/{must_hold}") if p.is_file()]
+    return [p.parent for p in sorted(found, key=lambda p: (p.stat().st_mtime_ns, str(p)), reverse=True)]

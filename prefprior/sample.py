@@ -31,7 +31,7 @@ from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.replay import NOT_REPEATED, portable, repeated
-from prefprior.runs import GALLERY, differing_keys, find_checkpoint, save_config, write_metrics
+from prefprior.runs import GALLERY, differing_keys, find_checkpoint, save_config, told, write_metrics
 from prefprior.trainer import build_trainer, stopped_by_hand
 from prefprior.world.source import truth_known
 
@@ -141,7 +141,9 @@ def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Lo
     config = replace(config, checkpoint=str(path), decoder=decoder_node(config.decoder, predictor.space.name))
     data = _data(config, predictor)
     decoder = build_decoder(config.decoder, data, predictor.space.name)
-    rank_zero_only(print)(f"prior: {path} ({predictor.space.name}); decoder: {decoder.identity}", flush=True)
+    say = rank_zero_only(print)
+    say(f"prior: {told(path)}")
+    say(f"space: {predictor.space.name}; decoder: {decoder.identity}", flush=True)
     return config, Loaded(path, sha256, predictor, data, decoder, build(config.safety))
 
 

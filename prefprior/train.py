@@ -1,126 +1,157 @@
 """`python train.py`: from a source of ratings to a trained prior."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning import LightningDataModule
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import MISSING, DictConfig
+from omegaconf import DictConfig
 
 from prefprior import checkpoint
+from prefprior.callbacks.best import KeepBest, in_order
 from prefprior.callbacks.ema import Ema
+from prefprior.callbacks.epoch_lines import EpochLines
 from prefprior.callbacks.metrics_csv import KeepMetrics, MetricsCsv
-from prefprior.callbacks.whole_checkpoints import WholeCheckpoints, require_undamaged
+from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
+from prefprior.checkpoint import warm_start
 from prefprior.composition import facts_of_data
-from prefprior.config import build, chosen, command_again, plain, run_command, run_folder
+from prefprior.config import (
+    Outcome,
+    build,
+    chosen,
+    command_again,
+    effective,
+    plain,
+    run_command,
+    run_folder,
+    set_by_option,
+)
+from prefprior.continuation import Earlier, End
+from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.invocation import as_called
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
 from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
-from prefprior.runs import CHECKPOINT, CONFIG, differing_keys, save_config, write_metrics
+from prefprior.runs import BEST, CHECKPOINT, find_checkpoint, save_config, write_metrics
+from prefprior.schemas import TrainConfig
 from prefprior.trainer import build_trainer, stopped_by_hand
 
-# Where a run lies and what it reports may change when it is continued; what it learns, and how, may not.
-MAY_DIFFER = ("run_dir", "logger", "debug")
 
-
-@dataclass
-class TrainConfig:
-    """The top-level keys of conf/train.yaml."""
-
-    source: Any = MISSING
-    embeddings: Any = MISSING
-    data: Any = MISSING
-    scale: Any = MISSING
-    prior: Any = MISSING
-    retriever: Any = None
-    objective: Any = MISSING
-    distillation: Any = None
-    sampler: Any = MISSING
-    optimizer: Any = MISSING
-    trainer: Any = MISSING
-    logger: Any = None
-    callbacks: Any = None
-    experiment: Any = None
-    debug: Any = None
-    seed: int = 0
-    run_dir: str = "runs/train/${now:%Y-%m-%d_%H-%M-%S_%f}"
-    warmup: float = 0.05  # share of the steps in which the learning rate rises
-    final_lr: float = 0.02  # what is left of it at the end of the cosine
-    compile: bool = False  # torch.compile both networks; pays off on a GPU
-
-
-def run(cfg: DictConfig) -> Path:
-    """Trains, or goes on training, in the run's folder; returns it."""
-    folder = run_folder()
-    if (folder / CHECKPOINT).is_file():
-        raise ValueError(f"{folder} holds a finished run. Choose another run_dir, or leave it out for a new one.")
-    differing = differing_keys(folder, plain(cfg), MAY_DIFFER)
-    if differing:
-        raise ValueError(
-            f"{folder} was begun with other {', '.join(differing[:8])}. Give the same to go on, or choose "
-            "another run_dir."
-        )
-    resume = folder / "checkpoints" / "last.ckpt"
-    begun_before = (folder / CONFIG).is_file()
+def run(cfg: DictConfig) -> Outcome:
+    """Trains, goes on training or makes a run longer, in the run's folder; the figure is the monitored one."""
+    folder, config = run_folder(), effective(cfg, TrainConfig)
+    earlier = Earlier(folder)
+    earlier.require_continuable(config)
     keep_freed_memory()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-    source = build(cfg.source)
-    data = build(cfg.data, source=source, embeddings=build(cfg.embeddings), seed=cfg.seed)
+    data = build(cfg.data, source=build(cfg.source), embeddings=build(cfg.embeddings), seed=cfg.seed)
     data.setup()
-    rows = MetricsCsv(folder)
-    kept = KeepMetrics(rows)
-    trainer = build_trainer(
-        cfg.trainer,
-        default_root_dir=folder,
-        logger=[rows, *_loggers(cfg, folder)],
-        callbacks=[*_callbacks(cfg), _keep_last(folder), kept],
-        plugins=[WholeCheckpoints()],
-        enable_model_summary=False,
-    )
+    saving, kept = Saving(cfg, folder, data), KeepMetrics(MetricsCsv(folder))
+    trainer = _trainer(cfg, folder, saving, kept)
     say = rank_zero_only(print)
+    if settings := set_by_option(cfg, "experiment"):
+        say(f"experiment={chosen('experiment')} sets {', '.join(settings)}")
     say(data.summary())
+    _require_validation(trainer, data)
     module = _module(cfg, data, trainer)
     model = module.model
     if model.prior.origin:
         say(model.prior.origin)
     module.prepare(data)  # before training begins: averaged weights are copied from these
+    if cfg.init_from is not None and earlier.state is None:
+        warm_start(model, find_checkpoint(cfg.init_from))
+        say(f"starting from the weights of {find_checkpoint(cfg.init_from)}")
     weights = {"prior": model.prior, "retriever": model.retriever}
     say(", ".join(f"{name}: {_count(part):,} weights" for name, part in weights.items() if part is not None))
+    for line in earlier.note(config, module.scheduler):
+        say(line)
     if trainer.is_global_zero:  # only now: what could not even begin leaves nothing that a corrected command must match
-        save_config(folder, plain(cfg))
-    if begun_before and not resume.is_file():
-        say(f"{folder} was interrupted before its first epoch was finished: beginning again")
-    steps = _fit(trainer, module, data, resume, kept, say)
-    sharded = isinstance(trainer.strategy, FSDPStrategy)
-    state = trainer.strategy.lightning_module_state_dict() if sharded else None  # every process has a share to give
+        save_config(folder, config)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(config)
+    steps = _fit(trainer, module, data, earlier, kept)
+    for stopper in _stoppers(trainer):
+        if stopper.stopping_reason_message:
+            say(f"stopped after epoch {stopper.stopped_epoch}: {stopper.stopping_reason_message}")
     if trainer.is_global_zero:
-        write_metrics(folder, _figures(data.source.name, kept.figures))
-        checkpoint.save(  # last: a run that has one is finished
-            folder / CHECKPOINT,
-            model=model if state is None else whole(model, state),
-            objective=module.objective,
-            sampler=build(cfg.sampler),
-            facts={
-                "data": facts_of_data(folder, plain(cfg)),
-                "choices": {group: chosen(group) for group in ("source", "experiment")},
-                "training": data.training_digest,
-                "seed": cfg.seed,
-                "steps": steps,
-            },
-        )
+        write_metrics(folder, _figures(data.source.name, kept.figures, _best(trainer)))
+    saving.save(CHECKPOINT, trainer, module, {"steps": steps, "end": str(End.of(config))})  # now it is finished
+    if trainer.is_global_zero:
         print(
             as_called("next: python evaluate.py (the scoreboard); python sample.py (galleries: by a decoder of ")
             + f"{data.space.name}, or of the data's own pictures)"
         )
-    return folder
+    return Outcome(folder, _monitored(cfg, kept.figures, _best(trainer)))
+
+
+class Saving:
+    """Writes a model in training as a checkpoint into the run's folder."""
+
+    def __init__(self, cfg: DictConfig, folder: Path, data: PreferenceDataModule) -> None:
+        self.cfg, self.folder, self.data = cfg, folder, data
+
+    def save(self, name: str, trainer: lightning.Trainer, module: PreferenceModule, facts: dict[str, Any]) -> None:
+        """To be called on every process: where weights are split among them, each has a share to give."""
+        state, strategy = None, trainer.strategy
+        if isinstance(strategy, FSDPStrategy):  # without a model where there was nothing left to train
+            state = module.state_dict() if strategy.model is None else strategy.lightning_module_state_dict()
+        if not trainer.is_global_zero:
+            return
+        checkpoint.save(
+            self.folder / name,
+            model=module.model if state is None else whole(module.model, state),
+            objective=module.objective,
+            sampler=build(self.cfg.sampler),
+            facts={
+                "data": facts_of_data(self.folder, plain(self.cfg)),
+                "choices": {group: chosen(group) for group in ("source", "experiment", "debug")},
+                "training": self.data.training_digest,
+                "seed": self.cfg.seed,
+                **facts,
+            },
+        )
+
+
+def _trainer(cfg: DictConfig, folder: Path, saving: Saving, kept: KeepMetrics) -> lightning.Trainer:
+    nodes = [node for node in (cfg.callbacks or {}).values() if node is not None]
+    callbacks = in_order([build(node, shared={"save": partial(saving.save, BEST)}) for node in nodes])
+    return build_trainer(
+        cfg.trainer,
+        default_root_dir=folder,
+        logger=[kept.rows, *(build(node, folder=folder) for node in (cfg.logger or {}).values())],
+        callbacks=[*callbacks, *_progress(cfg, callbacks), _keep_last(folder), kept],
+        plugins=[WholeCheckpoints()],
+    )
+
+
+def _progress(cfg: DictConfig, callbacks: list[Any]) -> list[ProgressBar]:
+    """Lightning's own bar on a terminal, elsewhere a line an epoch."""
+    bar = cfg.trainer.get("enable_progress_bar")
+    other = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    return [] if bar is False or other or sys.stdout.isatty() else [EpochLines()]
+
+
+def _stoppers(trainer: lightning.Trainer) -> list[EarlyStopping]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
+
+
+def _require_validation(trainer: lightning.Trainer, data: PreferenceDataModule) -> None:
+    """Where nothing is validated, early stopping waits for a figure that never comes."""
+    if _stoppers(trainer) and not (data.has_part("val") and trainer.limit_val_batches):
+        raise ValueError(
+            "early stopping looks at a validation figure, and nothing is validated: leave it out "
+            "(~callbacks.early_stopping), or give data.splits.val and trainer.limit_val_batches above 0"
+        )
+
+
+def _best(trainer: lightning.Trainer) -> KeepBest | None:
+    return next((callback for callback in trainer.callbacks if isinstance(callback, KeepBest)), None)  # type: ignore[attr-defined]
 
 
 def _module(cfg: DictConfig, data: Any, trainer: lightning.Trainer) -> PreferenceModule:
@@ -141,8 +172,7 @@ def _module(cfg: DictConfig, data: Any, trainer: lightning.Trainer) -> Preferenc
         objective=objective,
         distillation=distillation,
         optimizer=build(cfg.optimizer),
-        warmup=cfg.warmup,
-        final_lr=cfg.final_lr,
+        scheduler=build(cfg.scheduler),
         seed=cfg.seed,
         compile=cfg.compile,
     )
@@ -152,29 +182,31 @@ def _count(part: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in part.parameters())
 
 
+def _monitored(cfg: DictConfig, latest: dict[str, float], best: KeepBest | None) -> float | None:
+    """The best of the monitored figure, or the last where none is kept; None where nothing computes it."""
+    kept = best is not None and best.monitor == cfg.monitor and best.value is not None
+    return best.value if kept and best is not None else latest.get(cfg.monitor)
+
+
 def _fit(
     trainer: lightning.Trainer,
     module: PreferenceModule,
-    data: LightningDataModule,
-    resume: Path,
-    metrics: KeepMetrics,
-    say: Callable[[str], None],
+    data: PreferenceDataModule,
+    earlier: Earlier,
+    kept: KeepMetrics,
 ) -> int:
     """Trains to the end, from where it stopped if it did; returns the number of steps taken in all."""
-    begun = None
-    if resume.is_file():
-        require_undamaged(resume)
-        begun = torch.load(resume, weights_only=True, map_location="cpu")
-    if begun is not None:
-        say(f"going on in {resume.parents[1]} after epoch {begun['epoch']}")
-    if begun is not None and _is_over(trainer, begun):
+    state = earlier.state
+    if state is not None and End(trainer.max_epochs, trainer.max_steps).reached(state):
         # Only what comes after training was interrupted. Lightning would skip the loop, and with it the step that puts
         # averaged weights in place; a checkpoint's `state_dict` holds those already.
-        module.load_state_dict(begun["state_dict"])
-        metrics.restore(begun)
-        return int(begun["global_step"])
-    with stopped_by_hand(trainer, lambda: _interrupted(trainer, resume)):
-        trainer.fit(module, datamodule=data, ckpt_path=resume if begun is not None else None, weights_only=True)
+        module.load_state_dict(state["state_dict"])
+        if best := _best(trainer):
+            best.load_state_dict(state["callbacks"].get(best.state_key, {"value": None}))
+        kept.restore(state)
+        return int(state["global_step"])
+    with stopped_by_hand(trainer, lambda: _interrupted(trainer, earlier.path)):
+        trainer.fit(module, datamodule=data, ckpt_path=None if state is None else earlier.path, weights_only=True)
     return trainer.global_step
 
 
@@ -186,18 +218,15 @@ def _interrupted(trainer: lightning.Trainer, resume: Path) -> str:
     return f"interrupted in epoch {trainer.current_epoch}. {kept}:\n  {again}"
 
 
-def _is_over(trainer: lightning.Trainer, begun: dict[str, Any]) -> bool:
-    """Whether a checkpoint is of the last epoch or the last step; -1 is how Lightning says that there is no last."""
-    epochs, steps = -1 if trainer.max_epochs is None else trainer.max_epochs, trainer.max_steps
-    return 0 <= epochs <= begun["epoch"] + 1 or 0 <= steps <= begun["global_step"]
-
-
-def _figures(source: str, latest: dict[str, float]) -> dict[str, float]:
-    """The last losses of both parts, by prior: `<source>/<part>/prior/<loss>`."""
+def _figures(source: str, latest: dict[str, float], best: KeepBest | None) -> dict[str, float]:
+    """The last losses of both parts, `<source>/<part>/prior/<loss>`, and the best one of the monitored loss."""
     named = {name: value for name, value in latest.items() if name.startswith(("train/", "val/"))}
-    return {
+    figures = {
         f"{source}/{part}/prior/{loss}": value for (part, loss), value in ((n.split("/"), v) for n, v in named.items())
     }
+    if best is not None and best.value is not None:
+        figures[f"{source}/{best.monitor.replace('/', '/best/', 1)}"] = best.value
+    return figures
 
 
 def _keep_last(folder: Path) -> ModelCheckpoint:
@@ -208,16 +237,22 @@ def _keep_last(folder: Path) -> ModelCheckpoint:
     )  # fmt: skip
 
 
-def _callbacks(cfg: DictConfig) -> list[Any]:
-    return [build(node) for node in (cfg.callbacks or {}).values() if node is not None]
+def with_default_experiment(words: Sequence[str]) -> list[str]:
+    """A command line's words, with `experiment=world` if they name neither an experiment nor another source.
 
-
-def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
-    return [build(node, folder=folder) for node in (cfg.logger or {}).values()]
+    What suits the built-in world, its learning rate above all, is no default for other data. An option in Hydra's
+    defaults list cannot say so: it would hold for any source.
+    """
+    place = next((i for i, word in enumerate(words) if "=" in word and not word.startswith("-")), len(words))
+    named = dict(word.lstrip("+").split("=", 1) for word in words[place:] if "=" in word)
+    if "experiment" in named or named.get("source", "world") != "world":
+        return list(words)
+    return [*words[:place], "experiment=world", *words[place:]]  # Hydra wants such words together
 
 
 def main() -> None:
     """The command."""
+    sys.argv[1:] = with_default_experiment(sys.argv[1:])
     run_command("train", TrainConfig, run)
 
 

@@ -20,6 +20,8 @@ REMARKS = (
     ".*does not have many workers.*",
     ".*predict returned None.*",
 )
+# What it says only where it was asked to: trainer.profiler and trainer.enable_model_summary.
+ASKED_FOR = ("lightning.pytorch.profilers", "lightning.pytorch.callbacks.model_summary")
 
 
 def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
@@ -28,6 +30,8 @@ def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
     Its remarks on devices, loggers and loaders are left out from here on.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ASKED_FOR:
+        logging.getLogger(name).setLevel(logging.INFO)
     for message in REMARKS:
         warnings.filterwarnings("ignore", message)
     trainer: lightning.Trainer = build(node, **runtime)

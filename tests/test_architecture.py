@@ -17,7 +17,20 @@ PACKAGE = Path(prefprior.__file__).parent
 ENTRY_FILES = {"train", "sample", "evaluate", "embed", "shard", "demo"}
 # From low to high: a part of the package may import its own layer and those before it.
 LAYERS = [
-    {"errors", "invocation", "malloc", "files", "fields", "locks", "nodes", "processes", "seeding", "space"},
+    {
+        "errors",
+        "hub",
+        "invocation",
+        "malloc",
+        "files",
+        "fields",
+        "locks",
+        "nodes",
+        "processes",
+        "schemas",
+        "seeding",
+        "space",
+    },
     {"ratings", "history", "predictor"},
     {"data"},
     {"models"},
@@ -27,6 +40,7 @@ LAYERS = [
     {"evaluation", "gallery"},
     {"runs", "config", "composition", "trainer", "pipeline", "replay"},
     {"callbacks"},
+    {"continuation"},
     ENTRY_FILES,
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -175,3 +175,44 @@ def test_an_older_format_is_refused_by_its_number_with_the_way_out(saved: tuple[
     save_file(load_file(path), path, metadata={"format": "prefprior-3", "prefprior": "{}"})
     with pytest.raises(ValueError, match=r"format prefprior-3, this version reads prefprior-5\. Train again"):
         checkpoint.load(path)
+
+
+def test_what_lightning_goes_on_from_is_told_from_a_model(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"Lightning goes on training from.*Give the run's folder"):
+        checkpoint.load(tmp_path / "last.ckpt")
+
+
+def test_a_warm_start_has_the_weights(saved: tuple[Path, TrainedPredictor], space: Space) -> None:  # noqa: F811
+    model = make_model(space, "identities")
+    torch.nn.init.normal_(next(model.parameters()))
+    checkpoint.warm_start(model, saved[0])
+    for name, value in saved[1].model.named_parameters():
+        assert torch.equal(model.get_parameter(name), value), name
+
+
+@pytest.mark.parametrize(
+    ("retriever", "readouts", "named"),
+    [
+        ("shared", 4, "user_head.weight is missing there"),
+        ("identities", 5, r"readouts\S* is 4 x 32 there and 5 x 32 here"),
+    ],
+)
+def test_a_warm_start_names_what_does_not_match_and_leaves_the_model_alone(
+    saved: tuple[Path, TrainedPredictor],
+    space: Space,  # noqa: F811
+    retriever: str,
+    readouts: int,
+    named: str,
+) -> None:
+    model = make_model(space, retriever, readouts=readouts)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    with pytest.raises(ValueError, match=f"(?s)do not fit this model:.*{named}.*Choose prior="):
+        checkpoint.warm_start(model, saved[0])
+    assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
+
+
+def test_a_warm_start_wants_the_same_space(saved: tuple[Path, TrainedPredictor], space: Space) -> None:  # noqa: F811
+    other = Space(name="other", mean_D=space.mean_D, std_D=space.std_D, norm=space.norm)
+    with pytest.raises(ValueError, match="lives in the space"):
+        checkpoint.warm_start(make_model(other, "identities"), saved[0])

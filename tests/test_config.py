@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from prefprior import config
+from prefprior.nodes import set_by_command, with_defaults
 from tests.commands import run
 
 
@@ -63,6 +65,38 @@ def test_positional_arguments_are_refused() -> None:
         config.build(OmegaConf.create({"_target_": "prefprior.callbacks.speed.Speed", "_args_": [3]}))
 
 
+class Layer:
+    def __init__(self, *, width: int, bias: bool = True) -> None:
+        pass
+
+
+class Net:
+    def __init__(self, *, seed: int = 0, sizes: tuple[int, ...] = (1, 2), odd: Any = Path(), layer: Any = None) -> None:
+        pass
+
+
+LAYER, NET = f"{__name__}.Layer", f"{__name__}.Net"
+
+
+def test_defaults_of_constructors_are_written_out_at_any_depth() -> None:
+    node = {"_target_": NET, "layer": {"_target_": LAYER, "width": 3}}
+    expected = {"_target_": NET, "layer": {"_target_": LAYER, "width": 3, "bias": True}, "seed": 0, "sizes": [1, 2]}
+    assert with_defaults(node) == expected, "and no default that is no plain value"
+
+
+def test_what_a_command_gives_itself_is_no_setting() -> None:
+    node = {"a": {"_target_": NET, "layer": {"_target_": LAYER, "width": 3}}}
+    filled = with_defaults(node, given=("seed",), shared=("bias",))["a"]
+    assert "seed" not in filled
+    assert "bias" not in filled["layer"]
+
+
+def test_setting_what_a_command_gives_itself_is_refused() -> None:
+    node = {"_target_": NET, "seed": 1, "layer": {"_target_": LAYER, "width": 3, "bias": False, "seed": 1}}
+    found = set_by_command(node, "net", given=("seed",), shared=("bias",))
+    assert [line.split(" ")[0] for line in found] == ["net.seed", "net.layer.bias"]
+
+
 def test_dotted_overrides_may_name_any_argument() -> None:
     assert config._open_nodes("prior.width=3") == "++prior.width=3"
     for word in ("seed=1", "+a.b=1", "~a.b", "hydra.run.dir=x", "--multirun", "hydra/launcher=x", "trainer=ddp"):
@@ -94,3 +128,33 @@ def test_help_lists_the_groups_of_the_command_alone(
     assert ("\nobjective: diffusion," in said) == (command == "train")
     assert ("\nbaseline: " in said) == (command == "evaluate")
     assert "\nsource: events, flickr_aes," in said
+
+
+def printed(
+    command: str, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str], *words: str
+) -> dict[str, Any]:
+    """What --cfg job prints."""
+    run(monkeypatch, folder, command, "--cfg", "job", *words)
+    found: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+    return found
+
+
+def test_cfg_job_prints_every_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = printed("train", monkeypatch, tmp_path, capsys, "prior.depth=5")
+    assert found["optimizer"]["lr"] == 0.002, "what an experiment sets"
+    assert found["prior"]["depth"] == 5, "what the command sets"
+    assert found["optimizer"]["eps"] == 1e-8, "what a constructor sets"
+    assert found["data"]["splits"]["by"] == "auto"
+    assert found["scheduler"]["warmup"] == 0.05
+    assert not {"seed", "source"} & set(found["data"])
+    assert not list(tmp_path.rglob("*.*")), "and nothing is run"
+
+
+def test_cfg_job_needs_no_values_that_are_still_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = printed("train", monkeypatch, tmp_path, capsys, "experiment=table")
+    assert found["source"]["ratings"] == "???"
+    assert found["optimizer"]["lr"] == 0.0005

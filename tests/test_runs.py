@@ -3,9 +3,22 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from prefprior.runs import CONFIG, differing_keys, find_checkpoint, last_run, read_config, save_config, write_metrics
+from prefprior.runs import (
+    CONFIG,
+    differing_keys,
+    find_checkpoint,
+    last_checkpoint,
+    last_run,
+    read_config,
+    save_config,
+    told,
+    write_metrics,
+)
+from prefprior.space import Space
+from tests.small_run import save_prior
 
 CONFIGURATION = {"seed": 0, "rate": 1e-5, "name": "ä", "source": {"root": None, "ids": ["1", "on"], "none": {}}}
 
@@ -34,7 +47,8 @@ def test_differing_leaves_are_named_by_their_path(tmp_path: Path) -> None:
 
 def test_what_may_differ_is_left_out(tmp_path: Path) -> None:
     save_config(tmp_path, CONFIGURATION)
-    assert differing_keys(tmp_path, {**CONFIGURATION, "seed": 1}, ignore=("seed",)) == []
+    changed = {**CONFIGURATION, "seed": 1, "source": {**CONFIGURATION["source"], "root": "x"}}  # type: ignore[dict-item]
+    assert differing_keys(tmp_path, changed, ignore=("seed", "source.root")) == []
 
 
 def test_figures_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -59,3 +73,35 @@ def test_without_a_finished_run_the_remedy_is_told(tmp_path: Path) -> None:
 def test_a_folder_stands_for_its_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "prior.safetensors").touch()
     assert find_checkpoint(str(tmp_path)) == tmp_path / "prior.safetensors"
+
+
+def test_a_folder_without_its_last_weights_says_where_the_best_ones_are(tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").touch()
+    with pytest.raises(ValueError, match=r"is not finished.*checkpoint=.*best\.safetensors"):
+        find_checkpoint(str(tmp_path))
+
+
+def trained(root: Path, name: str, age: int, **choices: str) -> Path:
+    """A finished training run of so many seconds ago."""
+    path = root / "train" / name / "prior.safetensors"
+    save_prior(path, Space.measure("own", np.random.default_rng(0).normal(size=(9, 16))), choices=choices)
+    os.utime(path, (1000 - age, 1000 - age))
+    return path
+
+
+def test_the_last_checkpoint_is_no_debug_run(tmp_path: Path) -> None:
+    real = trained(tmp_path, "real", 2, experiment="world")
+    trained(tmp_path, "sweep/0", 1, experiment="world", debug="fast")
+    assert last_checkpoint(tmp_path) == real
+
+
+def test_a_debug_run_is_taken_where_it_is_named(tmp_path: Path) -> None:
+    quick = trained(tmp_path, "quick", 1, debug="fast")
+    with pytest.raises(ValueError, match=f"all finished runs.*checkpoint={quick.parent}"):
+        last_checkpoint(tmp_path)
+    assert find_checkpoint(str(quick.parent)) == quick
+
+
+def test_a_checkpoint_is_told_with_what_and_when(tmp_path: Path) -> None:
+    text = told(trained(tmp_path, "one", 0, experiment="likes", source="table"))
+    assert "one/prior.safetensors (experiment=likes, source=table, of 1970-01-01" in text

@@ -21,13 +21,15 @@ from prefprior.config import check, conf_folder
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.files import LOCK
 from prefprior.models.scale import Standardize
-from prefprior.runs import read_metrics
-from prefprior.train import TrainConfig
+from prefprior.models.schedulers import WarmupCosine
+from prefprior.runs import find_checkpoint, last_checkpoint, read_metrics
+from prefprior.train import TrainConfig, with_default_experiment
 from tests.commands import SMALL_WORLD, fails, run
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 3
-QUICK = (*SMALL_WORLD, f"trainer.max_epochs={EPOCHS}", "trainer.enable_progress_bar=false")
+SHORT = (*SMALL_WORLD, "trainer.enable_progress_bar=false", "trainer.log_every_n_steps=1")
+QUICK = (*SHORT, f"trainer.max_epochs={EPOCHS}")
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +38,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("train")
 
 
+def printed(folder: Path, *words: str) -> str:
+    """What a training prints."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        run(patch, folder, "train", *words)
+    return said.getvalue()
+
+
 @pytest.fixture(scope="module")
-def unbroken(folder: Path) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        run(patch, folder, "train", *QUICK, "run_dir=runs/train/unbroken")
+def begun(folder: Path) -> str:
+    """What a whole training prints."""
+    return printed(folder, *QUICK, "run_dir=runs/train/unbroken")
+
+
+@pytest.fixture(scope="module")
+def unbroken(begun: str, folder: Path) -> Path:
     return folder / "runs/train/unbroken"
 
 
@@ -64,6 +78,54 @@ def test_a_run_logs_every_epoch(unbroken: Path) -> None:
 
 def test_a_run_keeps_its_configuration(unbroken: Path) -> None:
     assert OmegaConf.load(unbroken / "config.yaml").source.people == 240
+
+
+def test_a_run_says_what_its_experiment_sets(begun: str) -> None:
+    (line,) = [line for line in begun.splitlines() if line.startswith("experiment=world sets ")]
+    assert "optimizer.lr=0.002" in line
+    assert "data.batch_size" not in line, "the command sets it"
+    assert "prior=world" not in line, "the command chose another"
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ([], ["experiment=world"]),
+        (["source=world", "seed=1"], ["experiment=world", "source=world", "seed=1"]),
+        (["--multirun", "seed=0,1"], ["--multirun", "experiment=world", "seed=0,1"]),
+        (["source=table", "seed=1"], ["source=table", "seed=1"]),
+        (["seed=1", "experiment=likes"], ["seed=1", "experiment=likes"]),
+        (["+experiment=null"], ["+experiment=null"]),
+    ],
+)
+def test_the_worlds_settings_are_no_default_for_other_data(given: list[str], made: list[str]) -> None:
+    assert with_default_experiment(given) == made
+
+
+def test_the_best_weights_are_kept_beside_the_last(unbroken: Path) -> None:
+    losses = pd.read_csv(unbroken / "metrics.csv")["val/loss"].dropna()
+    best = checkpoint.describe(unbroken / "best.safetensors")["facts"]["best"]
+    assert best["value"] == pytest.approx(losses.min(), rel=1e-5)
+    assert best["epoch"] == losses.reset_index(drop=True).idxmin()
+    assert read_metrics(unbroken)["world/val/best/loss"] == best["value"]
+
+
+def test_the_best_weights_are_the_averaged_ones_that_were_validated(unbroken: Path) -> None:
+    best = checkpoint.describe(unbroken / "best.safetensors")["facts"]["best"]
+    assert best["epoch"] == EPOCHS - 1, "in so short a training the last epoch is the best"
+    last = weights(unbroken)
+    assert all(torch.equal(value, last[name]) for name, value in load_file(unbroken / "best.safetensors").items())
+
+
+def test_the_best_weights_are_a_checkpoint_as_any_other(unbroken: Path) -> None:
+    assert find_checkpoint(str(unbroken)) == unbroken / "prior.safetensors"
+    assert checkpoint.load(find_checkpoint(str(unbroken / "best.safetensors"))).facts["steps"] == 3 * EPOCHS
+
+
+def test_metrics_have_plain_names(unbroken: Path) -> None:
+    columns = pd.read_csv(unbroken / "metrics.csv").columns
+    assert "lr" in columns
+    assert not [name for name in columns if "AdamW" in name]
 
 
 def test_a_checkpoint_knows_its_space_and_its_training(unbroken: Path) -> None:
@@ -140,6 +202,11 @@ def test_a_resumed_run_has_the_weights_of_an_unbroken_one(resumed: tuple[Path, s
     assert equal(unbroken, resumed[0])
 
 
+def test_a_resumed_run_has_the_best_weights_of_an_unbroken_one(resumed: tuple[Path, str], unbroken: Path) -> None:
+    one, other = (load_file(folder / "best.safetensors") for folder in (unbroken, resumed[0]))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
 def test_a_resumed_run_keeps_one_checkpoint(resumed: tuple[Path, str]) -> None:
     assert [file.name for file in (resumed[0] / "checkpoints").iterdir()] == ["last.ckpt"]
 
@@ -151,6 +218,57 @@ def test_a_resumed_run_keeps_what_was_logged_before(resumed: tuple[Path, str]) -
 def test_a_finished_run_is_not_trained_again(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     message = fails(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/unbroken")
     assert "holds a finished run" in message
+
+
+@pytest.fixture(scope="module")
+def longer(unbroken: Path, folder: Path) -> tuple[Path, str]:
+    """A finished run that was made longer, in a copy of its folder, and what was printed."""
+    shutil.copytree(unbroken, folder / "runs/train/longer")
+    words = (*SHORT, f"trainer.max_epochs={EPOCHS + 1}", "run_dir=runs/train/longer")
+    return folder / "runs/train/longer", printed(folder, *words)
+
+
+def test_a_finished_run_can_be_made_longer(longer: tuple[Path, str]) -> None:
+    assert checkpoint.describe(longer[0] / "prior.safetensors")["facts"]["steps"] == 3 * (EPOCHS + 1)
+    assert pd.read_csv(longer[0] / "metrics.csv")["val/loss"].notna().sum() == EPOCHS + 1
+
+
+def test_a_longer_run_says_what_becomes_of_the_learning_rate(longer: tuple[Path, str]) -> None:
+    schedule = WarmupCosine()
+    rate = schedule.factor(3 * EPOCHS, 3 * (EPOCHS + 1))
+    assert f"it was begun for {EPOCHS} epochs and now has {EPOCHS + 1} epochs" in longer[1]
+    assert f"at {rate:.3g} of its peak (at this step the former's is 0.02)" in longer[1]
+
+
+def test_a_longer_run_trains_at_that_rate_from_its_first_step(longer: tuple[Path, str]) -> None:
+    rows = pd.read_csv(longer[0] / "metrics.csv").dropna(subset="lr")
+    logged = dict(zip(rows["step"], rows["lr"], strict=True))
+    schedule = WarmupCosine()
+    for step in range(3 * EPOCHS, 3 * (EPOCHS + 1)):
+        assert logged[step] == pytest.approx(2e-3 * schedule.factor(step, 3 * (EPOCHS + 1)))
+
+
+def test_a_longer_run_is_again_a_finished_one(
+    longer: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*QUICK, "run_dir=runs/train/longer")
+    assert "To make it longer, give more trainer.max_epochs" in fails(monkeypatch, folder, "train", *words)
+
+
+def test_a_finished_run_without_what_it_goes_on_from_names_a_warm_start(
+    unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(unbroken, folder / "runs/train/bare", ignore=shutil.ignore_patterns("checkpoints"))
+    message = fails(monkeypatch, folder, "train", *SHORT, "trainer.max_epochs=9", "run_dir=runs/train/bare")
+    assert "init_from=runs/train/bare starts from its weights" in message
+
+
+def test_a_run_starts_from_the_weights_of_another(unbroken: Path, folder: Path) -> None:
+    words = (*SHORT, "debug=fast", "optimizer.lr=0", "callbacks.ema=null", "run_dir=runs/train/warm")
+    assert "starting from the weights of runs/train/unbroken/prior" in printed(
+        folder, *words, "init_from=runs/train/unbroken"
+    )
+    assert equal(unbroken, folder / "runs/train/warm"), "at a learning rate of 0 they stay"
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +407,9 @@ def test_a_whitening_scale_is_learned_from_the_items(one_and_two: tuple[Path, Pa
         (["data.order=tine"], "did you mean time?"),
         (["trainer.max_epoch=3"], "did you mean max_epochs?"),
         (["source=table"], "source.ratings has no value: add source.ratings=..."),
+        (["data.seed=1"], "data.seed has no effect: the command sets it itself"),
+        (["trainer.logger=false"], "trainer.logger has no effect"),
+        (["scheduler.final_lr=2"], "final_lr are shares of 1"),
         (["run_dir=/dev/null/x"], "/dev/null"),
         (["prior._target_=os.nothing"], "prior._target_ is os.nothing: os.nothing cannot be imported"),
     ],
@@ -298,6 +419,67 @@ def test_wrong_words_are_answered_with_the_right_ones(
 ) -> None:
     assert expected in fails(monkeypatch, tmp_path, "train", *words)
     assert not list(tmp_path.glob("runs/train/*")), "a run that never began leaves no folder"
+
+
+@pytest.fixture(scope="module")
+def reported(folder: Path) -> tuple[Path, str]:
+    """A run of one epoch that reports in every way there is, and what it printed."""
+    words = (
+        *SMALL_WORLD, "trainer.max_epochs=1", "trainer.accumulate_grad_batches=3", "trainer.profiler=simple",
+        "trainer.enable_model_summary=true", "logger=tensorboard", "run_dir=runs/train/reported",
+    )  # fmt: skip
+    return folder / "runs/train/reported", printed(folder, *words)
+
+
+def test_gradients_are_accumulated(reported: tuple[Path, str]) -> None:
+    assert checkpoint.describe(reported[0] / "prior.safetensors")["facts"]["steps"] == 1
+
+
+@pytest.mark.parametrize("shown", ["Profiler Report", "Trainable params"])
+def test_what_lightning_was_asked_to_show_is_shown(reported: tuple[Path, str], shown: str) -> None:
+    assert shown in reported[1]
+
+
+def test_without_a_terminal_there_is_a_line_an_epoch(reported: tuple[Path, str]) -> None:
+    (line,) = [line for line in reported[1].splitlines() if line.startswith("epoch ")]
+    assert line.startswith("epoch 1/1: train/loss ")
+    assert "val/loss " in line
+    assert "\r" not in reported[1]
+
+
+def test_tensorboard_has_the_figures_and_the_hyperparameters(reported: tuple[Path, str]) -> None:
+    assert list((reported[0] / "tensorboard").glob("events.out.tfevents.*"))
+    logged = OmegaConf.load(reported[0] / "tensorboard/hparams.yaml")
+    assert logged.optimizer.lr == 0.002
+    assert logged.optimizer.eps == 1e-8, "defaults of constructors too"
+
+
+def test_early_stopping_stops_and_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*SHORT, "trainer.max_epochs=9", "callbacks=early_stopping", "run_dir=runs/train/early-stop",
+             "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1000")  # fmt: skip
+    assert "stopped after epoch 1: Monitored metric val/loss did not improve" in printed(folder, *words)
+    assert checkpoint.describe(folder / "runs/train/early-stop/prior.safetensors")["facts"]["steps"] == 6
+    assert "holds a finished run" in fails(monkeypatch, folder, "train", *words)
+
+
+def test_early_stopping_without_validation_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*QUICK, "callbacks=early_stopping", "trainer.limit_val_batches=0")
+    assert "nothing is validated" in fails(monkeypatch, folder, "train", *words)
+
+
+@pytest.fixture(scope="module")
+def sweep(folder: Path) -> Path:
+    """A sweep over two seeds."""
+    printed(folder, "--multirun", *SHORT, "debug=fast", "seed=0,1", "run_dir=runs/train/sweep")
+    return folder / "runs/train/sweep"
+
+
+def test_a_sweep_lies_where_runs_are_looked_for(sweep: Path) -> None:
+    assert sorted(path.parent.name for path in sweep.rglob("prior.safetensors")) == ["0", "1"]
+
+
+def test_a_debug_run_is_not_the_last_run(sweep: Path, unbroken: Path, folder: Path) -> None:
+    assert not last_checkpoint(folder / "runs").is_relative_to(sweep)
 
 
 def options(group: str) -> list[str]:
@@ -310,7 +492,7 @@ def options(group: str) -> list[str]:
         f"{group}={name}"
         for group in ("experiment", "source", "embeddings", "data", "scale", "prior", "retriever", "objective",
                       "distillation", "sampler", "optimizer",
-                      "trainer", "logger", "callbacks", "debug")
+                      "scheduler", "trainer", "logger", "callbacks", "debug")
         for name in options(group)
     ],
 )  # fmt: skip

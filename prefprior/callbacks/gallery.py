@@ -27,7 +27,10 @@ from prefprior.world.source import truth_known
 
 
 class GalleryCallback(Callback):
-    """Writes `galleries/epoch-<n>/` into the run's folder, and a table to Weights & Biases where that is the logger."""
+    """Writes `galleries/epoch-<n>/` into the run's folder, for every so many epochs and the last one.
+
+    Where the logger is Weights & Biases, a table goes there too.
+    """
 
     def __init__(
         self,
@@ -45,19 +48,32 @@ class GalleryCallback(Callback):
             raise ValueError("people, n, history and every_n_epochs of the gallery callback must be at least 1")
         self.decoder, self.sampler = decoder, sampler or Sampler()
         self.people, self.n, self.history, self.every, self.seed = people, n, history, every_n_epochs, seed
+        self._shown = False
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Makes the gallery, on one process; validation's weights are the averaged ones, if there are such."""
-        due = (trainer.current_epoch + 1) % self.every == 0
-        if trainer.sanity_checking or not due or not trainer.is_global_zero:
-            return
+        epoch = trainer.current_epoch + 1
+        due = epoch % self.every == 0 or epoch == trainer.max_epochs
+        if not trainer.sanity_checking and due:
+            self._show(trainer, pl_module, epoch)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Says so where there is nothing to see."""
+        if not self._shown and trainer.is_global_zero:
+            print(
+                f"the gallery callback made nothing: training ended before the validation of epoch {self.every}. "
+                "Lower callbacks.gallery.every_n_epochs"
+            )
+
+    def _show(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, epoch: int) -> None:
         data, module = trainer.datamodule, pl_module  # type: ignore[attr-defined]
         assert isinstance(data, PreferenceDataModule)
         assert isinstance(module, PreferenceModule)
-        if not data.has_part("val"):
+        if not trainer.is_global_zero or not data.has_part("val"):
             return
-        folder = Path(trainer.default_root_dir) / "galleries" / f"epoch-{trainer.current_epoch + 1:04d}"
-        names = self._make(folder, data, module, f"epoch {trainer.current_epoch + 1}")
+        folder = Path(trainer.default_root_dir) / "galleries" / f"epoch-{epoch:04d}"
+        names = self._make(folder, data, module, f"epoch {epoch}")
+        self._shown = True
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 self._log(logger, folder, names)

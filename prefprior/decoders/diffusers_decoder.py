@@ -19,6 +19,7 @@ from torch import Tensor
 import prefprior
 from prefprior.decoders.decoder import check_request
 from prefprior.errors import require_choice
+from prefprior.hub import hub_or_cache
 from prefprior.nodes import Loadable
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -126,7 +127,8 @@ def load(
         logging.disable_progress_bar()  # the bar of loading, which says little and stays on the terminal
     try:
         if not folder:  # the snapshot's folder is named after the commit, which a manifest should hold
-            folder = Path(DiffusionPipeline.download(model, variant=variant, revision=revision))
+            with hub_or_cache():
+                folder = Path(DiffusionPipeline.download(model, variant=variant, revision=revision))
         pipeline = read(folder)
     except (OSError, ValueError) as error:
         raise ValueError(

@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 from transformers import CLIPImageProcessor
 
 from prefprior.decoders.diffusers_decoder import identity_of, local_folder
+from prefprior.hub import hub_or_cache
 from prefprior.nodes import Loadable
 
 
@@ -51,7 +52,9 @@ class DiffusersSafety(Loadable):
     ) -> None:
         folder = local_folder(model)
         try:
-            folder = folder or Path(snapshot_download(model, revision=revision))
+            if folder is None:
+                with hub_or_cache():
+                    folder = Path(snapshot_download(model, revision=revision))
             self._checker = StableDiffusionSafetyChecker.from_pretrained(folder).eval()
             self._processor = CLIPImageProcessor.from_pretrained(folder)
         except (OSError, ValueError) as error:

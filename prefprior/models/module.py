@@ -1,6 +1,5 @@
 """Training under Lightning: wiring, and nothing else."""
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +17,7 @@ from prefprior.models.model import PreferenceModel
 from prefprior.models.objectives.distillation import AnswerLoss
 from prefprior.models.objectives.objective import Objective
 from prefprior.models.preparation import TrainingData, prepare_all
+from prefprior.models.schedulers import Scheduler, WarmupCosine
 from prefprior.seeding import seed_of
 
 
@@ -35,21 +35,17 @@ class PreferenceModule(lightning.LightningModule):
         objective: Objective,
         distillation: AnswerLoss | None = None,
         optimizer: Callable[[Iterable[Any]], Optimizer],
-        warmup: float = 0.05,
-        final_lr: float = 0.02,
+        scheduler: Scheduler | None = None,
         seed: int = 0,
         compile: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= warmup < 1 or not 0 <= final_lr <= 1:
-            raise ValueError(f"warmup and final_lr are shares of 1, got {warmup} and {final_lr}")
         require_compatible(model, objective, distillation)
         self.model = model
         self.objective = objective
         self.distillation = distillation
         self.make_optimizer = optimizer
-        self.warmup = warmup
-        self.final_lr = final_lr
+        self.scheduler = scheduler or WarmupCosine()
         self.seed = seed
         self.compile_prior = compile
 
@@ -79,10 +75,19 @@ class PreferenceModule(lightning.LightningModule):
             terms |= self.distillation.loss(self.objective, prior, users.history, batch, retrieved, generator)  # type: ignore[arg-type]
         return terms
 
+    def on_train_start(self) -> None:
+        """Where a run was made longer, the first step's rate too is that of the longer schedule."""
+        for config in self.trainer.lr_scheduler_configs:
+            scheduler = config.scheduler
+            assert isinstance(scheduler, LambdaLR)
+            for group, base, factor in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas):
+                group["lr"] = base * factor(scheduler.last_epoch)
+
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
         """One batch's loss."""
         generator = self._generator(1 + self.current_epoch, batch_idx)
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
         return self._log("train", self.losses(batch, generator), batch)
 
     def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
@@ -90,24 +95,13 @@ class PreferenceModule(lightning.LightningModule):
         self._log("val", self.losses(batch, self._generator(0, batch_idx)), batch)
 
     def configure_optimizers(self) -> Any:
-        """Matrices decay, vectors and gains do not; warm-up and cosine over the run's true number of steps."""
+        """Matrices decay, vectors and gains do not; the rate is scheduled over the run's true number of steps."""
         trained = [p for p in self.model.parameters() if p.requires_grad]
         matrices, vectors = [p for p in trained if p.ndim >= 2], [p for p in trained if p.ndim < 2]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = self.make_optimizer([group for group in groups if group["params"]])
-        total = int(self.trainer.estimated_stepping_batches)
-        warm = max(1, round(self.warmup * total))
-
-        def share(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            progress = min(1.0, (step - warm) / max(1, total - warm))
-            return self.final_lr + (1 - self.final_lr) * (1 + math.cos(math.pi * progress)) / 2
-
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, share), "interval": "step"},
-        }
+        scheduler = self.scheduler.attach(optimizer, self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

@@ -32,13 +32,13 @@ def data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> PreferenceDataModule:
     return made
 
 
-def after_epoch(epoch: int, data: PreferenceDataModule, folder: Path, *loggers: Any) -> Path:
+def after_epoch(epoch: int, data: PreferenceDataModule, folder: Path, *loggers: Any, of: int = 100) -> Path:
     """Where the callback's gallery of an epoch is, after validation."""
     found = checkpoint.load("runs/train/one/prior.safetensors")
     module = PreferenceModule(model=found.model, objective=found.objective, optimizer=torch.optim.AdamW)
     trainer = SimpleNamespace(
         current_epoch=epoch - 1, sanity_checking=False, is_global_zero=True, datamodule=data, loggers=loggers,
-        default_root_dir=folder,
+        default_root_dir=folder, max_epochs=of,
     )  # fmt: skip
     GalleryCallback(people=2, n=2, every_n_epochs=5).on_validation_epoch_end(trainer, module)
     return folder / f"galleries/epoch-{epoch:04d}"
@@ -61,6 +61,15 @@ def test_it_shows_the_same_users_every_time(data: PreferenceDataModule, tmp_path
 
 def test_it_waits_for_its_epoch(data: PreferenceDataModule, tmp_path: Path) -> None:
     assert not after_epoch(6, data, tmp_path).exists()
+
+
+def test_it_shows_the_last_epoch_of_a_short_training(data: PreferenceDataModule, tmp_path: Path) -> None:
+    assert len(people(after_epoch(3, data, tmp_path, of=3))) == 2
+
+
+def test_it_says_that_it_made_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    GalleryCallback().on_train_end(SimpleNamespace(is_global_zero=True), None)
+    assert "Lower callbacks.gallery.every_n_epochs" in capsys.readouterr().out
 
 
 def test_its_pages_do_not_promise_a_command(data: PreferenceDataModule, tmp_path: Path) -> None:

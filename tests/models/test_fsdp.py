@@ -89,6 +89,13 @@ def test_two_processes_with_half_the_weights_each_give_the_weights_of_one(runs: 
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
 
 
+def test_the_best_weights_are_whole_too(runs: Runs) -> None:
+    one, two = (checkpoint.load(folder / "best.safetensors") for folder in (runs.one, runs.two))
+    assert one.facts["best"]["epoch"] == two.facts["best"]["epoch"]
+    for name, value in one.model.named_parameters():
+        torch.testing.assert_close(two.model.get_parameter(name), value, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [((), "Add callbacks.ema=null"), (("callbacks.ema=null", "compile=true"), "Leave one of them out")],

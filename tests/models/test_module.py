@@ -16,6 +16,7 @@ from prefprior.history import PreferenceBatch
 from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.denoising import Denoising
+from prefprior.models.schedulers import WarmupCosine
 from prefprior.space import Space
 from tests.models.conftest import make_batch, make_model
 
@@ -94,7 +95,7 @@ def test_the_rate_warms_up_and_comes_down_over_the_true_number_of_steps(space: S
         def on_train_batch_start(self, trainer: lightning.Trainer, *rest: Any) -> None:
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    fit(make_module(space, warmup=0.25, final_lr=0.1), tmp_path, 4, callbacks=[Watch()])
+    fit(make_module(space, scheduler=WarmupCosine(warmup=0.25, final_lr=0.1)), tmp_path, 4, callbacks=[Watch()])
     assert rates[:4] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
     assert max(rates) == pytest.approx(0.01)
     assert rates[-1] == pytest.approx(0.001, rel=0.2)

@@ -5,6 +5,7 @@ Shapes: N pictures or texts, D dimension of the space.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from prefprior.errors import nearest
+from prefprior.hub import hub_or_cache
 
 
 @runtime_checkable
@@ -93,16 +95,17 @@ class OpenClipEncoder:
             # OpenAI's weights were trained with another activation than their architecture's name says in open_clip.
             tag = {} if self._local else open_clip.get_pretrained_cfg(self.model_name, self.pretrained)
             try:
-                model, _, preprocess = open_clip.create_model_and_transforms(
-                    self.model_name, self.pretrained, force_quick_gelu=bool(tag.get("quick_gelu", False))
-                )
+                with nullcontext() if self._local else hub_or_cache():
+                    model, _, preprocess = open_clip.create_model_and_transforms(
+                        self.model_name, self.pretrained, force_quick_gelu=bool(tag.get("quick_gelu", False))
+                    )
+                    tokenizer = open_clip.get_tokenizer(self.model_name)
             except (OSError, RuntimeError) as error:
                 raise ValueError(
                     f"the weights of {self.model_name} ({self.pretrained}) could not be loaded: {error}. They are "
                     "downloaded once; without a network give a local file as encoder.pretrained and its name as "
                     "encoder.space."
                 ) from error
-            tokenizer = open_clip.get_tokenizer(self.model_name)
         return LoadedClip(model.eval().requires_grad_(False).to(self._device), preprocess, tokenizer)
 
     @property

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from prefprior.files import read_json
+from prefprior.hub import hub_or_cache
 from prefprior.models.prior.in_context import EXTRA, InContextPrior
 from prefprior.models.scale import Standardize
 from prefprior.space import Space
@@ -149,7 +150,8 @@ def _found(pretrained: str, subfolder: str | None, revision: str | None) -> Path
     if not folder.is_dir():
         wanted = [f"{subfolder}/{name}" if subfolder else name for name in (CONFIG, *WEIGHTS)]
         try:
-            folder = Path(snapshot_download(pretrained, revision=revision, allow_patterns=wanted))
+            with hub_or_cache():
+                folder = Path(snapshot_download(pretrained, revision=revision, allow_patterns=wanted))
         except (HFValidationError, HfHubHTTPError, OSError) as error:
             raise ValueError(
                 f"{pretrained} is no folder here, and as a repository of the Hugging Face hub it could not be reached "
