@@ -14,6 +14,7 @@ from side_by_side import arguments, interleaved, loss_of, report, training
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.data.histories.draws import DrawRule
 from prefprior.history import PreferenceBatch
 from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.objectives.denoising import Denoising
@@ -90,8 +91,7 @@ def main() -> None:
     data = PreferenceDataModule(
         source=SyntheticSource(args.users, each, args.items, args.dim),
         batch_size=args.people,
-        history_cap=args.history,
-        targets_per_user=args.targets,
+        draws=DrawRule(history_cap=args.history, targets_per_user=args.targets),
         epoch_batches=10**9,
     )
     data.setup()

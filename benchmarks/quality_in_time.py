@@ -15,6 +15,7 @@ import torch
 from side_by_side import arguments, interleaved, loss_of, report, training
 
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.histories.draws import DrawRule
 from prefprior.history import PreferenceBatch
 from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.objectives.denoising import Denoising
@@ -79,7 +80,10 @@ def main() -> None:
 
     def data(targets: int) -> PreferenceDataModule:
         made = PreferenceDataModule(
-            source=source, batch_size=args.people, history_cap=args.history, targets_per_user=targets, epoch_batches=100
+            source=source,
+            batch_size=args.people,
+            draws=DrawRule(history_cap=args.history, targets_per_user=targets),
+            epoch_batches=100,
         )
         made.setup()
         return made

@@ -21,6 +21,7 @@ from side_by_side import arguments, interleaved, report
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.hashing import id_hashes
+from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale
 from prefprior.data.shards.manifest import ShardSet
@@ -36,10 +37,15 @@ import resource, sys
 sys.path[:0] = [{benchmarks!r}, {clone!r}]
 from data_loader import SyntheticSource
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.histories.draws import DrawRule
 from prefprior.data.shards.stored import StoredShards
 source = SyntheticSource(1, 1, 1, 1)
 data = PreferenceDataModule(
-    source=source, shards=StoredShards(root={root!r}), batch_size=256, history_cap=8, epoch_batches={batches}
+    source=source,
+    shards=StoredShards(root={root!r}),
+    draws=DrawRule(history_cap=8),
+    batch_size=256,
+    epoch_batches={batches},
 )
 data.setup()
 for batch in data.train_dataloader():
@@ -117,8 +123,7 @@ def main() -> None:
             source=source,
             shards=StoredShards(root=str(root / "speed")),
             batch_size=args.people,
-            history_cap=args.history,
-            targets_per_user=args.targets,
+            draws=DrawRule(history_cap=args.history, targets_per_user=args.targets),
             epoch_batches=10**9,
         )
         data.setup()

@@ -26,8 +26,7 @@ from prefprior.models.recorded import Recorded, from_node
 from prefprior.nodes import Loadables
 from prefprior.space import Space
 
-FORMAT = "prefprior-5"
-BEFORE = "prefprior-4"  # is read, too: it had no digest. 3 had the retriever's towers inside the generator
+FORMAT = "prefprior-5"  # 4 had no digest, and the drawing rule inside the data module; 3 the towers inside the generator
 NO_DIGEST = "0" * 64  # stands where the digest will, while it is computed
 AGAIN = "Make it again, or choose another."
 OTHER = "Did another version write it? Train again."
@@ -184,12 +183,12 @@ def describe(path: str | Path) -> dict[str, Any]:
             ) from error
         raise ValueError(f"{path} is damaged or no checkpoint ({error}). {AGAIN}") from error
     found = str(metadata.get("format"))
-    if found.startswith("prefprior-") and found not in (FORMAT, BEFORE):
+    if found.startswith("prefprior-") and found != FORMAT:
         raise ValueError(
             f"{path} has the checkpoint format {found}, this version reads {FORMAT}. Train again, or use the version "
             "of prefprior that wrote it."
         )
-    if found not in (FORMAT, BEFORE):
+    if found != FORMAT:
         raise ValueError(
             f"{path} is not a prefprior checkpoint: its format is {metadata.get('format')!r}, not {FORMAT!r}. {AGAIN}"
         )
@@ -203,10 +202,6 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 
 def _require_undamaged(path: Path) -> None:
-    with safe_open(path, framework="pt") as file:
-        before = file.metadata()["format"] == BEFORE
-    if before:
-        return
     _, written, found = _digests(path)
     if written != found:
         raise ValueError(

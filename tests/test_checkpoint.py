@@ -143,13 +143,6 @@ def test_one_changed_figure_is_found(saved: tuple[Path, TrainedPredictor]) -> No
         checkpoint.load(path)
 
 
-def test_a_checkpoint_of_the_format_before_has_no_digest(saved: tuple[Path, TrainedPredictor]) -> None:
-    path, _ = saved
-    description = json.dumps(checkpoint.describe(path))
-    save_file(load_file(path), path, metadata={"format": checkpoint.BEFORE, "prefprior": description})
-    assert checkpoint.load(path).facts == {"steps": 12}
-
-
 def test_a_checkpoint_without_its_digest_is_refused(saved: tuple[Path, TrainedPredictor]) -> None:
     path, _ = saved
     description = json.dumps(checkpoint.describe(path))
@@ -170,10 +163,13 @@ def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "prior.safetensors")
 
 
-def test_an_older_format_is_refused_by_its_number_with_the_way_out(saved: tuple[Path, TrainedPredictor]) -> None:
+@pytest.mark.parametrize("number", [3, 4])
+def test_an_older_format_is_refused_by_its_number_with_the_way_out(
+    saved: tuple[Path, TrainedPredictor], number: int
+) -> None:
     path, _ = saved
-    save_file(load_file(path), path, metadata={"format": "prefprior-3", "prefprior": "{}"})
-    with pytest.raises(ValueError, match=r"format prefprior-3, this version reads prefprior-5\. Train again"):
+    save_file(load_file(path), path, metadata={"format": f"prefprior-{number}", "prefprior": "{}"})
+    with pytest.raises(ValueError, match=rf"format prefprior-{number}, this version reads prefprior-5\. Train again"):
         checkpoint.load(path)
 
 

@@ -68,8 +68,8 @@ def test_a_whole_source_replaces_it(trained: dict[str, Any]) -> None:
 
 
 def test_a_whole_data_node_keeps_the_split(trained: dict[str, Any]) -> None:
-    data = data_of_checkpoint(beside(trained), {}, data={"_target_": MODULE, "history_cap": 7})
-    assert (data.rule.cap, data.splits.val) == (7, 0.5)
+    data = data_of_checkpoint(beside(trained), {}, data={"_target_": MODULE, "draws": {"history_cap": 7}})
+    assert (data.draws.history_cap, data.splits.val) == (7, 0.5)
 
 
 def test_a_checkpoint_that_says_nothing_needs_a_source() -> None:

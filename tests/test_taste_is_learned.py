@@ -18,6 +18,7 @@ from prefprior.baselines.mean import MeanOfLikes
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.held_out import HeldOutUsers
+from prefprior.data.histories.draws import DrawRule
 from prefprior.data.splits import Splits
 from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.evaluation.protocol.controls import permuted_ratings
@@ -97,7 +98,11 @@ def _direction(angle_B: np.ndarray) -> np.ndarray:
 def data_of(source: TwoTastes) -> PreferenceDataModule:
     splits = Splits(by="user", val=0.05, test=0.25)
     return PreferenceDataModule(
-        source=source, splits=splits, batch_size=64, history_cap=20, targets_per_user=6, epoch_batches=STEPS
+        source=source,
+        splits=splits,
+        draws=DrawRule(history_cap=20, targets_per_user=6),
+        batch_size=64,
+        epoch_batches=STEPS,
     )
 
 

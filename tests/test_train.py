@@ -404,7 +404,7 @@ def test_a_whitening_scale_is_learned_from_the_items(one_and_two: tuple[Path, Pa
         (["+prior.widht=3"], "did you mean width?"),
         (["prior.width=wide"], "prior.width is 'wide'"),
         (["experiment=flickr"], "did you mean flickr_aes?"),
-        (["data.order=tine"], "did you mean time?"),
+        (["data.draws.order=tine"], "did you mean time?"),
         (["trainer.max_epoch=3"], "did you mean max_epochs?"),
         (["source=table"], "source.ratings has no value: add source.ratings=..."),
         (["data.seed=1"], "data.seed has no effect: the command sets it itself"),

@@ -39,11 +39,8 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         splits: Splits | None = None,
         scaling: RatingScaling | None = None,
         shards: StoredShards | None = None,
+        draws: DrawRule | None = None,
         batch_size: int = 256,
-        history_cap: int = 64,
-        targets_per_user: int = 4,
-        order: str = "set",
-        short_histories: float = 0.5,
         epoch_batches: int | None = None,
         missing_allowed: float = 0.01,
         workers: int = 0,
@@ -51,8 +48,7 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         seed: int = 0,
     ) -> None:
         """`shards` are streamed from, where they are given; `batch_size` counts users over all processes together;
-        `order` is "set" or "time" (targets follow the history); `short_histories` is the share of draws with fewer
-        ratings than there are; an epoch has `epoch_batches`, or as many as it takes to have each rating as a target
+        an epoch has `epoch_batches`, or as many as it takes to have each rating as a target
         once; `missing_allowed` is the share of ratings whose picture may be missing."""
         super().__init__()
         if not isinstance(source, Source):
@@ -67,7 +63,7 @@ class PreferenceDataModule(Loadable, LightningDataModule):
             scaling=scaling or RatingScaling(),
             missing_allowed=missing_allowed,
         )
-        self.rule = DrawRule(history_cap, targets_per_user, order, short_histories)
+        self.draws = draws or DrawRule()
         if batch_size < 1 or (epoch_batches is not None and epoch_batches < 1):
             raise ValueError(f"batch_size and epoch_batches must be at least 1, got {batch_size} and {epoch_batches}")
         self.batch_size, self.epoch_batches = batch_size, epoch_batches
@@ -139,7 +135,7 @@ class PreferenceDataModule(Loadable, LightningDataModule):
             length,
             past=self.tables.past(name),
             scale=self.scale,
-            order=self.rule.order,
+            order=self.draws.order,
             seed=self.seed,
         )
 
@@ -160,13 +156,13 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         """The endless stream, an epoch at a time, from where a resumed training stopped."""
         rank, world = self._ranks()
         batches = self.stored.training_batches(
-            self.rule, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world, workers=self.workers
+            self.draws, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world, workers=self.workers
         )
         ratings = self.stored.rating_count("train")
         self._loader = TrainingLoader(
             batches,
             batch_size=self.batch_size,
-            epoch_batches=self.epoch_batches or ceil(ratings / (self.batch_size * self.rule.targets)),
+            epoch_batches=self.epoch_batches or ceil(ratings / (self.batch_size * self.draws.targets_per_user)),
             workers=self.workers,
             pin_memory=self.pin_memory,
             drawn=self._drawn,
@@ -185,7 +181,7 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         """The same draws of a part every time; histories come from the training part for users who are in it."""
         rank, world = self._ranks()
         # Everything a user has serves as history: validation is about users as they are, not about shortened ones.
-        rule = replace(self.rule, short=0.0)
+        rule = replace(self.draws, short_histories=0.0)
         batches = self.stored.fixed_batches(
             name, rule, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
         )

@@ -3,6 +3,7 @@
 Shapes: B pictures, D dimension.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import diffusers
@@ -15,6 +16,43 @@ from torch import Tensor
 
 from prefprior.decoders.diffusers_decoder import PipelineDecoder, Runtime, load, local_folder
 from prefprior.errors import nearest
+from prefprior.nodes import Loadable
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterWeights(Loadable):
+    """Which IP-Adapter is put on the pipeline."""
+
+    folder: str
+    weight: str
+    model: str = "h94/IP-Adapter"  # a hub id or a folder
+    revision: str | None = "main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraWeights(Loadable):
+    """Few-step weights that are merged into the pipeline's."""
+
+    model: str  # a hub id or a folder
+    weight: str
+    revision: str | None = "main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduler(Loadable):
+    """A scheduler of diffusers, where few-step weights want their own."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = [name for name in dir(diffusers) if name.endswith("Scheduler")]
+        if self.name not in known:
+            raise ValueError(f"scheduler.name={self.name} is no scheduler of diffusers{nearest(self.name, known)}")
+
+    def like(self, other: Any) -> Any:
+        """It, with the configuration of another scheduler where the options do not say otherwise."""
+        return getattr(diffusers, self.name).from_config(other.config, **self.options)
 
 
 class PerPicture:
@@ -54,23 +92,17 @@ class IPAdapter(PipelineDecoder):
         *,
         family: str,  # sd15 or sdxl
         model: str,
-        adapter_weight: str,
-        adapter_folder: str,
+        adapter: AdapterWeights,
         space_name: str,
-        adapter: str = "h94/IP-Adapter",
         revision: str | None = "main",
-        adapter_revision: str | None = "main",
         variant: str | None = None,
         scale: float = 0.8,  # weight of the embedding against the words; with no words, 1
         steps: int = 30,
         guidance: float = 5.0,
         size: int = 512,
         negative_prompt: str = "",
-        scheduler: str | None = None,  # a diffusers class, where a few-step variant wants its own
-        scheduler_options: dict[str, Any] | None = None,
-        lora: str | None = None,  # few-step weights: a hub id or a folder
-        lora_weight: str | None = None,
-        lora_revision: str | None = "main",
+        lora: LoraWeights | None = None,
+        scheduler: Scheduler | None = None,
         runtime: Runtime | None = None,
     ) -> None:
         families: dict[str, Any] = {"sd15": PerPictureSD, "sdxl": PerPictureSDXL}
@@ -86,13 +118,12 @@ class IPAdapter(PipelineDecoder):
         read = self.reader(families[family], variant, runtime, **unchecked)
         pipeline, identity = load(read, model, revision=revision, variant=variant, runtime=runtime)
         if scheduler is not None:
-            pipeline.scheduler = _scheduler(scheduler, pipeline.scheduler.config, scheduler_options or {})
+            pipeline.scheduler = scheduler.like(pipeline.scheduler)
         if lora is not None:
-            pipeline.load_lora_weights(_place(lora), weight_name=lora_weight, revision=lora_revision)
-            pipeline.fuse_lora()
-            identity += f" + {lora}/{lora_weight or ''}"
-        _load_adapter(pipeline, adapter, adapter_folder, adapter_weight, adapter_revision)
-        identity += f" + {adapter}/{adapter_folder}/{adapter_weight}"
+            _load_lora(pipeline, lora)
+            identity += f" + {lora.model}/{lora.weight}"
+        _load_adapter(pipeline, adapter)
+        identity += f" + {adapter.model}/{adapter.folder}/{adapter.weight}"
         super().__init__(pipeline, space_name=space_name, identity=identity, runtime=runtime)
         self.scale, self.steps, self.guidance, self.size = scale, steps, guidance, size
         self.negative_prompt = negative_prompt
@@ -135,26 +166,36 @@ def _place(model: str) -> str:
     return str(folder) if folder else model
 
 
-def _load_adapter(pipeline: Any, adapter: str, folder: str, weight: str, revision: str | None) -> None:
+def _load_lora(pipeline: Any, lora: LoraWeights) -> None:
+    try:
+        pipeline.load_lora_weights(_place(lora.model), weight_name=lora.weight, revision=lora.revision)
+    except (OSError, ValueError) as error:
+        raise _unreadable("the LoRA", "lora", lora.model, lora.weight, error) from error
+    pipeline.fuse_lora()
+
+
+def _load_adapter(pipeline: Any, adapter: AdapterWeights) -> None:
     try:
         pipeline.load_ip_adapter(
-            _place(adapter), subfolder=folder, weight_name=weight, image_encoder_folder=None, revision=revision
+            _place(adapter.model),
+            subfolder=adapter.folder,
+            weight_name=adapter.weight,
+            image_encoder_folder=None,
+            revision=adapter.revision,
         )
     except OSError as error:
-        raise ValueError(
-            f"the IP-Adapter weights {adapter}/{folder}/{weight} could not be read: {str(error).splitlines()[0]}\n"
-            f"Give decoder.adapter=FOLDER of a downloaded copy (hf download {adapter} --local-dir FOLDER)."
-        ) from error
+        place = f"{adapter.folder}/{adapter.weight}"
+        raise _unreadable("the IP-Adapter", "adapter", adapter.model, place, error) from error
     projection = pipeline.unet.encoder_hid_proj.image_projection_layers[0]
     if not isinstance(projection, ImageProjection):
         raise ValueError(
-            f"{weight} reads the encoder's hidden states, not its embedding (it is a plus, full or face variant). "
-            "Choose ip-adapter_sd15, ip-adapter_sdxl or ip-adapter_sdxl_vit-h."
+            f"{adapter.weight} reads the encoder's hidden states, not its embedding (it is a plus, full or face "
+            "variant). Choose ip-adapter_sd15, ip-adapter_sdxl or ip-adapter_sdxl_vit-h."
         )
 
 
-def _scheduler(name: str, config: Any, options: dict[str, Any]) -> Any:
-    known = [n for n in dir(diffusers) if n.endswith("Scheduler")]
-    if name not in known:
-        raise ValueError(f"scheduler={name} is no scheduler of diffusers{nearest(name, known)}")
-    return getattr(diffusers, name).from_config(config, **options)
+def _unreadable(what: str, key: str, model: str, place: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{what} weights {model}/{place} could not be read: {str(error).splitlines()[0]}\n"
+        f"Give decoder.{key}.model=FOLDER of a downloaded copy (hf download {model} --local-dir FOLDER)."
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.histories.draws import DrawRule
 from prefprior.data.splits import Splits
 from tests.data.small import SmallSource, module, ratings
 
@@ -36,7 +37,7 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
 
 
 def test_an_epoch_has_each_rating_as_a_target_once() -> None:
-    data = module(batch_size=8, targets_per_user=3)
+    data = module(batch_size=8, draws=DrawRule(targets_per_user=3))
     assert len(data.train_dataloader()) == int(np.ceil(len(data.part("train")) / 24))
 
 

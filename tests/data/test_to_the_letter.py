@@ -25,7 +25,7 @@ from tests.commands import fails, run
 ROOT = Path(__file__).parents[2]
 SMALL = (
     "prior=tiny", "trainer=cpu", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "data.epoch_batches=2",
-    "data.batch_size=8", "data.history_cap=8", "data.targets_per_user=2",
+    "data.batch_size=8", "data.draws.history_cap=8", "data.draws.targets_per_user=2",
 )  # fmt: skip
 SAMPLE = ("n=2", "steps=2", "history=4", "people=1", "candidates=1")
 PICTURES = 40

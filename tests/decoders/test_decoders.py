@@ -10,7 +10,7 @@ from PIL import Image
 
 from prefprior.decoders.decoder import Decoder, require_space
 from prefprior.decoders.diffusers_decoder import Runtime
-from prefprior.decoders.ip_adapter import IPAdapter
+from prefprior.decoders.ip_adapter import AdapterWeights, IPAdapter, LoraWeights, Scheduler
 from prefprior.decoders.kandinsky import Kandinsky, KandinskyControlnet, KandinskyImg2Img
 from prefprior.decoders.karlo import Karlo
 from prefprior.decoders.safety import DiffusersSafety, blurred_card
@@ -50,10 +50,14 @@ def make(name: str, root: Path, runtime: Runtime) -> Any:
     if fresh:
         tiny.adapter(root / f"{name}_adapter", tiny.stable_diffusion(folder, family))
     return IPAdapter(
-        family=family, model=str(folder), adapter=str(root / f"{name}_adapter"), adapter_folder="sdxl_models",
-        adapter_weight="tiny.safetensors", space_name="tiny", steps=2, size=32, runtime=runtime,
-        **({"scheduler": "LCMScheduler", "guidance": 1.0} if name.endswith("lcm") else {}),
+        family=family, model=str(folder), adapter=adapter_of(root, name), space_name="tiny", steps=2, size=32,
+        runtime=runtime,
+        **({"scheduler": Scheduler(name="LCMScheduler"), "guidance": 1.0} if name.endswith("lcm") else {}),
     )  # fmt: skip
+
+
+def adapter_of(root: Path, name: str) -> AdapterWeights:
+    return AdapterWeights(model=str(root / f"{name}_adapter"), folder="sdxl_models", weight="tiny.safetensors")
 
 
 def generators(*seeds: int) -> list[torch.Generator]:
@@ -115,9 +119,9 @@ def test_a_lora_changes_the_pictures_and_the_identity(folders: Path, tmp_path: P
     plain = make("sd15_lcm", folders, Runtime())
     lora = tiny.lora(tmp_path / "lora", folders / "sd15_lcm")
     lively = IPAdapter(
-        family="sd15", model=str(folders / "sd15_lcm"), adapter=str(folders / "sd15_lcm_adapter"),
-        adapter_folder="sdxl_models", adapter_weight="tiny.safetensors", space_name="tiny", steps=2, size=32,
-        scheduler="LCMScheduler", guidance=1.0, lora=str(lora), lora_weight="pytorch_lora_weights.safetensors",
+        family="sd15", model=str(folders / "sd15_lcm"), adapter=adapter_of(folders, "sd15_lcm"), space_name="tiny",
+        steps=2, size=32, scheduler=Scheduler(name="LCMScheduler"), guidance=1.0,
+        lora=LoraWeights(model=str(lora), weight="pytorch_lora_weights.safetensors"),
     )  # fmt: skip
     given = torch.randn(2, plain.dim, generator=torch.Generator().manual_seed(0))
     made = [d.decode(given, negative_BD=None, prompt="cat", generators=generators(1, 2)) for d in (plain, lively)]
@@ -132,9 +136,30 @@ def test_without_peft_a_lora_says_what_to_install(folders: Path, monkeypatch: py
     monkeypatch.setattr("prefprior.decoders.ip_adapter.is_peft_available", lambda: False)
     with pytest.raises(ValueError, match="pip install"):
         IPAdapter(
-            family="sd15", model=str(folders / "sd15_lcm"), adapter=str(folders / "sd15_lcm_adapter"),
-            adapter_folder="sdxl_models", adapter_weight="tiny.safetensors", space_name="tiny", lora="anything",
+            family="sd15", model=str(folders / "sd15_lcm"), adapter=adapter_of(folders, "sd15_lcm"), space_name="tiny",
+            lora=LoraWeights(model="anything", weight="any.safetensors"),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [
+        ({"adapter": AdapterWeights(model="nowhere", folder="models", weight="a.safetensors")}, "adapter"),
+        ({"lora": LoraWeights(model="nowhere", weight="l.safetensors")}, "lora"),
+    ],
+)
+def test_missing_adapter_and_lora_weights_say_what_to_do(
+    folders: Path, tmp_path: Path, missing: dict[str, Any], remedy: str
+) -> None:
+    make("sd15_lcm", folders, Runtime())
+    given = {"adapter": adapter_of(folders, "sd15_lcm"), **missing}
+    with pytest.raises(ValueError, match=rf"nowhere/.*could not be read(.|\n)*decoder\.{remedy}\.model=FOLDER"):
+        IPAdapter(family="sd15", model=str(folders / "sd15_lcm"), space_name="tiny", **given)
+
+
+def test_an_unknown_scheduler_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match="did you mean LCMScheduler"):
+        Scheduler(name="LCMSchedular")
 
 
 def test_the_safety_checker_flags_by_its_threshold(tmp_path: Path) -> None:
@@ -168,7 +193,7 @@ def test_missing_weights_say_what_to_do(tmp_path: Path) -> None:
         Kandinsky(model="nobody/nothing-at-all")
     with pytest.raises(ValueError, match="sliced"):
         IPAdapter(
-            family="sdxl", model=str(tmp_path), adapter_weight="a", adapter_folder="b", space_name="s",
+            family="sdxl", model=str(tmp_path), adapter=AdapterWeights(folder="b", weight="a"), space_name="s",
             runtime=Runtime(attention="sliced"),
         )  # fmt: skip
     with pytest.raises(ValueError, match="did you mean float16"):

@@ -11,27 +11,31 @@ import numpy as np
 
 from prefprior.data.hashing import fraction, mix, permuted
 from prefprior.errors import require_choice
+from prefprior.nodes import Loadable
 
 ORDERS = ("set", "time")
 # Names of the independent random numbers of one draw.
 _LENGTH, _SHORT, _CUT, _SHUFFLE, _SHUFFLE_PAST = range(1, 6)
 
 
-@dataclass(frozen=True)
-class DrawRule:
+@dataclass(frozen=True, kw_only=True)
+class DrawRule(Loadable):
     """How histories and targets are drawn."""
 
-    cap: int  # the longest history
-    targets: int  # the most targets of one user in one draw
+    history_cap: int = 64  # the longest history
+    targets_per_user: int = 4  # the most targets of one user in one draw
     order: str = "set"  # "set": any ratings, shuffled; "time": targets follow the history
-    short: float = 0.5  # the share of draws whose history has a uniformly drawn length, as newcomers' have
+    short_histories: float = 0.5  # the share of draws whose history has a uniformly drawn length, as newcomers' have
 
     def __post_init__(self) -> None:
         require_choice("order", self.order, ORDERS)
-        if self.cap < 1 or self.targets < 1:
-            raise ValueError(f"history_cap and targets_per_user must be at least 1, got {self.cap} and {self.targets}")
-        if not 0 <= self.short <= 1:
-            raise ValueError(f"short_histories is a share between 0 and 1, got {self.short}")
+        if self.history_cap < 1 or self.targets_per_user < 1:
+            raise ValueError(
+                "history_cap and targets_per_user must be at least 1, got "
+                f"{self.history_cap} and {self.targets_per_user}"
+            )
+        if not 0 <= self.short_histories <= 1:
+            raise ValueError(f"short_histories is a share between 0 and 1, got {self.short_histories}")
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,17 @@ def draw(rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndar
     known = past > 0
     free = count - past  # ratings that may be targets
     # A draw that parts one sequence leaves at least half of it to the history; a single rating is a target.
-    targets = np.minimum(rule.targets, np.where(known, free, np.maximum(count // 2, np.minimum(count, 1))))
+    targets = np.minimum(rule.targets_per_user, np.where(known, free, np.maximum(count // 2, np.minimum(count, 1))))
     if rule.order == "time":
         earliest = np.where(known, past, np.minimum(1, count - targets))
         room = np.where(known, 1, count - targets - earliest + 1)
         cut = earliest + (mix(key_B, _CUT) % room.astype(np.uint64)).astype(np.int64)
-        longest = np.minimum(cut, rule.cap)
+        longest = np.minimum(cut, rule.history_cap)
     else:
         cut = past
-        longest = np.minimum(np.where(known, past, count - targets), rule.cap)
+        longest = np.minimum(np.where(known, past, count - targets), rule.history_cap)
     shortened = (1 + mix(key_B, _LENGTH) % np.maximum(longest, 1).astype(np.uint64)).astype(np.int64)
-    is_short = fraction(mix(key_B, _SHORT)) < rule.short
+    is_short = fraction(mix(key_B, _SHORT)) < rule.short_histories
     length = np.where(is_short, np.minimum(shortened, longest), longest)
 
     k = np.arange(max(int(length.max(initial=0)), 1))[None]

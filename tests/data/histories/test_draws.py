@@ -18,7 +18,7 @@ def past_of(known: bool) -> np.ndarray:
 def case(request: pytest.FixtureRequest) -> tuple[DrawRule, np.ndarray, Draw]:
     """A rule, how many ratings may only be history, and what was drawn."""
     order, known = request.param
-    rule, past = DrawRule(cap=16, targets=4, order=order), past_of(known)
+    rule, past = DrawRule(history_cap=16, targets_per_user=4, order=order), past_of(known)
     return rule, past, draw(rule, COUNTS, past, KEYS)
 
 
@@ -34,8 +34,8 @@ def test_nothing_is_drawn_twice(case: tuple[DrawRule, np.ndarray, Draw]) -> None
 
 def test_there_are_as_many_as_the_rule_allows(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
     rule, _, drawn = case
-    assert max(map(len, rows(drawn.history_BK))) == rule.cap
-    assert {len(target) for target in rows(drawn.target_BT)} <= set(range(1, rule.targets + 1))
+    assert max(map(len, rows(drawn.history_BK))) == rule.history_cap
+    assert {len(target) for target in rows(drawn.target_BT)} <= set(range(1, rule.targets_per_user + 1))
 
 
 def test_all_positions_exist(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
@@ -53,14 +53,14 @@ def test_what_may_only_be_history_is_no_target_and_the_rest_no_history(
 
 @pytest.mark.parametrize("known", [False, True])
 def test_in_order_of_time_targets_follow_the_history(known: bool) -> None:
-    drawn = draw(DrawRule(cap=16, targets=4, order="time"), COUNTS, past_of(known), KEYS)
+    drawn = draw(DrawRule(history_cap=16, targets_per_user=4, order="time"), COUNTS, past_of(known), KEYS)
     for history, target in zip(rows(drawn.history_BK), rows(drawn.target_BT), strict=True):
         assert max(history, default=-1) < min(target)
 
 
 @pytest.mark.parametrize("known", [False, True])
 def test_in_order_of_time_the_most_recent_stands_first(known: bool) -> None:
-    drawn = draw(DrawRule(cap=16, targets=4, order="time"), COUNTS, past_of(known), KEYS)
+    drawn = draw(DrawRule(history_cap=16, targets_per_user=4, order="time"), COUNTS, past_of(known), KEYS)
     for history in rows(drawn.history_BK):
         assert not history or history == list(range(history[0], history[0] - len(history), -1))
 
@@ -76,7 +76,7 @@ def test_a_draw_does_not_depend_on_its_batch(case: tuple[DrawRule, np.ndarray, D
 def many() -> Draw:
     """12,000 draws from twelve ratings each."""
     count = np.full(12000, 12)
-    return draw(DrawRule(cap=8, targets=3), count, np.zeros_like(count), mix(np.arange(12000)))
+    return draw(DrawRule(history_cap=8, targets_per_user=3), count, np.zeros_like(count), mix(np.arange(12000)))
 
 
 def test_every_rating_becomes_a_target_equally_often(many: Draw) -> None:
@@ -92,9 +92,9 @@ def test_half_of_the_histories_are_of_any_shorter_length(many: Draw) -> None:
 
 def test_an_unknown_order_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean time"):
-        DrawRule(cap=4, targets=1, order="times")
+        DrawRule(history_cap=4, targets_per_user=1, order="times")
 
 
 def test_a_history_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        DrawRule(cap=0, targets=1)
+        DrawRule(history_cap=0, targets_per_user=1)

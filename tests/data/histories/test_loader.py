@@ -10,7 +10,7 @@ from prefprior.data.splits import Splits
 from prefprior.history import concatenate
 from tests.data.small import module, ratings, same
 
-RULE = DrawRule(cap=64, targets=4)
+RULE = DrawRule(history_cap=64, targets_per_user=4)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.sequences import HeldOutRatings
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.splits import Splits
@@ -15,7 +16,7 @@ from tests.data.small import module, ratings
 
 @pytest.fixture(scope="module")
 def data() -> PreferenceDataModule:
-    return module(batch_size=8, history_cap=6, targets_per_user=3, scaling=RatingScaling(how="scale"))
+    return module(batch_size=8, draws=DrawRule(history_cap=6, targets_per_user=3), scaling=RatingScaling(how="scale"))
 
 
 def rated(data: PreferenceDataModule) -> dict[tuple[str, int], float]:
@@ -90,7 +91,7 @@ def test_where_there_are_only_likes_all_ratings_are_one() -> None:
 @pytest.fixture(scope="module")
 def paired() -> PreferenceDataModule:
     table = ratings(users=30, items=15, each=12, pairs=True)
-    return module(table, batch_size=16, epoch_batches=4, history_cap=12, targets_per_user=3)
+    return module(table, batch_size=16, epoch_batches=4, draws=DrawRule(history_cap=12, targets_per_user=3))
 
 
 def test_the_other_picture_of_a_targets_pair_is_not_shown(paired: PreferenceDataModule) -> None:
@@ -116,7 +117,7 @@ def shown_of(history: History, b: int) -> list[int]:
 
 def histories(order: str) -> tuple[PreferenceDataModule, History, list[HeldOutRatings]]:
     """Histories of five of validation users, who were not trained on."""
-    data = module(splits=Splits(by="user", val=0.4, test=0), order=order)
+    data = module(splits=Splits(by="user", val=0.4, test=0), draws=DrawRule(order=order))
     return data, *data.histories("val", data.users("val"), 5)
 
 
@@ -147,7 +148,7 @@ def test_users_without_ratings_in_the_part_are_refused() -> None:
 @pytest.fixture(scope="module")
 def seen() -> PreferenceDataModule:
     """Users of the validation part who were trained on, too: pictures are held out."""
-    return module(splits=Splits(by="item", val=0.4, test=0), history_cap=64)
+    return module(splits=Splits(by="item", val=0.4, test=0), draws=DrawRule(history_cap=64))
 
 
 def test_a_user_who_was_trained_on_has_the_training_part_as_history(seen: PreferenceDataModule) -> None:

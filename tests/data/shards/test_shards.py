@@ -48,8 +48,8 @@ def test_both_ways_give_the_same_batches_for_the_same_draws(tmp_path: Path, pair
     memory = data.tables.assembler("train")
     key = mix(0, DRAW, 5, sequences.hash_U)
     there = {user: i for i, user in enumerate(memory.sequences.users)}
-    one = Assembler(sequences, vectors, shards.scale).batch(np.arange(len(sequences)), key, data.rule)
-    other = memory.batch(np.array([there[u] for u in sequences.users]), key, data.rule)
+    one = Assembler(sequences, vectors, shards.scale).batch(np.arange(len(sequences)), key, data.draws)
+    other = memory.batch(np.array([there[u] for u in sequences.users]), key, data.draws)
     assert same(one, other)
 
 
@@ -57,8 +57,8 @@ def test_both_ways_give_the_same_batches_for_the_same_draws(tmp_path: Path, pair
 def test_validation_is_the_same_both_ways(tmp_path: Path, by: str) -> None:
     data = sharded(tmp_path, batch_size=8, splits=Splits(by=by, val=0.3, test=0))
     shards = ShardSet.open(tmp_path / "small" / "small-space")
-    fixed = FixedShardBatches(shards, ["val"], data.rule, batch_size=8, seed=0)
-    memory = FixedBatches(data.tables.assembler("val"), data.rule, batch_size=8, seed=0)
+    fixed = FixedShardBatches(shards, ["val"], data.draws, batch_size=8, seed=0)
+    memory = FixedBatches(data.tables.assembler("val"), data.draws, batch_size=8, seed=0)
     one, other = (concatenate([batches[i] for i in range(len(batches))]) for batches in (fixed, memory))
     order = [one.history.users.index(user) for user in other.history.users]
     assert one.history.items_BK[order].tolist() == other.history.items_BK.tolist()
@@ -70,7 +70,7 @@ def test_each_pass_shows_everybody_once(tmp_path: Path) -> None:
     data = sharded(tmp_path)
     people = sorted(data.users("train"))
     shards = ShardSet.open(tmp_path / "small" / "small-space")
-    batches = ShardBatches(shards, data.rule, batch_size=1, seed=0, window=2)
+    batches = ShardBatches(shards, data.draws, batch_size=1, seed=0, window=2)
     passes = [[batches[p * len(people) + i].history.users[0] for i in range(len(people))] for p in range(2)]
     assert sorted(passes[0]) == sorted(passes[1]) == people
     assert passes[0] != passes[1]
@@ -83,7 +83,7 @@ def test_lanes_share_the_shards(tmp_path: Path, world: int, workers: int) -> Non
     lanes: list[set[str]] = []
     for rank in range(world):
         batches = ShardBatches(
-            shards, data.rule, batch_size=world, seed=0, window=2, rank=rank, world=world, workers=workers
+            shards, data.draws, batch_size=world, seed=0, window=2, rank=rank, world=world, workers=workers
         )
         for worker in range(max(workers, 1)):
             shards_of_lane = batches._shards_of(rank * max(workers, 1) + worker, 0)
@@ -93,7 +93,7 @@ def test_lanes_share_the_shards(tmp_path: Path, world: int, workers: int) -> Non
     assert sum(map(len, lanes)) == len(data.users("train"))
     assert set.union(*lanes) == set(data.users("train"))
     with pytest.raises(ValueError, match="make more"):
-        ShardBatches(shards, data.rule, batch_size=7, seed=0, window=2, world=7)
+        ShardBatches(shards, data.draws, batch_size=7, seed=0, window=2, world=7)
 
 
 def test_the_stream_resumes_and_repeats(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from tests.commands import fails, run
 from tests.models.published import tiny_published
 
 ROOT = Path(__file__).parents[3]
-WORLD = ("source.people=240", "source.pictures=240", "data.batch_size=32", "data.epoch_batches=2", "data.history_cap=8",
-         "trainer.max_epochs=2", "trainer.enable_progress_bar=false")  # fmt: skip
+WORLD = ("source.people=240", "source.pictures=240", "data.batch_size=32", "data.epoch_batches=2",
+         "data.draws.history_cap=8", "trainer.max_epochs=2", "trainer.enable_progress_bar=false")  # fmt: skip
 START = ("prior=kandinsky", "prior.trained_in=null", "prior.pretrained=published")
 
 
