@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test crash check locked lock clean help
+.PHONY: demo test crash check docs locked lock clean help
 
 help:
 	@echo "make demo    train on the built-in world, then make and measure galleries for unseen people"
@@ -12,6 +12,7 @@ help:
 	@echo "make check   ruff and mypy"
 	@echo "make locked  .venv with the packages of requirements.lock, and no others"
 	@echo "make lock    requirements.lock with the newest versions that setup.cfg allows"
+	@echo "make docs    the documentation as a site, in site/"
 	@echo "make clean   removes .venv, runs/ and embeddings/"
 
 # Written last, so that an interrupted install is begun again.
@@ -51,5 +52,8 @@ lock: $(VENV)/ready
 	$(BIN)/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
 		--custom-compile-command "make lock" --output-file requirements.lock --quiet
 
+docs: $(VENV)/ready
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) runs embeddings
+	rm -rf $(VENV) runs embeddings site

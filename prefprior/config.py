@@ -11,21 +11,22 @@ import os
 import shlex
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import hydra
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from prefprior.errors import RunFirstError, nearest
@@ -34,6 +35,7 @@ from prefprior.invocation import as_called
 from prefprior.locks import only_writer
 from prefprior.nodes import NO_VALUE, construct, importable, leaves, problems, set_by_command, with_defaults
 from prefprior.processes import end_with_parent
+from prefprior.runs import Run
 
 DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
 
@@ -109,15 +111,7 @@ def effective(cfg: DictConfig, schema: type) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command made: its folder, and the figure that a sweep looks at, if there is one."""
-
-    folder: Path
-    figure: float | None = None
-
-
-def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | Outcome]) -> None:
+def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | Run]) -> None:
     """The body of an entry file: composes conf/<name>.yaml with the command line, checks it and runs.
 
     A ValueError is a message for people: it is printed alone and the command exits with 1. Anything else is a fault
@@ -139,16 +133,14 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | Outc
                 print(yaml.safe_dump(effective(cfg, schema), sort_keys=False, allow_unicode=True), end="")
                 _remove_unused_folder()
                 return None
-            with only_writer(run_folder(), "Wait until it has finished, stop it, or choose another run_dir."):
-                made = run(cfg)
+            made = _run(cfg, run)
         except (ValueError, MisconfigurationException) as error:  # the latter: Lightning's word on devices and the like
             if isinstance(error, RunFirstError):
                 error = error.completed(overrides(), chosen("source"))
             _remove_unused_folder()
             sys.exit(as_called(f"error: {error}{DEVICE_REMEDY if _lacks_device(error) else ''}"))
-        outcome = made if isinstance(made, Outcome) else Outcome(made)
-        rank_zero_only(print)(f"folder: {outcome.folder}", flush=True)  # the last line, once, however many processes
-        return outcome.figure
+        rank_zero_only(print)(f"folder: {made.folder}", flush=True)  # the last line, once, however many processes
+        return made.figure
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(task)()
@@ -169,6 +161,42 @@ def _remove_unused_folder() -> None:
     """Hydra made the run's folder before we could look at the configuration."""
     with suppress(OSError):
         Path(HydraConfig.get().runtime.output_dir).rmdir()
+
+
+def call(name: str, schema: type, run: Callable[[DictConfig], Path | Run], overrides: Sequence[str]) -> Run:
+    """A command as a function: composes conf/<name>.yaml with `overrides`, checks it and runs.
+
+    What `run_command` prints to people is raised here.
+    """
+    ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    before = (HydraConfig.instance().cfg, GlobalHydra.instance().hydra)  # a command may call another one's function
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            cfg = compose(name, [_open_nodes(word) for word in overrides], return_hydra_config=True)
+            with open_dict(cfg):
+                cfg.hydra.runtime.output_dir = str(Path(cfg.run_dir).absolute())
+                HydraConfig.instance().set_config(cfg.copy())
+                del cfg.hydra
+            check(cfg, schema)
+            made = _run(cfg, run)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(_with_nearest(error, schema)) from error
+    except RunFirstError as error:
+        raise error.completed(list(overrides), chosen("source")) from None
+    finally:
+        HydraConfig.instance().cfg = before[0]
+        GlobalHydra.instance().clear()
+        if before[1] is not None:
+            GlobalHydra.instance().initialize(before[1])
+    return replace(made, folder=made.folder.absolute())
+
+
+def _run(cfg: DictConfig, run: Callable[[DictConfig], Path | Run]) -> Run:
+    """Runs a command as the only writer of its folder."""
+    with only_writer(run_folder(), "Wait until it has finished, stop it, or choose another run_dir."):
+        made = run(cfg)
+    return made if isinstance(made, Run) else Run(made)
 
 
 def _lacks_device(error: Exception) -> bool:

@@ -9,12 +9,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import MISSING, DictConfig
 
 import prefprior.world  # noqa: F401 (registers the encoder of encoder=world)
-from prefprior.config import build, command_again, plain, run_command, run_folder
+from prefprior.config import build, call, command_again, plain, run_command, run_folder
 from prefprior.data.embedding.encode import SET_ASIDE, encode
 from prefprior.data.embedding.plan import EncodeRule
 from prefprior.data.embedding_lookup import StoredEmbeddings, embedding_folder
 from prefprior.locks import only_writer
-from prefprior.runs import save_config, write_metrics
+from prefprior.runs import Run, save_config, write_metrics
 from prefprior.trainer import build_trainer, stopped_by_hand
 
 
@@ -71,6 +71,11 @@ def run(cfg: DictConfig) -> Path:
     if bad:
         say(f"{len(bad):,} pictures were set aside; each is listed with its reason in {target / SET_ASIDE}")
     return folder
+
+
+def embed(*overrides: str) -> Run:
+    """Embeds the pictures of a source; words as for `python embed.py`."""
+    return call("embed", EmbedConfig, run, overrides)
 
 
 def main() -> None:

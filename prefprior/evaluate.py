@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prefprior import checkpoint
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node, training_part
-from prefprior.config import build, plain, run_command, run_folder
+from prefprior.config import build, call, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.data.held_out import HeldOutUsers
@@ -30,7 +30,7 @@ from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.retriever.cold_start import ColdStart
 from prefprior.predictor import Catalogue, Predictor
-from prefprior.runs import INTERVALS, find_checkpoint, save_config, told, write_metrics
+from prefprior.runs import Run, INTERVALS, find_checkpoint, save_config, told, write_metrics
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"
@@ -287,6 +287,11 @@ def _described(figure: Figure, items: int) -> dict[str, float | int | None]:
         "people": figure.people,
         "items": items,
     }
+
+
+def evaluate(*overrides: str) -> Run:
+    """Measures a trained prior and baselines; words as for `python evaluate.py`."""
+    return call("evaluate", EvaluateConfig, run, overrides)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,19 @@ INTERVALS = "metrics_intervals.json"  # of an evaluation: the same figures with 
 GALLERY = "gallery"  # the folder of a sampling run that holds what was made
 CONFIG = "config.yaml"
 DATA = "data.json"  # of a training run: where its data lie, beside the checkpoint and not inside it
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command leaves behind."""
+
+    folder: Path
+    figure: float | None = None  # the one that a sweep looks at, if there is one
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Its figures; none where a command measures nothing."""
+        return read_metrics(self.folder) if (self.folder / METRICS).is_file() else {}
 
 
 def save_config(folder: Path, config: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
-from prefprior.config import build, command_again, overrides, plain, run_command, run_folder
+from prefprior.config import build, call, command_again, overrides, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder
@@ -31,7 +31,7 @@ from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.replay import NOT_REPEATED, portable, repeated
-from prefprior.runs import GALLERY, differing_keys, find_checkpoint, save_config, told, write_metrics
+from prefprior.runs import Run, GALLERY, differing_keys, find_checkpoint, save_config, told, write_metrics
 from prefprior.trainer import build_trainer, stopped_by_hand
 from prefprior.world.source import truth_known
 
@@ -323,6 +323,11 @@ def _finish(config: SampleConfig, folder: Path, maker: GalleryMaker, loaded: Loa
     where = f"{source}/{maker.users.part}/prior"
     write_metrics(folder, {f"{where}/{key}@{config.history}": float(np.mean(v)) for key, v in totals.items()})
     print(f"gallery: {index}", flush=True)
+
+
+def sample(*overrides: str) -> Run:
+    """Makes galleries; words as for `python sample.py`."""
+    return call("sample", SampleConfig, run, overrides)
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
-from prefprior.config import build, plain, run_command, run_folder
+from prefprior.config import build, call, plain, run_command, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding_lookup import embedding_folder
 from prefprior.data.shards.write import write_shards
 from prefprior.locks import only_writer
-from prefprior.runs import save_config, write_metrics
+from prefprior.runs import Run, save_config, write_metrics
 
 
 @dataclass
@@ -49,6 +49,11 @@ def run(cfg: DictConfig) -> Path:
     write_metrics(made, figures)
     print(f"the shards are in {folder}; train on them with data=shards and the same source")
     return made
+
+
+def shard(*overrides: str) -> Run:
+    """Writes a source as shards; words as for `python shard.py`."""
+    return call("shard", ShardConfig, run, overrides)
 
 
 def main() -> None:

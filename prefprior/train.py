@@ -21,8 +21,8 @@ from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.checkpoint import warm_start
 from prefprior.composition import facts_of_data
 from prefprior.config import (
-    Outcome,
     build,
+    call,
     chosen,
     command_again,
     effective,
@@ -38,12 +38,12 @@ from prefprior.malloc import keep_freed_memory
 from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
 from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
-from prefprior.runs import BEST, CHECKPOINT, find_checkpoint, save_config, write_metrics
+from prefprior.runs import Run, BEST, CHECKPOINT, find_checkpoint, save_config, write_metrics
 from prefprior.schemas import TrainConfig
 from prefprior.trainer import build_trainer, stopped_by_hand
 
 
-def run(cfg: DictConfig) -> Outcome:
+def run(cfg: DictConfig) -> Run:
     """Trains, goes on training or makes a run longer, in the run's folder; the figure is the monitored one."""
     folder, config = run_folder(), effective(cfg, TrainConfig)
     earlier = Earlier(folder)
@@ -87,7 +87,7 @@ def run(cfg: DictConfig) -> Outcome:
             as_called("next: python evaluate.py (the scoreboard); python sample.py (galleries: by a decoder of ")
             + f"{data.space.name}, or of the data's own pictures)"
         )
-    return Outcome(folder, _monitored(cfg, kept.figures, _best(trainer)))
+    return Run(folder, _monitored(cfg, kept.figures, _best(trainer)))
 
 
 class Saving:
@@ -248,6 +248,11 @@ def with_default_experiment(words: Sequence[str]) -> list[str]:
     if "experiment" in named or named.get("source", "world") != "world":
         return list(words)
     return [*words[:place], "experiment=world", *words[place:]]  # Hydra wants such words together
+
+
+def train(*overrides: str) -> Run:
+    """Trains, or goes on training; words as for `python train.py`. The folder holds `prior.safetensors`."""
+    return call("train", TrainConfig, run, with_default_experiment(overrides))
 
 
 def main() -> None:

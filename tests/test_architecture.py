@@ -38,7 +38,7 @@ LAYERS = [
     {"inference"},
     {"decoders", "baselines", "world"},
     {"evaluation", "gallery"},
-    {"runs", "config", "composition", "trainer", "pipeline", "replay"},
+    {"runs", "config", "composition", "trainer", "model_card", "pipeline", "replay"},
     {"callbacks"},
     {"continuation"},
     ENTRY_FILES,
