@@ -112,7 +112,7 @@ class PreferencePriorPipeline(ModelHubMixin):
         """The nodes that describe it; what `config.json` holds."""
         return config_of(self.predictor)
 
-    def generate_model_card(  # type: ignore[override]
+    def generate_model_card(
         self, *, repo_id: str | None = None, evaluation: str | Path | None = None
     ) -> ModelCard:
         """The card, with the figures of a run of `python evaluate.py` if one is given."""
