@@ -53,7 +53,7 @@ lock: $(VENV)/ready
 		--custom-compile-command "make lock" --output-file requirements.lock --quiet
 
 docs: $(VENV)/ready
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) runs embeddings site

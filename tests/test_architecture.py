@@ -71,8 +71,11 @@ def imported(module: str) -> frozenset[str]:
 
 
 def links() -> Iterator[tuple[str, str]]:
-    """Every pair of modules of the package of which the first imports the second."""
-    for module in FILES:
+    """Every pair of modules of the package of which the first imports the second.
+
+    The package itself is none of them: it names what it offers, and imports that only when it is asked for.
+    """
+    for module in FILES.keys() - {"prefprior"}:
         for other in imported(module):
             if other in FILES and other != "prefprior":
                 yield module, other
