@@ -112,9 +112,7 @@ class PreferencePriorPipeline(ModelHubMixin):
         """The nodes that describe it; what `config.json` holds."""
         return config_of(self.predictor)
 
-    def generate_model_card(
-        self, *, repo_id: str | None = None, evaluation: str | Path | None = None
-    ) -> ModelCard:
+    def generate_model_card(self, *, repo_id: str | None = None, evaluation: str | Path | None = None) -> ModelCard:
         """The card, with the figures of a run of `python evaluate.py` if one is given."""
         values = card_values(self.predictor, repo_id=repo_id, evaluation=evaluation)
         return ModelCard.from_template(card_data(), template_str=TEMPLATE.read_text(encoding="utf-8"), **values)
