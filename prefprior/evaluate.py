@@ -30,7 +30,7 @@ from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.retriever.cold_start import ColdStart
 from prefprior.predictor import Catalogue, Predictor
-from prefprior.runs import Run, INTERVALS, find_checkpoint, save_config, told, write_metrics
+from prefprior.runs import INTERVALS, Run, find_checkpoint, save_config, told, write_metrics
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"

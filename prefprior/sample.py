@@ -31,7 +31,7 @@ from prefprior.inference.predictor import TrainedPredictor
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.replay import NOT_REPEATED, portable, repeated
-from prefprior.runs import Run, GALLERY, differing_keys, find_checkpoint, save_config, told, write_metrics
+from prefprior.runs import GALLERY, Run, differing_keys, find_checkpoint, save_config, told, write_metrics
 from prefprior.trainer import build_trainer, stopped_by_hand
 from prefprior.world.source import truth_known
 

@@ -38,7 +38,7 @@ from prefprior.malloc import keep_freed_memory
 from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
 from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
-from prefprior.runs import Run, BEST, CHECKPOINT, find_checkpoint, save_config, write_metrics
+from prefprior.runs import BEST, CHECKPOINT, Run, find_checkpoint, save_config, write_metrics
 from prefprior.schemas import TrainConfig
 from prefprior.trainer import build_trainer, stopped_by_hand
 
