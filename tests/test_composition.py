@@ -13,6 +13,7 @@ from prefprior.decoders.default import DEFAULT_DECODERS
 from prefprior.runs import DATA
 
 TABLE = "prefprior.data.sources.table.TableSource"
+CUT = {"_target_": "prefprior.data.histories.draws.DrawRule", "history_cap": 7}
 MODULE = "prefprior.data.datamodule.PreferenceDataModule"
 
 
@@ -68,7 +69,7 @@ def test_a_whole_source_replaces_it(trained: dict[str, Any]) -> None:
 
 
 def test_a_whole_data_node_keeps_the_split(trained: dict[str, Any]) -> None:
-    data = data_of_checkpoint(beside(trained), {}, data={"_target_": MODULE, "draws": {"history_cap": 7}})
+    data = data_of_checkpoint(beside(trained), {}, data={"_target_": MODULE, "draws": CUT})
     assert (data.draws.history_cap, data.splits.val) == (7, 0.5)
 
 

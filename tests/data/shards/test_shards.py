@@ -10,6 +10,7 @@ import webdataset
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.hashing import mix
+from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import DRAW, FixedBatches
 from prefprior.data.histories.sequences import Assembler
 from prefprior.data.scaling import RatingScaling
@@ -42,7 +43,7 @@ def streamed(
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_both_ways_give_the_same_batches_for_the_same_draws(tmp_path: Path, pairs: bool) -> None:
-    data = sharded(tmp_path, table=ratings(users=60, pairs=pairs), batch_size=8, order="time")
+    data = sharded(tmp_path, table=ratings(users=60, pairs=pairs), batch_size=8, draws=DrawRule(order="time"))
     shards = ShardSet.open(tmp_path / "small" / "small-space")
     sequences, vectors = read_shards(shards.parts["train"][:3], shards.space.dim)
     memory = data.tables.assembler("train")
