@@ -64,11 +64,8 @@ def save(
         "facts": facts or {},
     }
     metadata = {"format": FORMAT, "prefprior": json.dumps(description), "sha256": NO_DIGEST}
-    with written_whole(path) as part:
-        try:
-            save_model(model, str(part), metadata=metadata)
-        except SafetensorError as error:  # how safetensors reports a full disk
-            raise OSError(f"it could not be written to its end ({error})") from error
+    with written_whole(path, SafetensorError) as part:
+        save_model(model, str(part), metadata=metadata)
         seal(part)
 
 

@@ -24,7 +24,21 @@ _PART = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def writing(path: Path, *failures: type[Exception]) -> Iterator[None]:
+    """What is raised because a path cannot be written becomes a ValueError; `failures` are a library's own ways to say
+    so, beside OSError."""
+    kinds: tuple[type[Exception], ...] = (OSError, *failures)
+    try:
+        yield
+    except kinds as error:
+        raise ValueError(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}. Free some space or choose a folder you "
+            "may write to."
+        ) from error
+
+
+@contextmanager
+def written_whole(path: str | Path, *failures: type[Exception]) -> Iterator[Path]:
     """Yields a temporary path in the target's folder; on success it becomes `path`, on failure it is removed.
 
     A reader therefore sees the old file or the new one, never a half of either, even after a SIGKILL or a loss of
@@ -34,13 +48,10 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     make_folder(path.parent)
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # by chance: process ids repeat between machines
     try:
-        yield part
-        os.chmod(part, 0o666 & ~UMASK)  # some writers make files that only their owner may read
-        replace(part, path)
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {path}: {error.strerror or error}. Free some space or choose a folder you may write to."
-        ) from error
+        with writing(path, *failures):
+            yield part
+            os.chmod(part, 0o666 & ~UMASK)  # some writers make files that only their owner may read
+            replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -19,11 +19,8 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Writes all of it."""
-        with written_whole(path) as part:
-            try:
-                torch.save(checkpoint, part)
-            except RuntimeError as error:  # how torch reports a full disk
-                raise OSError("it could not be written to its end") from error
+        with written_whole(path, RuntimeError) as part:  # the latter is how torch reports a full disk
+            torch.save(checkpoint, part)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Reads what `save_checkpoint` wrote."""

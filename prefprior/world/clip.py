@@ -15,7 +15,7 @@ import open_clip
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -69,7 +69,7 @@ def save(model: open_clip.CLIP, tokenizer: WorldTokenizer, path: str | Path) -> 
         name: (value.half() if value.ndim >= 2 and value.is_floating_point() else value).detach().clone().contiguous()
         for name, value in model.state_dict().items()
     }
-    with written_whole(path) as part:
+    with written_whole(path, SafetensorError) as part:
         save_file(state, part, metadata={"vocabulary": tokenizer.vocabulary, "model": MODEL_NAME})
         part.chmod(0o644)  # safetensors writes files only their owner may read
 

@@ -27,7 +27,7 @@ class Ended:
 
 
 def run(folder: Path, command: str, words: Sequence[str], fault: Fault | None = None) -> Ended:
-    """`python <command>.py <words>` in a folder, with a fault or without one."""
+    """`<command>.main()` with words on the command line, in a folder, with a fault or without one."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(WARM)
     ours, theirs = context.Pipe(duplex=False)
@@ -48,11 +48,11 @@ def _child(folder: Path, command: str, words: list[str], fault: Fault | None, pi
     os.dup2(pipe.fileno(), 2)
     pipe.close()
     os.chdir(folder)
-    sys.argv = [f"{command}.py", *words]
+    sys.argv = [f"{command.split('.')[-1]}.py", *words]
     operations, code = Operations(folder, fault), 0
     operations.watch()
     try:
-        import_module(f"prefprior.{command}").main()
+        import_module(command).main()
     except SystemExit as stop:
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)

@@ -2,13 +2,15 @@
 
 import argparse
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import torch
 from diffusers import VQModel
+from safetensors import SafetensorError
 
-from prefprior.files import sync
+from prefprior.files import sync, writing
 from prefprior.locks import only_writer
 from prefprior.world import clip
 from prefprior.world.build import figures
@@ -85,12 +87,13 @@ def _publish(movq: VQModel, folder: Path) -> None:
     """Write an autoencoder to a folder that is there whole or not at all."""
     part = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(part, ignore_errors=True)
-    movq.save_pretrained(part)
-    for path in (*part.iterdir(), part):
-        sync(path)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
-    sync(folder.parent)
+    with writing(folder, SafetensorError):
+        movq.save_pretrained(part)
+        for path in (*part.iterdir(), part):
+            sync(path)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+        sync(folder.parent)
 
 
 def main() -> None:
@@ -111,4 +114,7 @@ def main() -> None:
         parser.error(f"unknown stage {', '.join(unknown)}; known: {', '.join(STAGES)}")
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
-    build(chosen.stages or list(STAGES), chosen.cache, chosen.force)
+    try:
+        build(chosen.stages or list(STAGES), chosen.cache, chosen.force)
+    except ValueError as error:  # a message for people
+        sys.exit(f"error: {error}")

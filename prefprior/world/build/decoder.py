@@ -12,11 +12,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, KandinskyV22Pipeline, UNet2DConditionModel, VQModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from prefprior.files import make_folder, read_json, replace, write_json, written_whole
+from prefprior.files import make_folder, read_json, replace, write_json, writing, written_whole
 from prefprior.world import clip
 from prefprior.world.build.movq import LATENT_CHANNELS, LATENT_SIDE, encode
 from prefprior.world.build.progress import Progress
@@ -86,7 +87,7 @@ def latents_and_embeddings(movq: VQModel, pictures_NYXC: np.ndarray, path: Path)
         model, _, _ = clip.load()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             embedding_ND = clip.embed_pictures(model, pictures_NYXC).float()
-        with written_whole(path) as part:
+        with written_whole(path, SafetensorError) as part:
             save_file({"latents": encode(movq, pictures_NYXC), "embeddings": embedding_ND}, part)
     stored = load_file(path)
     return stored["latents"], stored["embeddings"]
@@ -193,7 +194,8 @@ def save_pipeline(unet: UNet2DConditionModel, movq: VQModel, folder: Path) -> No
     part = folder.with_name(f".{folder.name}.tmp")
     for network in (half.unet, half.movq):  # where one was read from is nobody's affair but its maker's
         network.register_to_config(_name_or_path=None)
-    half.save_pretrained(part)
+    with writing(folder, SafetensorError):
+        half.save_pretrained(part)
     write_json(part / ENCODER, encoder_identity())
     # The index goes last: without it the folder is no pipeline.
     files = sorted(
@@ -202,8 +204,9 @@ def save_pipeline(unet: UNet2DConditionModel, movq: VQModel, folder: Path) -> No
     for source in files:
         target = folder / source.relative_to(part)
         make_folder(target.parent)
-        source.chmod(0o644)  # safetensors writes files only their owner may read
-        replace(source, target)
+        with writing(target):
+            source.chmod(0o644)  # safetensors writes files only their owner may read
+            replace(source, target)
     shutil.rmtree(part)
 
 

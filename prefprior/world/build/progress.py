@@ -45,7 +45,7 @@ class Progress:
         if time.monotonic() - self.kept < self.seconds:
             return
         state = {name: part.state_dict() for name, part in self.parts.items()}
-        with written_whole(self.path) as part:
+        with written_whole(self.path, RuntimeError) as part:  # the latter is how torch reports a full disk
             torch.save(state | {"generator": self.generator.get_state(), "step": step}, part)
         self.kept = time.monotonic()
 
