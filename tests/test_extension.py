@@ -110,7 +110,7 @@ def test_a_source_of_your_own_is_evaluated_where_it_is_trusted(
 ) -> None:
     folder, search = own
     run(monkeypatch, folder, "train", search, *QUICK, "source=small", "run_dir=runs/train/mine")
-    words = ("predictors=[mean]", "decoding=null", "people=20")
+    words = ("checkpoint=runs/train/mine", "predictors=[mean]", "decoding=null", "people=20")
     assert "trust=[PACKAGE]" in fails(monkeypatch, folder, "evaluate", *words)
     run(monkeypatch, folder, "evaluate", *words, "trust=[mylab]", "run_dir=runs/evaluate/mine")
     assert any("/mean/auc" in key for key in read_metrics(folder / "runs/evaluate/mine"))

@@ -411,7 +411,7 @@ def test_a_whitening_scale_is_learned_from_the_items(one_and_two: tuple[Path, Pa
         (["trainer.logger=false"], "trainer.logger has no effect"),
         (["scheduler.final_lr=2"], "final_lr are shares of 1"),
         (["run_dir=/dev/null/x"], "/dev/null"),
-        (["prior._target_=os.nothing"], "prior._target_ is os.nothing: os.nothing cannot be imported"),
+        (["prior._target_=os.nothing"], "prior._target_ is 'os.nothing': os.nothing cannot be imported"),
     ],
 )
 def test_wrong_words_are_answered_with_the_right_ones(

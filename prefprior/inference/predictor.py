@@ -33,6 +33,7 @@ from prefprior.space import Space
 
 RANKING_SAMPLES = 16  # whose mean ranks, where samples do
 SAMPLES_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
+TOKENS_AT_ONCE = 2**15  # of histories encoded together: each block of the denoiser holds keys and values of every one
 SCORES_AT_ONCE = 2**20  # of users x items; each needs a number for every user token
 ITEMS_AT_ONCE = 2**16  # of a catalogue, for however few users: each needs its embedding, and features of it
 
@@ -246,7 +247,7 @@ class TrainedPredictor:
         shape = (len(history), RANKING_SAMPLES, self.space.dim)
         noise_BSD = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
         means = []
-        for rows in torch.arange(len(history)).split(SAMPLES_AT_ONCE // RANKING_SAMPLES):
+        for rows in torch.arange(len(history)).split(_users_at_once(history, RANKING_SAMPLES)):
             some = history.take(rows)
             users = self.model.encode(some)
             # Not put onto the shell: that is a change of length about 0, and of direction about the mean.
@@ -267,7 +268,7 @@ class TrainedPredictor:
         """A raw embedding for each noise (B, M, D) and its score (B, M): 0 without a retriever, and the negative score
         where a low rating is wanted."""
         raw_BMD, score_BM = torch.empty_like(noise_BMD), noise_BMD.new_zeros(noise_BMD.shape[:2])
-        for rows in torch.arange(len(history)).split(max(1, SAMPLES_AT_ONCE // noise_BMD.shape[1])):
+        for rows in torch.arange(len(history)).split(_users_at_once(history, noise_BMD.shape[1])):
             some = history.take(rows).to(self.device)
             users = self.model.encode(some)
             text_bD = None if text_BD is None else text_BD[rows]
@@ -292,6 +293,11 @@ class TrainedPredictor:
         firsts = [repr(row.flatten()[0].item()) for row in noise_BSD] if solver.stochastic else []
         generators = [generator_of("noise", first) for first in firsts]
         return solver(denoise, self.objective.schedule, noise_BSD, steps, generators)
+
+
+def _users_at_once(history: History, samples: int) -> int:
+    """How many users are sampled for together, so that memory is bounded however long their histories are."""
+    return max(1, min(SAMPLES_AT_ONCE // samples, TOKENS_AT_ONCE // history.valid_BK.shape[1]))
 
 
 def _check_text(text_BD: Tensor | None, weight: float, users: int, dim: int) -> None:

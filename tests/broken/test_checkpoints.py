@@ -107,7 +107,7 @@ CHECKPOINTS = [
     case("no digest", unsealed, f"{NAME} is damaged: there is no SHA-256", "Copy it again, or train again"),
     case("a header that claims gigabytes", lambda f: (f / NAME).write_bytes(struct.pack("<Q", 2**40) + b"{}"), f"{NAME} is damaged or no checkpoint", REPEAT),
     case("a header that is no JSON", lambda f: (f / NAME).write_bytes(struct.pack("<Q", 8) + b"{{{{{{{{"), f"{NAME} is damaged or no checkpoint", REPEAT),
-    case("a checkpoint of Lightning", pickled, f"{NAME} is damaged or no checkpoint", REPEAT),
+    case("a checkpoint of Lightning", pickled, f"{NAME} was saved by torch", "Give the run's folder"),
     case("a Git LFS pointer for a checkpoint", write(NAME, LFS), NAME, "git lfs pull"),
     case("safetensors of another program", lambda f: stored(f, None), f"{NAME} is not a prefprior checkpoint: its format is None", REPEAT),
     case("a checkpoint of an older format", metadata(format="prefprior-2"), f"{NAME} has the checkpoint format prefprior-2", "Train again"),

@@ -65,11 +65,24 @@ def test_samples_of_one_user_differ(trained: TrainedPredictor) -> None:
     assert torch.pdist(sample(trained, make_history(3, 6))[0]).min() > 0.1
 
 
-def test_the_chunk_size_changes_nothing(trained: TrainedPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("bound", "value"), [("SAMPLES_AT_ONCE", 32), ("TOKENS_AT_ONCE", 12)])
+def test_the_chunk_size_changes_nothing(
+    trained: TrainedPredictor, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
     history = make_history(5, 6)
     whole = sample(trained, history)
-    monkeypatch.setattr(module, "SAMPLES_AT_ONCE", 2 * 4 * trained.sampler.candidates)
+    monkeypatch.setattr(module, bound, value)
     torch.testing.assert_close(sample(trained, history), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_long_histories_are_sampled_for_fewer_users_at_once(
+    trained: TrainedPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, encode = [], trained.model.encode
+    monkeypatch.setattr(module, "TOKENS_AT_ONCE", 12)
+    monkeypatch.setattr(trained.model, "encode", lambda history: (encoded.append(len(history)), encode(history))[1])
+    sample(trained, make_history(5, 6))
+    assert max(encoded) == 2
 
 
 def test_a_stochastic_solver_is_repeatable(trained: TrainedPredictor) -> None:
