@@ -1,6 +1,6 @@
 """Runs `prefprior-embed` from a clone: see prefprior/embed.py."""
 
-from prefprior.embed import main
+from prefprior.commands import embed
 
 if __name__ == "__main__":
-    main()
+    embed()

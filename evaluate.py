@@ -1,6 +1,6 @@
 """Runs `prefprior-evaluate` from a clone: see prefprior/evaluate.py."""
 
-from prefprior.evaluate import main
+from prefprior.commands import evaluate
 
 if __name__ == "__main__":
-    main()
+    evaluate()

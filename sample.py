@@ -1,6 +1,6 @@
 """Runs `prefprior-sample` from a clone: see prefprior/sample.py."""
 
-from prefprior.sample import main
+from prefprior.commands import sample
 
 if __name__ == "__main__":
-    main()
+    sample()

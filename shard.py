@@ -1,6 +1,6 @@
 """Runs `prefprior-shard` from a clone: see prefprior/shard.py."""
 
-from prefprior.shard import main
+from prefprior.commands import shard
 
 if __name__ == "__main__":
-    main()
+    shard()

@@ -1,6 +1,6 @@
 """Runs `prefprior-train` from a clone: see prefprior/train.py."""
 
-from prefprior.train import main
+from prefprior.commands import train
 
 if __name__ == "__main__":
-    main()
+    train()

@@ -24,18 +24,17 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from prefprior.errors import RunFirstError, nearest
 from prefprior.files import make_folder
 from prefprior.invocation import as_called
-from prefprior.locks import only_writer
 from prefprior.nodes import NO_VALUE, construct, importable, leaves, problems, set_by_command, with_defaults
 from prefprior.processes import end_with_parent
-from prefprior.runs import Run
+
+if typing.TYPE_CHECKING:
+    from prefprior.runs import Run
 
 DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
 
@@ -111,7 +110,7 @@ def effective(cfg: DictConfig, schema: type) -> dict[str, Any]:
     }
 
 
-def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | Run]) -> None:
+def run_command(name: str, schema: type, run: "Callable[[DictConfig], Path | Run]") -> None:
     """The body of an entry file: composes conf/<name>.yaml with the command line, checks it and runs.
 
     A ValueError is a message for people: it is printed alone and the command exits with 1. Anything else is a fault
@@ -127,6 +126,10 @@ def run_command(name: str, schema: type, run: Callable[[DictConfig], Path | Run]
     sys.argv = [sys.argv[0], *words]
 
     def task(cfg: DictConfig) -> float | None:
+        # Not at the top: what is said without running anything is said in a second.
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+        from lightning.pytorch.utilities import rank_zero_only
+
         try:
             check(cfg, schema, complete=not shown)
             if shown:
@@ -163,7 +166,7 @@ def _remove_unused_folder() -> None:
         Path(HydraConfig.get().runtime.output_dir).rmdir()
 
 
-def call(name: str, schema: type, run: Callable[[DictConfig], Path | Run], overrides: Sequence[str]) -> Run:
+def call(name: str, schema: type, run: "Callable[[DictConfig], Path | Run]", overrides: Sequence[str]) -> "Run":
     """A command as a function: composes conf/<name>.yaml with `overrides`, checks it and runs.
 
     What `run_command` prints to people is raised here.
@@ -192,8 +195,11 @@ def call(name: str, schema: type, run: Callable[[DictConfig], Path | Run], overr
     return replace(made, folder=made.folder.absolute())
 
 
-def _run(cfg: DictConfig, run: Callable[[DictConfig], Path | Run]) -> Run:
+def _run(cfg: DictConfig, run: "Callable[[DictConfig], Path | Run]") -> "Run":
     """Runs a command as the only writer of its folder."""
+    from prefprior.locks import only_writer
+    from prefprior.runs import Run
+
     with only_writer(run_folder(), "Wait until it has finished, stop it, or choose another run_dir."):
         made = run(cfg)
     return made if isinstance(made, Run) else Run(made)
@@ -202,7 +208,7 @@ def _run(cfg: DictConfig, run: Callable[[DictConfig], Path | Run]) -> Run:
 def _lacks_device(error: Exception) -> bool:
     """Whether Lightning asked for a device that is not there: it has no exception of its own for that."""
     words = ("backend", "can not run on your system", "your machine only has")
-    return isinstance(error, MisconfigurationException) and any(word in str(error) for word in words)
+    return type(error).__name__ == "MisconfigurationException" and any(word in str(error) for word in words)
 
 
 def chosen(group: str) -> str | None:

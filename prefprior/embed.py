@@ -1,38 +1,20 @@
 """`python embed.py`: a source's pictures into a CLIP space."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import MISSING, DictConfig
+from omegaconf import DictConfig
 
 import prefprior.world  # noqa: F401 (registers the encoder of encoder=world)
-from prefprior.config import build, call, command_again, plain, run_command, run_folder
+from prefprior.config import build, call, command_again, plain, run_folder
 from prefprior.data.embedding.encode import SET_ASIDE, encode
 from prefprior.data.embedding.plan import EncodeRule
 from prefprior.data.embedding_lookup import StoredEmbeddings, embedding_folder
 from prefprior.locks import only_writer
 from prefprior.runs import Run, save_config, write_metrics
+from prefprior.schemas import EmbedConfig
 from prefprior.trainer import build_trainer, stopped_by_hand
-
-
-@dataclass
-class EmbedConfig:
-    """The top-level keys of conf/embed.yaml."""
-
-    source: Any = MISSING
-    encoder: Any = MISSING
-    embeddings: Any = MISSING
-    trainer: Any = MISSING
-    run_dir: str = "runs/embed/${now:%Y-%m-%d_%H-%M-%S_%f}"
-    batch_size: int = 64  # pictures that are embedded together
-    part_size: int = 1024  # pictures that are stored together: what a kill may cost
-    dtype: str = "float16"  # float16 or float32, of what is stored
-    workers: int = 0  # processes that decode pictures
-    max_bad: float = 0.05  # the share of unreadable pictures above which something else must be wrong
-    changed: str = "refuse"  # or embed: what becomes of a picture that is another than was embedded under its id
 
 
 def run(cfg: DictConfig) -> Path:
@@ -76,12 +58,3 @@ def run(cfg: DictConfig) -> Path:
 def embed(*overrides: str) -> Run:
     """Embeds the pictures of a source; words as for `python embed.py`."""
     return call("embed", EmbedConfig, run, overrides)
-
-
-def main() -> None:
-    """The command."""
-    run_command("embed", EmbedConfig, run)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,5 @@
 """`python evaluate.py`: the scoreboard of a trained prior and of what one would have used instead."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prefprior import checkpoint
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node, training_part
-from prefprior.config import build, call, plain, run_command, run_folder
+from prefprior.config import build, call, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.data.held_out import HeldOutUsers
@@ -31,37 +30,10 @@ from prefprior.malloc import keep_freed_memory
 from prefprior.models.retriever.cold_start import ColdStart
 from prefprior.predictor import Catalogue, Predictor
 from prefprior.runs import INTERVALS, Run, find_checkpoint, save_config, told, write_metrics
+from prefprior.schemas import EvaluateConfig
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"
-
-
-@dataclass
-class EvaluateConfig:
-    """The top-level keys of conf/evaluate.yaml."""
-
-    checkpoint: str | None = None  # a run folder or prior.safetensors; the last training run if left out
-    compare: str | None = None  # a second checkpoint
-    trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a checkpoint may name
-    source: Any = None  # these three are the checkpoint's own unless given
-    embeddings: Any = None
-    data: Any = None
-    part: str | None = None  # unseen, seen, unseen_items, train, or a part's name; chosen by the data if left out
-    predictors: list[str] = field(default_factory=list)
-    baselines: dict[str, Any] = field(default_factory=dict)
-    scoreboard: Any = None
-    decoder: Any = None  # samples are decoded, embedded again and measured; on the world, by its own if left out
-    encoder: Any = None  # the one of the decoder's space if left out
-    decoding: Any = None  # what is decoded of it; nothing if null
-    people: int | None = 200  # at most so many; all if null
-    history_share: float = 0.5  # of an unseen person's ratings; the rest is held out
-    history_first: int | None = None  # or so many of them, as in the protocols of 10 and 100 shots
-    history_cap: int = 512
-    rank_by: str | None = None  # retriever or samples; by default the retriever, where there is one
-    cold_start_share: float | None = None  # another share of items nobody rated in training; by default as trained
-    device: str = "cpu"
-    seed: int = 0
-    run_dir: str = "runs/evaluate/${now:%Y-%m-%d_%H-%M-%S_%f}"
 
 
 def run(cfg: DictConfig) -> Path:
@@ -292,12 +264,3 @@ def _described(figure: Figure, items: int) -> dict[str, float | int | None]:
 def evaluate(*overrides: str) -> Run:
     """Measures a trained prior and baselines; words as for `python evaluate.py`."""
     return call("evaluate", EvaluateConfig, run, overrides)
-
-
-def main() -> None:
-    """The command."""
-    run_command("evaluate", EvaluateConfig, run)
-
-
-if __name__ == "__main__":
-    main()

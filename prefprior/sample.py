@@ -1,9 +1,8 @@
 """`python sample.py`: galleries for users, by a trained prior and a decoder of its space."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import lightning
 import numpy as np
@@ -13,7 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
-from prefprior.config import build, call, command_again, overrides, plain, run_command, run_folder
+from prefprior.config import build, call, command_again, overrides, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder
@@ -32,45 +31,9 @@ from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.replay import NOT_REPEATED, portable, repeated
 from prefprior.runs import GALLERY, Run, differing_keys, find_checkpoint, save_config, told, write_metrics
+from prefprior.schemas import SampleConfig
 from prefprior.trainer import build_trainer, stopped_by_hand
 from prefprior.world.source import truth_known
-
-
-@dataclass
-class SampleConfig:
-    """The top-level keys of conf/sample.yaml."""
-
-    checkpoint: str | None = None  # a file or a run's folder; by default the last run's
-    trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a file may name
-    manifest: str | None = None  # makes the pictures of a gallery's manifest again; other words change them
-    users: Any = "unseen"  # ids, unseen or all
-    people: int | None = 8  # of unseen or all, at most so many; null for everyone
-    likes: str | None = None  # folders of pictures of someone in no data set
-    dislikes: str | None = None
-    ratings: str | None = None  # or a CSV: picture, rating
-    interpolate: Any = None  # [a, b]: a walk from one person to another
-    history: int = 16  # how many ratings the prior sees of a person
-    n: int = 8
-    steps: int | None = None  # of the solver; these six by default as the checkpoint says
-    guidance_history: float | None = None
-    guidance_rating: float | None = None
-    guidance_text: float | None = None  # of a prompt, where the prior was trained with texts
-    candidates: int | None = None  # per picture
-    diversity: float | None = None  # weight of a difference beside the score, in the choice among candidates
-    copy_threshold: float = 0.95  # likeness to a rated picture from which on a candidate is a near-copy
-    negative: bool = False  # also sample what the person would hate, for the decoder to move away from
-    prompt: str | None = None
-    prompt_weight: float | None = None  # in the choice among candidates, where the prior knows no texts; 0.5
-    seed: int = 0
-    nearest: int = 3  # real pictures shown beside each made one
-    measure_decoded: bool = True  # embed decoded pictures again, where the truth is known (the world)
-    people_at_once: int = 2  # decoded as one, and made again as one where a run was interrupted
-    source: Any = None
-    embeddings: Any = None
-    decoder: Any = None
-    safety: Any = None
-    trainer: Any = None
-    run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S_%f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,12 +291,3 @@ def _finish(config: SampleConfig, folder: Path, maker: GalleryMaker, loaded: Loa
 def sample(*overrides: str) -> Run:
     """Makes galleries; words as for `python sample.py`."""
     return call("sample", SampleConfig, run, overrides)
-
-
-def main() -> None:
-    """The command."""
-    run_command("sample", SampleConfig, run)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,31 +1,16 @@
 """`python shard.py`: ratings and embeddings of a source into webdataset tars, for training with data=shards."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from omegaconf import MISSING, DictConfig
+from omegaconf import DictConfig
 
-from prefprior.config import build, call, plain, run_command, run_folder
+from prefprior.config import build, call, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding_lookup import embedding_folder
 from prefprior.data.shards.write import write_shards
 from prefprior.locks import only_writer
 from prefprior.runs import Run, save_config, write_metrics
-
-
-@dataclass
-class ShardConfig:
-    """The top-level keys of conf/shard.yaml."""
-
-    source: Any = MISSING
-    encoder: Any = None
-    embeddings: Any = MISSING
-    data: Any = MISSING
-    run_dir: str = "runs/shard/${now:%Y-%m-%d_%H-%M-%S_%f}"
-    root: str = "shards"  # the shards are in <root>/<source>/<space>
-    shard_megabytes: float = 256.0  # a worker holds a few of them in memory
-    least: int = 16  # shards of the training part: every worker of every process needs one
+from prefprior.schemas import ShardConfig
 
 
 def run(cfg: DictConfig) -> Path:
@@ -54,12 +39,3 @@ def run(cfg: DictConfig) -> Path:
 def shard(*overrides: str) -> Run:
     """Writes a source as shards; words as for `python shard.py`."""
     return call("shard", ShardConfig, run, overrides)
-
-
-def main() -> None:
-    """The command."""
-    run_command("shard", ShardConfig, run)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,6 @@
 """`python train.py`: from a source of ratings to a trained prior."""
 
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from prefprior.config import (
     command_again,
     effective,
     plain,
-    run_command,
     run_folder,
     set_by_option,
 )
@@ -39,7 +37,7 @@ from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
 from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
 from prefprior.runs import BEST, CHECKPOINT, Run, find_checkpoint, save_config, write_metrics
-from prefprior.schemas import TrainConfig
+from prefprior.schemas import TrainConfig, with_default_experiment
 from prefprior.trainer import build_trainer, stopped_by_hand
 
 
@@ -237,29 +235,6 @@ def _keep_last(folder: Path) -> ModelCheckpoint:
     )  # fmt: skip
 
 
-def with_default_experiment(words: Sequence[str]) -> list[str]:
-    """A command line's words, with `experiment=world` if they name neither an experiment nor another source.
-
-    What suits the built-in world, its learning rate above all, is no default for other data. An option in Hydra's
-    defaults list cannot say so: it would hold for any source.
-    """
-    place = next((i for i, word in enumerate(words) if "=" in word and not word.startswith("-")), len(words))
-    named = dict(word.lstrip("+").split("=", 1) for word in words[place:] if "=" in word)
-    if "experiment" in named or named.get("source", "world") != "world":
-        return list(words)
-    return [*words[:place], "experiment=world", *words[place:]]  # Hydra wants such words together
-
-
 def train(*overrides: str) -> Run:
     """Trains, or goes on training; words as for `python train.py`. The folder holds `prior.safetensors`."""
     return call("train", TrainConfig, run, with_default_experiment(overrides))
-
-
-def main() -> None:
-    """The command."""
-    sys.argv[1:] = with_default_experiment(sys.argv[1:])
-    run_command("train", TrainConfig, run)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,12 @@
 """Runs a command of the project inside the test's own process: the real entry, without the seconds of a new Python."""
 
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+
+from prefprior import commands
 
 # A world small enough for a test: everything else as it ships.
 SMALL_WORLD = ("source.people=240", "source.pictures=240", "prior=tiny", "data.batch_size=32", "data.epoch_batches=3")
@@ -16,7 +17,7 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *words: str
     GlobalHydra.instance().clear()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", [called or f"{command}.py", *words])
-    import_module(f"prefprior.{command}").main()
+    getattr(commands, command)()
 
 
 def fails(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *words: str, called: str | None = None) -> str:

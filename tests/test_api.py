@@ -23,9 +23,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_a_function_stays_one_once_its_module_is_imported() -> None:
-    from prefprior.train import main
+    from prefprior.train import run
 
-    assert callable(main)
+    assert callable(run)
     assert prefprior.train.__name__ == "train"
     assert prefprior.train is sys.modules["prefprior.train"].train
 

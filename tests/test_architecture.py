@@ -14,7 +14,7 @@ import pytest
 import prefprior
 
 PACKAGE = Path(prefprior.__file__).parent
-ENTRY_FILES = {"train", "sample", "evaluate", "embed", "shard", "demo"}
+ENTRY_FILES = {"commands", "train", "sample", "evaluate", "embed", "shard", "demo"}
 # From low to high: a part of the package may import its own layer and those before it.
 LAYERS = [
     {

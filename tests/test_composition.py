@@ -109,7 +109,7 @@ def test_a_checkpoint_holds_no_path_and_the_file_beside_it_does(trained: dict[st
         "prefprior.files.write_text",
         "lightning.pytorch.loggers.CSVLogger",
         "lightning.pytorch.cli.LightningCLI",
-        "prefprior.train.main",
+        "prefprior.train.run",
     ],
 )
 @pytest.mark.parametrize("name", ["source", "embeddings", "data"])

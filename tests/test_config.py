@@ -1,6 +1,8 @@
 """Every key is compared with what takes it; all problems come in one message."""
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,3 +160,14 @@ def test_cfg_job_needs_no_values_that_are_still_missing(
     found = printed("train", monkeypatch, tmp_path, capsys, "experiment=table")
     assert found["source"]["ratings"] == "???"
     assert found["optimizer"]["lr"] == 0.0005
+
+
+@pytest.mark.parametrize("words", [["--help"], ["sede=1"], ["prior=smal"], ["experiment=flickr"]])
+def test_what_is_said_without_running_anything_needs_no_torch(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom prefprior import commands\n"
+        "try: commands.train()\nexcept SystemExit: pass\n"
+        "sys.exit(' '.join({'torch', 'lightning', 'diffusers'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

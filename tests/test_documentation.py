@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from prefprior import schemas
 from prefprior.config import _open_nodes, check, conf_folder
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +78,7 @@ def test_the_command_composes(page: str, name: str, command: str) -> None:
     given = [word for word in given if not word.startswith(("-", "hydra.", "hydra/"))]
     if "--multirun" in words(command):
         given = [word.split(",")[0] for word in given]
-    schema = getattr(import_module(f"prefprior.{name}"), SCHEMAS[name])
+    schema = getattr(schemas, SCHEMAS[name])
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         cfg = compose(name, overrides=[_open_nodes(word) for word in given])

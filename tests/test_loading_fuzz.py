@@ -37,7 +37,7 @@ from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.replay import NOT_REPEATED, repeated
 from prefprior.runs import DATA
-from prefprior.sample import SampleConfig
+from prefprior.schemas import SampleConfig
 from prefprior.space import Space
 from tests.data.small import module, ratings
 from tests.gallery import tiny
@@ -56,7 +56,7 @@ EVIL: list[Any] = [
     "${oc.env:HOME}", "${oc.create:{_target_:os.system,command:'touch ran'}}", [], {}, [[[[[[]]]]]],
     {"_target_": "os.system", "command": "touch ran"}, {"_target_": "builtins.open", "file": "ran", "mode": "w"},
     {"_target_": "pandas.read_pickle", "filepath_or_buffer": "x"}, {"_target_": "prefprior.files.write_text"},
-    {"_target_": "prefprior.train.main"}, {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "ran"},
+    {"_target_": "prefprior.train.run"}, {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "ran"},
     {"_target_": "prefprior.models.prior.pretrained.from_published", "pretrained": "x/y"}, {"_target_": 7},
     {"_target_": "prefprior.world.source.WorldSource"}, {"_partial_": True}, {"_target_": "", "_partial_": True},
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from prefprior.files import LOCK
 from prefprior.models.scale import Standardize
 from prefprior.models.schedulers import WarmupCosine
 from prefprior.runs import find_checkpoint, last_checkpoint, read_metrics
-from prefprior.train import TrainConfig, with_default_experiment
+from prefprior.schemas import TrainConfig, with_default_experiment
 from tests.commands import SMALL_WORLD, fails, run
 
 ROOT = Path(__file__).parents[1]

@@ -7,10 +7,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from prefprior import commands
 from tests.crash.faults import Fault, Operations
 
 WARM = ["tests.crash.warm"]  # what is imported before anything is forked
@@ -48,11 +48,11 @@ def _child(folder: Path, command: str, words: list[str], fault: Fault | None, pi
     os.dup2(pipe.fileno(), 2)
     pipe.close()
     os.chdir(folder)
-    sys.argv = [f"{command.split('.')[-1]}.py", *words]
+    sys.argv = [f"{command}.py", *words]
     operations, code = Operations(folder, fault), 0
     operations.watch()
     try:
-        import_module(command).main()
+        getattr(commands, command)()
     except SystemExit as stop:
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)

@@ -41,7 +41,7 @@ class Scenario:
     """One command and its input."""
 
     name: str
-    command: str  # a module with a `main`
+    command: str
     words: tuple[str, ...]
     prepare: Callable[[Path], None]
 
@@ -49,19 +49,19 @@ class Scenario:
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("embed", "prefprior.embed", (
+        Scenario("embed", "embed", (
             "source=table", "source.ratings=ratings.csv", "source.pictures=pictures", "encoder=world", "batch_size=2",
             "part_size=4", "max_bad=0.5", "run_dir=runs/embed/one",
         ), _pictures),
-        Scenario("shard", "prefprior.shard", (*TABLE, "least=2", "run_dir=runs/shard/one"), _run),
-        Scenario("train", "prefprior.train", (
+        Scenario("shard", "shard", (*TABLE, "least=2", "run_dir=runs/shard/one"), _run),
+        Scenario("train", "train", (
             "experiment=table", *TABLE[1:], "prior=tiny", "data.batch_size=16", "data.epoch_batches=2",
             "trainer.max_epochs=2", "trainer.log_every_n_steps=1", "~callbacks.speed", "run_dir=runs/train/two", QUIET,
         ), _run),
-        Scenario("sample", "prefprior.sample", (
+        Scenario("sample", "sample", (
             "people=2", "n=1", "nearest=1", "people_at_once=1", "run_dir=runs/sample/one", QUIET,
         ), _run),
-        Scenario("evaluate", "prefprior.evaluate", (
+        Scenario("evaluate", "evaluate", (
             *TABLE, "predictors=[mean,nearest]", "people=20", "scoreboard.lengths=[2,null]", "scoreboard.controls=[]",
             "run_dir=runs/evaluate/one",
         ), _run),

@@ -24,7 +24,7 @@ WORDS = (*SMALL_WORLD, "objective=regression", "sampler=one_step", "callbacks.em
 FSDP = ("trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true")
 # The real entry, which stops in the second epoch, as Ctrl-C would stop it, where it was not resumed.
 STOPPING = """
-from prefprior.train import main
+from prefprior.commands import train
 from prefprior.callbacks.nan_guard import NanGuard
 
 def stop(self, trainer, *rest):
@@ -32,7 +32,7 @@ def stop(self, trainer, *rest):
         raise KeyboardInterrupt
 
 NanGuard.on_before_backward = stop
-main()
+train()
 """
 
 
