@@ -25,6 +25,8 @@ from prefprior.nodes import Loadable
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Where weights that ship with prefprior lie, whatever machine a manifest is read on.
 PACKAGED = "package:"
+# What diffusers raises on files that are not those of a pipeline.
+UNREADABLE = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +132,10 @@ def load(
             with hub_or_cache():
                 folder = Path(DiffusionPipeline.download(model, variant=variant, revision=revision))
         pipeline = read(folder)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"the decoder's weights could not be read from {where}: {str(error).splitlines()[0]}\n"
+            f"the decoder's weights could not be read from {where}: {told}\n"
             "Give decoder.model=FOLDER of a downloaded copy (hf download MODEL --local-dir FOLDER), connect to the "
             "network once, or choose decoder=retrieval, which needs no weights."
         ) from error

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from prefprior.data.decoding import BadPictureError, decode
+from prefprior.data.embedding.vectors import load_array
 from prefprior.decoders.diffusers_decoder import PipelineDecoder, Runtime, load
 
 
@@ -75,13 +76,13 @@ class Kandinsky(PipelineDecoder):
     def _read_unconditional(self, path: str | None) -> Tensor:
         if path is None:
             return torch.zeros(self.dim)
-        try:
-            value = torch.from_numpy(np.load(path, allow_pickle=False)).float().flatten()
-        except OSError as error:
-            raise ValueError(f"cannot read unconditional={path}: {error}") from error
-        if len(value) != self.dim:
-            raise ValueError(f"unconditional={path} has {len(value)} dimensions, the decoder {self.dim}")
-        return value
+        value = np.ravel(load_array(Path(path)))
+        if value.dtype.kind != "f" or len(value) != self.dim or not np.isfinite(value).all():
+            raise ValueError(
+                f"unconditional={path} holds {value.dtype} of {len(value)} dimensions; the decoder takes one embedding "
+                f"of {self.dim}, finite floats. Embed a picture with the encoder of {self.space_name}."
+            )
+        return torch.from_numpy(value.astype(np.float32))
 
 
 class KandinskyImg2Img(Kandinsky):

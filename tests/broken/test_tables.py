@@ -69,6 +69,7 @@ CSV = [
     case("an escape sequence in a user", csv("c\x1b[2Jat,c,3,300,train"), "r.csv:4", "invisible character U+001B", "Correct it"),
     case("an item of 5,000 characters", csv(f"cat,{'c' * 5000},3,300,train"), "r.csv:4", "5,000 characters, more than 4,096", "Correct it"),
     case("an item of 200,000 characters", csv(f"cat,{'c' * 200_000},3,300,train"), "r.csv:4", "200,000 characters", "Correct it"),
+    case("an item of 12 MB", csv(f"cat,{'c' * 12_000_000},3,300,train"), "r.csv:4", "12,000,000 characters", "Correct it"),
     case("users that a program did not know", csv("nan,c,3,300,train"), "r.csv:4: 'nan' cannot be the id of any user", "leave it empty"),
     case("an item that is None", csv("cat,None,3,300,train"), "r.csv:4: 'None' cannot be the id of any item", "leave it empty"),
     case("an id that a spreadsheet rounded", csv("1.23457E+12,c,3,300,train"), "r.csv:4: '1.23457E+12'", "rounded", "Store ids as text"),

@@ -8,15 +8,30 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
+from pickle import PickleError
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import open_clip
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 
-from prefprior.errors import nearest
+from prefprior.errors import nearest, sentence
 from prefprior.hub import hub_or_cache
+
+# What open_clip and torch raise on files that are no weights of a model.
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    EOFError,
+    PickleError,
+    SafetensorError,
+)
 
 
 @runtime_checkable
@@ -100,11 +115,17 @@ class OpenClipEncoder:
                         self.model_name, self.pretrained, force_quick_gelu=bool(tag.get("quick_gelu", False))
                     )
                     tokenizer = open_clip.get_tokenizer(self.model_name)
-            except (OSError, RuntimeError) as error:
+            except UNREADABLE as error:
+                remedy = (
+                    "Copy the file again, or give another encoder.pretrained."
+                    if self._local
+                    else "They are downloaded once; without a network give a local file as encoder.pretrained and its "
+                    "name as encoder.space."
+                )
+                told = " ".join((str(error) or type(error).__name__).split())[:300]
                 raise ValueError(
-                    f"the weights of {self.model_name} ({self.pretrained}) could not be loaded: {error}. They are "
-                    "downloaded once; without a network give a local file as encoder.pretrained and its name as "
-                    "encoder.space."
+                    f"the weights of {self.model_name} ({self.pretrained}) could not be loaded: {sentence(told)} "
+                    f"{remedy}"
                 ) from error
         return LoadedClip(model.eval().requires_grad_(False).to(self._device), preprocess, tokenizer)
 

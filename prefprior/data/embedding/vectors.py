@@ -26,6 +26,17 @@ SAVE = "Save the table with numpy.save as float16 or float32."
 
 def load_vectors(path: Path) -> np.ndarray:
     """Maps an (N, D) float16 or float32 .npy; opening costs no memory."""
+    vectors = load_array(path)
+    if vectors.ndim != 2 or vectors.dtype not in (np.float16, np.float32):
+        raise ValueError(
+            f"{path} holds {vectors.dtype} of shape {vectors.shape}; embeddings are an N x D table of float16 or "
+            f"float32. {SAVE}"
+        )
+    return vectors
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Maps an .npy of any type and shape; one that is another file, or not whole, is named."""
     path = require_file(path)
     with open(path, "rb") as file:
         head = file.read(16)
@@ -36,23 +47,18 @@ def load_vectors(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is not a .npy file: {told}. {SAVE}")
     try:
         # "c": writes would go to private memory, which torch asks for; nothing here writes.
-        vectors = np.load(path, mmap_mode="c", allow_pickle=False)
+        values = np.load(path, mmap_mode="c", allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(
             f"{path} is not a whole .npy file ({error}). Was it cut short? Copy or make it again."
         ) from error
-    if vectors.ndim != 2 or vectors.dtype not in (np.float16, np.float32):
+    behind = path.stat().st_size - getattr(values, "offset", 0) - values.nbytes
+    if values.size and behind:
         raise ValueError(
-            f"{path} holds {vectors.dtype} of shape {vectors.shape}; embeddings are an N x D table of float16 or "
-            f"float32. {SAVE}"
-        )
-    behind = path.stat().st_size - getattr(vectors, "offset", 0) - vectors.nbytes
-    if vectors.size and behind:
-        raise ValueError(
-            f"{path} goes on for {behind:,} bytes behind its table of {vectors.shape}: several were put together. "
+            f"{path} goes on for {behind:,} bytes behind its table of {values.shape}: several were put together. "
             "Join tables with numpy.concatenate, and save them as one."
         )
-    return vectors
+    return np.asarray(values) if values.ndim == 0 else values
 
 
 def check_vectors(vectors_ND: np.ndarray, source: str) -> None:

@@ -11,16 +11,19 @@ import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from prefprior.files import read_json
+from prefprior.fields import Fields
+from prefprior.files import read_json, require_file
 from prefprior.hub import hub_or_cache
 from prefprior.models.prior.in_context import EXTRA, InContextPrior
 from prefprior.models.scale import Standardize
 from prefprior.space import Space
 
 CONFIG = "config.json"
+COPY = "Copy it again, or give another prior.pretrained."
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors")
 # Parts of the published class that ours does not have; the published priors do not use them.
 UNSUPPORTED = {"embedding_proj_norm_type": None, "norm_in_type": None, "encoder_hid_proj_type": "linear",
@@ -79,9 +82,10 @@ def from_prior_transformer(
     Such weights hold their own scale of the space (`clip_mean`, `clip_std`); the prior takes it over from them.
     """
     folder = Path(folder)
-    config = read_json(_present(folder, CONFIG))
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    dim = config["embedding_dim"]
+    config = read_json(_present(folder, CONFIG), COPY)
+    sizes = Fields(config, folder / CONFIG, COPY)
+    heads, depth, context = (sizes.whole(key, 1) for key in ("num_attention_heads", "num_layers", "num_embeddings"))
+    width, dim = heads * sizes.whole("attention_head_dim", 1), sizes.whole("embedding_dim", 1)
     plain = {"time_embed_dim": width, "embedding_proj_dim": dim, "clip_embed_dim": dim}
     for key, supported in {**UNSUPPORTED, **plain}.items():
         given = config.get(key, supported)
@@ -92,7 +96,11 @@ def from_prior_transformer(
             f"{folder} is a prior of {dim} dimensions, but the space {space.name} has {space.dim}. "
             "Embed with the encoder it was trained with."
         )
-    weights = load_file(_present(folder, *WEIGHTS))
+    path = require_file(_present(folder, *WEIGHTS))
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a whole file of safetensors ({error}). {COPY}") from error
     time = any(name.startswith("time_embedding.") for name in weights)
     extra = config.get("additional_embeddings", EXTRA + time)
     if extra != EXTRA + time:
@@ -103,9 +111,9 @@ def from_prior_transformer(
     prior = InContextPrior(
         space=_with_scale_of(weights, space, time),
         width=width,
-        depth=config["num_layers"],
-        heads=config["num_attention_heads"],
-        context=config["num_embeddings"],
+        depth=depth,
+        heads=heads,
+        context=context,
         time=time,
         text=text,
         dropout=dropout,
