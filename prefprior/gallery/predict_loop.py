@@ -44,7 +44,7 @@ class GroupedUsers(lightning.LightningDataModule):
             self.missing = [group for group in groups if not all(is_complete(root, name) for name in group)]
         # Looked up here and not later: all processes get here before any of them has made anything, so all deal alike.
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> DataLoader[list[str]]:
         """This process's groups."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return DataLoader(self.missing[rank::world], batch_size=None)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.diffusion.solvers import Ancestral
+from prefprior.models.model import EncodedUsers
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.models.objectives.objective import Objective
 from prefprior.models.objectives.regression import Regression
@@ -79,8 +80,13 @@ def test_long_histories_are_sampled_for_fewer_users_at_once(
     trained: TrainedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded, encode = [], trained.model.encode
+
+    def noting(history: History) -> EncodedUsers:
+        encoded.append(len(history))
+        return encode(history)
+
     monkeypatch.setattr(module, "TOKENS_AT_ONCE", 12)
-    monkeypatch.setattr(trained.model, "encode", lambda history: (encoded.append(len(history)), encode(history))[1])
+    monkeypatch.setattr(trained.model, "encode", noting)
     sample(trained, make_history(5, 6))
     assert max(encoded) == 2
 

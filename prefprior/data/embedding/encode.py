@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from prefprior.data.decoding import BadPictureError
 from prefprior.data.embedding.contents import CONTENT, Content, content_of
 from prefprior.data.embedding.encoders import OpenClipEncoder
 from prefprior.data.embedding.plan import PARTS, PLAN, EncodeRule, Part, Plan, make_plan, work_order
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.npy import save_array
-from prefprior.data.pictures import BadPictureError, Pictures
+from prefprior.data.pictures import Pictures
 from prefprior.files import write_json, write_text
 
 SET_ASIDE = "set_aside.csv"

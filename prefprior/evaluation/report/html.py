@@ -17,9 +17,10 @@ from PIL.Image import Image
 from prefprior.baselines.cosine import CosineRanker
 from prefprior.data.pictures import Pictures
 from prefprior.evaluation.protocol.bootstrap import Figure
+from prefprior.evaluation.protocol.decoding import DECODED
 from prefprior.evaluation.protocol.results import Condition, Outcome, Results
 from prefprior.evaluation.report import plots
-from prefprior.evaluation.report.labels import DECODED, describe, order
+from prefprior.evaluation.report.labels import describe, order
 from prefprior.evaluation.report.table import best, formatted, headline, label, metrics_shown
 from prefprior.files import write_text
 from prefprior.history import hide_seen

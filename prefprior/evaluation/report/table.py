@@ -3,8 +3,9 @@
 from rich.table import Table
 
 from prefprior.evaluation.protocol.bootstrap import Figure
+from prefprior.evaluation.protocol.decoding import DECODED
 from prefprior.evaluation.protocol.results import Condition, Results
-from prefprior.evaluation.report.labels import DECODED, HEADLINE, describe
+from prefprior.evaluation.report.labels import HEADLINE, describe
 
 # What a control should take away, in the order of preference.
 PERSONAL = ("utility", "auc", "personal_gap", "recall_20")
