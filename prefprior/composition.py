@@ -133,7 +133,7 @@ def build_decoder(node: Mapping[str, Any], data: PreferenceDataModule | None, sp
             f"the decoder {name} understands embeddings of {claimed}, but the prior makes those of {space_name}. "
             f"Choose a decoder of that space, or a prior trained on {claimed}."
         )
-    decoder: Decoder = build(node)
+    decoder: Decoder = build(node, Decoder)
     require_space(decoder, space_name)
     return decoder
 
@@ -146,7 +146,7 @@ def _retrieval(node: Mapping[str, Any], data: PreferenceDataModule | None, space
             f"{space_name}), and those of the data are not at hand. If you have them, say where: "
             "source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set). python evaluate.py needs none."
         )
-    decoder: Decoder = build(node, catalogue=data.catalogue, pictures=pictures)
+    decoder: Decoder = build(node, Decoder, catalogue=data.catalogue, pictures=pictures)
     return decoder
 
 

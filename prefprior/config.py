@@ -8,6 +8,7 @@ Python can import. What comes out of a checkpoint or a manifest never passes thr
 import errno
 import inspect
 import os
+import re
 import shlex
 import sys
 import typing
@@ -30,7 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from prefprior.errors import RunFirstError, nearest
 from prefprior.files import make_folder
 from prefprior.invocation import as_called
-from prefprior.nodes import NO_VALUE, construct, importable, leaves, problems, set_by_command, with_defaults
+from prefprior.nodes import MISSING, NO_VALUE, construct, importable, leaves, problems, set_by_command, with_defaults
 from prefprior.processes import end_with_parent
 
 if typing.TYPE_CHECKING:
@@ -46,11 +47,11 @@ def conf_folder() -> Path:
     return clone if (package.parent / "setup.cfg").is_file() and clone.is_dir() else package / "conf"
 
 
-def build(node: Any, *, shared: Mapping[str, Any] | None = None, **runtime: Any) -> Any:
+def build(node: Any, kind: type | None = None, *, shared: Mapping[str, Any] | None = None, **runtime: Any) -> Any:
     """Constructs what a `_target_` node of the user's own configuration names: anything that can be imported.
 
-    `runtime` are further arguments of that constructor; `shared` reaches every constructor in the node that takes an
-    argument of that name.
+    It is refused if it is not of a `kind`. `runtime` are further arguments of that constructor; `shared` reaches every
+    constructor in the node that takes an argument of that name.
     """
     if node is None:
         return None
@@ -62,7 +63,11 @@ def build(node: Any, *, shared: Mapping[str, Any] | None = None, **runtime: Any)
         )
     if found := problems(values):
         raise ValueError("this cannot be built:\n" + "\n".join(f"  - {line}" for line in found))
-    return construct(values, shared=shared, **runtime)
+    made = construct(values, shared=shared, **runtime)
+    if kind is not None and not isinstance(made, kind):
+        named = values["_target_"] if isinstance(values, dict) else values
+        raise ValueError(f"{named} makes no {kind.__name__}: choose another class")
+    return made
 
 
 def plain_node(node: Any) -> Any:
@@ -81,18 +86,31 @@ def argument(node: Mapping[str, Any], name: str) -> Any:
 def check(cfg: DictConfig, schema: type, *, complete: bool = True) -> None:
     """Raises one ValueError that lists all problems of a composed configuration; values may be missing where it need
     not be complete."""
-    known = [f.name for f in fields(schema)]
+    known = {f.name: f for f in fields(schema)}
     found = [f"{key!s} is unknown{nearest(str(key), known)}" for key in cfg if key not in known and key != "hydra"]
-    for name in known:
+    for name, own in known.items():
         if OmegaConf.is_missing(cfg, name):
             found.append(f"{name} {NO_VALUE}{name}=... to the command")
+        elif name not in cfg:
+            found.append(f"{name} cannot be taken out: leave ~{name} away")
         else:
-            node = plain_node(cfg._get_node(name))
-            found += problems(node, name) + set_by_command(node, name, *runtime_arguments(schema, name))
+            value = plain_node(cfg[name])
+            held = {name: value} if own.metadata.get("node") == "one" else value if own.metadata.get("node") else {}
+            wrong = _no_nodes(held, name, optional=own.default != MISSING)
+            found += wrong or problems(value, name) + set_by_command(value, name, *runtime_arguments(schema, name))
     if not complete:
         found = [line for line in found if NO_VALUE not in line]
     if found:
         raise ValueError("the configuration has problems:\n" + "\n".join(f"  - {line}" for line in found))
+
+
+def _no_nodes(held: Any, where: str, *, optional: bool) -> list[str]:
+    """What is no node although one has to be there; null is none."""
+    if not isinstance(held, dict):
+        return [] if held is None else [f"{where} is {held!r}, but takes parts by name, such as {where}.NAME=null"]
+    paths = {name if name == where else f"{where}.{name}": part for name, part in held.items()}
+    wrong = {path: part for path, part in paths.items() if not (isinstance(part, dict) or (part is None and optional))}
+    return [f"{path} is {part!r}: choose an option, or a class by {path}._target_" for path, part in wrong.items()]
 
 
 def runtime_arguments(schema: type, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -142,17 +160,18 @@ def run_command(name: str, schema: type, run: "Callable[[DictConfig], Path | Run
                 error = error.completed(overrides(), chosen("source"))
             _remove_unused_folder()
             sys.exit(as_called(f"error: {error}{DEVICE_REMEDY if _lacks_device(error) else ''}"))
+        except BrokenPipeError:
+            _stop_unread()
         rank_zero_only(print)(f"folder: {made.folder}", flush=True)  # the last line, once, however many processes
         return made.figure
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(task)()
         sys.stdout.flush()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # the task's own are told where they arise
         sys.exit(f"error: {_with_nearest(error, schema)}")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
-        sys.exit("error: stopped, because nobody reads the output any more (`| head`?). Write it to a file: > out.txt")
+    except BrokenPipeError:  # of a help page
+        _stop_unread()
     except OSError as error:  # Hydra could not make the run's folder, or a library could not write into it
         remedy = "Free some space" if error.errno == errno.ENOSPC else "Choose a run_dir you may write to"
         sys.exit(f"error: cannot write {error.filename or 'into the run folder'}: {error.strerror or error}. {remedy}.")
@@ -162,8 +181,16 @@ def run_command(name: str, schema: type, run: "Callable[[DictConfig], Path | Run
 
 def _remove_unused_folder() -> None:
     """Hydra made the run's folder before we could look at the configuration."""
+    made = Path(HydraConfig.get().runtime.output_dir)
     with suppress(OSError):
-        Path(HydraConfig.get().runtime.output_dir).rmdir()
+        if made != Path.cwd():
+            made.rmdir()
+
+
+def _stop_unread() -> typing.NoReturn:
+    """Ends a command whose output goes to a program that has ended."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
+    sys.exit("error: stopped, because nobody reads the output any more (`| head`?). Write it to a file: > out.txt")
 
 
 def call(name: str, schema: type, run: "Callable[[DictConfig], Path | Run]", overrides: Sequence[str]) -> "Run":
@@ -288,7 +315,11 @@ def _with_nearest(error: BaseException, schema: type) -> str:
         lines += str(error.__cause__).strip().splitlines()[:1]
     message = "\n".join(lines)
     known = [f.name for f in fields(schema)]
-    unknown = [word for word in message.split("'")[1::2] if word.isidentifier() and word not in known]
+    unknown = re.findall(r"(?:Key|override|delete) '(\w+)", message)
+    if chosen_oddly := _choices_without_name():
+        return chosen_oddly
+    if "override_grammar" in message or "Ambiguous value" in message:
+        return message + "\nQuote text once for the shell and once for Hydra: 'key=\"two words, and a comma\"'"
     if "Available options" in message:
         options = [line.strip() for line in message.split("Available options")[1].splitlines()[1:] if line.strip()]
         given = message.split("Could not find '")[-1].split("'")[0].split("/")[-1]
@@ -297,6 +328,21 @@ def _with_nearest(error: BaseException, schema: type) -> str:
     else:
         hint = nearest(unknown[0], known) if unknown else ""
     return message + (f"\n{hint.removeprefix('; ')}" if hint else "")
+
+
+def _choices_without_name() -> str | None:
+    """Options of groups that are no names, such as `decoder=null`: Hydra does not say which word it was."""
+    told = []
+    for word in sys.argv[1:]:
+        group, given, value = word.lstrip("+").partition("=")
+        if given and group.partition("@")[0] == "":
+            told.append(f"{word}: there is no key before `=`")
+        folder = conf_folder() / group
+        named = re.fullmatch(r"\[.*\]|[A-Za-z_][\w,-]*", value) and value not in ("null", "true", "false")
+        if given and group and folder.is_dir() and not named:
+            options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            told.append(f"{word}: an option is chosen by its name ({options})")
+    return "\n".join(told) or None
 
 
 def plain(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from omegaconf import DictConfig
 import prefprior.world  # noqa: F401 (registers the encoder of encoder=world)
 from prefprior.config import build, call, command_again, plain, run_folder
 from prefprior.data.embedding.encode import SET_ASIDE, encode
+from prefprior.data.embedding.encoders import OpenClipEncoder
 from prefprior.data.embedding.plan import EncodeRule
 from prefprior.data.embedding_lookup import StoredEmbeddings, embedding_folder
+from prefprior.data.sources.source import Source
 from prefprior.locks import only_writer
 from prefprior.runs import Run, save_config, write_metrics
 from prefprior.schemas import EmbedConfig
@@ -20,8 +22,8 @@ from prefprior.trainer import build_trainer, stopped_by_hand
 def run(cfg: DictConfig) -> Path:
     """Embeds what is not embedded yet; returns the run's folder."""
     rule = EncodeRule(cfg.batch_size, cfg.part_size, cfg.dtype, cfg.workers, cfg.max_bad, cfg.changed)
-    source, encoder, stored = build(cfg.source), build(cfg.encoder), build(cfg.embeddings)
-    assert isinstance(stored, StoredEmbeddings)
+    source, encoder = build(cfg.source, Source), build(cfg.encoder, OpenClipEncoder)
+    stored = build(cfg.embeddings, StoredEmbeddings)
     pictures = source.pictures()
     if pictures is None:
         raise ValueError(

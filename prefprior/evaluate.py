@@ -12,7 +12,7 @@ from prefprior import checkpoint
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node, training_part
 from prefprior.config import build, call, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.embedding.encoders import encoder_of
+from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.data.held_out import HeldOutUsers
 from prefprior.errors import require_choice
 from prefprior.evaluation.protocol.bootstrap import Figure
@@ -20,7 +20,7 @@ from prefprior.evaluation.protocol.decoding import Decoding
 from prefprior.evaluation.protocol.oracle import Oracle
 from prefprior.evaluation.protocol.overlap import what_it_saw
 from prefprior.evaluation.protocol.results import Results
-from prefprior.evaluation.protocol.scoreboard import LEAST_PEOPLE
+from prefprior.evaluation.protocol.scoreboard import LEAST_PEOPLE, Scoreboard
 from prefprior.evaluation.protocol.split import HistoryCut, fitting_parts, select
 from prefprior.evaluation.report.html import write_report
 from prefprior.evaluation.report.table import terminal_tables
@@ -40,7 +40,7 @@ def run(cfg: DictConfig) -> Path:
     """Evaluates, prints the table and writes figures and report; returns the run's folder."""
     keep_freed_memory()
     _require_sense(cfg)
-    folder, console, scoreboard = run_folder(), Console(), build(cfg.scoreboard)
+    folder, console, scoreboard = run_folder(), Console(), build(cfg.scoreboard, Scoreboard)
     if "prior" in cfg.predictors:
         cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))  # so that the run's folder says which
         console.print(f"prior: {told(Path(cfg.checkpoint))}", highlight=False, soft_wrap=True)
@@ -81,8 +81,11 @@ def _require_sense(cfg: DictConfig) -> None:
     """Refuses what contradicts itself, before anything is read."""
     if cfg.people is not None and cfg.people < 3:
         raise ValueError(f"people must be at least 3, or null for all, got {cfg.people}")
+    there = [name for name, baseline in (cfg.baselines or {}).items() if baseline is not None]
     for name in cfg.predictors:
-        require_choice("a predictor", name, ("prior", *cfg.baselines, "oracle"))
+        require_choice("a predictor", name, ("prior", *there, "oracle"))
+    if len(set(cfg.predictors)) < len(cfg.predictors):
+        raise ValueError(f"predictors are {', '.join(cfg.predictors)}: name each once")
     if cfg.history_first is not None and cfg.history_first > cfg.history_cap:
         raise ValueError(
             f"history_first={cfg.history_first} is more than history_cap={cfg.history_cap}: raise that too"
@@ -170,7 +173,7 @@ def _predictors(cfg: DictConfig, priors: dict[str, TrainedPredictor], data: Pref
         if name == "prior":  # two where they are compared
             chosen += priors.values()
         elif name != "oracle":
-            chosen.append(build(cfg.baselines[name]))
+            chosen.append(build(cfg.baselines[name], Predictor))
         elif truth_known(data.source, data.space):  # elsewhere the table goes without
             chosen.append(Oracle(data.source))
     if not chosen:
@@ -194,10 +197,10 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
         return None
     space = data.space.name
     decoder = build_decoder(decoder_node(cfg.decoder, space), data, space)
-    encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder)
+    encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder, OpenClipEncoder)
     decoder.to(cfg.device)
     encoder.to(cfg.device)
-    return build(cfg.decoding, decoder=decoder, encoder=encoder)
+    return build(cfg.decoding, Decoding, decoder=decoder, encoder=encoder)
 
 
 def _facts(cfg: DictConfig, priors: dict[str, TrainedPredictor], people: HeldOutUsers) -> dict[str, Any]:

@@ -175,10 +175,17 @@ def construct(
     if "_target_" not in node:
         return given
     callee = find(str(node["_target_"]))
-    names = Arguments.of(callee).names or ()
-    given = {key: value for key, value in (shared or {}).items() if key in names} | given
+    takes = Arguments.of(callee)
+    given = {key: takes.typed(key, value) for key, value in given.items()}
+    given = {key: value for key, value in (shared or {}).items() if key in (takes.names or ())} | given
     made = functools.partial(callee, **(given | runtime))
-    return made if node.get("_partial_") else made()
+    if node.get("_partial_"):
+        return made
+    try:
+        inspect.signature(callee).bind(**made.keywords)
+    except TypeError as error:
+        raise ValueError(f"{node['_target_']} cannot be made here: {error}") from None
+    return made()
 
 
 def without_paths(node: Any, find: Find) -> tuple[Any, dict[str, Any]]:
@@ -231,6 +238,10 @@ class Arguments:
     hints: Mapping[str, Any] = field(default_factory=dict)
     may_be_empty: frozenset[str] = frozenset()  # whose default is an empty text
 
+    def typed(self, name: str, value: Any) -> Any:
+        """A value as its annotation asks for it: YAML takes a name such as 17 for a number."""
+        return str(value) if type(value) is int and _only_text(self.hints.get(name)) else value
+
     @classmethod
     def of(cls, callee: Any) -> "Arguments":
         """As its signature says."""
@@ -281,6 +292,12 @@ def _builds(node: Any, kind: type, find: Find) -> bool:
     except ValueError:  # a problem of its own
         return True
     return issubclass(named, kind) if isinstance(named, type) and not node.get("_partial_") else True
+
+
+def _only_text(hint: Any) -> bool:
+    """Whether of plain values only text, or nothing, suits an annotation."""
+    options = typing.get_args(hint) or (hint,)
+    return str in options and not {int, float} & set(options)
 
 
 def _fits_plain(value: Any, kind: type) -> bool:

@@ -16,7 +16,7 @@ from prefprior.config import build, call, command_again, overrides, plain, run_f
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder
-from prefprior.decoders.safety import Safety
+from prefprior.decoders.safety import NoSafety, Safety
 from prefprior.gallery.embeddings import PersonalEmbeddings
 from prefprior.gallery.figures import Figures, RealPictures
 from prefprior.gallery.maker import GalleryMaker
@@ -107,7 +107,7 @@ def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Lo
     say = rank_zero_only(print)
     say(f"prior: {told(path)}")
     say(f"space: {predictor.space.name}; decoder: {decoder.identity}", flush=True)
-    return config, Loaded(path, sha256, predictor, data, decoder, build(config.safety))
+    return config, Loaded(path, sha256, predictor, data, decoder, build(config.safety, Safety) or NoSafety())
 
 
 def _data(config: SampleConfig, predictor: TrainedPredictor) -> PreferenceDataModule | None:

@@ -6,28 +6,39 @@ from typing import Any
 
 from prefprior.nodes import MISSING
 
-# Metadata of a key that holds a node: the command gives the arguments "given" to its constructor itself, and the
-# arguments "shared" to every constructor in it. Nobody else may set them.
+
+def node(default: Any = MISSING, *, given: Sequence[str] = (), shared: Sequence[str] = ()) -> Any:
+    """A key that holds a node; without a default, one has to be chosen.
+
+    The command gives the arguments `given` to its constructor itself, and the arguments `shared` to every constructor
+    in it. Nobody else may set them.
+    """
+    return field(default=default, metadata={"node": "one", "given": tuple(given), "shared": tuple(shared)})
+
+
+def nodes(*, given: Sequence[str] = (), shared: Sequence[str] = ()) -> Any:
+    """A key that holds nodes by name; what is null is left out."""
+    return field(default=None, metadata={"node": "each", "given": tuple(given), "shared": tuple(shared)})
 
 
 @dataclass
 class TrainConfig:
     """The top-level keys of conf/train.yaml."""
 
-    source: Any = MISSING
-    embeddings: Any = MISSING
-    data: Any = field(default=MISSING, metadata={"given": ("source", "embeddings", "seed")})
-    scale: Any = field(default=MISSING, metadata={"given": ("space",)})
-    prior: Any = field(default=MISSING, metadata={"given": ("space", "scale")})
-    retriever: Any = field(default=None, metadata={"shared": ("space", "scale", "token_width")})
-    objective: Any = MISSING
-    distillation: Any = None
-    sampler: Any = MISSING
-    optimizer: Any = MISSING
-    scheduler: Any = MISSING
-    trainer: Any = field(default=MISSING, metadata={"given": ("default_root_dir", "logger", "callbacks", "plugins")})
-    logger: Any = field(default=None, metadata={"given": ("folder",)})
-    callbacks: Any = field(default=None, metadata={"shared": ("save",)})
+    source: Any = node()
+    embeddings: Any = node()
+    data: Any = node(given=("source", "embeddings", "seed"))
+    scale: Any = node(given=("space",))
+    prior: Any = node(given=("space", "scale"))
+    retriever: Any = node(None, shared=("space", "scale", "token_width"))
+    objective: Any = node()
+    distillation: Any = node(None)
+    sampler: Any = node()
+    optimizer: Any = node()
+    scheduler: Any = node()
+    trainer: Any = node(given=("default_root_dir", "logger", "callbacks", "plugins"))
+    logger: Any = nodes(given=("folder",))
+    callbacks: Any = nodes(shared=("save",))
     experiment: Any = None
     debug: Any = None
     seed: int = 0
@@ -80,11 +91,11 @@ class SampleConfig:
     nearest: int = 3  # real pictures shown beside each made one
     measure_decoded: bool = True  # embed decoded pictures again, where the truth is known (the world)
     people_at_once: int = 2  # decoded as one, and made again as one where a run was interrupted
-    source: Any = None
-    embeddings: Any = None
-    decoder: Any = None
-    safety: Any = None
-    trainer: Any = None
+    source: Any = node(None)
+    embeddings: Any = node(None)
+    decoder: Any = node(None)
+    safety: Any = node(None)
+    trainer: Any = node()
     run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S_%f}"
 
 
@@ -95,16 +106,16 @@ class EvaluateConfig:
     checkpoint: str | None = None  # a run folder or prior.safetensors; the last training run if left out
     compare: str | None = None  # a second checkpoint
     trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a checkpoint may name
-    source: Any = None  # these three are the checkpoint's own unless given
-    embeddings: Any = None
-    data: Any = None
+    source: Any = node(None)  # these three are the checkpoint's own unless given
+    embeddings: Any = node(None)
+    data: Any = node(None)
     part: str | None = None  # unseen, seen, unseen_items, train, or a part's name; chosen by the data if left out
     predictors: list[str] = field(default_factory=list)
-    baselines: dict[str, Any] = field(default_factory=dict)
-    scoreboard: Any = None
-    decoder: Any = None  # samples are decoded, embedded again and measured; on the world, by its own if left out
-    encoder: Any = None  # the one of the decoder's space if left out
-    decoding: Any = None  # what is decoded of it; nothing if null
+    baselines: Any = nodes()
+    scoreboard: Any = node()
+    decoder: Any = node(None)  # samples are decoded, embedded again and measured; on the world, by its own if left out
+    encoder: Any = node(None)  # the one of the decoder's space if left out
+    decoding: Any = node(None)  # what is decoded of it; nothing if null
     people: int | None = 200  # at most so many; all if null
     history_share: float = 0.5  # of an unseen person's ratings; the rest is held out
     history_first: int | None = None  # or so many of them, as in the protocols of 10 and 100 shots
@@ -120,10 +131,10 @@ class EvaluateConfig:
 class EmbedConfig:
     """The top-level keys of conf/embed.yaml."""
 
-    source: Any = MISSING
-    encoder: Any = MISSING
-    embeddings: Any = MISSING
-    trainer: Any = MISSING
+    source: Any = node()
+    encoder: Any = node()
+    embeddings: Any = node()
+    trainer: Any = node()
     run_dir: str = "runs/embed/${now:%Y-%m-%d_%H-%M-%S_%f}"
     batch_size: int = 64  # pictures that are embedded together
     part_size: int = 1024  # pictures that are stored together: what a kill may cost
@@ -137,10 +148,10 @@ class EmbedConfig:
 class ShardConfig:
     """The top-level keys of conf/shard.yaml."""
 
-    source: Any = MISSING
-    encoder: Any = None
-    embeddings: Any = MISSING
-    data: Any = MISSING
+    source: Any = node()
+    encoder: Any = node(None)
+    embeddings: Any = node()
+    data: Any = node()
     run_dir: str = "runs/shard/${now:%Y-%m-%d_%H-%M-%S_%f}"
     root: str = "shards"  # the shards are in <root>/<source>/<space>
     shard_megabytes: float = 256.0  # a worker holds a few of them in memory

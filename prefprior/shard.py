@@ -6,8 +6,9 @@ from omegaconf import DictConfig
 
 from prefprior.config import build, call, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.embedding_lookup import embedding_folder
+from prefprior.data.embedding_lookup import Embeddings, embedding_folder
 from prefprior.data.shards.write import write_shards
+from prefprior.data.sources.source import Source
 from prefprior.locks import only_writer
 from prefprior.runs import Run, save_config, write_metrics
 from prefprior.schemas import ShardConfig
@@ -17,8 +18,9 @@ def run(cfg: DictConfig) -> Path:
     """Writes all parts; returns the run's folder."""
     if cfg.shard_megabytes <= 0 or cfg.least < 1:
         raise ValueError("shard_megabytes must be above 0 and least at least 1")
-    data = build(cfg.data, source=build(cfg.source), embeddings=build(cfg.embeddings))
-    if not isinstance(data, PreferenceDataModule) or data.shards is not None:
+    source, embeddings = build(cfg.source, Source), build(cfg.embeddings, Embeddings)
+    data = build(cfg.data, PreferenceDataModule, source=source, embeddings=embeddings)
+    if data.shards is not None:
         raise ValueError("shards are made from data=memory")
     data.setup()
     folder = embedding_folder(cfg.root, data.source.name, data.space.name)

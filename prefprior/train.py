@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
+from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
@@ -31,11 +32,19 @@ from prefprior.config import (
 )
 from prefprior.continuation import Earlier, End
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.embedding_lookup import Embeddings
+from prefprior.data.sources.source import Source
 from prefprior.invocation import as_called
 from prefprior.malloc import keep_freed_memory
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
 from prefprior.models.model import PreferenceModel
 from prefprior.models.module import PreferenceModule
+from prefprior.models.objectives.distillation import AnswerLoss
+from prefprior.models.objectives.objective import Objective
+from prefprior.models.prior.network import PriorNetwork
+from prefprior.models.retriever.retriever import Retriever
+from prefprior.models.scale import Standardize
 from prefprior.runs import BEST, CHECKPOINT, Run, find_checkpoint, save_config, write_metrics
 from prefprior.schemas import TrainConfig, with_default_experiment
 from prefprior.trainer import build_trainer, stopped_by_hand
@@ -48,7 +57,8 @@ def run(cfg: DictConfig) -> Run:
     earlier.require_continuable(config)
     keep_freed_memory()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-    data = build(cfg.data, source=build(cfg.source), embeddings=build(cfg.embeddings), seed=cfg.seed)
+    source, embeddings = build(cfg.source, Source), build(cfg.embeddings, Embeddings)
+    data = build(cfg.data, PreferenceDataModule, source=source, embeddings=embeddings, seed=cfg.seed)
     data.setup()
     saving, kept = Saving(cfg, folder, data), KeepMetrics(MetricsCsv(folder))
     trainer = _trainer(cfg, folder, saving, kept)
@@ -118,11 +128,16 @@ class Saving:
 
 def _trainer(cfg: DictConfig, folder: Path, saving: Saving, kept: KeepMetrics) -> lightning.Trainer:
     nodes = [node for node in (cfg.callbacks or {}).values() if node is not None]
-    callbacks = in_order([build(node, shared={"save": partial(saving.save, BEST)}) for node in nodes])
+    callbacks = in_order(
+        [build(node, lightning.Callback, shared={"save": partial(saving.save, BEST)}) for node in nodes]
+    )
     return build_trainer(
         cfg.trainer,
         default_root_dir=folder,
-        logger=[kept.rows, *(build(node, folder=folder) for node in (cfg.logger or {}).values())],
+        logger=[
+            kept.rows,
+            *(build(part, Logger, folder=folder) for part in (cfg.logger or {}).values() if part is not None),
+        ],
         callbacks=[*callbacks, *_progress(cfg, callbacks), _keep_last(folder), kept],
         plugins=[WholeCheckpoints()],
     )
@@ -154,14 +169,14 @@ def _best(trainer: lightning.Trainer) -> KeepBest | None:
 
 def _module(cfg: DictConfig, data: Any, trainer: lightning.Trainer) -> PreferenceModule:
     """The composition root: builds every component and joins them; what does not go together is refused."""
-    objective, distillation = build(cfg.objective), build(cfg.distillation)
-    build(cfg.sampler)  # what is wrong with it is said before training
+    objective, distillation = build(cfg.objective, Objective), build(cfg.distillation, AnswerLoss)
+    build(cfg.sampler, Sampler)  # what is wrong with it is said before training
     # Initial weights follow from the seed alone, whatever used the global generator before.
     torch.manual_seed(cfg.seed)
-    scale = build(cfg.scale, space=data.space)
-    prior = build(cfg.prior, space=data.space, scale=scale)
+    scale = build(cfg.scale, Standardize, space=data.space)
+    prior = build(cfg.prior, PriorNetwork, space=data.space, scale=scale)
     shared = {"space": data.space, "scale": prior.scale, "token_width": prior.width}
-    retriever = build(cfg.retriever, shared=shared)
+    retriever = build(cfg.retriever, Retriever, shared=shared)
     sharded = isinstance(trainer.strategy, FSDPStrategy)
     if sharded and any(isinstance(callback, Ema) for callback in trainer.callbacks):  # type: ignore[attr-defined]
         raise ValueError("averaged weights do not go with trainer=fsdp. Add callbacks.ema=null, or use trainer=ddp.")

@@ -9,7 +9,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.accelerators.cpu import CPUAccelerator
 
-from prefprior.config import build
+from prefprior.config import DEVICE_REMEDY, build, plain_node
+from prefprior.errors import require_choice
 from prefprior.processes import cores
 
 # What Lightning and torch say of their own doings, which is no news to who uses the commands.
@@ -22,6 +23,10 @@ REMARKS = (
 )
 # What it says only where it was asked to: trainer.profiler and trainer.enable_model_summary.
 ASKED_FOR = ("lightning.pytorch.profilers", "lightning.pytorch.callbacks.model_summary")
+# Weights are in 32 bits: what computes in fewer does so under autocast.
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+# Lightning divides by these, and takes 0 without a word.
+DIVISORS = ("accumulate_grad_batches", "val_check_interval", "check_val_every_n_epoch")
 
 
 def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
@@ -34,8 +39,16 @@ def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
         logging.getLogger(name).setLevel(logging.INFO)
     for message in REMARKS:
         warnings.filterwarnings("ignore", message)
-    trainer: lightning.Trainer = build(node, **runtime)
+    try:
+        trainer: lightning.Trainer = build(node, lightning.Trainer, **runtime)
+    except (TypeError, RuntimeError, ImportError) as error:  # Lightning has no exception of its own for these
+        told = str(error).rstrip(". \n") or type(error).__name__
+        raise ValueError(f"the trainer cannot be had: {told}.{DEVICE_REMEDY}") from error
     _require_cores(trainer)
+    require_choice("trainer.precision", str(trainer.precision), PRECISIONS)
+    for name in DIVISORS:
+        if isinstance(value := plain_node(node).get(name), int | float) and value <= 0:
+            raise ValueError(f"trainer.{name} must be above 0, got {value}")
     return trainer
 
 

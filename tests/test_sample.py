@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from prefprior.files import read_json
+from prefprior.gallery.maker import GalleryMaker
 from prefprior.gallery.manifest import is_complete, read_manifest
 from prefprior.space import Space
 from prefprior.world import clip as world_clip
@@ -162,6 +163,14 @@ def test_a_walk_between_two_people(folder: Path, monkeypatch: pytest.MonkeyPatch
         ("history=-1", "history must be at least 1"),
         ("n=0", "n must be at least 1"),
         ("nearest=-1", "nearest cannot be below 0"),
+        ("n=100000000", "200,000,000 embeddings a person, more than 100,000"),
+        ("candidates=100000000", "Lower n or candidates"),
+        ("steps=100000000", "sampler.steps must be at least 1 and at most 10,000"),
+        ("guidance_history=1e39", "Is a guidance scale too large? (history 1e+39"),
+        ("trainer.accelerator=tpu", "the trainer cannot be had: Requirement 'torch_xla"),
+        ("trainer.devices=x", "`devices` selected with `CPUAccelerator`"),
+        ("decoder._target_=os.getcwd", "os.getcwd makes no Decoder"),
+        ("source._target_=os.system", "os.system cannot be made here: missing a required argument: 'command'"),
         ("interpolate=[u00]", "interpolate takes two people"),
         ("negative=true", "takes no negative embeddings"),
         ("prompt_weight=0.5", "Give prompt=... too"),
@@ -169,6 +178,37 @@ def test_a_walk_between_two_people(folder: Path, monkeypatch: pytest.MonkeyPatch
 )
 def test_wrong_words_say_what_is_right(folder: Path, monkeypatch: pytest.MonkeyPatch, word: str, message: str) -> None:
     assert message in fails(monkeypatch, folder, "sample", word, QUIET)
+
+
+def test_a_gallery_stopped_by_hand_says_what_is_whole_and_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, groups = GalleryMaker.make, list[list[str]]()
+
+    def stopped(self: GalleryMaker, names: list[str]) -> None:
+        groups.append(names)
+        if len(groups) == 2:
+            raise KeyboardInterrupt
+        make(self, names)
+
+    monkeypatch.setattr(GalleryMaker, "make", stopped)
+    words = ("people=2", "n=1", "people_at_once=1", QUIET)
+    message = fails(monkeypatch, folder, "sample", *words, "run_dir=runs/sample/stopped")
+    assert message.startswith(
+        "error: interrupted: 1 of 2 people have all their pictures in runs/sample/stopped/gallery"
+    )
+    assert f"python sample.py {' '.join(words)} run_dir=runs/sample/stopped" in message
+
+
+def test_a_closed_pipe_is_not_taken_for_a_folder_one_may_not_write_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        message = fails(monkeypatch, folder, "sample", "people=1", "n=1", "run_dir=runs/sample/unread", QUIET)
+    assert "nobody reads the output" in message
 
 
 def test_a_decoder_of_another_space_is_refused_with_both_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Lightning's trainer as the commands use it."""
 
 import logging
+import re
 
 import lightning
 import pytest
@@ -21,6 +22,25 @@ def test_it_says_nothing_of_itself(capfd: pytest.CaptureFixture[str]) -> None:
     build_trainer(NODE, **SILENT)
     said = "".join(capfd.readouterr())
     assert not said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"precision": "16-true"}, "trainer.precision is '16-true'; it must be one of 32-true, bf16-mixed, 16-mixed"),
+        ({"precision": "64-true"}, "trainer.precision is '64-true'"),
+        ({"accumulate_grad_batches": 0}, "trainer.accumulate_grad_batches must be above 0, got 0"),
+        ({"val_check_interval": 0.0}, "trainer.val_check_interval must be above 0, got 0.0"),
+        ({"accelerator": "tpu"}, "the trainer cannot be had: Requirement 'torch_xla"),
+        (
+            {"devices": "x"},
+            "`devices` selected with `CPUAccelerator` should be an int > 0. Choose what this machine has",
+        ),
+    ],
+)
+def test_what_lightning_cannot_do_here_is_told(words: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build_trainer({**NODE, **words}, **SILENT)
 
 
 def test_a_stop_by_hand_ends_in_the_message(trainer: lightning.Trainer, monkeypatch: pytest.MonkeyPatch) -> None:

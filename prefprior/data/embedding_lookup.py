@@ -1,6 +1,7 @@
 """Where a source's embeddings are found: with it, where `python embed.py` wrote them, or as ratings moved them."""
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from prefprior.data.embedding.contents import other_pictures
 from prefprior.data.embedding.manifest import MANIFEST, TableManifest
@@ -15,6 +16,16 @@ COMPARED = 32  # pictures that are looked at before a table is used
 def embedding_folder(root: str | Path, source_name: str, space_name: str) -> Path:
     """The folder of a source's embeddings in one space, by convention."""
     return Path(root) / source_name / space_name.replace("/", "__")
+
+
+@runtime_checkable
+class Embeddings(Protocol):
+    """Which table of embeddings belongs to a source."""
+
+    space: str | None  # its name, if only one will do
+
+    def table(self, source: Source) -> EmbeddingTable:
+        """Opens it; where there is none, the error is the command that makes it."""
 
 
 class StoredEmbeddings(Loadable):

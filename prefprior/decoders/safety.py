@@ -1,7 +1,7 @@
 """Which pictures should not be shown as they are, and what is shown in their place."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from prefprior.hub import hub_or_cache
 from prefprior.nodes import Loadable
 
 
+@runtime_checkable
 class Safety(Protocol):
     """Tells which pictures to withhold."""
 

@@ -165,6 +165,10 @@ class TrainedPredictor:
             found = all_candidates(propose, len(history))
         else:
             found = distinct_candidates(propose, history, self.space, n, copy_threshold)
+        if not found.raw_BMD.isfinite().all():
+            scales = {name: getattr(sampler.guidance, name) for name in ("history", "rating", "text")}
+            told = ", ".join(f"{name} {scale:g}" for name, scale in scales.items())
+            raise ValueError(f"samples are not finite. Is a guidance scale too large? ({told})")
         if independent:
             return Samples(found.raw_BMD, found.proposed_B, found.near_copies_B)
         near_BM = None

@@ -3,9 +3,12 @@
 from inspect import signature
 from typing import Any
 
+from prefprior.errors import require_between
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.solvers import Euler, OneStep, Solver
 from prefprior.models.recorded import Recorded
+
+MOST_STEPS = 10_000  # ten times the grid that diffusion models are trained on
 
 
 class Sampler(Recorded):
@@ -28,8 +31,7 @@ class Sampler(Recorded):
         on_shell: bool = True,
     ) -> None:
         self.solver = solver or Euler()
-        if steps < 1:
-            raise ValueError(f"sampler.steps must be at least 1, got {steps}")
+        require_between("sampler.steps", steps, 1, MOST_STEPS)
         if candidates < 1:
             raise ValueError(f"sampler.candidates must be at least 1, got {candidates}")
         if not diversity >= 0:

@@ -3,7 +3,7 @@
 Shapes: B users, T targets, C conditions, S noise samples, D dimension.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from prefprior.models.objectives.condition_dropout import ConditionDropout
 from prefprior.models.prior.network import PriorNetwork
 
 
+@runtime_checkable
 class Objective(Protocol):
     """How a generator learns and what its output means: both live in one object, so that they cannot disagree."""
 
