@@ -96,8 +96,9 @@ def main() -> None:
     done = study.get_trials(states=(TrialState.COMPLETE,))
     print("| trial | monitored | " + " | ".join(study.best_params) + " |")
     print("|---" * (2 + len(study.best_params)) + "|")
-    for trial in sorted(done, key=lambda trial: trial.value, reverse=study.direction.name == "MAXIMIZE"):
-        print(f"| {trial.number} | {trial.value:.5g} | " + " | ".join(str(v) for v in trial.params.values()) + " |")
+    valued = [(trial.value, trial) for trial in done if trial.value is not None]
+    for value, trial in sorted(valued, key=lambda pair: pair[0], reverse=study.direction.name == "MAXIMIZE"):
+        print(f"| {trial.number} | {value:.5g} | " + " | ".join(str(v) for v in trial.params.values()) + " |")
     print(f"best: {args.folder / args.study / str(study.best_trial.number)}")
 
 
