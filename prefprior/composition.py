@@ -18,10 +18,15 @@ from prefprior.decoders.default import default_decoder
 from prefprior.decoders.retrieval import Retrieval
 from prefprior.errors import sentence
 from prefprior.files import read_json, write_json
-from prefprior.nodes import Find, Loadables, construct, importable, merged, problems, without_paths
+from prefprior.nodes import Find, Loadables, construct, importable, leaves, merged, problems, without_paths
 from prefprior.ratings import RatingsTable
 from prefprior.runs import DATA
 
+# Arguments of the data module about batches, which only training draws.
+TRAINING_ONLY = {
+    "batch_size", "epoch_batches", "workers", "pin_memory",
+    "draws.history_cap", "draws.targets_per_user", "draws.short_histories",
+}  # fmt: skip
 NODES = ("source", "embeddings", "data")
 REMEDY = "Give the command a whole source=..., or restore what `python train.py` wrote."
 # What a checkpoint that says nothing of its data is taken to have been trained with.
@@ -60,6 +65,7 @@ def data_of_checkpoint(
     built: dict[str, Any] = {}
     found: list[str] = []
     nodes: dict[str, tuple[Any, Any]] = {}
+    _require_effect(plain_node(data))
     for name, change in {"source": source, "embeddings": embeddings, "data": data}.items():
         change = plain_node(change)
         if name != "data" and isinstance(change, Mapping) and "_target_" in change:
@@ -91,6 +97,15 @@ def data_of_checkpoint(
         raise ValueError(f"the data of {where} cannot be read: {sentence(str(error))} {REMEDY}") from error
     module.setup()
     return module
+
+
+def _require_effect(data: Any) -> None:
+    """Refuses arguments of the data module that only training reads."""
+    inert = [f"data.{key}" for key in leaves(data) if key in TRAINING_ONLY] if isinstance(data, Mapping) else []
+    if inert:
+        raise ValueError(
+            f"{', '.join(inert)} has no effect here: it says how batches are drawn in training. Leave it out."
+        )
 
 
 def training_part(

@@ -13,7 +13,7 @@ from prefprior.decoders.default import DEFAULT_DECODERS
 from prefprior.runs import DATA
 
 TABLE = "prefprior.data.sources.table.TableSource"
-CUT = {"_target_": "prefprior.data.histories.draws.DrawRule", "history_cap": 7}
+IN_TIME = {"_target_": "prefprior.data.histories.draws.DrawRule", "order": "time"}
 MODULE = "prefprior.data.datamodule.PreferenceDataModule"
 
 
@@ -69,8 +69,14 @@ def test_a_whole_source_replaces_it(trained: dict[str, Any]) -> None:
 
 
 def test_a_whole_data_node_keeps_the_split(trained: dict[str, Any]) -> None:
-    data = data_of_checkpoint(beside(trained), {}, data={"_target_": MODULE, "draws": CUT})
-    assert (data.draws.history_cap, data.splits.val) == (7, 0.5)
+    data = data_of_checkpoint(beside(trained), {}, data={"_target_": MODULE, "draws": IN_TIME})
+    assert (data.draws.order, data.splits.val) == ("time", 0.5)
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 8}, {"draws": {"history_cap": 32}}, {"workers": 4}])
+def test_what_only_training_reads_is_refused(trained: dict[str, Any], change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"data\.(batch_size|draws\.history_cap|workers) has no effect here"):
+        data_of_checkpoint(beside(trained), {}, data=change)
 
 
 def test_a_checkpoint_that_says_nothing_needs_a_source() -> None:
