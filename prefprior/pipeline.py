@@ -23,6 +23,7 @@ from prefprior.data.decoding import BadPictureError, as_rgb
 from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.files import write_json
 from prefprior.history import History
+from prefprior.hub import hub_or_cache
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.model_card import TEMPLATE, card_data, card_values, config_of
 from prefprior.models.diffusion.sampler import Sampler
@@ -180,7 +181,8 @@ def _found(source: str | Path, *, local_files_only: bool, **hub: Any) -> Path:
     if path.is_dir():
         return path / CHECKPOINT
     try:
-        return Path(hf_hub_download(str(source), CHECKPOINT, local_files_only=local_files_only, **hub))
+        with hub_or_cache():
+            return Path(hf_hub_download(str(source), CHECKPOINT, local_files_only=local_files_only, **hub))
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         raise ValueError(
             f"{source} is neither a checkpoint, nor a folder, nor a repository of the Hugging Face hub that could be "

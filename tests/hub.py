@@ -87,7 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, *, with_body: bool) -> None:
         repo, _, rest = self.path.split("?")[0].strip("/").partition("/resolve/")
         revision, _, name = rest.partition("/")
-        self.hub.tokens.append(self.headers.get("Authorization"))
+        if rest:  # not the question whether anybody is there
+            self.hub.tokens.append(self.headers.get("Authorization"))
         try:
             files = self.hub.files(repo, revision)
         except (KeyError, StopIteration, IndexError):

@@ -13,6 +13,7 @@ from PIL import Image
 
 import prefprior
 from prefprior.files import write_json
+from prefprior.hub import reachable
 from prefprior.pipeline import PreferencePriorPipeline
 from prefprior.runs import INTERVALS
 from tests.hub import Hub, serving
@@ -31,8 +32,10 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         close_session()
+        reachable.cache_clear()
         yield hub
     close_session()
+    reachable.cache_clear()
 
 
 def test_it_comes_back_from_the_hub(pipe: PreferencePriorPipeline, pictures: list[Image.Image], hub: Hub) -> None:  # noqa: F811
@@ -48,6 +51,13 @@ def test_a_revision_is_the_one_that_is_asked_for(pipe: PreferencePriorPipeline, 
     hub.commits[REPO].append({**hub.files(REPO), "prior.safetensors": b"of a later commit"})
     assert prefprior.load(REPO, revision=first).predictor.space.name == pipe.predictor.space.name
     with pytest.raises(ValueError, match="damaged"):
+        prefprior.load(REPO)
+
+
+def test_a_hub_that_is_not_there_is_said_to_be_so(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
+    reachable.cache_clear()
+    with pytest.raises(ValueError, match=r"that could be reached \(LocalEntryNotFoundError\)"):
         prefprior.load(REPO)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prefprior.decoders.diffusers_decoder import PipelineDecoder, Runtime, load, local_folder
 from prefprior.errors import nearest
+from prefprior.hub import hub_or_cache
 from prefprior.nodes import Loadable
 
 
@@ -168,7 +169,8 @@ def _place(model: str) -> str:
 
 def _load_lora(pipeline: Any, lora: LoraWeights) -> None:
     try:
-        pipeline.load_lora_weights(_place(lora.model), weight_name=lora.weight, revision=lora.revision)
+        with hub_or_cache():
+            pipeline.load_lora_weights(_place(lora.model), weight_name=lora.weight, revision=lora.revision)
     except (OSError, ValueError) as error:
         raise _unreadable("the LoRA", "lora", lora.model, lora.weight, error) from error
     pipeline.fuse_lora()
@@ -176,13 +178,14 @@ def _load_lora(pipeline: Any, lora: LoraWeights) -> None:
 
 def _load_adapter(pipeline: Any, adapter: AdapterWeights) -> None:
     try:
-        pipeline.load_ip_adapter(
-            _place(adapter.model),
-            subfolder=adapter.folder,
-            weight_name=adapter.weight,
-            image_encoder_folder=None,
-            revision=adapter.revision,
-        )
+        with hub_or_cache():
+            pipeline.load_ip_adapter(
+                _place(adapter.model),
+                subfolder=adapter.folder,
+                weight_name=adapter.weight,
+                image_encoder_folder=None,
+                revision=adapter.revision,
+            )
     except OSError as error:
         place = f"{adapter.folder}/{adapter.weight}"
         raise _unreadable("the IP-Adapter", "adapter", adapter.model, place, error) from error
