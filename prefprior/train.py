@@ -65,7 +65,6 @@ def run(cfg: DictConfig) -> Run:
     say = rank_zero_only(print)
     if settings := set_by_option(cfg, "experiment"):
         say(f"experiment={chosen('experiment')} sets {', '.join(settings)}")
-    say(data.summary())
     _require_validation(trainer, data)
     module = _module(cfg, data, trainer)
     model = module.model

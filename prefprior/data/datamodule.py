@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 
 from prefprior.data.embedding_lookup import StoredEmbeddings
 from prefprior.data.histories.draws import DrawRule
@@ -80,7 +80,7 @@ class PreferenceDataModule(Loadable, LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Reads, checks and splits the data; once, whichever stage asks first."""
         if not self._is_set_up:
-            rank_zero_info(self.summary())
+            rank_zero_only(print)(self.summary())
             self.scale  # noqa: B018 (fitted now, so that faults show before training begins)
             self._is_set_up = True
 

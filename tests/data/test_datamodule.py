@@ -54,3 +54,8 @@ def test_the_summary_counts_every_part() -> None:
 def test_a_batch_without_users_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         module(batch_size=0)
+
+
+def test_what_was_read_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    module().setup()
+    assert capsys.readouterr().out.count("ratings in small-space") == 1
