@@ -5,8 +5,9 @@ import multiprocessing
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def run(folder: Path, command: str, words: Sequence[str], fault: Fault | None = 
     return Ended(process.exitcode, said, *json.loads(counted or "[[], []]"))
 
 
+def _entry(command: str) -> Callable[[], None]:
+    """A command of the package by its name, or the `main` of a module that stands for one."""
+    found: Callable[[], None] = import_module(command).main if "." in command else getattr(commands, command)
+    return found
+
+
 def _child(folder: Path, command: str, words: list[str], fault: Fault | None, pipe: Connection) -> None:
     os.dup2(pipe.fileno(), 1)
     os.dup2(pipe.fileno(), 2)
@@ -52,7 +59,7 @@ def _child(folder: Path, command: str, words: list[str], fault: Fault | None, pi
     operations, code = Operations(folder, fault), 0
     operations.watch()
     try:
-        getattr(commands, command)()
+        _entry(command)()
     except SystemExit as stop:
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)
