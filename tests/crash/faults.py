@@ -54,8 +54,13 @@ class Operations:
                 self._count("open", needs_space=True)
         elif event in CHANGES and self._is_inside(arguments[0]):
             self._count(event, needs_space=event == "os.mkdir")
-            if event == "os.rename" and os.path.abspath(arguments[0]) in self.synced:
-                self.synced.add(os.path.abspath(arguments[1]))
+            if event == "os.rename":
+                self._follow(os.path.abspath(arguments[0]), os.path.abspath(arguments[1]))
+
+    def _follow(self, old: str, new: str) -> None:
+        """What is on the disk stays there under its new name; of a folder, all that is in it."""
+        moved = {path for path in self.synced if path == old or path.startswith(f"{old}/")}
+        self.synced |= {new + path.removeprefix(old) for path in moved}
 
     def _is_inside(self, path: Any) -> bool:
         return isinstance(path, (str, os.PathLike)) and os.path.abspath(path).startswith(self.folder)
