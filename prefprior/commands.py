@@ -6,7 +6,7 @@ What a command works with is imported once it is known that it will run: `--help
 import sys
 from importlib import import_module
 
-from prefprior.config import run_command
+from prefprior.command_line import run_command
 from prefprior.schemas import (
     EmbedConfig,
     EvaluateConfig,

@@ -7,7 +7,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 import prefprior.world  # noqa: F401 (registers the encoder of encoder=world)
-from prefprior.config import build, call, command_again, plain, run_folder
+from prefprior.command_line import call
+from prefprior.config import build, command_again, plain, run_folder
 from prefprior.data.embedding.encode import SET_ASIDE, encode
 from prefprior.data.embedding.encoders import OpenClipEncoder
 from prefprior.data.embedding.plan import EncodeRule

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior import checkpoint
+from prefprior.command_line import call
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node, training_part
-from prefprior.config import build, call, plain, run_folder
+from prefprior.config import build, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.data.held_out import HeldOutUsers

@@ -11,8 +11,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from torch import Tensor
 
+from prefprior.command_line import call
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
-from prefprior.config import build, call, command_again, overrides, plain, run_folder
+from prefprior.config import build, command_again, overrides, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.decoders.decoder import Decoder

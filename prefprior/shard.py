@@ -4,7 +4,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from prefprior.config import build, call, plain, run_folder
+from prefprior.command_line import call
+from prefprior.config import build, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding_lookup import Embeddings, embedding_folder
 from prefprior.data.shards.write import write_shards

@@ -19,10 +19,10 @@ from prefprior.callbacks.epoch_lines import EpochLines
 from prefprior.callbacks.metrics_csv import KeepMetrics, MetricsCsv
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.checkpoint import warm_start
+from prefprior.command_line import call
 from prefprior.composition import facts_of_data
 from prefprior.config import (
     build,
-    call,
     chosen,
     command_again,
     effective,

@@ -38,7 +38,7 @@ LAYERS = [
     {"inference"},
     {"decoders", "baselines", "world"},
     {"evaluation", "gallery"},
-    {"runs", "config", "composition", "trainer", "model_card", "pipeline", "replay"},
+    {"runs", "config", "command_line", "composition", "trainer", "model_card", "pipeline", "replay"},
     {"callbacks"},
     {"continuation"},
     ENTRY_FILES,
@@ -120,7 +120,7 @@ def test_decoders_and_models_do_not_know_each_other() -> None:
 
 
 def test_only_commands_know_hydra() -> None:
-    commands = {"config", *ENTRY_FILES}
+    commands = {"config", "command_line", *ENTRY_FILES}
     users = {m for m in FILES if any(name.split(".")[0] in ("hydra", "omegaconf") for name in imported(m))}
     assert {module for module in users if part(module) not in commands} == set()
 

@@ -12,6 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from prefprior import config
+from prefprior.command_line import open_nodes
 from prefprior.nodes import set_by_command, with_defaults
 from tests.commands import run
 
@@ -100,9 +101,9 @@ def test_setting_what_a_command_gives_itself_is_refused() -> None:
 
 
 def test_dotted_overrides_may_name_any_argument() -> None:
-    assert config._open_nodes("prior.width=3") == "++prior.width=3"
+    assert open_nodes("prior.width=3") == "++prior.width=3"
     for word in ("seed=1", "+a.b=1", "~a.b", "hydra.run.dir=x", "--multirun", "hydra/launcher=x", "trainer=ddp"):
-        assert config._open_nodes(word) == word
+        assert open_nodes(word) == word
 
 
 def test_the_wheels_list_of_packages_is_the_tree() -> None:

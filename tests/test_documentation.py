@@ -12,7 +12,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from prefprior import schemas
-from prefprior.config import _open_nodes, check, conf_folder
+from prefprior.command_line import open_nodes
+from prefprior.config import check, conf_folder
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -81,7 +82,7 @@ def test_the_command_composes(page: str, name: str, command: str) -> None:
     schema = getattr(schemas, SCHEMAS[name])
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        cfg = compose(name, overrides=[_open_nodes(word) for word in given])
+        cfg = compose(name, overrides=[open_nodes(word) for word in given])
     try:
         check(cfg, schema)
     except ValueError as error:
