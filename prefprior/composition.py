@@ -65,9 +65,11 @@ def data_of_checkpoint(
     built: dict[str, Any] = {}
     found: list[str] = []
     nodes: dict[str, tuple[Any, Any]] = {}
-    _require_effect(plain_node(data))
-    for name, change in {"source": source, "embeddings": embeddings, "data": data}.items():
-        change = plain_node(change)
+    changes = {
+        name: plain_node(node) for name, node in (("source", source), ("embeddings", embeddings), ("data", data))
+    }
+    _require_effect(changes["data"])
+    for name, change in changes.items():
         if name != "data" and isinstance(change, Mapping) and "_target_" in change:
             nodes[name] = change, importable  # the user's own
         else:

@@ -3,6 +3,7 @@
 Shapes: B pictures, D dimension.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,7 +170,7 @@ def _place(model: str) -> str:
 
 def _load_lora(pipeline: Any, lora: LoraWeights) -> None:
     try:
-        with hub_or_cache():
+        with nullcontext() if local_folder(lora.model) else hub_or_cache():
             pipeline.load_lora_weights(_place(lora.model), weight_name=lora.weight, revision=lora.revision)
     except (OSError, ValueError) as error:
         raise _unreadable("the LoRA", "lora", lora.model, lora.weight, error) from error
@@ -178,7 +179,7 @@ def _load_lora(pipeline: Any, lora: LoraWeights) -> None:
 
 def _load_adapter(pipeline: Any, adapter: AdapterWeights) -> None:
     try:
-        with hub_or_cache():
+        with nullcontext() if local_folder(adapter.model) else hub_or_cache():
             pipeline.load_ip_adapter(
                 _place(adapter.model),
                 subfolder=adapter.folder,

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image
 
+from prefprior import hub
 from prefprior.decoders.decoder import Decoder, require_space
 from prefprior.decoders.diffusers_decoder import Runtime
 from prefprior.decoders.ip_adapter import AdapterWeights, IPAdapter, LoraWeights, Scheduler
@@ -155,6 +157,13 @@ def test_missing_adapter_and_lora_weights_say_what_to_do(
     given = {"adapter": adapter_of(folders, "sd15_lcm"), **missing}
     with pytest.raises(ValueError, match=rf"nowhere/.*could not be read(.|\n)*decoder\.{remedy}\.model=FOLDER"):
         IPAdapter(family="sd15", model=str(folders / "sd15_lcm"), space_name="tiny", **given)
+
+
+def test_an_adapter_in_a_folder_asks_the_hub_for_nothing(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("sd15_lcm", folders, Runtime())
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "reachable", lambda: pytest.fail("the hub was asked"))
+    make("sd15_lcm", folders, Runtime())
 
 
 def test_an_unknown_scheduler_is_refused_with_the_nearest_name() -> None:

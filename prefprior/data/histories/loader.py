@@ -5,6 +5,7 @@ training that was interrupted, see the same batches.
 Shapes: B users in a batch (over all ranks), U users.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from math import ceil
 
@@ -72,7 +73,7 @@ class TrainingLoader:
             yield batch
 
 
-class CountedBatches(Dataset[PreferenceBatch]):
+class CountedBatches(Dataset[PreferenceBatch], ABC):
     """One pass over users in their order; ranks see disjoint users and equally many batches."""
 
     serial = False  # whether one process has to make the batches, in their order
@@ -92,9 +93,9 @@ class CountedBatches(Dataset[PreferenceBatch]):
             raise IndexError(number)
         return self.batch(self.slices[number * self.world + self.rank])
 
+    @abstractmethod
     def batch(self, user_B: np.ndarray) -> PreferenceBatch:
         """The batch of some users."""
-        raise NotImplementedError
 
 
 class FixedBatches(CountedBatches):
