@@ -95,7 +95,7 @@ class SampleConfig:
     embeddings: Any = node(None)
     decoder: Any = node(None)
     safety: Any = node(None)
-    trainer: Any = node()
+    trainer: Any = node(given=("default_root_dir", "logger", "callbacks", "enable_checkpointing"))
     run_dir: str = "runs/sample/${now:%Y-%m-%d_%H-%M-%S_%f}"
 
 
@@ -134,7 +134,7 @@ class EmbedConfig:
     source: Any = node()
     encoder: Any = node()
     embeddings: Any = node()
-    trainer: Any = node()
+    trainer: Any = node(given=("logger", "enable_checkpointing"))
     run_dir: str = "runs/embed/${now:%Y-%m-%d_%H-%M-%S_%f}"
     batch_size: int = 64  # pictures that are embedded together
     part_size: int = 1024  # pictures that are stored together: what a kill may cost
