@@ -17,7 +17,7 @@ from typing import IO
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from prefprior.files import LOCK, make_folder, remove_leftovers
+from prefprior.files import LOCK, make_folder, remove_leftovers, writing
 
 _held: dict[Path, IO[str]] = {}  # by folder
 
@@ -68,9 +68,10 @@ def _locked(folder: Path, remedy: str | None) -> Iterator[None]:
         return
     _held[folder] = file
     try:
-        file.truncate(0)
-        file.write(f"{Path(sys.argv[0]).name} (process {os.getpid()} on {socket.gethostname()})")
-        file.flush()
+        with writing(folder / LOCK):
+            file.truncate(0)
+            holder = f"{Path(sys.argv[0]).name} (process {os.getpid()} on {socket.gethostname()})"
+            os.write(file.fileno(), holder.encode())  # past the buffer, which would be written once more on closing
         remove_leftovers(folder)
         yield
     finally:
