@@ -4,7 +4,7 @@ Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,6 +12,10 @@ from torch import Tensor
 from prefprior.history import History
 from prefprior.ratings import RatingsTable
 from prefprior.space import Space
+
+# What items are ranked by: how probable it is that a user comes to them, how the user would rate them, or how probable
+# it is that both happen: the user comes to them and likes them.
+By = Literal["interaction", "rating", "both"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +44,17 @@ class Predictor(Protocol):
 
     name: str
 
+    @property
+    def two_scores(self) -> bool:
+        """Whether `rank` tells interaction from rating; otherwise one score stands for all of `By`."""
+
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
         """Learns from the training part (the trained prior does nothing here)."""
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
         """(B, n, D) raw embeddings of pictures each user would like."""
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) scores of a whole catalogue, higher is better; callers chunk over users.
 
         A history's items are rows of that catalogue, or -1.

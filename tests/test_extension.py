@@ -54,7 +54,7 @@ class Same(Baseline):
         rows = torch.randint(len(self.catalogue), (len(history), n), generator=generator)
         return self.catalogue.embeddings_ND[rows].float()
 
-    def rank(self, history, catalogue):
+    def rank(self, history, catalogue, by="interaction"):
         return torch.full((len(history), len(catalogue)), self.value)
 
 

@@ -8,6 +8,8 @@ from prefprior.predictor import Catalogue, TrainingPart
 class Baseline:
     """Keeps the training catalogue; most baselines learn nothing else before they see a history."""
 
+    two_scores = False
+
     def __init__(self, *, name: str) -> None:
         self.name = name
         self._catalogue: Catalogue | None = None

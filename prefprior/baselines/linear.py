@@ -14,7 +14,7 @@ from prefprior.baselines.cosine import history_directions, inner, weighted_mean
 from prefprior.baselines.top_samples import draw_best
 from prefprior.errors import require_choice
 from prefprior.history import History
-from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.predictor import By, Catalogue, TrainingPart
 
 METHODS = ("svm", "logistic", "ridge")
 
@@ -46,7 +46,7 @@ class PersonalDirection(Baseline):
         """(B, n, D): pictures from the far end of the direction."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) inner products of standardised pictures with the direction."""
         return inner(self.query(history), catalogue)
 

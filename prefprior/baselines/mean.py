@@ -9,7 +9,7 @@ from torch import Tensor
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import CosineRanker, history_directions, shell, weighted_mean
 from prefprior.history import History
-from prefprior.predictor import Catalogue
+from prefprior.predictor import By, Catalogue
 
 
 class MeanOfLikes(Baseline):
@@ -24,7 +24,7 @@ class MeanOfLikes(Baseline):
         space = self.catalogue.space
         return shell(space, self.query(history))[:, None].expand(-1, n, -1)
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) cosines with the mean direction."""
         return self._cosine(self.query(history), catalogue)
 

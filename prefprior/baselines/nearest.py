@@ -9,7 +9,7 @@ from torch import Tensor
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import CosineRanker, history_directions
 from prefprior.history import History, hide_seen
-from prefprior.predictor import Catalogue
+from prefprior.predictor import By, Catalogue
 
 
 class NearestToLikes(Baseline):
@@ -40,7 +40,7 @@ class NearestToLikes(Baseline):
                 rows_Bn[b] = near[place_n, pick_Bn[b]]
         return self.catalogue.embeddings_ND[rows_Bn].float()
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) cosine to the closest like; 0 everywhere for users who liked nothing."""
         directions_BKD, liked_BK = history_directions(self.catalogue.space, history), history.liked_BK
         best = []

@@ -18,7 +18,7 @@ from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import ROWS
 from prefprior.baselines.top_samples import draw_best
 from prefprior.history import History
-from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.predictor import By, Catalogue, TrainingPart
 
 # Shapes of the gamma prior that are tried: from "embeddings say nothing" to "they say all".
 SHAPES = np.logspace(-1, 2, 13)
@@ -134,7 +134,7 @@ class Popularity(Baseline):
         """(B, n, D): pictures everybody likes, less what the user has seen."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) the same scores for everybody."""
         return self.popularity(catalogue).repeat(len(history), 1)
 

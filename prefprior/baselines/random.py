@@ -9,7 +9,7 @@ from torch import Tensor
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.top_samples import draw_best
 from prefprior.history import History
-from prefprior.predictor import Catalogue
+from prefprior.predictor import By, Catalogue
 from prefprior.seeding import generator_of
 
 
@@ -24,6 +24,6 @@ class RandomPredictor(Baseline):
         scores_BN = torch.zeros(len(history), len(self.catalogue))
         return draw_best(scores_BN, history, self.catalogue, n, len(self.catalogue), generator)
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) noise."""
         return torch.stack([torch.rand(len(catalogue), generator=generator_of(user)) for user in history.users])

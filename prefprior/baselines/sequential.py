@@ -16,7 +16,7 @@ from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import ROWS
 from prefprior.baselines.top_samples import draw_best
 from prefprior.history import History
-from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.predictor import By, Catalogue, TrainingPart
 from prefprior.seeding import initialised_by
 from prefprior.space import Space
 
@@ -85,7 +85,7 @@ class Sequential(Baseline):
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
     @torch.no_grad()
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) how likely each item is to be liked next."""
         network = self._network
         if network is None:

@@ -17,7 +17,7 @@ from prefprior.history import History
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.diffusion.solvers import Euler
 from prefprior.models.prior.layers import ScalarFeatures
-from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.predictor import By, Catalogue, TrainingPart
 from prefprior.seeding import initialised_by
 
 # REBECA drops the user and the rating with this probability each, for guidance.
@@ -98,7 +98,7 @@ class UserDiffusion(Baseline):
         noise = torch.randn((*user_Bn.shape, self.catalogue.space.dim), generator=generator)
         return self.catalogue.space.from_model(Euler()(denoise, self._schedule, noise, self.sampling_steps))
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) cosine to the nearest of a few samples."""
         made_BnD = catalogue.space.directions(
             self.sample(history, self.ranking_samples, torch.Generator().manual_seed(0))

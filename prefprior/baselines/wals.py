@@ -27,7 +27,7 @@ from prefprior.baselines.tuning import quality
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.held_out import HeldOutUsers
 from prefprior.history import History
-from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.predictor import By, Catalogue, TrainingPart
 
 # Rows with at most this many ratings are solved exactly by an n x n system; more take conjugate gradient steps.
 FEW = 64
@@ -194,7 +194,7 @@ class Wals(Baseline):
         """(B, n, D): pictures from the far end of a user's factor."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) inner products of users and items."""
         return self.fold_in(history) @ self._items(catalogue).T
 

@@ -27,7 +27,7 @@ from prefprior.models.diffusion.solvers import OneStep
 from prefprior.models.model import EncodedUsers, PreferenceModel
 from prefprior.models.objectives.objective import Objective
 from prefprior.models.retriever.cold_start import ColdStart
-from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.predictor import By, Catalogue, TrainingPart
 from prefprior.seeding import generator_of
 from prefprior.space import Space
 
@@ -96,6 +96,12 @@ class TrainedPredictor:
         if require_choice("rank_by", how, ("retriever", "samples")) == "retriever" and self.model.retriever is None:
             raise ValueError("rank_by=retriever, but this model was trained with retriever=none: leave it out")
         self._rank_by = how
+
+    @property
+    def two_scores(self) -> bool:
+        """Whether `rank` tells interaction from rating."""
+        retriever = self.model.retriever
+        return retriever is not None and retriever.two_scores and self.rank_by == "retriever"
 
     @property
     def cold_start(self) -> ColdStart | None:
@@ -195,11 +201,11 @@ class TrainedPredictor:
                             normalize(self.model.prior.scale.to_model(raw), dim=-1))  # fmt: skip
 
     @torch.no_grad()
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
-        """(B, N) scores: the retriever's or, by `rank_by`, closeness to samples."""
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
+        """(B, N) scores: the retriever's or, by `rank_by`, closeness to samples, which is one score for all of `by`."""
         self.space.require_same(catalogue.space, "the prior", "the catalogue")
         history = history.to(self.device)
-        return torch.cat(list(self._chunks(history, catalogue)), dim=1)
+        return torch.cat(list(self._chunks(history, catalogue, by)), dim=1)
 
     @torch.no_grad()
     def top(self, history: History, catalogue: Catalogue, k: int, *, seen: bool = False) -> tuple[Tensor, Tensor]:
@@ -224,7 +230,7 @@ class TrainedPredictor:
             start += scores.shape[1]
         return rows, best
 
-    def _chunks(self, history: History, catalogue: Catalogue) -> Iterator[Tensor]:
+    def _chunks(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Iterator[Tensor]:
         """Scores of the catalogue, chunk by chunk.
 
         Samples score by cosine to their mean in model scale, where what all items have in common is taken out; they
@@ -244,7 +250,7 @@ class TrainedPredictor:
         retriever, users = self.model.retriever, self.model.encode(history)
         assert retriever is not None
         assert users.tokens_BIW is not None
-        yield from retriever.rank(users.tokens_BIW, history, parts)
+        yield from retriever.rank(users.tokens_BIW, history, parts, by)
 
     def _mean_of_samples(self, history: History) -> Tensor:
         """The mean direction of each user's samples in model scale (B, D)."""

@@ -7,7 +7,7 @@ import torch
 
 from prefprior.data.held_out import HeldOutUsers, first_share
 from prefprior.history import History
-from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.predictor import By, Catalogue, TrainingPart
 from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 
@@ -45,6 +45,7 @@ class Oracle:
     """Knows the taste: the harness must give it full marks."""
 
     name = "oracle"
+    two_scores = False
 
     def __init__(self, tastes: Tastes) -> None:
         self.tastes = tastes
@@ -52,7 +53,7 @@ class Oracle:
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
         """Knows already."""
 
-    def rank(self, history: History, catalogue: Catalogue) -> torch.Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> torch.Tensor:
         scaled = catalogue.space.to_model(catalogue.embeddings_ND.float())
         return torch.stack([scaled @ self.tastes.taste[user] for user in history.users])
 

@@ -4,7 +4,7 @@ Shapes: B users, T held out, N catalogue, k length of the recommended list.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from prefprior.predictor import Predictor
 class Scored:
     """What the metrics need of B x N scores."""
 
-    score_BT: Tensor  # of the held-out items
+    score_BT: Tensor  # of the held-out items, by rating
     rank_BT: Tensor  # float64, of held-out likes: 1 is best among the candidates; equals share their mean rank
     top_BK: Tensor  # int64 catalogue rows, best first
     candidates_B: Tensor  # how many items were ranked for each user
@@ -61,12 +61,17 @@ def score(
 ) -> Scored:
     """Ranks the whole catalogue less what each user has seen, from their `length` newest ratings.
 
+    Lists and ranks are by interaction, scores of held-out items by rating; a predictor with one score is asked once.
     Candidates are sampled only if asked: sampled metrics do not even keep methods in order (Krichene & Rendle 2020).
     """
     parts = []
     for chunk in people.chunks():
-        scores_BN = predictor.rank(chunk.history(length), people.catalogue).cpu()
-        parts.append(reduce_scores(scores_BN, chunk, k, candidates))
+        history = chunk.history(length)
+        found = reduce_scores(predictor.rank(history, people.catalogue, "interaction").cpu(), chunk, k, candidates)
+        if predictor.two_scores:
+            rated_BN = predictor.rank(history, people.catalogue, "rating").cpu()
+            found = replace(found, score_BT=_held_out(rated_BN, chunk))
+        parts.append(found)
         if progress is not None:
             progress(len(chunk))
     width = people.held_item_BT.shape[1]
@@ -82,20 +87,26 @@ def reduce_scores(
     scores_BN: Tensor, people: HeldOutUsers, k: int, candidates: SampledCandidates | None = None
 ) -> Scored:
     """Ranks, scores and best rows from all scores of a few users."""
-    if scores_BN.shape != (len(people), len(people.catalogue)):
-        raise ValueError(
-            f"a predictor ranked {tuple(scores_BN.shape)} instead of {len(people)} people x {len(people.catalogue)}"
-        )
+    score_BT = _held_out(scores_BN, people)
     scores_BN = hide_seen(scores_BN.to(torch.float32, copy=True), people.seen_item_BS)
     if candidates is not None:
         scores_BN = scores_BN.masked_fill_(~candidates.mask(people), -torch.inf)
-    score_BT = scores_BN.gather(1, people.held_item_BT.clamp_min(0))
     return Scored(
-        score_BT=score_BT.masked_fill(~people.held_valid_BT, 0.0),
+        score_BT=score_BT,
         rank_BT=_ranks(scores_BN, score_BT, people.held_liked_BT),
         top_BK=scores_BN.topk(min(k, scores_BN.shape[1]), dim=1).indices,
         candidates_B=(scores_BN > -torch.inf).sum(1),
     )
+
+
+def _held_out(scores_BN: Tensor, people: HeldOutUsers) -> Tensor:
+    """(B, T) scores of the held-out items, 0 where there is none."""
+    if scores_BN.shape != (len(people), len(people.catalogue)):
+        raise ValueError(
+            f"a predictor ranked {tuple(scores_BN.shape)} instead of {len(people)} people x {len(people.catalogue)}"
+        )
+    score_BT = scores_BN.gather(1, people.held_item_BT.clamp_min(0)).float()
+    return score_BT.masked_fill(~people.held_valid_BT, 0.0)
 
 
 def _ranks(scores_BN: Tensor, score_BT: Tensor, liked_BT: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prefprior.history import History
-from prefprior.predictor import Catalogue, TrainingPart
+from prefprior.predictor import By, Catalogue, TrainingPart
 from prefprior.world.source import WorldSource
 
 
@@ -16,6 +16,7 @@ class Oracle:
     """Knows everybody's taste and shows the best of the catalogue."""
 
     name = "oracle"
+    two_scores = False
 
     def __init__(self, source: WorldSource) -> None:
         self.source = source
@@ -31,7 +32,7 @@ class Oracle:
         best_Bn = self.rank(history, self._catalogue).topk(n, dim=1).indices
         return self._catalogue.embeddings_ND[best_Bn].float()
 
-    def rank(self, history: History, catalogue: Catalogue) -> Tensor:
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) true utilities."""
         utility_BN = [self.source.utility(user, catalogue.embeddings_ND) for user in history.users]
         return torch.from_numpy(np.stack(utility_BN))

@@ -17,6 +17,7 @@ from prefprior.history import History, PreferenceBatch, hide_seen
 from prefprior.models.preparation import TrainingData
 from prefprior.models.retriever.negatives import Candidates
 from prefprior.models.retriever.retriever import CatalogueParts, Retriever
+from prefprior.predictor import By
 
 FACTORS = 0x70726566  # any number, but never another: checkpoints hold hashes made with it
 AT_ONCE = 8192  # rows hashed together: each takes eight bytes a dimension for a moment
@@ -80,6 +81,7 @@ class ColdStart(Retriever):
         self.loss = retriever.loss
         self.shares_encoder = retriever.shares_encoder
         self.conditions_generator = retriever.conditions_generator
+        self.two_scores = retriever.two_scores
 
     @property
     def share(self) -> float:
@@ -115,10 +117,15 @@ class ColdStart(Retriever):
         """As the wrapped retriever's."""
         return self.retriever.losses(tokens_BIW, candidates, batch)
 
-    def rank(self, tokens_BIW: Tensor, history: History, parts: CatalogueParts) -> Iterator[Tensor]:
-        """Scores of a catalogue, which is passed over twice: what there is to share is known at its end."""
-        if not self.share:
-            yield from self.retriever.rank(tokens_BIW, history, parts)
+    def rank(
+        self, tokens_BIW: Tensor, history: History, parts: CatalogueParts, by: By = "interaction"
+    ) -> Iterator[Tensor]:
+        """Scores of a catalogue, which is passed over twice: what there is to share is known at its end.
+
+        An expected rating has no share: where the retriever tells the two apart, it is the retriever's own.
+        """
+        if not self.share or (self.two_scores and by == "rating"):
+            yield from self.retriever.rank(tokens_BIW, history, parts, by)
             return
         placement = Placement(self.known, history, share=self.share, sharpness=self.sharpness)
         for start, raw_ND in parts():

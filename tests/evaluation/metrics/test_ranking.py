@@ -13,6 +13,8 @@ from prefprior.baselines.random import RandomPredictor
 from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.ranking import ranking
 from prefprior.evaluation.metrics.scoring import SampledCandidates, Scored, reduce_scores, score
+from prefprior.history import History
+from prefprior.predictor import By, Catalogue
 from tests.evaluation.tastes import Oracle, make_tastes
 
 
@@ -113,6 +115,35 @@ def test_scoring_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     parts = score(Oracle(tastes), tastes.people)
     assert torch.equal(whole.rank_BT, parts.rank_BT)
     assert torch.equal(whole.top_BK, parts.top_BK)
+
+
+class TwoScores(Oracle):
+    """Ranks by the taste, rates by its opposite."""
+
+    two_scores = True
+
+    def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> torch.Tensor:
+        return super().rank(history, catalogue) * (-1 if by == "rating" else 1)
+
+
+def test_held_out_items_are_scored_by_rating_and_ranked_by_interaction() -> None:
+    tastes = make_tastes()
+    one, two = score(Oracle(tastes), tastes.people), score(TwoScores(tastes), tastes.people)
+    assert torch.equal(two.score_BT, -one.score_BT)
+    assert torch.equal(two.rank_BT, one.rank_BT)
+    assert torch.equal(two.top_BK, one.top_BK)
+
+
+def test_a_predictor_with_one_score_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tastes, asked, rank = make_tastes(), [], Oracle.rank
+
+    def counted(self: Oracle, history: History, catalogue: Catalogue, by: By) -> torch.Tensor:
+        asked.append(by)
+        return rank(self, history, catalogue, by)
+
+    monkeypatch.setattr(Oracle, "rank", counted)
+    score(Oracle(tastes), tastes.people)
+    assert asked == ["interaction"]
 
 
 def test_a_ranking_of_the_wrong_shape_is_named() -> None:

@@ -92,6 +92,21 @@ def test_new_items_together_have_their_share_distributed_by_cosine(
         torch.testing.assert_close(share[b] / 0.2, (5.0 * near).softmax(0), atol=1e-5, rtol=1e-4)
 
 
+def test_one_score_stands_for_rating_too(make: Make, catalogue: Catalogue) -> None:
+    predictor, history = make(share=0.2), make_history(3, 6)
+    assert not predictor.two_scores
+    assert torch.equal(predictor.rank(history, catalogue, "rating"), predictor.rank(history, catalogue))
+
+
+def test_a_rating_told_from_interaction_has_no_share(make: Make, catalogue: Catalogue) -> None:
+    predictor, history = make(share=0.2), make_history(3, 6)
+    predictor.model.retriever.two_scores = True
+    assert predictor.two_scores
+    rating = predictor.rank(history, catalogue, "rating")
+    assert torch.equal(rating, make(share=0.0).rank(history, catalogue))
+    assert not torch.equal(rating, predictor.rank(history, catalogue))
+
+
 def test_items_of_the_history_get_no_share(make: Make, catalogue: Catalogue, rated: Tensor) -> None:
     history = make_history(3, 6)
     history.items_BK[:] = torch.where(history.valid_BK, torch.arange(6), -1)
