@@ -11,7 +11,7 @@ from prefprior.runs import Run, write_metrics
 from tests.commands import SMALL_WORLD
 
 
-def test_all_public_names_are_there_and_documented() -> None:
+def test_all_public_names_exist_and_are_documented() -> None:
     assert {"load", "train", "sample", "evaluate"} <= set(prefprior.__all__)
     assert all(getattr(prefprior, name).__doc__ for name in prefprior.__all__)
 
@@ -22,7 +22,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_function_stays_one_once_its_module_is_imported() -> None:
+def test_a_function_is_not_replaced_by_its_module() -> None:
     from prefprior.train import run
 
     assert callable(run)
@@ -37,25 +37,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
         return prefprior.train(*SMALL_WORLD, "debug=fast", "trainer.enable_progress_bar=false", "run_dir=runs/train/a")
 
 
-def test_training_returns_the_run_with_its_figures(trained: Run) -> None:
+def test_training_returns_the_run_with_its_metrics(trained: Run) -> None:
     assert trained.folder.is_absolute()
     assert any(key.startswith("world/train/prior/") for key in trained.metrics)
 
 
-def test_wrong_words_are_raised_with_the_nearest_name() -> None:
+def test_a_mistyped_key_raises_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="did you mean seed"):
         prefprior.train("sede=1")
 
 
-def test_an_unknown_option_of_a_group_is_raised() -> None:
+def test_an_unknown_option_of_a_group_raises() -> None:
     with pytest.raises(ValueError, match="did you mean flow"):
         prefprior.train("objective=flwo")
 
 
-def test_a_run_without_figures_has_none(tmp_path: Path) -> None:
+def test_a_run_without_metrics_has_no_metrics(tmp_path: Path) -> None:
     assert Run(tmp_path).metrics == {}
 
 
-def test_a_run_has_the_figures_that_were_written(tmp_path: Path) -> None:
+def test_a_run_has_the_metrics_that_were_written(tmp_path: Path) -> None:
     write_metrics(tmp_path, {"world/val/prior/loss": 1.5})
     assert Run(tmp_path).metrics == {"world/val/prior/loss": 1.5}

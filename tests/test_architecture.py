@@ -99,7 +99,7 @@ FOLDERS = [module for module, path in FILES.items() if path.name == "__init__.py
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_nothing_imports_what_imports_it(folder: str) -> None:
+def test_there_are_no_import_cycles(folder: str) -> None:
     """Neither files nor folders beside each other, at any depth."""
     depth = folder.count(".") + 1
     graph: dict[str, set[str]] = {}
@@ -114,12 +114,12 @@ def test_nothing_imports_what_imports_it(folder: str) -> None:
         pytest.fail(f"in {folder}: " + " <- ".join(error.args[1]))
 
 
-def test_decoders_and_models_do_not_know_each_other() -> None:
+def test_decoders_and_models_do_not_import_each_other() -> None:
     known = {(part(one), part(other)) for one, other in links()}
     assert not known & {("decoders", "models"), ("models", "decoders")}
 
 
-def test_only_commands_know_hydra() -> None:
+def test_only_commands_import_hydra() -> None:
     commands = {"config", "command_line", *ENTRY_FILES}
     users = {m for m in FILES if any(name.split(".")[0] in ("hydra", "omegaconf") for name in imported(m))}
     assert {module for module in users if part(module) not in commands} == set()

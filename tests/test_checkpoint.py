@@ -40,7 +40,7 @@ def sample(predictor: TrainedPredictor) -> Tensor:
     return predictor.sample(make_history(3, 5), 4, torch.Generator().manual_seed(0))
 
 
-def test_the_same_predictor_comes_back(saved: tuple[Path, TrainedPredictor]) -> None:
+def test_a_loaded_predictor_gives_the_same_output(saved: tuple[Path, TrainedPredictor]) -> None:
     path, predictor = saved
     loaded = TrainedPredictor.load(path)
     assert loaded.model.config == predictor.model.config
@@ -51,7 +51,9 @@ def test_the_same_predictor_comes_back(saved: tuple[Path, TrainedPredictor]) -> 
     assert torch.equal(sample(loaded), sample(predictor))
 
 
-def test_it_loads_in_a_fresh_process_from_another_folder(saved: tuple[Path, TrainedPredictor], tmp_path: Path) -> None:
+def test_a_checkpoint_loads_in_a_fresh_process_from_another_folder(
+    saved: tuple[Path, TrainedPredictor], tmp_path: Path
+) -> None:
     path, predictor = saved
     code = (
         "import sys, torch; from prefprior import checkpoint; p = checkpoint.load(sys.argv[1]);"
@@ -90,7 +92,7 @@ def rewritten(path: Path, description: str) -> None:
         "prefprior.models.nowhere.Prior",
     ],
 )
-def test_a_foreign_target_is_refused(saved: tuple[Path, TrainedPredictor], target: str) -> None:
+def test_a_class_outside_prefprior_is_refused(saved: tuple[Path, TrainedPredictor], target: str) -> None:
     path, _ = saved
     changed(path, lambda d: d["objective"].update(_target_=target))
     with pytest.raises(ValueError, match=r"may only name|may name|there is no"):
@@ -124,7 +126,7 @@ def test_a_truncated_file_is_refused(saved: tuple[Path, TrainedPredictor]) -> No
 
 
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.999])
-def test_one_changed_bit_is_found(saved: tuple[Path, TrainedPredictor], place: float) -> None:
+def test_one_changed_bit_is_detected(saved: tuple[Path, TrainedPredictor], place: float) -> None:
     path, _ = saved
     data = bytearray(path.read_bytes())
     start = 8 + int.from_bytes(data[:8], "little")  # of the weights
@@ -136,7 +138,7 @@ def test_one_changed_bit_is_found(saved: tuple[Path, TrainedPredictor], place: f
         checkpoint.load(path)
 
 
-def test_one_changed_figure_is_found(saved: tuple[Path, TrainedPredictor]) -> None:
+def test_changed_metadata_is_detected(saved: tuple[Path, TrainedPredictor]) -> None:
     path, _ = saved
     path.write_bytes(path.read_bytes().replace(rb"\"steps\": 12", rb"\"steps\": 13"))
     with pytest.raises(ValueError, match="is damaged"):
@@ -151,7 +153,7 @@ def test_a_checkpoint_without_its_digest_is_refused(saved: tuple[Path, TrainedPr
         checkpoint.load(path)
 
 
-def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
+def test_a_safetensors_file_without_our_metadata_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="not a prefprior checkpoint"):
@@ -164,7 +166,7 @@ def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [3, 4])
-def test_an_older_format_is_refused_by_its_number_with_the_way_out(
+def test_an_older_format_is_refused_with_its_number_and_the_remedy(
     saved: tuple[Path, TrainedPredictor], number: int
 ) -> None:
     path, _ = saved
@@ -173,13 +175,13 @@ def test_an_older_format_is_refused_by_its_number_with_the_way_out(
         checkpoint.load(path)
 
 
-def test_what_lightning_goes_on_from_is_told_from_a_model(tmp_path: Path) -> None:
+def test_a_lightning_checkpoint_is_refused_with_an_explanation(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
     with pytest.raises(ValueError, match=r"Lightning goes on training from.*Give the run's folder"):
         checkpoint.load(tmp_path / "last.ckpt")
 
 
-def test_a_warm_start_has_the_weights(saved: tuple[Path, TrainedPredictor], space: Space) -> None:  # noqa: F811
+def test_a_warm_start_loads_the_weights(saved: tuple[Path, TrainedPredictor], space: Space) -> None:  # noqa: F811
     model = make_model(space, "identities")
     torch.nn.init.normal_(next(model.parameters()))
     checkpoint.warm_start(model, saved[0])
@@ -194,7 +196,7 @@ def test_a_warm_start_has_the_weights(saved: tuple[Path, TrainedPredictor], spac
         ("identities", 5, r"readouts\S* is 4 x 32 there and 5 x 32 here"),
     ],
 )
-def test_a_warm_start_names_what_does_not_match_and_leaves_the_model_alone(
+def test_a_warm_start_that_does_not_fit_names_the_weights_and_changes_nothing(
     saved: tuple[Path, TrainedPredictor],
     space: Space,  # noqa: F811
     retriever: str,
@@ -208,7 +210,7 @@ def test_a_warm_start_names_what_does_not_match_and_leaves_the_model_alone(
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 
-def test_a_warm_start_wants_the_same_space(saved: tuple[Path, TrainedPredictor], space: Space) -> None:  # noqa: F811
+def test_a_warm_start_needs_the_same_space(saved: tuple[Path, TrainedPredictor], space: Space) -> None:  # noqa: F811
     other = Space(name="other", mean_D=space.mean_D, std_D=space.std_D, norm=space.norm)
     with pytest.raises(ValueError, match="lives in the space"):
         checkpoint.warm_start(make_model(other, "identities"), saved[0])

@@ -72,7 +72,7 @@ EMPTY = "is empty: give a value, or"
         ("shard source=world shard_megabytes=inf", "shard_megabytes is inf; it must be a finite number"),
     ],
 )
-def test_what_cannot_be_meant_is_told(
+def test_invalid_arguments_are_explained(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str, message: str
 ) -> None:
     command, *rest = words.split(" ")
@@ -80,12 +80,12 @@ def test_what_cannot_be_meant_is_told(
 
 
 @pytest.mark.parametrize("word", ["run_dir=.", "run_dir="])
-def test_the_folder_one_is_in_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, word: str) -> None:
+def test_the_working_directory_is_unchanged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, word: str) -> None:
     """Hydra makes a run's folder before the words are checked, and what was refused leaves none."""
     fails(monkeypatch, tmp_path, "sample", word, "users=[]")
     assert tmp_path.is_dir()
 
 
-def test_what_was_refused_leaves_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_refused_command_leaves_no_run_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fails(monkeypatch, tmp_path, "sample", "users=[]", "run_dir=made")
     assert not (tmp_path / "made").exists()

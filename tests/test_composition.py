@@ -52,34 +52,34 @@ def source(folder: Path, ratings: str) -> dict[str, str]:
     }
 
 
-def test_without_changes_it_is_the_data_of_training(trained: dict[str, Any]) -> None:
+def test_the_default_is_the_training_data(trained: dict[str, Any]) -> None:
     data = data_of_checkpoint(beside(trained), {})
     assert (len(data.ratings.users), data.splits.val, data.seed) == (12, 0.5, 3)
 
 
-def test_arguments_of_a_source_change_it(trained: dict[str, Any]) -> None:
+def test_source_arguments_override_the_checkpoints(trained: dict[str, Any]) -> None:
     few = trained["source"]["ratings"].replace("r.csv", "few.csv")
     assert len(data_of_checkpoint(beside(trained), {}, source={"ratings": few}).ratings.users) == 6
 
 
-def test_a_whole_source_replaces_it(trained: dict[str, Any]) -> None:
+def test_a_source_replaces_the_checkpoints(trained: dict[str, Any]) -> None:
     whole = {**trained["source"], "embeddings": None, "items": None}
     with pytest.raises(ValueError, match="embeddings"):
         data_of_checkpoint(beside(trained), {}, source=whole)
 
 
-def test_a_whole_data_node_keeps_the_split(trained: dict[str, Any]) -> None:
+def test_a_data_node_keeps_the_split(trained: dict[str, Any]) -> None:
     data = data_of_checkpoint(beside(trained), {}, data={"_target_": MODULE, "draws": IN_TIME})
     assert (data.draws.order, data.splits.val) == ("time", 0.5)
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 8}, {"draws": {"history_cap": 32}}, {"workers": 4}])
-def test_what_only_training_reads_is_refused(trained: dict[str, Any], change: dict[str, Any]) -> None:
+def test_keys_that_only_training_reads_are_refused(trained: dict[str, Any], change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"data\.(batch_size|draws\.history_cap|workers) has no effect here"):
         data_of_checkpoint(beside(trained), {}, data=change)
 
 
-def test_a_checkpoint_that_says_nothing_needs_a_source() -> None:
+def test_a_checkpoint_without_data_needs_a_source() -> None:
     with pytest.raises(ValueError, match=r"add source=\.\.\."):
         data_of_checkpoint(None, {})
 
@@ -89,7 +89,7 @@ def test_all_unknown_keys_are_named(trained: dict[str, Any]) -> None:
         data_of_checkpoint(beside(trained), {}, source={"raings": "r.csv"}, data={"splits": {"vall": 0.1}})
 
 
-def test_a_checkpoint_holds_no_path_and_the_file_beside_it_does(trained: dict[str, Any], tmp_path: Path) -> None:
+def test_paths_are_in_data_json_and_not_in_the_checkpoint(trained: dict[str, Any], tmp_path: Path) -> None:
     config = {**trained, "embeddings": {"_target_": "prefprior.data.embedding_lookup.StoredEmbeddings"}}
     facts = facts_of_data(tmp_path, config)
     assert facts["source"]["ratings"] == "???"
@@ -119,7 +119,7 @@ def test_a_checkpoint_holds_no_path_and_the_file_beside_it_does(trained: dict[st
     ],
 )
 @pytest.mark.parametrize("name", ["source", "embeddings", "data"])
-def test_a_file_may_name_nothing_but_our_own_loadable_classes(trained: dict[str, Any], name: str, target: str) -> None:
+def test_a_file_may_name_only_loadable_classes_of_prefprior(trained: dict[str, Any], name: str, target: str) -> None:
     spoiled = {**trained, name: {"_target_": target}}
     folder = Path(trained["source"]["ratings"]).parent
     for facts in ({"data": spoiled}, {}):
@@ -129,7 +129,7 @@ def test_a_file_may_name_nothing_but_our_own_loadable_classes(trained: dict[str,
             data_of_checkpoint(path, facts)
 
 
-def test_a_string_in_a_file_stays_a_string(trained: dict[str, Any], tmp_path: Path) -> None:
+def test_strings_in_a_file_are_not_interpolated(trained: dict[str, Any], tmp_path: Path) -> None:
     """An interpolation would have Hydra build whatever it names."""
     marker = tmp_path / "ran"
     evil = f"${{oc.create:{{_target_: builtins.open, file: {marker}, mode: w}}}}"
@@ -139,7 +139,7 @@ def test_a_string_in_a_file_stays_a_string(trained: dict[str, Any], tmp_path: Pa
     assert not marker.exists()
 
 
-def test_nesting_has_an_end(trained: dict[str, Any]) -> None:
+def test_deep_nesting_is_refused(trained: dict[str, Any]) -> None:
     deep: Any = "user"
     for _ in range(100):
         deep = {"a": deep}
@@ -147,7 +147,7 @@ def test_nesting_has_an_end(trained: dict[str, Any]) -> None:
         data_of_checkpoint(beside({**trained, "data": deep}), {})
 
 
-def test_a_path_inside_a_checkpoint_is_not_taken(trained: dict[str, Any]) -> None:
+def test_a_path_inside_a_checkpoint_is_not_read(trained: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"source\.ratings has no value"):
         data_of_checkpoint(None, {"data": trained})
 
@@ -160,11 +160,11 @@ def test_a_path_inside_a_checkpoint_is_not_written_to(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_space_has_a_decoder() -> None:
+def test_the_default_decoder_fits_the_space() -> None:
     assert decoder_node(None, "world-clip")["_target_"].endswith(".Kandinsky")
 
 
-def test_a_space_without_a_decoder_shows_real_pictures() -> None:
+def test_a_space_without_a_decoder_defaults_to_retrieval() -> None:
     assert decoder_node(None, "mine")["_target_"].endswith(".Retrieval")
 
 
@@ -173,7 +173,7 @@ def test_arguments_change_the_default_decoder() -> None:
     assert (node["steps"], node["size"], node["runtime"]["batch_size"]) == (2, 64, 3)
 
 
-def test_a_chosen_decoder_is_taken_as_it_is() -> None:
+def test_a_chosen_decoder_replaces_the_default() -> None:
     chosen = {"_target_": "prefprior.decoders.retrieval.Retrieval"}
     assert decoder_node(chosen, "world-clip") == chosen
 
@@ -184,7 +184,7 @@ def test_an_unknown_argument_of_a_decoder_is_named() -> None:
 
 
 @pytest.mark.parametrize("option", DEFAULT_DECODERS.values())
-def test_default_decoders_are_options(option: str) -> None:
+def test_default_decoders_are_options_of_the_config_group(option: str) -> None:
     assert (conf_folder() / "decoder" / f"{option}.yaml").is_file()
 
 

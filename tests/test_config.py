@@ -27,13 +27,13 @@ def cfg(**nodes: Any):  # type: ignore[no-untyped-def]
     return OmegaConf.create({"seed": 0, "optimizer": None, **nodes})
 
 
-def test_a_good_configuration_passes_and_builds() -> None:
+def test_a_valid_configuration_is_built() -> None:
     node = {"_target_": "prefprior.callbacks.nan_guard.NanGuard", "every": 3}
     config.check(cfg(optimizer=node), Schema)
     assert config.build(OmegaConf.create(node)).every == 3
 
 
-def test_all_problems_are_told_at_once_with_the_nearest_name() -> None:
+def test_all_problems_are_reported_at_once_with_the_nearest_name() -> None:
     node = {"_target_": "prefprior.callbacks.nan_guard.NanGuard", "evry": 3}
     bad = cfg(optimizer={"a": node, "b": {"_target_": "prefprior.callbacks.speed.Speed", "window": "wide"}}, sead=1)
     with pytest.raises(ValueError, match="problems") as caught:
@@ -58,7 +58,7 @@ def test_a_users_own_configuration_may_name_any_class() -> None:
 
 
 @pytest.mark.parametrize("target", ["os.nothing", "nowhere.Thing", "os.sep", "Thing"])
-def test_what_cannot_be_imported_is_named(target: str) -> None:
+def test_a_class_that_cannot_be_imported_is_named(target: str) -> None:
     with pytest.raises(ValueError, match=re.escape(target)):
         config.check(cfg(optimizer={"_target_": target}), Schema)
 
@@ -81,32 +81,32 @@ class Net:
 LAYER, NET = f"{__name__}.Layer", f"{__name__}.Net"
 
 
-def test_defaults_of_constructors_are_written_out_at_any_depth() -> None:
+def test_constructor_defaults_are_written_out_at_any_depth() -> None:
     node = {"_target_": NET, "layer": {"_target_": LAYER, "width": 3}}
     expected = {"_target_": NET, "layer": {"_target_": LAYER, "width": 3, "bias": True}, "seed": 0, "sizes": [1, 2]}
     assert with_defaults(node) == expected, "and no default that is no plain value"
 
 
-def test_what_a_command_gives_itself_is_no_setting() -> None:
+def test_arguments_that_the_command_sets_are_not_in_the_configuration() -> None:
     node = {"a": {"_target_": NET, "layer": {"_target_": LAYER, "width": 3}}}
     filled = with_defaults(node, given=("seed",), shared=("bias",))["a"]
     assert "seed" not in filled
     assert "bias" not in filled["layer"]
 
 
-def test_setting_what_a_command_gives_itself_is_refused() -> None:
+def test_setting_an_argument_that_the_command_sets_is_refused() -> None:
     node = {"_target_": NET, "seed": 1, "layer": {"_target_": LAYER, "width": 3, "bias": False, "seed": 1}}
     found = set_by_command(node, "net", given=("seed",), shared=("bias",))
     assert [line.split(" ")[0] for line in found] == ["net.seed", "net.layer.bias"]
 
 
-def test_dotted_overrides_may_name_any_argument() -> None:
+def test_dotted_overrides_set_any_argument() -> None:
     assert open_nodes("prior.width=3") == "++prior.width=3"
     for word in ("seed=1", "+a.b=1", "~a.b", "hydra.run.dir=x", "--multirun", "hydra/launcher=x", "trainer=ddp"):
         assert open_nodes(word) == word
 
 
-def test_the_wheels_list_of_packages_is_the_tree() -> None:
+def test_setup_cfg_lists_all_packages() -> None:
     root = Path(config.__file__).parents[1]
     import configparser
 
@@ -120,7 +120,7 @@ def test_the_wheels_list_of_packages_is_the_tree() -> None:
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate", "embed", "shard"])
-def test_help_lists_the_groups_of_the_command_alone(
+def test_help_lists_only_the_groups_of_the_command(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -155,7 +155,7 @@ def test_cfg_job_prints_every_value(
     assert not list(tmp_path.rglob("*.*")), "and nothing is run"
 
 
-def test_cfg_job_needs_no_values_that_are_still_missing(
+def test_cfg_job_works_with_missing_values(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = printed("train", monkeypatch, tmp_path, capsys, "experiment=table")
@@ -164,7 +164,7 @@ def test_cfg_job_needs_no_values_that_are_still_missing(
 
 
 @pytest.mark.parametrize("words", [["--help"], ["sede=1"], ["prior=smal"], ["experiment=flickr"]])
-def test_what_is_said_without_running_anything_needs_no_torch(words: list[str]) -> None:
+def test_help_and_errors_do_not_import_torch(words: list[str]) -> None:
     code = (
         "import sys\nfrom prefprior import commands\n"
         "try: commands.train()\nexcept SystemExit: pass\n"

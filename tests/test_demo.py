@@ -42,30 +42,30 @@ def gallery(evaluation: Path) -> Path:
     return index
 
 
-def test_it_needs_a_gallery_and_says_how_to_make_one(evaluation: Path) -> None:
+def test_a_missing_gallery_is_an_error_with_the_command(evaluation: Path) -> None:
     with pytest.raises(ValueError, match=r"python sample\.py"):
         demo.run()
 
 
-def test_it_needs_a_scoreboard_and_says_how_to_make_one(gallery: Path, evaluation: Path) -> None:
+def test_a_missing_evaluation_is_an_error_with_the_command(gallery: Path, evaluation: Path) -> None:
     (evaluation / "metrics.json").unlink()
     with pytest.raises(ValueError, match=r"python evaluate\.py"):
         demo.run()
 
 
-def test_a_scoreboard_of_other_data_is_refused(gallery: Path, evaluation: Path) -> None:
+def test_an_evaluation_of_other_data_is_refused(gallery: Path, evaluation: Path) -> None:
     write_metrics(evaluation, {"table/unseen/prior/auc@all": 0.5})
     with pytest.raises(ValueError, match=r"lacks 35 figures.*python evaluate\.py"):
         demo.run()
 
 
-def test_figures_and_pictures_of_two_priors_are_refused(gallery: Path, evaluation: Path) -> None:
+def test_an_evaluation_and_a_gallery_of_different_priors_are_refused(gallery: Path, evaluation: Path) -> None:
     (evaluation / "config.yaml").write_text("checkpoint: runs/train/two/prior.safetensors\n")
     with pytest.raises(ValueError, match=r"measured runs/train/two.*shows runs/train/one"):
         demo.run()
 
 
-def test_figures_under_their_own_names_and_the_last_two_lines(
+def test_it_prints_the_metrics_and_the_paths_last(
     gallery: Path, figures: dict[str, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = demo.run()

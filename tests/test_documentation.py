@@ -61,7 +61,7 @@ def words(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("page", "command"), ALL)
-def test_no_shell_reads_more_into_the_command(page: str, command: str) -> None:
+def test_the_command_has_no_unquoted_shell_characters(page: str, command: str) -> None:
     bare = QUOTED.sub("", command).split(" #")[0]
     assert not SPECIAL.search(bare), f"{page}: quote what zsh would take for a pattern: {command}"
 
@@ -91,11 +91,11 @@ def test_the_command_composes(page: str, name: str, command: str) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.name)
-def test_lists_in_prose_are_quoted_as_a_shell_needs_them(page: Path) -> None:
+def test_lists_in_prose_are_quoted_for_the_shell(page: Path) -> None:
     assert not re.findall(r"`[\w.]+=\[[^`]*`", page.read_text())
 
 
-def test_the_pages_that_are_linked_exist() -> None:
+def test_linked_pages_exist() -> None:
     for page in (p for p in PAGES if p.suffix == ".md"):
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -10,7 +10,7 @@ def test_the_nearest_allowed_word_is_proposed() -> None:
         require_choice("order", "tme", ["set", "time"])
 
 
-def test_an_allowed_word_comes_back() -> None:
+def test_an_allowed_word_is_returned() -> None:
     assert require_choice("order", "set", ["set", "time"]) == "set"
 
 
@@ -22,11 +22,11 @@ def missing() -> RunFirstError:
     )
 
 
-def test_the_message_ends_in_the_command_that_comes_first() -> None:
+def test_the_message_ends_with_the_command_to_run_first() -> None:
     assert str(missing()) == "there are none. Make them with:\n  python embed.py source=s encoder=e"
 
 
-def test_a_command_line_completes_it_with_its_own_words() -> None:
+def test_the_command_takes_over_arguments_of_the_command_line() -> None:
     words = ["source.root=my data", "seed=3", "embeddings.root=e2"]
     assert str(missing().completed(words, "other")).endswith(
         "\n  python embed.py source=other 'source.root=my data' embeddings.root=e2 encoder=e"

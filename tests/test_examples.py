@@ -44,12 +44,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_encoder_writes_a_row_for_each_picture(folder: Path) -> None:
+def test_the_encoder_example_writes_one_row_per_picture(folder: Path) -> None:
     assert np.load(folder / "vectors.npy").shape == (40, 192)
     assert (folder / "ids.txt").read_text().splitlines()[0] == "p00.png"
 
 
-def test_a_table_is_trained_on_measured_and_recommended_from(
+def test_the_table_example_trains_evaluates_and_recommends(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
@@ -68,7 +68,7 @@ def mylab(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("mylab")
-def test_a_decoder_of_ones_own_makes_a_gallery(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_decoder_makes_a_gallery(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = ("source.ratings=ratings.csv", "source.embeddings=vectors.npy", "source.items=ids.txt")
     words = ("experiment=table", *table, "source.space=thumbnail-8", *QUICK, "run_dir=runs/train/thumbnails")
     run(monkeypatch, folder, "train", *words)
@@ -88,7 +88,7 @@ def test_a_decoder_of_ones_own_makes_a_gallery(folder: Path, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("mylab")
-def test_a_retriever_of_ones_own_is_trained_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_retriever_is_trained_and_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*SMALL_WORLD, "debug=fast", "trainer.enable_progress_bar=false", "run_dir=runs/train/low")
     run(monkeypatch, tmp_path, "train", SEARCH, "retriever=low_rank", *words)
     few = ("checkpoint=runs/train/low", "predictors=[prior]", "decoding=null", "people=20")
@@ -97,7 +97,7 @@ def test_a_retriever_of_ones_own_is_trained_and_measured(tmp_path: Path, monkeyp
     assert any("/prior/auc@all" in key for key in read_metrics(tmp_path / "runs/evaluate/low"))
 
 
-def test_the_notebook_runs_and_shows_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs_and_shows_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     cells = read_json(EXAMPLES / "walkthrough.ipynb")["cells"]

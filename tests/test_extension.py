@@ -91,7 +91,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
 @pytest.mark.parametrize(
     "word", ["sampler=halved", "objective=twice", "source=small", "retriever=cold", "objective=twice retriever=cold"]
 )
-def test_a_part_of_your_own_trains_and_loads(own: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+def test_a_custom_component_trains_and_loads(own: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     folder, search = own
     world = () if "source" in word else SMALL_WORLD[:2]
     run(monkeypatch, folder, "train", search, *world, *QUICK, *word.split(), "run_dir=runs/train/mine")
@@ -105,7 +105,7 @@ def test_a_part_of_your_own_trains_and_loads(own: tuple[Path, str], monkeypatch:
     assert torch.isfinite(torch.cat([p.flatten() for p in predictor.model.parameters()])).all()
 
 
-def test_a_source_of_your_own_is_evaluated_where_it_is_trusted(
+def test_a_custom_source_is_evaluated_if_its_package_is_trusted(
     own: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, search = own
@@ -116,7 +116,7 @@ def test_a_source_of_your_own_is_evaluated_where_it_is_trusted(
     assert any("/mean/auc" in key for key in read_metrics(folder / "runs/evaluate/mine"))
 
 
-def test_a_baseline_of_your_own_is_on_the_scoreboard(own: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_baseline_is_on_the_scoreboard(own: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, search = own
     words = ("source=world", *SMALL_WORLD[:2], "decoding=null", "people=20", "predictors=[same]")
     chosen = ("+baseline@baselines.same=same", "baselines.same.value=2")

@@ -31,17 +31,17 @@ FIGURES = {
 }
 
 
-def test_lengths_are_in_order_and_controls_left_out(script: ModuleType) -> None:
+def test_lengths_are_sorted_and_controls_left_out(script: ModuleType) -> None:
     assert {name: list(by) for name, by in script.lines(FIGURES, "auc", ["prior", "mean"]).items()} == {
         "prior": ["2", "16", "all"]
     }
 
 
-def test_it_is_drawn(script: ModuleType, tmp_path: Path) -> None:
+def test_the_plot_is_written(script: ModuleType, tmp_path: Path) -> None:
     script.plot(FIGURES, ["auc", "recall_20"], ["prior", "mean"]).savefig(tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 1000
 
 
-def test_a_metric_that_is_not_there_is_refused(script: ModuleType) -> None:
+def test_an_unknown_metric_is_refused(script: ModuleType) -> None:
     with pytest.raises(ValueError, match="no utility of prior"):
         script.plot(FIGURES, ["utility"], ["prior"])

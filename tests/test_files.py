@@ -9,7 +9,7 @@ import pytest
 from prefprior.files import make_folder, read_json, write_json, written_whole
 
 
-def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": 1})
     with pytest.raises(RuntimeError), written_whole(tmp_path / "a.json") as part:
         part.write_text('{"x": ')
@@ -18,7 +18,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_full_disk_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_json(tmp_path / "a.json", 1)
 
     def full(descriptor: int) -> None:
@@ -46,7 +46,7 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "c.json").exists()
 
 
-def test_content_and_name_are_on_the_disk_before_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_and_name_are_synced_before_writing_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     fsync, replace = os.fsync, os.replace
 

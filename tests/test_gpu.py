@@ -23,13 +23,13 @@ def predictor(space: Space, device: str) -> TrainedPredictor:
     return TrainedPredictor(model=model, objective=Denoising(schedule=CosineSchedule()), sampler=Sampler(steps=3))
 
 
-def test_training_runs_as_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_runs_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*SMALL_WORLD, "trainer=gpu", "debug=fast", "run_dir=runs/train/gpu")
     run(monkeypatch, tmp_path, "train", *words)
     assert (tmp_path / "runs/train/gpu/prior.safetensors").is_file()
 
 
-def test_samples_are_those_of_the_cpu(space: Space) -> None:
+def test_samples_agree_with_the_cpu(space: Space) -> None:
     history = make_history(5, 9)
     made = [
         predictor(space, device).sample(history, 4, torch.Generator().manual_seed(0)).cpu()
@@ -38,7 +38,7 @@ def test_samples_are_those_of_the_cpu(space: Space) -> None:
     torch.testing.assert_close(*made, rtol=1e-3, atol=1e-3)
 
 
-def test_ranking_is_that_of_the_cpu(space: Space) -> None:
+def test_ranking_agrees_with_the_cpu(space: Space) -> None:
     history, raw_ND = make_history(5, 9), torch.randn(50, DIM, generator=torch.Generator().manual_seed(0))
     catalogue = Catalogue(space, [str(i) for i in range(50)], raw_ND)
     scores = [predictor(space, device).rank(history, catalogue).cpu() for device in ("cpu", "cuda")]

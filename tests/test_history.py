@@ -38,7 +38,7 @@ def test_padding_is_zeros_without_an_item() -> None:
     assert (made.ratings_BK[0, 1], made.ages_BK[0, 1]) == (0, 0)
 
 
-def test_ages_are_places_counted_from_the_most_recent() -> None:
+def test_ages_count_from_the_most_recent() -> None:
     assert history([2, -1, 4]).ages_BK.tolist() == [[0, 0, 2]]
 
 
@@ -50,14 +50,14 @@ def test_items_may_be_rows_of_another_table() -> None:
     assert made.embeddings_BKD[0, 0].tolist() == TABLE_ND[1].tolist()
 
 
-def test_a_list_of_ones_own_is_a_history_without_items() -> None:
+def test_a_history_from_embeddings_has_no_items() -> None:
     made = History.of(TABLE_ND[:2], [1.0, -0.5], ages_K=[0, 0], user="you")
     assert torch.equal(made.embeddings_BKD[0], TABLE_ND[:2])
     assert made.items_BK.tolist() == [[-1, -1]]
     assert bool(made.valid_BK.all())
 
 
-def test_an_empty_list_is_a_history_with_nothing_valid() -> None:
+def test_an_empty_list_gives_a_history_without_valid_entries() -> None:
     made = History.of(torch.zeros(0, 2), [], ages_K=[], user="you")
     assert made.embeddings_BKD.shape == (1, 1, 2)
     assert not made.valid_BK.any()
@@ -73,7 +73,7 @@ def test_a_picture_without_a_rating_is_refused() -> None:
         History.of(TABLE_ND[:2], [1.0], ages_K=[0, 1], user="you")
 
 
-def test_gathered_places_keep_all_columns_together() -> None:
+def test_gathering_positions_keeps_all_columns_aligned() -> None:
     expected = history([3, 1])
     expected.ages_BK = torch.tensor([[2.0, 0.0]])
     assert same(history([1, 2, 3]).gather(torch.tensor([[2, 0]])), expected)
@@ -89,11 +89,11 @@ def test_packing_puts_valid_ratings_first_and_cuts_common_padding() -> None:
     assert packed.items_BK.tolist() == [[2, 4], [3, -1]]
 
 
-def test_packing_keeps_a_multiple() -> None:
+def test_packing_pads_to_a_multiple() -> None:
     assert history([1, -1, -1, -1]).packed(multiple=3).valid_BK.shape == (1, 3)
 
 
-def test_joined_batches_are_padded_as_histories_are() -> None:
+def test_joined_batches_are_padded() -> None:
     data = module()
     batches = [next(iter(data.train_dataloader()))] * 2
     short = replace(batches[0], history=batches[0].history.gather(torch.zeros(len(batches[0]), 1, dtype=torch.long)))
@@ -106,21 +106,21 @@ def hidden(scores_BN: torch.Tensor) -> list[list[int]]:
     return [(row_N == -torch.inf).nonzero()[:, 0].tolist() for row_N in scores_BN]
 
 
-def test_valid_items_of_a_history_are_hidden() -> None:
+def test_items_of_the_history_are_masked() -> None:
     seen = history([0, 3], [2, 1])
     seen.valid_BK[1, 1] = False
     assert hidden(hide_seen(torch.zeros(2, 4), seen)) == [[0, 3], [2]]
 
 
-def test_items_without_a_row_hide_nothing() -> None:
+def test_items_without_a_row_mask_nothing() -> None:
     assert hidden(hide_seen(torch.zeros(1, 4), History.of(torch.zeros(1, 2), [1.0], ages_K=[0], user="you"))) == [[]]
 
 
-def test_rows_are_hidden_where_there_are_any() -> None:
+def test_rows_of_items_are_masked() -> None:
     assert hidden(hide_seen(torch.zeros(2, 3), torch.tensor([[0, -1], [-1, -1]]))) == [[0], []]
 
 
-def test_a_part_of_a_catalogue_hides_its_own_rows() -> None:
+def test_a_part_of_a_catalogue_masks_its_own_rows() -> None:
     assert hidden(hide_seen(torch.zeros(1, 3), torch.tensor([[1, 4, 6, -1]]), start=4)) == [[0, 2]]
 
 

@@ -38,14 +38,14 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     reachable.cache_clear()
 
 
-def test_it_comes_back_from_the_hub(pipe: PreferencePriorPipeline, pictures: list[Image.Image], hub: Hub) -> None:  # noqa: F811
+def test_a_pushed_pipeline_loads(pipe: PreferencePriorPipeline, pictures: list[Image.Image], hub: Hub) -> None:  # noqa: F811
     pipe.push_to_hub(REPO, token="hf_secret")
     assert {"prior.safetensors", "config.json", "README.md"} <= hub.files(REPO).keys()
     again = prefprior.load(REPO)
     assert torch.equal(embeds(pipe, pictures), embeds(again, pictures))
 
 
-def test_a_revision_is_the_one_that_is_asked_for(pipe: PreferencePriorPipeline, hub: Hub) -> None:  # noqa: F811
+def test_the_requested_revision_is_loaded(pipe: PreferencePriorPipeline, hub: Hub) -> None:  # noqa: F811
     pipe.push_to_hub(REPO, token="hf_secret")
     first = hub.sha(REPO, 0)
     hub.commits[REPO].append({**hub.files(REPO), "prior.safetensors": b"of a later commit"})
@@ -54,21 +54,21 @@ def test_a_revision_is_the_one_that_is_asked_for(pipe: PreferencePriorPipeline, 
         prefprior.load(REPO)
 
 
-def test_a_hub_that_is_not_there_is_said_to_be_so(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_reported(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
     reachable.cache_clear()
     with pytest.raises(ValueError, match=r"that could be reached \(LocalEntryNotFoundError\)"):
         prefprior.load(REPO)
 
 
-def test_the_token_goes_along(pipe: PreferencePriorPipeline, hub: Hub) -> None:  # noqa: F811
+def test_the_token_is_sent(pipe: PreferencePriorPipeline, hub: Hub) -> None:  # noqa: F811
     pipe.push_to_hub(REPO, token="hf_secret")
     prefprior.load(REPO, token="hf_mine")
     assert set(hub.tokens) == {"Bearer hf_mine"}
 
 
 @pytest.mark.parametrize("asked", [{"source": "me/nothing"}, {"source": REPO, "revision": "0" * 40}])
-def test_what_the_hub_does_not_have_is_said(pipe: PreferencePriorPipeline, hub: Hub, asked: dict[str, Any]) -> None:  # noqa: F811
+def test_a_missing_repository_is_reported(pipe: PreferencePriorPipeline, hub: Hub, asked: dict[str, Any]) -> None:  # noqa: F811
     pipe.push_to_hub(REPO, token="hf_secret")
     with pytest.raises(ValueError, match="neither a checkpoint, nor a folder, nor a repository"):
         prefprior.load(**asked)
@@ -89,20 +89,20 @@ def published(pipe: PreferencePriorPipeline, tmp_path: Path) -> Path:  # noqa: F
     return tmp_path / "mine"
 
 
-def test_the_card_says_what_it_was_trained_for_and_what_may_go_wrong(published: Path) -> None:
+def test_the_card_states_intended_use_and_risks(published: Path) -> None:
     card = (published / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: prefprior\n")
     assert all(f"**{risk}.**" in card for risk in ("Persuasion", "Filter bubbles", "Private tastes"))
     assert f'prefprior.load("{REPO}")' in card
 
 
-def test_the_card_has_the_figures_with_their_intervals(published: Path) -> None:
+def test_the_card_has_metrics_with_intervals(published: Path) -> None:
     card = (published / "README.md").read_text()
     assert "| `world/unseen/prior/auc@all` | 0.900 [0.850, 0.940] | 40 |" in card
     assert card.count("| `world/") == 1  # not other predictors', shorter histories', or what has no interval
 
 
-def test_a_folder_that_is_no_evaluation_is_refused(pipe: PreferencePriorPipeline, tmp_path: Path) -> None:  # noqa: F811
+def test_a_folder_without_an_evaluation_is_refused(pipe: PreferencePriorPipeline, tmp_path: Path) -> None:  # noqa: F811
     with pytest.raises(ValueError, match=r"no evaluation run.*python evaluate\.py"):
         pipe.generate_model_card(evaluation=tmp_path)
 
@@ -113,12 +113,12 @@ def test_config_json_describes_the_model(published: Path, pipe: PreferencePriorP
     assert config["model"]["prior"]["_target_"] == "prefprior.models.prior.prior.Prior"
 
 
-def test_config_json_is_not_obeyed(published: Path, pipe: PreferencePriorPipeline) -> None:  # noqa: F811
+def test_config_json_is_not_used_for_loading(published: Path, pipe: PreferencePriorPipeline) -> None:  # noqa: F811
     (published / "config.json").write_text('{"predictor": 1, "encoder": {"_target_": "os.system"}}')
     assert prefprior.load(published).config == pipe.config
 
 
-def test_a_lower_precision_is_close(pipe: PreferencePriorPipeline, pictures: list[Image.Image], tmp_path: Path) -> None:  # noqa: F811
+def test_lower_precision_is_close(pipe: PreferencePriorPipeline, pictures: list[Image.Image], tmp_path: Path) -> None:  # noqa: F811
     pipe.save_pretrained(tmp_path)
     low = prefprior.load(tmp_path, torch_dtype=torch.bfloat16)
     one, other = embeds(pipe, pictures), embeds(low, pictures)
@@ -127,12 +127,12 @@ def test_a_lower_precision_is_close(pipe: PreferencePriorPipeline, pictures: lis
     assert torch.cosine_similarity(one, other).min() > 0.98
 
 
-def test_a_precision_that_is_none_is_refused(tmp_path: Path, pipe: PreferencePriorPipeline) -> None:  # noqa: F811
+def test_an_unknown_precision_is_refused(tmp_path: Path, pipe: PreferencePriorPipeline) -> None:  # noqa: F811
     pipe.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"torch\.int8; it must be one of torch\.float32"):
         prefprior.load(tmp_path, torch_dtype=torch.int8)
 
 
-def test_it_moves_with_its_encoder(pipe: PreferencePriorPipeline) -> None:  # noqa: F811
+def test_moving_the_pipeline_moves_its_encoder(pipe: PreferencePriorPipeline) -> None:  # noqa: F811
     assert pipe.to("cpu").device == torch.device("cpu")
     assert next(pipe.encoder.model.parameters()).device == torch.device("cpu")

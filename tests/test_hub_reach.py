@@ -37,20 +37,20 @@ def busy_hub() -> Iterator[str]:
     server.shutdown()
 
 
-def test_whatever_a_hub_answers_it_is_reachable(monkeypatch: pytest.MonkeyPatch, busy_hub: str) -> None:
+def test_a_hub_that_answers_with_an_error_is_reachable(monkeypatch: pytest.MonkeyPatch, busy_hub: str) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", busy_hub)
     with hub.hub_or_cache():
         assert not constants.HF_HUB_OFFLINE
 
 
-def test_a_hub_out_of_reach_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreachable_hub_gets_no_requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
     with hub.hub_or_cache(), pytest.raises(LocalEntryNotFoundError):
         hf_hub_download("nobody/nothing", "model.safetensors", cache_dir=tmp_path)
     assert not constants.HF_HUB_OFFLINE, "as it was before"
 
 
-def test_a_hub_that_keeps_silent_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_does_not_answer_in_time_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     silence = threading.Event()
     monkeypatch.setattr(hub, "_answers", lambda url: silence.wait())
     monkeypatch.setattr(hub, "PATIENCE", 0.05)

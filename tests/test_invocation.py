@@ -12,12 +12,12 @@ TOLD = "Train one with: python train.py (or python benchmarks/wals.py)"
 
 
 @pytest.mark.parametrize("called", ["train.py", "../clone/evaluate.py", "ipykernel_launcher.py"])
-def test_in_a_clone_commands_are_files(monkeypatch: pytest.MonkeyPatch, called: str) -> None:
+def test_in_a_clone_messages_name_the_python_files(monkeypatch: pytest.MonkeyPatch, called: str) -> None:
     monkeypatch.setattr(sys, "argv", [called])
     assert as_called(TOLD) == TOLD
 
 
-def test_of_an_installed_package_they_are_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_messages_name_the_console_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/env/bin/prefprior-evaluate"])
     assert as_called(TOLD) == "Train one with: prefprior-train (or python benchmarks/wals.py)"
 

@@ -240,7 +240,7 @@ def test_shard_manifests(tmp_path: Path, watched: list[Any]) -> None:
     assert refused > CASES / 2
 
 
-def test_the_watch_sees(watched: list[Any], tmp_path: Path) -> None:
+def test_the_file_watch_detects_writes(watched: list[Any], tmp_path: Path) -> None:
     """The test above can fail."""
     _state["watching"] = True
     (tmp_path / "x").write_text("x")

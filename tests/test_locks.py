@@ -28,27 +28,27 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def test_a_second_writer_is_refused_by_the_name_of_the_first(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
     with held(tmp_path):
         expected = rf"embed\.py \(process 7 on there\) is writing into {tmp_path}\. Wait for it\."
         with pytest.raises(ValueError, match=expected), only_writer(tmp_path, REMEDY):
             pass
 
 
-def test_a_lock_that_nobody_holds_is_taken_over(tmp_path: Path) -> None:
+def test_a_stale_lock_is_taken_over(tmp_path: Path) -> None:
     with held(tmp_path):
         pass
     with only_writer(tmp_path, REMEDY):
         assert str(os.getpid()) in (tmp_path / LOCK).read_text()
 
 
-def test_nothing_is_left_of_a_lock(tmp_path: Path) -> None:
+def test_releasing_a_lock_removes_its_file(tmp_path: Path) -> None:
     with only_writer(tmp_path / "new", REMEDY):
         pass
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     with written_whole(tmp_path / "deep" / "file") as part:
         part.write_text("half")
         left = tmp_path / "deep" / part.name
@@ -59,14 +59,14 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
         assert sorted(path.name for path in tmp_path.rglob("*.tmp")) == [".mine.tmp"]
 
 
-def test_a_writer_further_down_keeps_what_it_is_writing(tmp_path: Path) -> None:
+def test_temporary_files_of_a_writer_in_a_subfolder_are_kept(tmp_path: Path) -> None:
     with only_writer(tmp_path / "deep", REMEDY), written_whole(tmp_path / "deep" / "file") as part:
         part.touch()
         with only_writer(tmp_path, REMEDY):
             assert part.exists()
 
 
-def test_a_writer_may_enter_again(tmp_path: Path) -> None:
+def test_a_lock_is_reentrant(tmp_path: Path) -> None:
     with only_writer(tmp_path, REMEDY), in_turn(tmp_path):
         pass
 
@@ -101,7 +101,7 @@ time.sleep(60)
 """
 
 
-def test_a_process_ends_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
+def test_a_child_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     """The parent is a shell that says so, as the first process of a run does; then it is killed."""
     (tmp_path / "child.py").write_text(CHILD)
     script = f"PREFPRIOR_PARENT=$$ {sys.executable} {tmp_path}/child.py & echo $!; wait"

@@ -33,7 +33,7 @@ EULER = {"_target_": "prefprior.models.diffusion.solvers.Euler"}
         ([1], Any),
     ],
 )
-def test_what_suits_an_annotation(value: Any, hint: Any) -> None:
+def test_values_that_fit_an_annotation(value: Any, hint: Any) -> None:
     assert fits(value, hint)
 
 
@@ -57,7 +57,7 @@ def test_what_suits_an_annotation(value: Any, hint: Any) -> None:
         ({"eta": 3}, Solver),  # no class is chosen
     ],
 )
-def test_what_does_not(value: Any, hint: Any) -> None:
+def test_values_that_do_not_fit_an_annotation(value: Any, hint: Any) -> None:
     assert not fits(value, hint)
 
 
@@ -80,7 +80,7 @@ def test_the_message_shows_value_and_annotation() -> None:
     assert found(solver=3) == [f"part.solver is 3; {__name__}.Takes wants Solver | None"]
 
 
-def test_a_long_value_is_cut_in_the_message() -> None:
+def test_a_long_value_is_shortened_in_the_message() -> None:
     (line,) = found(words="9" * 5000)
     assert len(line) < 200
 
@@ -92,11 +92,11 @@ def test_numbers_that_are_not_finite_are_refused_at_any_depth(value: float) -> N
     assert problems({"betas": [0.9, value]}, "x") == [f"x.betas[1] is {value}; it must be a finite number"]
 
 
-def test_an_empty_value_is_refused_but_where_it_is_the_default() -> None:
+def test_an_empty_value_is_refused_unless_it_is_the_default() -> None:
     assert found(name="") == ["part.name is empty: give a value, or part.name=null for none"]
     assert problems("", "run_dir") == ["run_dir is empty: give a value, or run_dir=null for none"]
     assert found(text="") == []
 
 
-def test_null_suits_an_argument_whose_default_it_is() -> None:
+def test_null_fits_an_argument_with_default_null() -> None:
     assert found(width=None) == []

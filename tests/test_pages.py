@@ -62,13 +62,13 @@ def column(index: Page, key: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_loads_without_a_word_to_the_console(visitor: Visitor, pages: dict[str, Path], name: str) -> None:
+def test_a_page_loads_without_console_messages(visitor: Visitor, pages: dict[str, Path], name: str) -> None:
     visitor.open(pages[name])
     assert not visitor.complaints
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_asks_for_nothing_outside_its_folder(visitor: Visitor, pages: dict[str, Path], name: str) -> None:
+def test_a_page_loads_nothing_from_outside_its_folder(visitor: Visitor, pages: dict[str, Path], name: str) -> None:
     page = visitor.open(pages[name])
     page.mouse.wheel(0, 5000)  # what loads lazily
     page.wait_for_load_state("networkidle")
@@ -83,7 +83,7 @@ def test_a_page_fits_a_phone(visitor: Visitor, pages: dict[str, Path], name: str
 
 
 @pytest.mark.parametrize("name", ["index", "person"])
-def test_every_picture_has_loaded(visitor: Visitor, pages: dict[str, Path], name: str) -> None:
+def test_every_picture_loads(visitor: Visitor, pages: dict[str, Path], name: str) -> None:
     page = visitor.open(pages[name])
     for picture in page.locator("main img").all():
         picture.scroll_into_view_if_needed()
@@ -92,18 +92,18 @@ def test_every_picture_has_loaded(visitor: Visitor, pages: dict[str, Path], name
     assert page.evaluate(broken) == []
 
 
-def test_the_index_finds_a_name(index: Page) -> None:
+def test_the_index_can_be_searched_by_name(index: Page) -> None:
     index.fill("#find", "u07")
     assert names(index) == ["u07"]
 
 
-def test_the_index_says_that_nobody_has_a_name(index: Page) -> None:
+def test_the_index_reports_that_no_user_matches(index: Page) -> None:
     index.fill("#find", "nobody")
     expect(index.locator("#none")).to_be_visible()
 
 
 @pytest.mark.parametrize("key", ["better_than", "diversity"])
-def test_the_index_sorts_by_a_figure_best_first(index: Page, key: str) -> None:
+def test_the_index_sorts_by_a_metric_best_first(index: Page, key: str) -> None:
     index.select_option("#sort", key)
     figures = column(index, key)
     assert [figures[name] for name in names(index)] == sorted(figures.values(), reverse=True)[:PER_PAGE]
@@ -122,14 +122,14 @@ def test_arrow_keys_turn_the_pages_of_the_index(index: Page) -> None:
     assert names(index) == first
 
 
-def test_a_search_is_kept_in_the_address(index: Page) -> None:
+def test_a_search_is_kept_in_the_url(index: Page) -> None:
     index.fill("#find", "u1")
     shown = names(index)
     index.reload()
     assert names(index) == shown
 
 
-def test_a_card_leads_to_its_person(index: Page) -> None:
+def test_a_card_links_to_its_user(index: Page) -> None:
     name = names(index)[3]
     index.locator("#grid a").nth(3).click()
     expect(index.locator("h1")).to_have_text(name)
@@ -146,7 +146,7 @@ def test_a_picture_is_enlarged_and_closed_again(visitor: Visitor, pages: dict[st
     expect(large).not_to_be_visible()
 
 
-def test_arrow_keys_lead_to_the_next_person(visitor: Visitor, pages: dict[str, Path]) -> None:
+def test_arrow_keys_go_to_the_next_user(visitor: Visitor, pages: dict[str, Path]) -> None:
     page = visitor.open(pages["person"])
     name, after = page.locator("h1").inner_text(), page.locator("a[rel=next]").get_attribute("aria-label")
     page.keyboard.press("ArrowRight")

@@ -43,29 +43,29 @@ def embeds(pipe: PreferencePriorPipeline, *pictures: Pictures, **how: Any) -> Te
     return pipe(*pictures, num_images=2, generator=seeded(), **how).image_embeds
 
 
-def test_what_it_makes_goes_into_kandinsky(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+def test_kandinsky_accepts_the_embeddings(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     made = pipe(pictures[:2], pictures[2:3], num_images=3, generator=seeded())
     assert made.image_embeds.shape == made.negative_image_embeds.shape == (3, pipe.predictor.space.dim)
     assert set(made.kandinsky()) == {"image_embeds", "negative_image_embeds"}
 
 
-def test_what_it_makes_goes_into_an_ip_adapter(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+def test_an_ip_adapter_accepts_the_embeddings(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     made = pipe(pictures[:2], pictures[2:3], num_images=3, generator=seeded())
     (adapter,) = made.ip_adapter()
     assert adapter.shape == (6, 1, pipe.predictor.space.dim)
     assert torch.equal(adapter[:3, 0], made.negative_image_embeds)  # diffusers wants the negatives first
 
 
-def test_likes_are_ratings_of_1(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+def test_likes_have_rating_1(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     assert torch.equal(embeds(pipe, pictures[:2]), embeds(pipe, pictures[:2], ratings=[1, 1]))
 
 
-def test_ratings_matter(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+def test_ratings_change_the_samples(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     plain, other = embeds(pipe, pictures[:2]), embeds(pipe, pictures[:2], ratings=[1, -0.5])
     assert not torch.allclose(plain, other, atol=1e-4)
 
 
-def test_a_prompt_moves_samples_towards_its_words(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+def test_a_prompt_moves_samples_towards_its_text_embedding(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     (text_D,) = pipe.encoder.encode_texts(["red ground"])
     near = [
         torch.cosine_similarity(embeds(pipe, pictures[:2], prompt="red ground", prompt_weight=w), text_D, dim=-1).mean()
@@ -83,21 +83,21 @@ def test_a_prompt_gives_what_the_predictor_gives_for_its_text(
     assert torch.equal(embeds(pipe, pictures[:2], prompt="red ground", prompt_weight=0.3), expected[0])
 
 
-def test_nobody_gets_pictures_too(pipe: PreferencePriorPipeline) -> None:
+def test_an_empty_history_gets_samples(pipe: PreferencePriorPipeline) -> None:
     assert torch.isfinite(embeds(pipe)).all()
 
 
-def test_without_a_generator_each_call_is_new(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+def test_calls_without_a_generator_differ(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     assert not torch.equal(pipe(pictures[:1]).image_embeds, pipe(pictures[:1]).image_embeds)
 
 
-def test_the_global_generator_is_left_alone(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+def test_the_global_generator_is_unchanged(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     state = torch.get_rng_state()
     pipe(pictures[:1])
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_photos_are_seen_as_they_are_held(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+def test_exif_orientation_is_applied(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
     sideways = pictures[0].copy()
     sideways.paste("black", (0, 0, 64, 20))
     upright = sideways.transpose(Image.Transpose.ROTATE_270)
@@ -110,7 +110,7 @@ def test_a_bad_picture_is_named(pipe: PreferencePriorPipeline, pictures: Picture
         pipe([pictures[0], Image.new("F", (8, 8), -1.0)])
 
 
-def test_it_comes_back_from_what_it_saved(pipe: PreferencePriorPipeline, pictures: Pictures, tmp_path: Path) -> None:
+def test_a_saved_pipeline_loads(pipe: PreferencePriorPipeline, pictures: Pictures, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path / "mine")
     again = PreferencePriorPipeline.from_pretrained(tmp_path / "mine")
     assert torch.equal(embeds(pipe, pictures), embeds(again, pictures))
@@ -125,7 +125,7 @@ def test_it_comes_back_from_what_it_saved(pipe: PreferencePriorPipeline, picture
         ({"prompt": "red ground", "prompt_weight": 2.0}, "between 0 .* and 1 .*, got 2"),
     ],
 )
-def test_wrong_input_says_what_is_wrong(
+def test_invalid_input_is_explained(
     pipe: PreferencePriorPipeline, pictures: Pictures, wrong: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -139,11 +139,11 @@ def test_an_encoder_of_another_space_is_refused(pipe: PreferencePriorPipeline, s
         PreferencePriorPipeline(foreign, pipe.encoder)
 
 
-def test_a_folder_without_a_checkpoint_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no checkpoint"):
         PreferencePriorPipeline.from_pretrained(tmp_path)
 
 
-def test_a_source_that_is_nothing_at_all_says_so() -> None:
+def test_a_source_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="neither a checkpoint"):
         PreferencePriorPipeline.from_pretrained("nobody/nothing at all")

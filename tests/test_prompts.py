@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_checkpoint_keeps_words_and_rows_of_people_but_no_names(folder: Path) -> None:
+def test_a_checkpoint_stores_user_rows_but_no_user_ids(folder: Path) -> None:
     path = folder / "runs/train/told/prior.safetensors"
     prior: Any = checkpoint.load(path).model.prior
     assert prior.text
@@ -51,15 +51,13 @@ def test_a_prior_with_texts_is_conditioned_on_the_prompt(folder: Path, monkeypat
     assert len({silent, said, loud}) == 3
 
 
-def test_a_prompt_and_its_guidance_are_written_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_holds_the_prompt_and_its_guidance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = gallery_of_one(monkeypatch, folder, "told", "prompt=red ground", "guidance_text=3")["settings"]
     assert (settings["prompt"], settings["prompt_weight"]) == ("red ground", None)
     assert settings["sampler"]["guidance"]["text"] == 3
 
 
-def test_for_a_prior_without_texts_a_prompt_chooses_among_candidates(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_for_a_prior_without_texts_a_prompt_selects_candidates(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = gallery_of_one(monkeypatch, folder, "plain", "prompt=red ground")
     assert manifest["counts"]["candidates"] == TEXT_CANDIDATES
     assert manifest["settings"]["prompt_weight"] == 0.5
@@ -76,13 +74,13 @@ def test_for_a_prior_without_texts_a_prompt_chooses_among_candidates(
         ("plain", ("prompt=red ground", "prompt_weight=2"), "between 0 and 1"),
     ],
 )
-def test_what_does_nothing_with_a_prompt_is_refused(
+def test_settings_without_effect_on_a_prompt_are_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_: str, words: tuple[str, ...], message: str
 ) -> None:
     assert message in fails(monkeypatch, folder, "sample", f"checkpoint=runs/train/{checkpoint_}", *ONE, *words)
 
 
-def test_too_few_rows_and_missing_texts_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_user_ids_and_missing_texts_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "or more" in fails(monkeypatch, folder, "train", *QUICK, "prior.user_ids=3")
     rng = np.random.default_rng(0)
     np.save(folder / "vectors.npy", rng.standard_normal((20, 8)).astype(np.float32))

@@ -39,13 +39,13 @@ def pictures(gallery: Path) -> dict[str, bytes]:
     return {p.relative_to(gallery).as_posix(): p.read_bytes() for p in gallery.rglob("made/*.png")}
 
 
-def test_it_makes_the_same_pictures(folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_gives_the_same_pictures(folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = {name: data for name, data in pictures(person.parents[1]).items() if f"/{person.name}/" in name}
     assert len(first) == 2
     assert pictures(repeat(monkeypatch, folder, person / "manifest.json", name="same")) == first
 
 
-def test_it_makes_nearly_the_same_manifest(folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_gives_nearly_the_same_manifest(folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     again = repeat(monkeypatch, folder, person / "manifest.json", name="manifest") / "people" / person.name
     one, other = read_manifest(person), read_manifest(again)
     assert other["settings"]["command"].pop("users") == [one["person"]["name"]]
@@ -53,7 +53,9 @@ def test_it_makes_nearly_the_same_manifest(folder: Path, person: Path, monkeypat
     assert one == other
 
 
-def test_words_of_the_command_come_on_top(folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_arguments_override_the_manifest(
+    folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = read_manifest(
         repeat(monkeypatch, folder, person / "manifest.json", "n=1", name="top") / "people" / person.name
     )["settings"]
@@ -65,7 +67,7 @@ def copied(person: Path, target: Path) -> Path:
     return Path(shutil.copy(person / "manifest.json", target))
 
 
-def test_away_from_its_run_a_path_is_asked_for(
+def test_without_data_json_paths_are_required(
     folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     manifest = copied(person, tmp_path)
@@ -73,7 +75,7 @@ def test_away_from_its_run_a_path_is_asked_for(
     assert "source.pictures has no value: add source.pictures=... to the command" in message
 
 
-def test_away_from_its_run_it_makes_the_same_pictures_with_the_paths_given(
+def test_without_data_json_replay_works_with_given_paths(
     folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     words = ("source.pictures=pictures", "checkpoint=runs/train/one")
@@ -105,7 +107,7 @@ Refused = Callable[[Callable[[Any], None]], str]
 
 
 @pytest.mark.parametrize("key", ["users", "prompt", "history", "seed"])
-def test_a_manifest_resolves_nothing(
+def test_a_manifest_is_not_interpolated(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     evil = f"${{oc.create:{{_target_: builtins.open, file: {tmp_path / 'ran'}, mode: w}}}}"
@@ -117,7 +119,9 @@ def test_a_manifest_resolves_nothing(
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_interpolation_is_text(folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interpolation_in_a_manifest_is_plain_text(
+    folder: Path, person: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = read_json(person / "manifest.json")
     manifest["settings"]["command"]["decoder"] = None
     manifest["person"]["name"] = "${oc.env:HOME}"
@@ -187,7 +191,7 @@ def test_a_manifest_without_a_hash_is_refused(refused: Refused, value: object) -
         ("x", 1),
     ],
 )
-def test_a_wrong_value_is_named(refused: Refused, key: str, value: object) -> None:
+def test_an_invalid_value_is_named(refused: Refused, key: str, value: object) -> None:
     assert f"settings.command.{key}" in refused(lambda m: m["settings"]["command"].update({key: value}))
 
 
@@ -195,5 +199,5 @@ def test_a_missing_key_is_named(refused: Refused) -> None:
     assert "settings.command lacks n" in refused(lambda m: m["settings"]["command"].pop("n"))
 
 
-def test_a_gallery_made_in_training_cannot_be_repeated(refused: Refused) -> None:
+def test_a_gallery_made_in_training_cannot_be_replayed(refused: Refused) -> None:
     assert "made in training" in refused(lambda m: m["settings"].update(command=None, checkpoint_sha256=None))

@@ -54,16 +54,16 @@ REQUIRED = names(config()["options"]["install_requires"])
 EXTRAS = {name for group in config()["options.extras_require"].values() for name in names(group)}
 
 
-def test_what_is_imported_is_required() -> None:
+def test_every_imported_package_is_a_requirement() -> None:
     assert sorted(imported() - set(REQUIRED) - EXTRAS) == []
 
 
-def test_what_is_required_is_imported() -> None:
+def test_every_requirement_is_imported() -> None:
     assert sorted(set(REQUIRED) - imported() - set(INDIRECT)) == []
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
-def test_a_requirement_has_a_lower_bound_that_is_met(name: str) -> None:
+def test_every_requirement_has_a_satisfied_lower_bound(name: str) -> None:
     specifier = REQUIRED[name].specifier
     assert any(part.operator == ">=" for part in specifier)
     assert version(name) in specifier
@@ -80,11 +80,11 @@ LOCKED = REQUIRED | names(config()["options.extras_require"]["dev"])
 
 
 @pytest.mark.parametrize("name", sorted(LOCKED))
-def test_a_requirement_is_locked(name: str) -> None:
+def test_every_requirement_is_locked(name: str) -> None:
     assert locked().get(name, "0") in LOCKED[name].specifier, "setup.cfg has changed: make lock (CONTRIBUTING.md)"
 
 
-def test_every_locked_package_has_hashes_and_no_address() -> None:
+def test_every_locked_package_has_hashes_and_no_url() -> None:
     lock = (PACKAGE.parent / "requirements.lock").read_text(encoding="utf-8")
     entries = [entry for entry in lock.split("\n") if entry and not entry.startswith((" ", "#"))]
     assert all(entry.endswith("\\") for entry in entries), "each line with a version goes on with hashes"

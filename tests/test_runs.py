@@ -23,7 +23,7 @@ from tests.small_run import save_prior
 CONFIGURATION = {"seed": 0, "rate": 1e-5, "name": "ä", "source": {"root": None, "ids": ["1", "on"], "none": {}}}
 
 
-def test_a_configuration_is_read_as_it_was_saved(tmp_path: Path) -> None:
+def test_a_saved_configuration_is_read_unchanged(tmp_path: Path) -> None:
     save_config(tmp_path, CONFIGURATION)
     assert read_config(tmp_path) == CONFIGURATION
 
@@ -34,18 +34,18 @@ def test_keys_keep_their_order_in_the_file(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in lines if not line.startswith(" ")] == list(CONFIGURATION)
 
 
-def test_a_run_that_has_not_begun_has_no_configuration(tmp_path: Path) -> None:
+def test_an_empty_run_folder_has_no_configuration(tmp_path: Path) -> None:
     assert read_config(tmp_path) == {}
     assert differing_keys(tmp_path, CONFIGURATION) == []
 
 
-def test_differing_leaves_are_named_by_their_path(tmp_path: Path) -> None:
+def test_differing_values_are_named_by_their_path(tmp_path: Path) -> None:
     save_config(tmp_path, CONFIGURATION)
     source = {**CONFIGURATION["source"], "root": "x"}  # type: ignore[dict-item]
     assert differing_keys(tmp_path, {**CONFIGURATION, "seed": 1, "source": source}) == ["seed", "source.root"]
 
 
-def test_what_may_differ_is_left_out(tmp_path: Path) -> None:
+def test_keys_that_may_differ_are_ignored(tmp_path: Path) -> None:
     save_config(tmp_path, CONFIGURATION)
     changed = {**CONFIGURATION, "seed": 1, "source": {**CONFIGURATION["source"], "root": "x"}}  # type: ignore[dict-item]
     assert differing_keys(tmp_path, changed, ignore=("seed", "source.root")) == []
@@ -65,17 +65,17 @@ def test_the_last_run_is_the_newest_that_is_finished(tmp_path: Path) -> None:
     assert last_run("train", "done", "make it", tmp_path) == tmp_path / "train" / "new"
 
 
-def test_without_a_finished_run_the_remedy_is_told(tmp_path: Path) -> None:
+def test_without_a_finished_run_the_error_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Make one with: make it"):
         last_run("train", "done", "make it", tmp_path)
 
 
-def test_a_folder_stands_for_its_checkpoint(tmp_path: Path) -> None:
+def test_a_run_folder_is_accepted_as_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "prior.safetensors").touch()
     assert find_checkpoint(str(tmp_path)) == tmp_path / "prior.safetensors"
 
 
-def test_a_folder_without_its_last_weights_says_where_the_best_ones_are(tmp_path: Path) -> None:
+def test_an_unfinished_run_folder_names_its_best_weights(tmp_path: Path) -> None:
     (tmp_path / "best.safetensors").touch()
     with pytest.raises(ValueError, match=r"is not finished.*checkpoint=.*best\.safetensors"):
         find_checkpoint(str(tmp_path))
@@ -89,19 +89,19 @@ def trained(root: Path, name: str, age: int, **choices: str) -> Path:
     return path
 
 
-def test_the_last_checkpoint_is_no_debug_run(tmp_path: Path) -> None:
+def test_debug_runs_are_skipped_by_default(tmp_path: Path) -> None:
     real = trained(tmp_path, "real", 2, experiment="world")
     trained(tmp_path, "sweep/0", 1, experiment="world", debug="fast")
     assert last_checkpoint(tmp_path) == real
 
 
-def test_a_debug_run_is_taken_where_it_is_named(tmp_path: Path) -> None:
+def test_a_debug_run_can_be_named(tmp_path: Path) -> None:
     quick = trained(tmp_path, "quick", 1, debug="fast")
     with pytest.raises(ValueError, match=f"all finished runs.*checkpoint={quick.parent}"):
         last_checkpoint(tmp_path)
     assert find_checkpoint(str(quick.parent)) == quick
 
 
-def test_a_checkpoint_is_told_with_what_and_when(tmp_path: Path) -> None:
+def test_a_checkpoint_is_described_with_its_options_and_time(tmp_path: Path) -> None:
     text = told(trained(tmp_path, "one", 0, experiment="likes", source="table"))
     assert "one/prior.safetensors (experiment=likes, source=table, of 1970-01-01" in text

@@ -56,7 +56,7 @@ def default_run(folder: Path) -> Path:
     return folder / "runs/sample/default"
 
 
-def test_the_last_lines_say_where_gallery_and_run_are(
+def test_the_last_lines_name_gallery_and_run_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(monkeypatch, folder, "sample", "people=1", "n=1", QUIET)
@@ -78,13 +78,13 @@ def test_without_arguments_the_decoder_fits_the_space(default_run: Path) -> None
     assert manifest["settings"]["decoder"] == f"nearest of {ITEMS} pictures in own"
 
 
-def test_figures_are_written(default_run: Path) -> None:
+def test_metrics_are_written(default_run: Path) -> None:
     figures = read_json(default_run / "metrics.json")
     assert 0 <= figures["table/unseen/prior/better_than@16"] <= 1
     assert "table/unseen/prior/score@16" in figures
 
 
-def test_a_command_changes_the_sampler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_change_the_sampler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("people=1", "n=1", "steps=3", "guidance_history=2", "candidates=5", "diversity=0", QUIET)
     run(monkeypatch, folder, "sample", "run_dir=runs/sample/changed", *words)
     manifest = read_manifest(next((folder / "runs/sample/changed/gallery/people").iterdir()))
@@ -94,7 +94,9 @@ def test_a_command_changes_the_sampler(folder: Path, monkeypatch: pytest.MonkeyP
     assert manifest["counts"]["candidates"] == 5
 
 
-def test_group_size_changes_nothing(folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_do_not_depend_on_people_at_once(
+    folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("run_dir=runs/sample/single", "people=3", "n=2", "people_at_once=1", QUIET)
     run(monkeypatch, folder, "sample", *words)
     single = folder / "runs/sample/single/gallery"
@@ -120,9 +122,7 @@ def test_two_processes_make_the_same_gallery(folder: Path, unbroken: Path) -> No
     assert made(folder / "runs/sample/two/gallery") == made(unbroken)
 
 
-def test_what_is_missing_is_made_and_the_rest_is_left(
-    folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_missing_users_are_made(folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = made(unbroken)
     people = sorted((unbroken / "people").iterdir())
     (people[1] / "manifest.json").unlink()
@@ -141,7 +141,7 @@ def test_a_gallery_is_not_continued_with_other_settings(
     assert f"other settings: {key} differ" in message
 
 
-def test_a_walk_between_two_people(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interpolation_between_two_users(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, folder, "sample", "interpolate=[u00,u01]", "n=5", "run_dir=runs/sample/walk", QUIET)
     gallery = folder / "runs/sample/walk/gallery"
     (steps,) = embeddings(gallery).values()
@@ -176,11 +176,13 @@ def test_a_walk_between_two_people(folder: Path, monkeypatch: pytest.MonkeyPatch
         ("prompt_weight=0.5", "Give prompt=... too"),
     ],
 )
-def test_wrong_words_say_what_is_right(folder: Path, monkeypatch: pytest.MonkeyPatch, word: str, message: str) -> None:
+def test_invalid_arguments_are_explained(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, word: str, message: str
+) -> None:
     assert message in fails(monkeypatch, folder, "sample", word, QUIET)
 
 
-def test_a_gallery_stopped_by_hand_says_what_is_whole_and_how_to_go_on(
+def test_an_interrupted_gallery_prints_what_is_complete_and_how_to_resume(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, groups = GalleryMaker.make, list[list[str]]()
@@ -200,9 +202,7 @@ def test_a_gallery_stopped_by_hand_says_what_is_whole_and_how_to_go_on(
     assert f"python sample.py {' '.join(words)} run_dir=runs/sample/stopped" in message
 
 
-def test_a_closed_pipe_is_not_taken_for_a_folder_one_may_not_write_to(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_pipe_is_not_reported_as_an_unwritable_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
@@ -218,7 +218,7 @@ def test_a_decoder_of_another_space_is_refused_with_both_names(folder: Path, mon
     assert "of own" in message
 
 
-def test_a_decoder_of_another_space_is_refused_before_its_weights_are_looked_for(
+def test_a_decoder_of_another_space_is_refused_before_loading_weights(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = fails(monkeypatch, folder, "sample", "decoder=karlo", "decoder.model=nowhere", QUIET)
@@ -249,24 +249,24 @@ WORLD_CLIP = pytest.mark.skipif(not world_clip.WEIGHTS.is_file(), reason="needs 
 
 
 @WORLD_CLIP
-def test_all_pictures_of_a_new_user_are_seen(newcomer: Path) -> None:
+def test_all_pictures_of_a_new_user_are_in_the_history(newcomer: Path) -> None:
     manifest = read_manifest(next((newcomer / "people").iterdir()))
     assert [row["rating"] for row in manifest["rated"]] == [1, 1, 1, -1, -1]
     assert all((newcomer / row["file"]).is_file() for row in manifest["rated"])
 
 
 @WORLD_CLIP
-def test_a_decoder_s_arguments_can_be_changed(newcomer: Path) -> None:
+def test_arguments_change_the_decoder(newcomer: Path) -> None:
     assert Image.open(next((newcomer / "people").glob("*/made/00.png"))).size == (32, 32)
 
 
 @WORLD_CLIP
-def test_negatives_are_kept_beside_the_samples(newcomer: Path) -> None:
+def test_negatives_are_stored_beside_the_samples(newcomer: Path) -> None:
     assert "negative" in pq.read_table(next((newcomer / "people").glob("*/samples.parquet"))).column_names
 
 
 @WORLD_CLIP
-def test_a_new_user_s_manifest_names_no_folder(newcomer: Path) -> None:
+def test_the_manifest_of_a_new_user_names_no_folder(newcomer: Path) -> None:
     command = read_manifest(next((newcomer / "people").iterdir()))["settings"]["command"]
     assert (command["likes"], command["dislikes"], command["checkpoint"]) == ("???", "???", "???")
 
@@ -281,7 +281,7 @@ def _make_all(root: Path) -> None:
             made.make(group)
 
 
-def test_killed_ten_times_it_ends_with_the_same_files(tmp_path: Path) -> None:
+def test_a_command_killed_ten_times_ends_with_the_same_files(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     started = time.perf_counter()
     unbroken = context.Process(target=_make_all, args=(tmp_path / "unbroken",))

@@ -23,7 +23,7 @@ def test_it_finds_the_best_of_three_learning_rates(study: optuna.Study) -> None:
     assert study.best_params == {"optimizer.lr": "2e-3"}
 
 
-def test_no_choice_is_tried_twice(study: optuna.Study) -> None:
+def test_no_configuration_is_tried_twice(study: optuna.Study) -> None:
     assert sorted(trial.params["optimizer.lr"] for trial in study.trials) == ["1e-6", "1e-7", "2e-3"]
 
 
@@ -36,7 +36,7 @@ def test_no_choice_is_tried_twice(study: optuna.Study) -> None:
         ("0.1..0.3", 0.1, 0.3, False),
     ],
 )
-def test_a_range_is_logarithmic_where_it_is_wide(span: str, low: float, high: float, log: bool) -> None:
+def test_wide_ranges_are_logarithmic(span: str, low: float, high: float, log: bool) -> None:
     trial = optuna.create_study().ask()
     search.suggested(trial, "x", span)
     found = trial.distributions["x"]
@@ -44,18 +44,18 @@ def test_a_range_is_logarithmic_where_it_is_wide(span: str, low: float, high: fl
 
 
 @pytest.mark.parametrize("word", ["optimizer.lr", "optimizer.lr=", "optimizer.lr=1", "=1,2"])
-def test_what_is_no_range_is_named(word: str) -> None:
+def test_an_invalid_range_is_named(word: str) -> None:
     with pytest.raises(ValueError, match=r"--search takes key=a\.\.b or key=a,b,c"):
         search.ranges([word])
 
 
 @pytest.mark.parametrize("span", ["3..1", "a..b", "1..inf"])
-def test_a_range_that_is_none_is_refused(span: str) -> None:
+def test_an_empty_range_is_refused(span: str) -> None:
     with pytest.raises(ValueError, match="x="):
         search.suggested(optuna.create_study().ask(), "x", span)
 
 
-def test_a_mistyped_word_ends_the_search_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistyped_key_stops_the_search_immediately(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def train(*words: str) -> None:
         raise ValueError("sede is unknown")
 

@@ -38,7 +38,7 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *more: str) -> None:
     seeds.main()
 
 
-def test_mean_and_spread_and_nothing_twice(
+def test_it_prints_mean_and_spread_and_skips_finished_seeds(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--train", "prior=tiny", "--evaluate", "people=5", "--figures", "auc@all", "--seeds")
@@ -51,7 +51,7 @@ def test_mean_and_spread_and_nothing_twice(
     assert [command[0] for command in commands[6:]] == ["train.py", "evaluate.py"]
 
 
-def test_an_unknown_figure_is_named_beside_the_known(
+def test_an_unknown_metric_is_refused_with_the_known_ones(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.raises(SystemExit, match="no figure acu@all; there are auc@all"):

@@ -26,7 +26,7 @@ def test_round_trip_in_numpy_and_torch() -> None:
     torch.testing.assert_close(space.from_model(space.to_model(tensor)), tensor)
 
 
-def test_measuring_in_chunks_is_measuring_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = np.random.default_rng(1).normal(size=(70000, 3)).astype(np.float16)
     space = Space.measure("x", raw)
     np.testing.assert_allclose(space.mean_D, raw.astype(np.float64).mean(0), atol=1e-6)
@@ -56,7 +56,7 @@ def test_directions_are_unit_vectors_of_standardised_coordinates() -> None:
     np.testing.assert_allclose(space.directions(torch.from_numpy(raw)).numpy(), expected, rtol=1e-4)
 
 
-def test_directions_of_half_precision_are_computed_in_full() -> None:
+def test_directions_of_half_precision_are_computed_in_float32() -> None:
     space, raw = make_space()
     half = torch.from_numpy(raw).half()
     assert space.directions(half).dtype == torch.float32
@@ -73,7 +73,7 @@ def test_dictionary_round_trip_and_fingerprint() -> None:
         Space.from_dict({"name": "x"})
 
 
-def test_foreign_spaces_are_refused_with_both_names() -> None:
+def test_another_space_is_refused_with_both_names() -> None:
     one, _ = make_space("ViT-H-14/x")
     two, _ = make_space("ViT-L-14/y")
     one.require_same(make_space("ViT-H-14/x", seed=3)[0], "the prior", "the table")
@@ -81,7 +81,7 @@ def test_foreign_spaces_are_refused_with_both_names() -> None:
         one.require_same(two, "the prior", "the table")
 
 
-def test_broken_statistics_are_refused() -> None:
+def test_invalid_statistics_are_refused() -> None:
     with pytest.raises(ValueError, match="every std above 0"):
         Space("x", np.zeros(2, np.float32), np.array([1, 0], np.float32), 1.0)
     with pytest.raises(ValueError, match="at least one vector"):

@@ -167,20 +167,20 @@ def lead(prior: Predictor, mean: Predictor, people: HeldOutUsers, world: TwoTast
     return found
 
 
-def test_a_trained_prior_is_ahead_of_the_mean_of_likes(
+def test_a_trained_prior_beats_the_mean_of_likes(
     prior: TrainedPredictor, mean: MeanOfLikes, people: HeldOutUsers, world: TwoTastes
 ) -> None:
     assert lead(prior, mean, people, world).low > 0
 
 
-def test_with_permuted_histories_it_is_not(
+def test_with_permuted_histories_it_does_not(
     prior: TrainedPredictor, mean: MeanOfLikes, people: HeldOutUsers, world: TwoTastes
 ) -> None:
     permuted = permuted_ratings(people, torch.Generator().manual_seed(0))
     assert lead(prior, mean, permuted, world).low <= 0
 
 
-def test_trained_on_permuted_ratings_it_is_behind_and_no_better_than_random_items(
+def test_trained_on_permuted_ratings_it_is_no_better_than_random_items(
     mean: MeanOfLikes, people: HeldOutUsers, world: TwoTastes
 ) -> None:
     untaught = trained_on(data_of(Permuted()))

@@ -17,7 +17,7 @@ def trainer() -> lightning.Trainer:
     return build_trainer(NODE, **SILENT)
 
 
-def test_it_says_nothing_of_itself(capfd: pytest.CaptureFixture[str]) -> None:
+def test_building_a_trainer_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.INFO)
     build_trainer(NODE, **SILENT)
     said = "".join(capfd.readouterr())
@@ -38,12 +38,12 @@ def test_it_says_nothing_of_itself(capfd: pytest.CaptureFixture[str]) -> None:
         ),
     ],
 )
-def test_what_lightning_cannot_do_here_is_told(words: dict[str, object], message: str) -> None:
+def test_invalid_trainer_arguments_are_explained(words: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         build_trainer({**NODE, **words}, **SILENT)
 
 
-def test_a_stop_by_hand_ends_in_the_message(trainer: lightning.Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_with_the_message(trainer: lightning.Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lightning.Trainer, "interrupted", True)
     with (
         pytest.raises(ValueError, match="two of three are whole"),
@@ -52,7 +52,7 @@ def test_a_stop_by_hand_ends_in_the_message(trainer: lightning.Trainer, monkeypa
         raise SystemExit(1)
 
 
-def test_any_other_exit_is_left_alone(trainer: lightning.Trainer) -> None:
+def test_other_exits_are_passed_on(trainer: lightning.Trainer) -> None:
     with pytest.raises(SystemExit), stopped_by_hand(trainer, lambda: "never said"):
         raise SystemExit(3)
 
@@ -60,13 +60,13 @@ def test_any_other_exit_is_left_alone(trainer: lightning.Trainer) -> None:
 MANY = {**NODE, "strategy": "ddp", "devices": 999}
 
 
-def test_more_processes_than_cores_are_refused_with_the_way_out() -> None:
+def test_more_processes_than_cores_are_refused_with_the_remedy() -> None:
     expected = r"trainer\.devices=999 would start as many processes on .* torchrun --nproc-per-node=999"
     with pytest.raises(ValueError, match=expected):
         build_trainer(MANY, **SILENT)
 
 
-def test_processes_that_somebody_else_started_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_started_by_a_launcher_are_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     size = {"WORLD_SIZE": "999", "LOCAL_WORLD_SIZE": "999", "RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}
     for name, value in {**size, "TORCHELASTIC_RUN_ID": "x"}.items():
         monkeypatch.setenv(name, value)

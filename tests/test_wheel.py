@@ -61,7 +61,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     assert not sorted(inside - {name for name in meant if name.startswith("prefprior/")})
 
 
-def test_the_wheel_says_what_it_is_of(wheel: Path) -> None:
+def test_the_wheel_has_its_metadata(wheel: Path) -> None:
     told = {name.split(".dist-info/")[1] for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" in name}
     assert told == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "top_level.txt", "licenses/LICENSE"}
 

@@ -178,7 +178,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("case", "read"), FOUND, ids=lambda value: str(value) if isinstance(value, Case) else "")
-def test_where_checkpoints_are(case: Case, read: Callable[[Path], Any], folder: Path, refused: Refused) -> None:
+def test_checkpoint_paths(case: Case, read: Callable[[Path], Any], folder: Path, refused: Refused) -> None:
     case.spoil(folder)
     refused(case, "checkpoints", lambda: read(folder))
 
@@ -236,5 +236,5 @@ IN_THE_FILE = [
 @pytest.mark.parametrize(
     ("case", "facts"), IN_THE_FILE, ids=lambda value: str(value) if isinstance(value, Case) else ""
 )
-def test_data_without_their_file(case: Case, facts: dict[str, Any], tmp_path: Path, refused: Refused) -> None:
+def test_missing_data_json(case: Case, facts: dict[str, Any], tmp_path: Path, refused: Refused) -> None:
     refused(case, "checkpoints: data.json", lambda: data_of_checkpoint(tmp_path / CHECKPOINT, facts))

@@ -90,7 +90,7 @@ SENT = [
 
 
 @pytest.mark.parametrize("case", SENT, ids=str)
-def test_manifests_that_are_sent(case: Case, tmp_path: Path, refused: Refused) -> None:
+def test_manifests_from_others(case: Case, tmp_path: Path, refused: Refused) -> None:
     config = SampleConfig(manifest=str(tmp_path / MANIFEST))
     sent(lambda manifest: None)(tmp_path)
     assert repeated(config, set())[0].users == ["u1"]
@@ -160,6 +160,6 @@ MADE = [
 
 
 @pytest.mark.parametrize("case", MADE, ids=str)
-def test_galleries_that_are_gone_on_with(case: Case, gallery: Path, refused: Refused) -> None:
+def test_galleries_that_are_continued(case: Case, gallery: Path, refused: Refused) -> None:
     case.spoil(gallery)
     refused(case, "galleries: folders", lambda: pages(gallery))

@@ -156,7 +156,7 @@ def nothing(folder: Path) -> None:
     """It is wrong as it is asked for."""
 
 
-def test_one_folder_for_both(folder: Path, refused: Refused) -> None:
+def test_the_same_folder_for_likes_and_dislikes(folder: Path, refused: Refused) -> None:
     both = case(
         "one folder for likes and dislikes",
         nothing,
@@ -168,19 +168,19 @@ def test_one_folder_for_both(folder: Path, refused: Refused) -> None:
     refused(both, "newcomers: folders", lambda: from_folders(str(folder / "likes"), str(folder / "likes")))
 
 
-def test_a_folder_inside_the_other(folder: Path, refused: Refused) -> None:
+def test_nested_folders_of_likes_and_dislikes(folder: Path, refused: Refused) -> None:
     inside = case("dislikes inside the likes", nothing, "y.png is given twice", "take it out of one folder")
     refused(inside, "newcomers: folders", lambda: from_folders(str(folder), str(folder / "dislikes")))
 
 
-def test_nothing_rated(refused: Refused) -> None:
+def test_no_rated_pictures(refused: Refused) -> None:
     none = case(
         "nothing that is rated", nothing, "there are no rated pictures", "likes=FOLDER, dislikes=FOLDER or ratings=FILE"
     )
     refused(none, "newcomers: folders", lambda: of(Blind(), []))
 
 
-def test_another_encoder(folder: Path, refused: Refused) -> None:
+def test_an_encoder_of_another_space(folder: Path, refused: Refused) -> None:
     other = case(
         "an encoder of another space",
         nothing,

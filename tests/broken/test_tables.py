@@ -132,7 +132,7 @@ ARGUMENTS = [
 @pytest.mark.parametrize(
     ("case", "arguments"), ARGUMENTS, ids=lambda value: str(value) if isinstance(value, Case) else ""
 )
-def test_csv_as_its_owner_describes_it(case: Case, arguments: dict[str, Any], folder: Path, refused: Refused) -> None:
+def test_csv_with_source_arguments(case: Case, arguments: dict[str, Any], folder: Path, refused: Refused) -> None:
     case.spoil(folder)
     refused(case, "tables: CSV", lambda: ratings(folder / "r.csv", **arguments))
 
@@ -163,7 +163,7 @@ OTHER_NAMES = [
 
 
 @pytest.mark.parametrize("case", OTHER_NAMES, ids=str)
-def test_names(case: Case, tmp_path: Path, refused: Refused) -> None:
+def test_column_names(case: Case, tmp_path: Path, refused: Refused) -> None:
     case.spoil(tmp_path)
     refused(case, "tables: TSV and other names", lambda: ratings(next(tmp_path.iterdir())))
 

@@ -197,11 +197,11 @@ ASKED = [
 @pytest.mark.parametrize(
     ("case", "kind", "arguments"), ASKED, ids=lambda value: str(value) if isinstance(value, Case) else ""
 )
-def test_what_belongs_together(case: Case, kind: Any, arguments: dict[str, Any], refused: Refused) -> None:
+def test_incomplete_arguments(case: Case, kind: Any, arguments: dict[str, Any], refused: Refused) -> None:
     refused(case, "sources: arguments", lambda: kind(**arguments))
 
 
-def test_bytes_of_the_cases_are_what_numpy_writes() -> None:
+def test_the_cases_use_the_bytes_that_numpy_writes() -> None:
     file = io.BytesIO()
     np.save(file, VECTORS)
     assert file.getvalue().startswith(b"\x93NUMPY\x01\x00")

@@ -28,11 +28,11 @@ def validated(figures: dict[str, float], epoch: int = 0, fn: str = TrainerFn.FIT
 
 
 @pytest.mark.parametrize(("mode", "epochs"), [("min", [0, 2]), ("max", [0, 1, 3])])
-def test_what_is_better_is_saved(mode: str, epochs: list[int]) -> None:
+def test_better_weights_are_saved(mode: str, epochs: list[int]) -> None:
     assert saved([2.0, 3.0, 1.0, 4.0], mode=mode) == epochs
 
 
-def test_a_resumed_run_remembers_what_was_best() -> None:
+def test_a_resumed_run_keeps_its_best_value() -> None:
     first = KeepBest(monitor="val/x", save=lambda trainer, module, facts: None)
     saved([2.0, 1.0], first)
     again = KeepBest(monitor="val/x", save=lambda trainer, module, facts: None)
@@ -40,7 +40,7 @@ def test_a_resumed_run_remembers_what_was_best() -> None:
     assert saved([1.5, 0.5], again) == [1]
 
 
-def test_a_figure_that_is_not_there_is_answered_with_the_nearest() -> None:
+def test_an_unknown_monitor_is_refused_with_the_nearest_name() -> None:
     keep = KeepBest(monitor="val/los", save=lambda trainer, module, facts: None)
     with pytest.raises(ValueError, match=r"monitor is 'val/los'; .* did you mean val/loss\?"):
         keep.on_validation_epoch_end(validated({"val/loss": 1.0, "val/denoising": 1.0}), None)
@@ -51,7 +51,7 @@ def test_validation_outside_training_saves_nothing() -> None:
     keep.on_validation_epoch_end(validated({"val/x": 1.0}, fn=TrainerFn.VALIDATING), None)
 
 
-def test_it_comes_before_averaged_weights_step_back() -> None:
+def test_it_runs_before_ema_restores_the_weights() -> None:
     keep, ema = KeepBest(monitor="val/x", save=lambda trainer, module, facts: None), Ema()
     assert in_order([ema, keep]) == [keep, ema]
 

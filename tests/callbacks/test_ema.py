@@ -6,7 +6,7 @@ import torch
 from prefprior.callbacks.ema import Ema
 
 
-def test_where_training_began_is_soon_forgotten() -> None:
+def test_the_initial_weights_are_soon_forgotten() -> None:
     ema = Ema(decay=0.999)
     start, now = [torch.ones(3)], [torch.zeros(3)]
     for count in range(100):
@@ -14,14 +14,14 @@ def test_where_training_began_is_soon_forgotten() -> None:
     assert 0 < float(start[0].max()) < 1e-6  # a fixed decay of .999 would have kept nine tenths
 
 
-def test_decay_is_reached_and_never_passed() -> None:
+def test_decay_grows_to_its_limit() -> None:
     ema = Ema(decay=0.995)
     shares = [ema.share_kept(count) for count in (0, 10, 1000, 10**6)]
     assert shares == sorted(shares)
     assert shares[-1] == 0.995
 
 
-def test_until_averaging_begins_the_average_is_the_weights_themselves() -> None:
+def test_before_averaging_begins_the_average_equals_the_weights() -> None:
     ema = Ema(start_step=3)
     assert [ema.share_kept(count) > 0 for count in (0, 2, 3, 4)] == [False, False, True, True]
     assert ema.should_update(step_idx=0)

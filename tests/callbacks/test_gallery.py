@@ -59,7 +59,7 @@ def test_it_shows_the_same_users_every_time(data: PreferenceDataModule, tmp_path
     assert [folder.name for folder in first] == [folder.name for folder in second]
 
 
-def test_it_waits_for_its_epoch(data: PreferenceDataModule, tmp_path: Path) -> None:
+def test_it_makes_nothing_before_its_epoch(data: PreferenceDataModule, tmp_path: Path) -> None:
     assert not after_epoch(6, data, tmp_path).exists()
 
 
@@ -67,12 +67,12 @@ def test_it_shows_the_last_epoch_of_a_short_training(data: PreferenceDataModule,
     assert len(people(after_epoch(3, data, tmp_path, of=3))) == 2
 
 
-def test_it_says_that_it_made_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_that_it_made_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     GalleryCallback().on_train_end(SimpleNamespace(is_global_zero=True), None)
     assert "Lower callbacks.gallery.every_n_epochs" in capsys.readouterr().out
 
 
-def test_its_pages_do_not_promise_a_command(data: PreferenceDataModule, tmp_path: Path) -> None:
+def test_its_pages_show_no_replay_command(data: PreferenceDataModule, tmp_path: Path) -> None:
     """The weights of an epoch are kept nowhere."""
     folder = people(after_epoch(5, data, tmp_path))[0]
     assert "python sample.py" not in (folder / "index.html").read_text()

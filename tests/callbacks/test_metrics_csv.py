@@ -19,23 +19,23 @@ def logged(folder: Path, *rows: dict[str, float]) -> MetricsCsv:
     return logger
 
 
-def test_rows_are_there_as_soon_as_they_are_logged(tmp_path: Path) -> None:
+def test_rows_are_written_immediately(tmp_path: Path) -> None:
     logged(tmp_path, {"loss": 2.0}, {"loss": 1.0})
     assert (tmp_path / NAME).read_text() == "loss,step\n2.0,0\n1.0,1\n"
 
 
-def test_a_column_that_comes_late_is_empty_before(tmp_path: Path) -> None:
+def test_a_new_column_is_empty_in_earlier_rows(tmp_path: Path) -> None:
     logged(tmp_path, {"loss": 2.0}, {"val": 1.0}, {"loss": 1.0})
     assert (tmp_path / NAME).read_text() == "loss,step,val\n2.0,0,\n,1,1.0\n1.0,2,\n"
 
 
-def test_a_run_that_begins_again_does_not_keep_the_rows_of_before(tmp_path: Path) -> None:
+def test_a_restarted_run_drops_earlier_rows(tmp_path: Path) -> None:
     logged(tmp_path, {"loss": 3.0})
     logged(tmp_path, {"loss": 2.0})
     assert (tmp_path / NAME).read_text() == "loss,step\n2.0,0\n"
 
 
-def test_a_run_that_goes_on_has_the_rows_of_its_checkpoint_alone(tmp_path: Path) -> None:
+def test_a_resumed_run_has_only_the_rows_of_its_checkpoint(tmp_path: Path) -> None:
     before = logged(tmp_path, {"loss": 3.0}, {"loss": 2.0})
     kept: dict[str, Any] = {}
     trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
@@ -52,7 +52,7 @@ def test_a_run_that_goes_on_has_the_rows_of_its_checkpoint_alone(tmp_path: Path)
 
 
 @pytest.mark.parametrize("status", ["success", "failed"])
-def test_a_run_that_logged_nothing_leaves_the_file_alone(tmp_path: Path, status: str) -> None:
+def test_a_run_without_metrics_does_not_change_the_file(tmp_path: Path, status: str) -> None:
     logged(tmp_path, {"loss": 3.0})
     MetricsCsv(tmp_path).finalize(status)
     assert (tmp_path / NAME).read_text() == "loss,step\n3.0,0\n"

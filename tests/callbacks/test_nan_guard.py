@@ -31,7 +31,7 @@ class Breaks(LightningModule):
 
 
 @pytest.mark.parametrize("how", ["loss", "gradient"])
-def test_the_last_checkpoint_is_still_good(tmp_path: Path, how: str) -> None:
+def test_the_last_checkpoint_is_finite(tmp_path: Path, how: str) -> None:
     keep = ModelCheckpoint(tmp_path, save_last=True, every_n_train_steps=2)
     trainer = Trainer(
         accelerator="cpu", max_steps=20, callbacks=[NanGuard(), keep], logger=False, enable_progress_bar=False,
@@ -45,7 +45,7 @@ def test_the_last_checkpoint_is_still_good(tmp_path: Path, how: str) -> None:
     assert torch.isfinite(model.weight).all(), "the step itself must not have been taken"
 
 
-def test_spoiled_weights_are_not_saved() -> None:
+def test_weights_with_nan_are_not_saved() -> None:
     guard = NanGuard(every=1000)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.raises(ValueError, match="the weight w stopped being a number"):
@@ -53,7 +53,7 @@ def test_spoiled_weights_are_not_saved() -> None:
 
 
 @pytest.mark.parametrize(("precision", "stops"), [("16-mixed", False), ("bf16-mixed", True)])
-def test_infinite_gradients_are_the_scalers_business_under_fp16(precision: str, stops: bool) -> None:
+def test_infinite_gradients_are_ignored_under_fp16(precision: str, stops: bool) -> None:
     """The scaler begins too high on purpose: its first steps overflow, are skipped, and it halves its scale."""
     model, trainer = Breaks("", 0), Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     state = SimpleNamespace(

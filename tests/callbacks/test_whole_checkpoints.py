@@ -8,9 +8,7 @@ import torch
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 
 
-def test_a_checkpoint_that_could_not_be_written_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, path = WholeCheckpoints(), tmp_path / "last.ckpt"
     writer.save_checkpoint({"step": 1}, path)
 
@@ -25,7 +23,7 @@ def test_a_checkpoint_that_could_not_be_written_leaves_the_old_one(
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_one_changed_bit_is_found(tmp_path: Path) -> None:
+def test_one_changed_bit_is_detected(tmp_path: Path) -> None:
     writer, path = WholeCheckpoints(), tmp_path / "last.ckpt"
     weights = torch.randn(1000)
     writer.save_checkpoint({"weights": weights}, path)
@@ -44,6 +42,6 @@ def test_half_a_checkpoint_is_refused(tmp_path: Path) -> None:
         writer.load_checkpoint(path)
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_a_written_checkpoint_is_read(tmp_path: Path) -> None:
     WholeCheckpoints().save_checkpoint({"step": 1}, tmp_path / "last.ckpt")
     assert WholeCheckpoints().load_checkpoint(tmp_path / "last.ckpt", weights_only=True) == {"step": 1}

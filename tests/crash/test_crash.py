@@ -79,7 +79,7 @@ every = pytest.mark.parametrize("unbroken", SCENARIOS, indirect=True)
 
 @pytest.mark.crash
 @every
-def test_all_that_was_made_is_on_the_disk(unbroken: Unbroken) -> None:
+def test_all_files_are_synced_to_disk(unbroken: Unbroken) -> None:
     made = {name for name, found in unbroken.content.items() if found != "folder"} - set(content(unbroken.fresh))
     synced = {Path(path).relative_to(unbroken.root / "work").as_posix() for path in unbroken.synced}
     assert made
@@ -94,20 +94,20 @@ def test_killed_at_every_operation(unbroken: Unbroken, record_property: Record) 
 
 @pytest.mark.crash
 @every
-def test_the_disk_is_full_at_every_write(unbroken: Unbroken, record_property: Record) -> None:
+def test_disk_full_at_every_write(unbroken: Unbroken, record_property: Record) -> None:
     writes = [at for at, what in enumerate(unbroken.operations) if what in ("open", "fsync", "os.mkdir")]
     require_none_wrong(unbroken, (Fault("full", at) for at in writes), record_property)
 
 
 @pytest.mark.crash
 @every
-def test_the_disk_is_full_in_the_middle_of_a_file(unbroken: Unbroken, record_property: Record) -> None:
+def test_disk_full_in_the_middle_of_a_file(unbroken: Unbroken, record_property: Record) -> None:
     require_none_wrong(unbroken, (Fault("size", size) for size in SIZES), record_property)
 
 
 # The short part, of the ordinary suite: a few operations of the commands that are quickest.
 @pytest.mark.parametrize("unbroken", ["embed", "shard"], indirect=True)
-def test_killed_or_full_at_a_few_operations(unbroken: Unbroken, record_property: Record) -> None:
+def test_killed_or_disk_full_at_a_few_operations(unbroken: Unbroken, record_property: Record) -> None:
     places = range(3, len(unbroken.operations), 16)
     faults = [Fault(kind, at) for at, kind in zip(places, cycle(("kill", "full")))]
     require_none_wrong(unbroken, [*faults, Fault("size", 512)], record_property)

@@ -9,7 +9,7 @@ from prefprior.data.splits import Splits
 from tests.data.small import SmallSource, module, ratings
 
 
-def test_an_unknown_part_is_refused_with_those_there_are() -> None:
+def test_an_unknown_part_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="small has no part exam; its parts are train"):
         module().part("exam")
 
@@ -28,7 +28,7 @@ def test_item_counts_are_of_the_training_part() -> None:
     assert data.item_counts().sum() == len(data.part("train"))
 
 
-def test_nothing_is_read_before_it_is_asked_for() -> None:
+def test_nothing_is_read_before_setup() -> None:
     class Unread(SmallSource):
         def ratings(self) -> None:  # type: ignore[override]
             raise AssertionError("read")
@@ -41,7 +41,7 @@ def test_an_epoch_has_each_rating_as_a_target_once() -> None:
     assert len(data.train_dataloader()) == int(np.ceil(len(data.part("train")) / 24))
 
 
-def test_texts_that_a_source_does_not_have_are_refused() -> None:
+def test_text_conditioning_without_texts_is_refused() -> None:
     with pytest.raises(ValueError, match="small has none"):
         module().use_texts()
 
@@ -56,6 +56,6 @@ def test_a_batch_without_users_is_refused() -> None:
         module(batch_size=0)
 
 
-def test_what_was_read_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     module().setup()
     assert capsys.readouterr().out.count("ratings in small-space") == 1

@@ -31,16 +31,16 @@ def test_a_space_with_a_slash_is_one_folder() -> None:
     assert embedding_folder("e", "small", "ViT-H-14/tag") == Path("e/small/ViT-H-14__tag")
 
 
-def test_embeddings_that_come_with_a_source_are_taken(tmp_path: Path) -> None:
+def test_embeddings_of_the_source_are_used(tmp_path: Path) -> None:
     assert StoredEmbeddings(root=str(tmp_path)).table(SmallSource(ratings())).space.name == "small-space"
 
 
-def test_another_space_than_the_sources_own_is_refused(tmp_path: Path) -> None:
+def test_a_space_other_than_the_sources_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"comes with embeddings of small-space\. Leave embeddings.space out"):
         StoredEmbeddings(root=str(tmp_path), space="other").table(SmallSource(ratings()))
 
 
-def test_the_only_stored_table_is_taken(bare: Bare, tmp_path: Path) -> None:
+def test_the_only_stored_table_is_used(bare: Bare, tmp_path: Path) -> None:
     store(tmp_path, bare, "a/b")
     assert StoredEmbeddings(root=str(tmp_path)).table(bare).space.name == "a/b"
 
@@ -52,13 +52,13 @@ def test_of_several_tables_one_must_be_chosen(bare: Bare, tmp_path: Path) -> Non
         StoredEmbeddings(root=str(tmp_path)).table(bare)
 
 
-def test_a_space_chooses_among_tables(bare: Bare, tmp_path: Path) -> None:
+def test_a_space_selects_among_tables(bare: Bare, tmp_path: Path) -> None:
     for space in ("a/b", "c"):
         store(tmp_path, bare, space)
     assert StoredEmbeddings(root=str(tmp_path), space="c").table(bare).space.name == "c"
 
 
-def test_where_there_is_no_table_the_error_is_the_command_that_embeds(bare: Bare, tmp_path: Path) -> None:
+def test_without_a_table_the_error_names_the_embed_command(bare: Bare, tmp_path: Path) -> None:
     with pytest.raises(RunFirstError, match=r"python embed.py source=small encoder=mine$"):
         StoredEmbeddings(root=str(tmp_path), encoder="mine").table(bare)
 
@@ -76,7 +76,7 @@ def test_refined_embeddings_of_another_space_are_refused(tmp_path: Path) -> None
         RefinedEmbeddings(folder=str(tmp_path), space="small-space").table(source)
 
 
-def test_where_nothing_was_refined_the_error_is_the_command_that_refines(tmp_path: Path) -> None:
+def test_without_refined_embeddings_the_error_names_the_command(tmp_path: Path) -> None:
     folder = tmp_path / "nowhere"
     with pytest.raises(RunFirstError, match=r"python evaluate.py source=small 'predictors=\[wals\]' .*export="):
         RefinedEmbeddings(folder=str(folder)).table(SmallSource(ratings()))

@@ -12,7 +12,7 @@ def test_permuted_is_a_permutation(size: int) -> None:
         assert sorted(row) == list(range(size))
 
 
-def test_permutations_of_few_are_uniform() -> None:
+def test_short_permutations_are_uniform() -> None:
     # All 24 orders of four things, over 24,000 keys: chi-square with 23 degrees of freedom, 99.99 % quantile 56.
     keys = mix(np.arange(24000))
     orders = permuted(np.tile(np.arange(4), (24000, 1)), np.full(24000, 4), keys)
@@ -28,12 +28,12 @@ def pairs() -> np.ndarray:
 
 
 @pytest.mark.parametrize("column", [0, 1])
-def test_places_in_permutations_of_many_are_uniform(pairs: np.ndarray, column: int) -> None:
+def test_positions_in_long_permutations_are_uniform(pairs: np.ndarray, column: int) -> None:
     counts = np.bincount(pairs[:, column], minlength=150)
     assert ((counts - 200) ** 2 / 200).sum() < 220  # 149 degrees of freedom, 99.99 %
 
 
-def test_distances_in_permutations_of_many_are_uniform(pairs: np.ndarray) -> None:
+def test_distances_in_long_permutations_are_uniform(pairs: np.ndarray) -> None:
     distance = np.bincount((pairs[:, 1] - pairs[:, 0]) % 150, minlength=150)[1:]
     assert ((distance - 30000 / 149) ** 2 / (30000 / 149)).sum() < 220
 
@@ -52,11 +52,11 @@ def test_an_ids_hash_is_the_same_in_every_version() -> None:
     assert id_hashes(["a"]).tolist() == [3405396810240292928]
 
 
-def test_salt_changes_a_hash() -> None:
+def test_salt_changes_the_hash() -> None:
     assert id_hashes(["a"], "user/0").tolist() != id_hashes(["a"], "user/1").tolist()
 
 
-def test_mixing_keeps_the_order_of_its_parts() -> None:
+def test_mix_depends_on_the_order_of_its_parts() -> None:
     assert mix(1, 2).tolist() != mix(2, 1).tolist()
 
 

@@ -38,11 +38,11 @@ def held_out() -> HeldOutUsers:
     return HeldOutUsers.of(BEFORE, AFTER, CATALOGUE)
 
 
-def test_only_users_with_both_are_there(held_out: HeldOutUsers) -> None:
+def test_only_users_with_history_and_held_out_ratings_are_included(held_out: HeldOutUsers) -> None:
     assert held_out.users == ["a", "b"]
 
 
-def test_what_was_rated_before_is_not_held_out_but_counted(held_out: HeldOutUsers) -> None:
+def test_items_rated_before_are_not_held_out_but_counted(held_out: HeldOutUsers) -> None:
     assert held_out.held_item_BT.tolist() == [[5, 6], [7, -1]]
     assert held_out.repeated == 1
 
@@ -56,29 +56,29 @@ def test_a_history_holds_its_embeddings(held_out: HeldOutUsers) -> None:
     assert torch.equal(history.embeddings_BKD[0], CATALOGUE.embeddings_ND[[3, 2, 1]])
 
 
-def test_all_that_was_rated_is_seen_whatever_the_history_is_cut_to() -> None:
+def test_the_seen_mask_covers_ratings_cut_from_the_history() -> None:
     held_out = HeldOutUsers.of(BEFORE, AFTER, CATALOGUE, cap=1)
     assert held_out.history().items_BK.tolist() == [[3], [4]]
     assert held_out.seen_item_BS.tolist() == [[1, 2, 3], [4, -1, -1]]
 
 
-def test_likes_follow_the_sources_threshold(held_out: HeldOutUsers) -> None:
+def test_likes_use_the_threshold_of_the_source(held_out: HeldOutUsers) -> None:
     assert held_out.held_liked_BT.tolist() == [[True, False], [False, False]]
 
 
-def test_everything_is_a_like_where_there_are_only_likes() -> None:
+def test_with_implicit_feedback_all_held_out_items_are_likes() -> None:
     before, after = (replace(t, scale=RatingScale(1, 5, 4, liked_only=True)) for t in (BEFORE, AFTER))
     held_out = HeldOutUsers.of(before, after, CATALOGUE)
     assert held_out.held_liked_BT.tolist() == [[True, True], [True, False]]
 
 
-def test_a_sign_negates_the_history_alone(held_out: HeldOutUsers) -> None:
+def test_negation_changes_only_the_history(held_out: HeldOutUsers) -> None:
     negated = replace(held_out, sign=-1.0)
     assert torch.equal(negated.history().ratings_BK, -held_out.history().ratings_BK)
     assert torch.equal(negated.held_rating_BT, held_out.held_rating_BT)
 
 
-def test_histories_may_be_shown_as_somebody_elses(held_out: HeldOutUsers) -> None:
+def test_histories_can_be_exchanged_between_users(held_out: HeldOutUsers) -> None:
     assert replace(held_out, shown_as=("x", "y")).history().users == ["x", "y"]
 
 
@@ -86,22 +86,22 @@ def test_held_out_embeddings_are_zero_where_padded(held_out: HeldOutUsers) -> No
     assert held_out.held_embeddings()[1].tolist() == [CATALOGUE.embeddings_ND[7].tolist(), [0, 0]]
 
 
-def test_taking_some_users_cuts_the_padding_of_the_others(held_out: HeldOutUsers) -> None:
+def test_selecting_users_trims_the_padding(held_out: HeldOutUsers) -> None:
     alone = held_out.take(torch.tensor([1]))
     assert (alone.users, alone.item_BK.shape, alone.held_item_BT.shape) == (["b"], (1, 1), (1, 1))
 
 
-def test_leaving_out_some_of_what_is_held_out_drops_who_has_none_left(held_out: HeldOutUsers) -> None:
+def test_users_without_held_out_items_are_dropped_by_a_filter(held_out: HeldOutUsers) -> None:
     left = held_out.where(held_out.held_item_BT == 6)
     assert (left.users, left.held_item_BT.tolist()) == (["a"], [[6]])
 
 
-def test_chunks_are_everybody_in_order(held_out: HeldOutUsers) -> None:
+def test_chunks_contain_all_users_in_order(held_out: HeldOutUsers) -> None:
     chunks = list(held_out.chunks(scores=len(CATALOGUE)))
     assert [chunk.users for chunk in chunks] == [["a"], ["b"]]
 
 
-def test_the_first_are_taken_at_even_distances() -> None:
+def test_at_most_n_users_are_taken_at_even_distances() -> None:
     many = ratings(users=40)
     catalogue = Catalogue(CATALOGUE.space, [str(i) for i in many.items], torch.zeros(len(many.items), 2))
     held_out = HeldOutUsers.halves(many, catalogue)
@@ -116,7 +116,7 @@ def test_a_first_share_is_rounded_up_but_never_all() -> None:
     assert first_share(replace(BEFORE, time_N=np.arange(5.0)), 0.9).tolist() == [True, True, False, True, True]
 
 
-def test_a_first_count_is_the_same_for_everybody() -> None:
+def test_a_first_count_is_the_same_for_all_users() -> None:
     assert first_share(replace(BEFORE, time_N=np.arange(5.0)), 0.5, count=1).tolist() == [
         True,
         False,
@@ -126,7 +126,7 @@ def test_a_first_count_is_the_same_for_everybody() -> None:
     ]
 
 
-def test_without_times_the_order_of_a_file_does_not_matter() -> None:
+def test_without_times_the_split_does_not_depend_on_the_order_of_rows() -> None:
     order = np.array([2, 0, 1, 3, 4])
     first, shuffled = first_share(BEFORE, 0.5), first_share(BEFORE.take(order), 0.5)
     assert shuffled.tolist() == first[order].tolist()

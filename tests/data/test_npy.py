@@ -20,14 +20,14 @@ ARRAYS: dict[str, np.ndarray] = {
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_what_is_read_is_what_was_written(tmp_path: Path, name: str) -> None:
+def test_written_arrays_are_read_back(tmp_path: Path, name: str) -> None:
     save_array(tmp_path / "a.npy", ARRAYS[name])
     read = np.load(tmp_path / "a.npy")
     assert read.dtype == ARRAYS[name].dtype
     np.testing.assert_array_equal(read, ARRAYS[name])
 
 
-def test_chunks_give_the_bytes_of_the_whole(tmp_path: Path) -> None:
+def test_writing_in_chunks_gives_the_same_bytes(tmp_path: Path) -> None:
     rows = ARRAYS["rows"]
     np.save(tmp_path / "numpy.npy", rows)
     save_chunks(tmp_path / "ours.npy", [rows[:1].astype(np.float64), rows[1:]], shape=rows.shape, dtype="float32")
@@ -44,7 +44,7 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_files")
-def test_half_an_array_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+def test_a_truncated_array_is_detected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot write .*a\.npy"):
         save_array(tmp_path / "a.npy", np.arange(100))
     assert not list(tmp_path.iterdir())

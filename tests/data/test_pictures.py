@@ -37,7 +37,7 @@ def reason(content: bytes) -> str:
     return str(error.value)
 
 
-def test_bad_pictures_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_pictures_are_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = data(noise(), "JPEG")
     assert reason(whole[: len(whole) // 2]).startswith("truncated")
     assert reason(b"not a picture").startswith("unreadable")
@@ -99,7 +99,7 @@ def tagged(picture: Image.Image, tags: dict[str, object]) -> bytes:
         "0 is white",
     ],
 )
-def test_grey_of_more_than_8_bits_keeps_its_tones(content: bytes) -> None:
+def test_greyscale_above_8_bits_keeps_its_tones(content: bytes) -> None:
     seen_HWC = opened(content).astype(int)
     assert np.abs(seen_HWC - np.rint(RAMP_HW * 255).astype(int)[..., None]).max() <= 1
 
@@ -115,12 +115,12 @@ def test_grey_of_more_than_8_bits_keeps_its_tones(content: bytes) -> None:
         (np.full((4, 4), 300, np.int32), "white is unknown where values reach 300"),
     ],
 )
-def test_values_that_may_mean_anything_are_not_guessed(values: np.ndarray, why: str) -> None:
+def test_pixel_values_of_unknown_range_are_refused(values: np.ndarray, why: str) -> None:
     with pytest.raises(BadPictureError, match=why):
         opened(wide(values, "TIFF"))
 
 
-def test_transparent_grey_lies_on_white() -> None:
+def test_transparent_greyscale_is_composited_on_white() -> None:
     for mode, colour in (("LA", (0, 0)), ("La", (0, 0)), ("RGBa", (0, 0, 0, 0)), ("PA", (0, 0))):
         assert as_rgb(Image.new(mode, (4, 4), colour)).getpixel((0, 0)) == (255, 255, 255)
 
@@ -144,26 +144,26 @@ def turned(orientation: int, kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_stand_upright(orientation: int, kind: str) -> None:
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     seen_HWC = opened(turned(orientation, kind))
     assert seen_HWC.shape == (32, 64, 3)
     assert seen_HWC[4, 32, 0] > 180 > 60 > seen_HWC[4, 32, 2]
     assert seen_HWC[28, 32, 2] > 180 > 60 > seen_HWC[28, 32, 0]
 
 
-def test_notes_that_cannot_be_read_leave_a_picture_as_it_is() -> None:
+def test_broken_exif_is_ignored() -> None:
     file = io.BytesIO()
     noise().save(file, "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     assert np.array_equal(opened(file.getvalue()), np.asarray(noise()))
 
 
-def test_a_phone_adds_previews_to_a_photo() -> None:
+def test_only_the_first_picture_of_an_mpo_is_read() -> None:
     file = io.BytesIO()
     noise(1).save(file, "MPO", save_all=True, append_images=[noise(2)])
     assert opened(file.getvalue()).shape == (24, 24, 3)
 
 
-def test_a_png_that_unpacks_to_gigabytes_is_refused() -> None:
+def test_a_decompression_bomb_is_refused() -> None:
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
@@ -172,7 +172,7 @@ def test_a_png_that_unpacks_to_gigabytes_is_refused() -> None:
     assert reason(bomb).startswith("huge")
 
 
-def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+def test_devices_and_fifos_are_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.png")  # opening it would wait for ever
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     (tmp_path / "folder.png").mkdir()
@@ -187,7 +187,7 @@ def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     here.close()
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_pictures_of_a_folder_are_found_and_read(tmp_path: Path) -> None:
     for name in ("a b.png", "deep/er/c.jpg", "D.JPEG"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         noise().save(tmp_path / name)
@@ -209,7 +209,7 @@ def test_a_folder(tmp_path: Path) -> None:
         FolderPictures(tmp_path / "empty")
 
 
-def test_folders_that_are_linked_to_are_read_once(tmp_path: Path) -> None:
+def test_linked_folders_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "p" / "here").mkdir(parents=True)
     noise().save(tmp_path / "elsewhere" / "a.png")
@@ -219,7 +219,7 @@ def test_folders_that_are_linked_to_are_read_once(tmp_path: Path) -> None:
     assert FolderPictures(tmp_path / "p").ids == ["here/b.png", "there/a.png"]
 
 
-def test_a_photo_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
+def test_a_heic_photo_is_listed_and_refused(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
     pictures = FolderPictures(tmp_path)
     assert pictures.ids == ["IMG_1.HEIC"]
@@ -227,7 +227,7 @@ def test_a_photo_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
         pictures.open("IMG_1.HEIC")
 
 
-def test_a_file_that_may_not_be_read_is_no_duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_not_a_duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise().save(tmp_path / "a.png")
 
     def denied(*_: object) -> None:
@@ -243,7 +243,7 @@ def test_ids_cannot_leave_the_folder(tmp_path: Path, item: str) -> None:
         FolderPictures(tmp_path, ids=[item])
 
 
-def test_arrays() -> None:
+def test_pictures_in_arrays_are_read() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     pictures = ArrayPictures(["a", "b"], pixels)
     assert np.array_equal(np.asarray(pictures.open("b")), pixels[1])

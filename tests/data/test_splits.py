@@ -16,21 +16,21 @@ def codes_of_parts(table: RatingsTable, parts: np.ndarray, by: str) -> list[set[
 
 
 @pytest.mark.parametrize("by", ["user", "item"])
-def test_nobody_and_nothing_is_in_two_parts(by: str) -> None:
+def test_parts_are_disjoint(by: str) -> None:
     table = ratings(users=200, items=100)
     sets = codes_of_parts(table, Splits(by=by, val=0.2, test=0.2).parts(table), by)
     assert len(set.union(*sets)) == sum(map(len, sets))
 
 
 @pytest.mark.parametrize("by", ["user", "item"])
-def test_shares_are_about_what_was_asked(by: str) -> None:
+def test_parts_have_about_the_requested_shares(by: str) -> None:
     table = ratings(users=200, items=100)
     sets = codes_of_parts(table, Splits(by=by, val=0.2, test=0.2).parts(table), by)
     assert all(0.1 < len(part) / sum(map(len, sets)) < 0.3 for part in sets[1:])
 
 
 @pytest.mark.parametrize("by", ["user", "item"])
-def test_new_data_never_moves_old(by: str) -> None:
+def test_new_data_do_not_move_earlier_data_between_parts(by: str) -> None:
     table = ratings(users=40)
     before = Splits(by=by).parts(table)
     old = np.flatnonzero(table.user_N < 30)
@@ -42,12 +42,12 @@ def test_new_data_never_moves_old(by: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["user", "item"])
-def test_another_seed_parts_otherwise(by: str) -> None:
+def test_another_seed_gives_another_split(by: str) -> None:
     table = ratings(users=40)
     assert Splits(by=by, seed=1).parts(table).tolist() != Splits(by=by).parts(table).tolist()
 
 
-def test_a_split_by_time_without_dates_proposes_them() -> None:
+def test_a_split_by_time_without_dates_is_refused_with_dates_to_use() -> None:
     with pytest.raises(ValueError, match=r"splits.val_from=\d+ splits.test_from=\d+"):
         Splits(by="time").parts(ratings())
 
@@ -105,18 +105,18 @@ def test_shares_that_leave_nothing_are_refused() -> None:
         Splits(val=0.5, test=0.5)
 
 
-def test_an_unknown_way_is_refused_with_the_nearest() -> None:
+def test_an_unknown_split_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="did you mean user"):
         Splits(by="users")
 
 
 @pytest.mark.parametrize(("part", "name"), [("test", "test"), ("test_unseen", "test"), ("val_seen", "val")])
-def test_a_part_belongs_to_what_its_name_begins_with(part: str, name: str) -> None:
+def test_a_part_belongs_to_the_prefix_of_its_name(part: str, name: str) -> None:
     assert belongs(part, name)
 
 
 @pytest.mark.parametrize(("part", "name"), [("training", "train"), ("test", "test_unseen")])
-def test_other_parts_do_not_belong(part: str, name: str) -> None:
+def test_parts_with_other_names_do_not_belong(part: str, name: str) -> None:
     assert not belongs(part, name)
 
 

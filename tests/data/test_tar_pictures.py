@@ -21,7 +21,7 @@ def tar(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def test_tars(tmp_path: Path) -> None:
+def test_pictures_are_read_from_tars(tmp_path: Path) -> None:
     one = tar(tmp_path / "0.tar", {"x/a.jpg": data(noise(1), "JPEG"), "x/a.json": b"{}", "b.v2.png": data(noise(2))})
     two = tar(tmp_path / "1.tar", {"./c.png": data(noise(2))})
     pictures = TarPictures([one, two])
@@ -48,6 +48,6 @@ def test_ids_are_the_keys_of_webdataset(tmp_path: Path) -> None:
     assert TarPictures([path]).ids == sorted(keys) == ["b", "x/a"]
 
 
-def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+def test_hidden_files_are_ignored(tmp_path: Path) -> None:
     pictures = TarPictures([tar(tmp_path / "0.tar", {"a.png": data(noise(1)), "x/._a.png": data(noise(1))})])
     assert pictures.ids == ["a"]

@@ -74,7 +74,7 @@ def pixels(pictures: list[Image.Image]) -> np.ndarray:
     "name",
     ["kandinsky", "img2img", "controlnet", "karlo", "stable_unclip", "sd15", "sdxl", "sdxl_lcm"],
 )
-def test_a_batch_of_different_embeddings_gives_the_pictures_they_give_alone(name: str, folders: Path) -> None:
+def test_a_picture_does_not_depend_on_its_batch(name: str, folders: Path) -> None:
     decoder = make(name, folders, Runtime(batch_size=3))
     given = torch.randn(4, decoder.dim, generator=torch.Generator().manual_seed(3))
     negative = -given.flip(0) if decoder.takes_negative else None
@@ -96,7 +96,7 @@ def test_a_batch_of_different_embeddings_gives_the_pictures_they_give_alone(name
 
 
 @pytest.mark.parametrize("name", ["kandinsky", "sdxl"])
-def test_negative_embeddings_matter(name: str, folders: Path) -> None:
+def test_negative_embeddings_change_the_pictures(name: str, folders: Path) -> None:
     decoder = make(name, folders, Runtime())
     given = torch.randn(1, decoder.dim, generator=torch.Generator().manual_seed(0))
     plain = pixels(decoder.decode(given, negative_BD=None, prompt=None, generators=generators(0)))
@@ -104,7 +104,7 @@ def test_negative_embeddings_matter(name: str, folders: Path) -> None:
     assert np.abs(plain - bent).max() > 2
 
 
-def test_prompt_and_scale_share_one_weight(folders: Path) -> None:
+def test_scale_weighs_the_embedding_against_the_prompt(folders: Path) -> None:
     decoder = make("sdxl", folders, Runtime())
     assert isinstance(decoder, IPAdapter)
     given = torch.randn(2, decoder.dim, generator=torch.Generator().manual_seed(0))
@@ -133,7 +133,9 @@ def test_a_lora_changes_the_pictures_and_the_identity(folders: Path, tmp_path: P
     )
 
 
-def test_without_peft_a_lora_says_what_to_install(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lora_without_peft_is_an_error_with_the_install_command(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make("sd15_lcm", folders, Runtime())
     monkeypatch.setattr("prefprior.decoders.ip_adapter.is_peft_available", lambda: False)
     with pytest.raises(ValueError, match="pip install"):
@@ -150,7 +152,7 @@ def test_without_peft_a_lora_says_what_to_install(folders: Path, monkeypatch: py
         ({"lora": LoraWeights(model="nowhere", weight="l.safetensors")}, "lora"),
     ],
 )
-def test_missing_adapter_and_lora_weights_say_what_to_do(
+def test_missing_adapter_and_lora_weights_are_errors_with_the_remedy(
     folders: Path, tmp_path: Path, missing: dict[str, Any], remedy: str
 ) -> None:
     make("sd15_lcm", folders, Runtime())
@@ -159,7 +161,7 @@ def test_missing_adapter_and_lora_weights_say_what_to_do(
         IPAdapter(family="sd15", model=str(folders / "sd15_lcm"), space_name="tiny", **given)
 
 
-def test_an_adapter_in_a_folder_asks_the_hub_for_nothing(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_in_a_folder_makes_no_hub_requests(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make("sd15_lcm", folders, Runtime())
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "reachable", lambda: pytest.fail("the hub was asked"))
@@ -184,7 +186,7 @@ def test_the_safety_checker_flags_by_its_threshold(tmp_path: Path) -> None:
         DiffusersSafety(model=str(tmp_path / "nowhere"))
 
 
-def test_what_cannot_be_done_is_refused(folders: Path) -> None:
+def test_unsupported_inputs_are_refused(folders: Path) -> None:
     decoder = make("karlo", folders, Runtime())
     given = torch.zeros(1, decoder.dim)
     with pytest.raises(ValueError, match="no negative"):
@@ -197,7 +199,7 @@ def test_what_cannot_be_done_is_refused(folders: Path) -> None:
         require_space(decoder, "ViT-L-14/openai")
 
 
-def test_missing_weights_say_what_to_do(tmp_path: Path) -> None:
+def test_missing_weights_are_errors_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"decoder\.model=FOLDER"):
         Kandinsky(model="nobody/nothing-at-all")
     with pytest.raises(ValueError, match="sliced"):

@@ -15,7 +15,7 @@ def users() -> TinyUsers:
     return TinyUsers(3)
 
 
-def test_they_are_the_predictors_own_samples(users: TinyUsers) -> None:
+def test_embeddings_are_the_predictors_samples(users: TinyUsers) -> None:
     user, made = users.user("Person 0"), embeddings(users)
     samples_BnD = made.predictor.sample(
         user.history, SETTINGS.n, generator_of(SETTINGS.seed, user.name, "embeddings", 0), sampler=SETTINGS.sampler,
@@ -24,7 +24,7 @@ def test_they_are_the_predictors_own_samples(users: TinyUsers) -> None:
     assert torch.equal(made.of(user).raw_nD, samples_BnD[0])
 
 
-def test_a_user_s_embeddings_are_independent_of_who_came_before(users: TinyUsers) -> None:
+def test_embeddings_do_not_depend_on_other_users(users: TinyUsers) -> None:
     alone = embeddings(users).of(users.user("Person 2"))
     one = embeddings(users)
     after = [one.of(user) for user in users.gather(users.names)][2]
@@ -36,7 +36,7 @@ def test_users_get_different_embeddings(users: TinyUsers) -> None:
     assert not torch.equal(made.of(users.user("Person 1")).raw_nD, made.of(users.user("Person 2")).raw_nD)
 
 
-def test_another_seed_makes_others(users: TinyUsers) -> None:
+def test_another_seed_gives_other_embeddings(users: TinyUsers) -> None:
     user = users.user("Person 0")
     assert not torch.equal(embeddings(users).of(user).raw_nD, embeddings(users, seed=1).of(user).raw_nD)
 
@@ -54,12 +54,12 @@ def test_diversity_trades_score_for_distance() -> None:
     assert sum(made.diversity for made in greedy) < sum(made.diversity for made in varied)
 
 
-def test_without_diversity_the_best_comes_first(users: TinyUsers) -> None:
+def test_with_diversity_0_the_best_comes_first(users: TinyUsers) -> None:
     made = embeddings(users, n=4, sampler=Sampler(steps=2, candidates=8, diversity=0.0)).of(users.user("Person 0"))
     assert (made.score_n.diff() <= 1e-6).all()
 
 
-def test_likeness_is_that_to_rated_pictures(users: TinyUsers) -> None:
+def test_similarity_is_measured_to_rated_pictures(users: TinyUsers) -> None:
     user = users.user("Person 0")
     made = embeddings(users).of(user)
     expected = similarity_to_rated(users.catalogue.space, made.raw_nD[None], user.history)[0]
@@ -82,7 +82,7 @@ def test_better_than_is_the_share_of_real_pictures_that_score_lower(users: TinyU
     torch.testing.assert_close(made.better_than_n, (real_N[None] < made.score_n[:, None]).float().mean(1))
 
 
-def test_a_text_draws_them_near(users: TinyUsers) -> None:
+def test_a_text_moves_embeddings_towards_it(users: TinyUsers) -> None:
     text_D, user = torch.randn(DIM, generator=generator_of("text")), users.user("Person 0")
     far, near = (
         torch.cosine_similarity(embeddings(users, text_D=text_D, prompt="p", prompt_weight=w).of(user).raw_nD, text_D)
@@ -91,7 +91,7 @@ def test_a_text_draws_them_near(users: TinyUsers) -> None:
     assert near.mean() > far.mean()
 
 
-def test_negatives_are_sampled_where_asked_for(users: TinyUsers) -> None:
+def test_negatives_are_sampled_on_request(users: TinyUsers) -> None:
     user = users.user("Person 0")
     negative_nD = embeddings(users, negative=True).of(user).negative_nD
     assert negative_nD is not None
@@ -99,7 +99,7 @@ def test_negatives_are_sampled_where_asked_for(users: TinyUsers) -> None:
     assert embeddings(users).of(user).negative_nD is None
 
 
-def test_a_walk_goes_from_one_best_picture_to_the_other(users: TinyUsers) -> None:
+def test_an_interpolation_goes_from_one_best_picture_to_the_other(users: TinyUsers) -> None:
     one, other = users.gather(["Person 0", "Person 1"])
     walk = embeddings(users, n=5).between(one, other)
     first, last = (embeddings(users, n=1).of(user).raw_nD[0] for user in (one, other))
@@ -107,7 +107,7 @@ def test_a_walk_goes_from_one_best_picture_to_the_other(users: TinyUsers) -> Non
     torch.testing.assert_close(walk.raw_nD[-1], last, atol=1e-4, rtol=1e-4)
 
 
-def test_the_mean_distance_is_that_of_pairs() -> None:
+def test_the_mean_distance_is_taken_over_pairs() -> None:
     space = catalogue().space
     raw = space.from_model(torch.eye(DIM)[:2])
     assert mean_distance(space, raw) == pytest.approx(1.0, abs=1e-6)
@@ -125,7 +125,7 @@ def test_interpolation_ends_where_it_should() -> None:
     torch.testing.assert_close(path[[0, -1]], torch.cat([one, other]), atol=1e-4, rtol=1e-4)
 
 
-def test_interpolation_moves_away_step_by_step() -> None:
+def test_interpolation_is_monotone() -> None:
     known = catalogue()
     one, other = known.embeddings_ND[:1], known.embeddings_ND[1:2]
     path = interpolated(known.space, one.expand(5, -1), other.expand(5, -1), torch.linspace(0, 1, 5))
@@ -133,7 +133,7 @@ def test_interpolation_moves_away_step_by_step() -> None:
     assert (to_one.diff() < 0).all()
 
 
-def test_interpolation_between_equals_stays() -> None:
+def test_interpolation_between_equal_embeddings_is_constant() -> None:
     known = catalogue()
     one = known.embeddings_ND[:1]
     torch.testing.assert_close(interpolated(known.space, one, one, 0.3), one, atol=1e-5, rtol=1e-5)

@@ -26,7 +26,7 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def test_grouping_changes_no_byte(gallery: Path, tmp_path: Path) -> None:
+def test_files_do_not_depend_on_the_group_size(gallery: Path, tmp_path: Path) -> None:
     users = TinyUsers(3)
     begin(tmp_path, SETTINGS)
     for name in ("Person 2", "Person 0", "Person 1"):
@@ -104,10 +104,10 @@ def test_withheld_pictures_are_blurred_and_others_not(gallery: Path, withheld: P
     assert same[2]
 
 
-def test_withheld_pictures_are_measured_all_the_same(gallery: Path, withheld: Path) -> None:
+def test_withheld_pictures_are_measured_too(gallery: Path, withheld: Path) -> None:
     assert read_manifest(withheld)["summary"] == read_manifest(user_folder(gallery, "Person 0"))["summary"]
 
 
-def test_a_decoder_without_negatives_is_not_asked_for_them(tmp_path: Path) -> None:
+def test_negative_with_a_decoder_without_negatives_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="takes no negative embeddings"):
         maker(tmp_path, TinyUsers(1), negative=True)

@@ -14,7 +14,7 @@ from tests.gallery import tiny
 NAMES = ["../../etc", "Ann", "ann", "Ann ", "名前", "a" * 99, "person-0001"]
 
 
-def test_slugs_differ_also_where_case_does_not_count() -> None:
+def test_slugs_differ_on_case_insensitive_file_systems() -> None:
     assert len({slug(name).lower() for name in NAMES}) == len(NAMES)
 
 
@@ -34,7 +34,7 @@ def test_a_gallery_is_continued_with_the_same_settings(tmp_path: Path) -> None:
     assert read_json(tmp_path / SETTINGS)["format"] == FORMAT
 
 
-def test_a_gallery_is_not_continued_with_others(tmp_path: Path) -> None:
+def test_a_gallery_is_not_continued_with_other_settings(tmp_path: Path) -> None:
     begin(tmp_path, tiny.SETTINGS)
     with pytest.raises(ValueError, match="other settings: history, n differ"):
         begin(tmp_path, replace(tiny.SETTINGS, history=5, n=9))
@@ -51,24 +51,24 @@ def manifest(folder: Path, value: Any) -> Path:
     return folder
 
 
-def test_a_folder_stands_for_the_manifest_in_it(tmp_path: Path) -> None:
+def test_a_folder_is_accepted_as_manifest(tmp_path: Path) -> None:
     good = {"format": FORMAT, "person": {"name": "Ann"}}
     assert read_manifest(manifest(tmp_path, good)) == read_manifest(tmp_path / "manifest.json") == good
 
 
-def test_an_older_manifest_says_what_to_do(tmp_path: Path) -> None:
+def test_an_older_manifest_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"prefprior-gallery-1, this version reads .* Make the gallery again with"):
         read_manifest(manifest(tmp_path, {"format": "prefprior-gallery-1"}))
 
 
 @pytest.mark.parametrize("value", [[], {}, {"format": 3}, {"format": "prefprior-4"}, "text", None])
-def test_another_file_is_no_manifest(tmp_path: Path, value: Any) -> None:
+def test_a_file_of_another_format_is_refused(tmp_path: Path, value: Any) -> None:
     with pytest.raises(ValueError, match="is not a gallery's manifest"):
         read_manifest(manifest(tmp_path, value))
 
 
 @pytest.mark.parametrize("person", [None, "Ann", {}, {"name": 7}])
-def test_a_manifest_of_nobody_is_refused(tmp_path: Path, person: Any) -> None:
+def test_a_manifest_without_a_user_id_is_refused(tmp_path: Path, person: Any) -> None:
     with pytest.raises(ValueError, match=r"manifest\.json: person(\.name)? is"):
         read_manifest(manifest(tmp_path, {"format": FORMAT, "person": person}))
 

@@ -26,7 +26,7 @@ def table(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_pictures_of_a_folder_are_loved_the_first_most_recently(folder: Path) -> None:
+def test_pictures_of_a_folder_are_likes_and_the_first_is_the_most_recent(folder: Path) -> None:
     assert [(r.rating, r.age) for r in from_folders(str(folder / "likes"), None)] == [(1.0, 0), (1.0, 1)]
 
 
@@ -40,7 +40,7 @@ class Seen:
         return torch.ones(len(pictures), 2)
 
 
-def test_photos_of_a_phone_are_seen_upright_and_with_all_their_tones(tmp_path: Path) -> None:
+def test_photos_are_rotated_by_exif_and_keep_their_tones(tmp_path: Path) -> None:
     (tmp_path / "likes").mkdir()
     (tmp_path / "likes" / "a.jpg").write_bytes(turned(6, "JPEG"))
     Image.fromarray(np.full((4, 4), 1 << 14, np.uint16)).save(tmp_path / "likes" / "b.png")
@@ -63,7 +63,7 @@ def test_a_picture_cannot_be_liked_and_disliked(folder: Path) -> None:
         from_folders(str(folder / "likes"), str(folder / "likes"))
 
 
-def test_the_ends_of_a_scale_are_1_and_the_last_row_is_the_newest(folder: Path) -> None:
+def test_ratings_are_scaled_to_minus_1_and_1_and_the_last_row_is_the_newest(folder: Path) -> None:
     found = from_file(table(folder, "picture,rating\nlikes/a.png,5\nlikes/b.png,1\n"))
     assert [(r.rating, r.age) for r in found] == [(1.0, 1), (-1.0, 0)]
 
@@ -73,11 +73,11 @@ def test_a_missing_picture_is_named_with_its_line(folder: Path) -> None:
         from_file(table(folder, "picture,rating\nlikes/a.png,5\nlikes/c.png,1\n"))
 
 
-def test_a_rating_that_is_no_number_is_named_with_its_line(folder: Path) -> None:
+def test_a_rating_that_is_not_a_number_is_named_with_its_line(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"mine\.csv:2: .*good"):
         from_file(table(folder, "picture,rating\nlikes/a.png,good\n"))
 
 
-def test_an_empty_file_says_so(folder: Path) -> None:
+def test_an_empty_file_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"mine\.csv is empty"):
         from_file(table(folder, ""))

@@ -8,7 +8,7 @@ from prefprior.gallery.pages import write_pages
 from tests.gallery.tiny import SETTINGS, TinyUsers, maker
 
 
-def test_a_page_says_how_to_make_its_pictures_again(tmp_path: Path) -> None:
+def test_a_page_shows_its_replay_command(tmp_path: Path) -> None:
     users = TinyUsers(1)
     maker(tmp_path, users).make(users.names)
     write_pages(tmp_path, users.names, "Galleries", SETTINGS)
@@ -16,7 +16,7 @@ def test_a_page_says_how_to_make_its_pictures_again(tmp_path: Path) -> None:
     assert f"python sample.py manifest=people/{folder.name}/manifest.json" in (folder / "index.html").read_text()
 
 
-def test_pages_escape_what_people_write(tmp_path: Path) -> None:
+def test_pages_escape_names_and_settings(tmp_path: Path) -> None:
     users = TinyUsers(1)
     users.names = ['<script>alert("x")</script>']
     maker(tmp_path, users).make(users.names)
@@ -27,7 +27,7 @@ def test_pages_escape_what_people_write(tmp_path: Path) -> None:
     assert "</script>" not in (tmp_path / "people.js").read_text()
 
 
-def test_pages_ask_for_nothing_outside_their_folder(tmp_path: Path) -> None:
+def test_pages_load_nothing_from_outside_their_folder(tmp_path: Path) -> None:
     users = TinyUsers(3)
     begin(tmp_path, SETTINGS)
     maker(tmp_path, users).make(users.names)

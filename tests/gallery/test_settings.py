@@ -23,13 +23,13 @@ def through_json(settings: GallerySettings) -> Any:
     return json.loads(json.dumps(settings.to_dict()))
 
 
-def test_what_json_holds_makes_the_same_settings() -> None:
+def test_settings_survive_a_round_trip_through_json() -> None:
     again = GallerySettings.from_dict(through_json(ALL))
     assert again.to_dict() == ALL.to_dict()
     assert replace(again, sampler=ALL.sampler) == ALL
 
 
-def test_the_sampler_comes_back_with_its_solver() -> None:
+def test_the_sampler_is_loaded_with_its_solver() -> None:
     sampler = GallerySettings.from_dict(through_json(ALL)).sampler
     assert isinstance(sampler.solver, Ancestral)
     assert (sampler.solver.eta, sampler.steps, sampler.guidance.history, sampler.on_shell) == (0.3, 7, 2.0, False)
@@ -61,7 +61,7 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ("sampler", {"_target_": "prefprior.models.diffusion.guidance.Guidance"}), ("more", 1),
     ],
 )  # fmt: skip
-def test_a_wrong_setting_in_a_file_is_named(name: str, wrong: object) -> None:
+def test_an_invalid_setting_in_a_file_is_named(name: str, wrong: object) -> None:
     with pytest.raises(ValueError, match=name):
         GallerySettings.from_dict({**through_json(ALL), name: wrong}, "here")
 
@@ -88,18 +88,18 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
         replace(SETTINGS, **wrong)
 
 
-def test_a_prior_that_reads_the_prompt_is_told_from_a_choice() -> None:
+def test_prompt_conditioning_and_prompt_selection_are_distinguished() -> None:
     assert not replace(SETTINGS, prompt="a", prompt_weight=0.5).prompt_guides
     assert replace(SETTINGS, prompt="a").prompt_guides
     assert not SETTINGS.prompt_guides
 
 
-def test_a_choice_by_prompt_has_more_candidates() -> None:
+def test_selection_by_prompt_has_more_candidates() -> None:
     assert SETTINGS.candidates == SETTINGS.sampler.candidates
     assert replace(SETTINGS, prompt="a", prompt_weight=0.5).candidates == TEXT_CANDIDATES
 
 
-def test_words_name_solver_steps_and_scales() -> None:
+def test_the_description_names_solver_steps_and_scales() -> None:
     sampler = Sampler(solver=Heun(), steps=7, guidance=Guidance(history=2.0, rating=0.5, text=3.0))
     assert sampling_in_words(sampler, with_text=False) == "7 steps (Heun), guidance by history 2, by rating 0.5"
     assert sampling_in_words(sampler, with_text=True).endswith(", by text 3")

@@ -13,14 +13,14 @@ def unit() -> np.ndarray:
     return reduced(np.stack([np.cos(angle), np.sin(angle)], 1)[np.random.default_rng(0).permutation(30)])
 
 
-def test_everyone_is_in_the_order_once(unit: np.ndarray) -> None:
+def test_every_user_is_in_the_order_once(unit: np.ndarray) -> None:
     assert sorted(side_by_side(unit)) == list(range(30))
 
 
-def test_neighbours_in_the_order_are_alike(unit: np.ndarray) -> None:
+def test_neighbours_in_the_order_are_similar(unit: np.ndarray) -> None:
     step = np.linalg.norm(np.diff(unit[side_by_side(unit)], axis=0), axis=1)
     assert step.mean() < 0.5 * np.linalg.norm(np.diff(unit, axis=0), axis=1).mean()
 
 
-def test_nobody_is_their_own_neighbour(unit: np.ndarray) -> None:
+def test_no_user_is_their_own_neighbour(unit: np.ndarray) -> None:
     assert all(i not in row for i, row in enumerate(most_alike(unit)))

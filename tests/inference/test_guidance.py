@@ -24,7 +24,7 @@ def seen(prior: Prior, guidance: Guidance, rating: float = 1.0, history: History
         return denoise(torch.randn(3, 4, DIM, generator=torch.Generator().manual_seed(0)), torch.tensor(0.6))
 
 
-def test_neutral_guidance_is_the_network_itself(prior: Prior) -> None:
+def test_neutral_guidance_is_the_plain_prediction(prior: Prior) -> None:
     encoded = prior.encode_history(make_history(3, 6))
     noisy = torch.randn(3, 4, DIM, generator=torch.Generator().manual_seed(0))
     condition = prior.condition(encoded, torch.ones(3, 1))
@@ -33,13 +33,13 @@ def test_neutral_guidance_is_the_network_itself(prior: Prior) -> None:
 
 
 @pytest.mark.parametrize("guidance", [Guidance(history=6.0), Guidance(rating=3.0), Guidance(history=3.0, rating=2.0)])
-def test_guidance_turns_and_keeps_the_norm(prior: Prior, guidance: Guidance) -> None:
+def test_guidance_changes_the_direction_and_keeps_the_norm(prior: Prior, guidance: Guidance) -> None:
     plain, moved = (prior.scale.from_model(seen(prior, g)) for g in (Guidance(), guidance))
     torch.testing.assert_close(moved.norm(dim=-1), plain.norm(dim=-1), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(moved, plain, atol=1e-2)
 
 
-def test_directions_are_what_they_are_called(prior: Prior) -> None:
+def test_guidance_follows_its_formula(prior: Prior) -> None:
     """loved + scale * (loved - hated), and the same for the history, before the norm is put back."""
     loved, hated = seen(prior, Guidance()), seen(prior, Guidance(), rating=-1.0)
     expected = with_norm_of(prior, loved + 0.7 * (loved - hated), loved)
@@ -51,7 +51,7 @@ def test_directions_are_what_they_are_called(prior: Prior) -> None:
     torch.testing.assert_close(seen(prior, Guidance(history=2.5)), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_history_guidance_is_powerless_for_a_newcomer(prior: Prior) -> None:
+def test_history_guidance_has_no_effect_on_an_empty_history(prior: Prior) -> None:
     history = make_history(3, 6)
     history.valid_BK[:] = False
     torch.testing.assert_close(

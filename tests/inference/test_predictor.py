@@ -59,7 +59,7 @@ def whitened_model(space: Space, retriever: str | None = None) -> PreferenceMode
 
 
 @pytest.mark.parametrize("retriever", [None, "shared", "cold"])
-def test_a_whitened_scale_is_internal_and_in_the_checkpoint(
+def test_a_whitened_scale_is_internal_and_saved_in_the_checkpoint(
     space: Space, catalogue: Catalogue, tmp_path: Path, retriever: str | None
 ) -> None:
     predictor, history = predictor_of(whitened_model(space, retriever), Regression()), make_history(3, 6)
@@ -72,7 +72,9 @@ def test_a_whitened_scale_is_internal_and_in_the_checkpoint(
 
 
 @pytest.mark.parametrize("whitened", [False, True])
-def test_without_a_retriever_closeness_to_samples_ranks(space: Space, catalogue: Catalogue, whitened: bool) -> None:
+def test_without_a_retriever_items_are_ranked_by_closeness_to_samples(
+    space: Space, catalogue: Catalogue, whitened: bool
+) -> None:
     model = whitened_model(space) if whitened else make_model(space, None)
     predictor, history = predictor_of(model, Regression(answers=1), candidates=1), make_history(3, 6)
     prior: Any = model.prior
@@ -89,7 +91,7 @@ def test_without_a_retriever_closeness_to_samples_ranks(space: Space, catalogue:
     torch.testing.assert_close(predictor.score(history, catalogue.embeddings_ND), expected)
 
 
-def test_ranking_by_samples_in_parts_of_the_people_changes_nothing(
+def test_ranking_by_samples_does_not_depend_on_user_chunks(
     trained: TrainedPredictor, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = make_history(5, 6)
@@ -98,7 +100,7 @@ def test_ranking_by_samples_in_parts_of_the_people_changes_nothing(
     torch.testing.assert_close(trained.rank(history, catalogue), whole, atol=1e-4, rtol=1e-4)
 
 
-def test_with_a_retriever_ranking_may_go_by_samples(space: Space, catalogue: Catalogue) -> None:
+def test_ranking_by_samples_is_possible_with_a_retriever(space: Space, catalogue: Catalogue) -> None:
     history, model = make_history(3, 6), make_model(space)
     scoring, plain = predictor_of(model), predictor_of(PreferenceModel(prior=model.prior))
     assert (scoring.rank_by, plain.rank_by) == ("retriever", "samples")
@@ -107,19 +109,19 @@ def test_with_a_retriever_ranking_may_go_by_samples(space: Space, catalogue: Cat
     assert torch.equal(scoring.rank(history, catalogue), plain.rank(history, catalogue))
 
 
-def test_without_a_retriever_none_can_rank(trained: TrainedPredictor) -> None:
+def test_rank_by_retriever_needs_a_retriever(trained: TrainedPredictor) -> None:
     with pytest.raises(ValueError, match="retriever=none"):
         trained.rank_by = "retriever"
 
 
-def test_cold_start_is_the_retrievers(space: Space) -> None:
+def test_cold_start_is_a_setting_of_the_retriever(space: Space) -> None:
     predictor = predictor_of(make_model(space, "cold"))
     assert predictor.cold_start is predictor.model.retriever
     predictor.rank_by = "samples"
     assert predictor.cold_start is None
 
 
-def test_rank_and_top_agree_whatever_the_chunk(
+def test_rank_and_top_agree_for_every_chunk_size(
     trained: TrainedPredictor, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = make_history(3, 6)

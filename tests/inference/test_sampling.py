@@ -67,7 +67,7 @@ def test_samples_of_one_user_differ(trained: TrainedPredictor) -> None:
 
 
 @pytest.mark.parametrize(("bound", "value"), [("SAMPLES_AT_ONCE", 32), ("TOKENS_AT_ONCE", 12)])
-def test_the_chunk_size_changes_nothing(
+def test_samples_do_not_depend_on_the_chunk_size(
     trained: TrainedPredictor, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
     history = make_history(5, 6)
@@ -103,14 +103,14 @@ def test_negatives_are_samples_for_the_lowest_rating(trained: TrainedPredictor) 
     assert not torch.allclose(negatives, sample(trained, history), atol=1e-2)
 
 
-def test_a_call_may_have_a_sampler_of_its_own(trained: TrainedPredictor) -> None:
+def test_a_sampler_can_be_passed_per_call(trained: TrainedPredictor) -> None:
     history, own = make_history(3, 6), Sampler(steps=9, guidance=Guidance(history=2.0))
     other = TrainedPredictor(model=trained.model, objective=trained.objective, sampler=own)
     assert torch.equal(sample(trained, history, sampler=own), sample(other, history))
     assert not torch.allclose(sample(trained, history, sampler=own), sample(trained, history), atol=1e-3)
 
 
-def test_regression_answers_in_one_step_whatever_the_sampler(space: Space) -> None:
+def test_regression_samples_in_one_step_with_any_sampler(space: Space) -> None:
     history, regression = make_history(3, 6), predictor_of(space, None, Regression())
     assert torch.equal(sample(regression, history, sampler=Sampler(steps=9)), sample(regression, history))
 
@@ -123,21 +123,21 @@ def test_candidates_make_samples_score_higher(scoring: TrainedPredictor) -> None
     assert (scoring.score(history, many).mean(1) > scoring.score(history, few).mean(1)).all()
 
 
-def test_the_best_comes_first(scoring: TrainedPredictor) -> None:
+def test_the_highest_score_comes_first(scoring: TrainedPredictor) -> None:
     history = make_history(5, 6)
     scores_Bn = scoring.score(history, sample(scoring, history, sampler=Sampler(steps=3, diversity=0.0)))
     assert (scores_Bn.diff(dim=1) <= 1e-6).all()
 
 
 @pytest.mark.parametrize("candidates", [1, 8])
-def test_a_text_chooses_samples_near_to_it(trained: TrainedPredictor, candidates: int) -> None:
+def test_a_text_selects_samples_near_to_it(trained: TrainedPredictor, candidates: int) -> None:
     history, sampler, text_BD = make_history(5, 6), Sampler(steps=3, candidates=candidates), texts(5)
     plain = sample(trained, history, sampler=sampler)
     told = sample(trained, history, sampler=sampler, text_BD=text_BD, text_weight=1.0)
     assert (closeness(told, text_BD) > closeness(plain, text_BD)).all()
 
 
-def test_a_text_of_weight_0_leaves_the_choice_to_the_score(scoring: TrainedPredictor) -> None:
+def test_with_text_weight_0_the_score_alone_selects(scoring: TrainedPredictor) -> None:
     history = make_history(3, 6)
     sampler = Sampler(steps=3, candidates=TEXT_CANDIDATES)
     plain = sample(scoring, history, sampler=sampler)
@@ -159,7 +159,7 @@ def median_similarity(predictor: TrainedPredictor, history: History) -> float:
     return float(similarity_to_rated(predictor.space, raw_BMD, history).median())
 
 
-def test_near_copies_are_not_chosen(trained: TrainedPredictor) -> None:
+def test_near_copies_are_not_selected(trained: TrainedPredictor) -> None:
     history = make_history(1, 6)
     threshold = median_similarity(trained, history)
     made_BnD = sample(trained, history, copy_threshold=threshold)

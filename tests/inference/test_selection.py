@@ -21,14 +21,14 @@ from tests.models.conftest import DIM, make_history
 THRESHOLD = 0.95
 
 
-def test_two_clusters_give_one_each_before_a_second_of_either() -> None:
+def test_the_first_two_come_from_different_clusters() -> None:
     left, right = torch.tensor([[-5.0, 0.1], [-5.0, -0.1], [-4.9, 0.0]]), torch.tensor([[5.0, 0.1], [5.0, -0.1]])
     candidates = torch.cat([left, right])[None]
     scores = torch.tensor([[3.0, 2.9, 2.8, 1.0, 0.9]])
     assert maximal_marginal_relevance(candidates, scores, 2, diversity=3.0).tolist() == [[0, 3]]
 
 
-def test_without_diversity_the_scores_alone_choose() -> None:
+def test_with_diversity_0_the_scores_alone_select() -> None:
     candidates, scores = torch.randn(1, 5, 2), torch.tensor([[1.0, 3.0, 2.0, 5.0, 4.0]])
     assert maximal_marginal_relevance(candidates, scores, 3, diversity=0.0).tolist() == [[3, 4, 1]]
 
@@ -38,29 +38,29 @@ def random_candidates() -> tuple[Tensor, Tensor]:
     return torch.randn(3, 20, 4, generator=g), torch.randn(3, 20, generator=g)
 
 
-def test_nothing_is_chosen_twice() -> None:
+def test_nothing_is_selected_twice() -> None:
     rows = maximal_marginal_relevance(*random_candidates(), 20, 1.0)
     assert (rows.sort(1).values == torch.arange(20)).all()
 
 
-def test_users_do_not_change_each_other_s_choice() -> None:
+def test_a_selection_does_not_depend_on_other_users() -> None:
     candidates, scores = random_candidates()
     together = maximal_marginal_relevance(candidates, scores, 6, 1.0)
     assert torch.equal(together[1:2], maximal_marginal_relevance(candidates[1:2], scores[1:2], 6, 1.0))
 
 
-def test_the_scale_of_scores_does_not_matter() -> None:
+def test_a_selection_does_not_depend_on_the_scale_of_scores() -> None:
     candidates, scores = random_candidates()
     plain = maximal_marginal_relevance(candidates, scores, 6, 1.0)
     assert torch.equal(plain, maximal_marginal_relevance(candidates, 10 * scores + 3, 6, 1.0))
 
 
-def test_more_than_there_are_is_refused() -> None:
+def test_selecting_more_than_the_candidates_is_refused() -> None:
     with pytest.raises(ValueError, match="5 cannot be chosen from 4"):
         maximal_marginal_relevance(torch.randn(1, 4, 2), torch.randn(1, 4), 5, 1.0)
 
 
-def test_what_is_not_allowed_might_as_well_not_be_there() -> None:
+def test_disallowed_candidates_do_not_change_the_selection() -> None:
     raw, scores = random_candidates()
     near = raw[..., 0]
     allowed = torch.ones(3, 20, dtype=torch.bool)
@@ -129,7 +129,7 @@ def test_near_copies_are_counted_and_not_allowed(space: Space) -> None:
     assert found.allowed_BM.sum(1).tolist() == [6, 4, 5]
 
 
-def test_where_there_is_nothing_else_near_copies_fill_up(space: Space) -> None:
+def test_near_copies_are_selected_if_nothing_else_is_left(space: Space) -> None:
     found, calls = distinct(space, [6])
     assert found.allowed_BM is not None
     assert len(calls) == ROUNDS

@@ -88,7 +88,7 @@ def test_validation_repeats_to_the_bit(space: Space, tmp_path: Path) -> None:
     )}  # fmt: skip
 
 
-def test_the_rate_warms_up_and_comes_down_over_the_true_number_of_steps(space: Space, tmp_path: Path) -> None:
+def test_the_learning_rate_schedule_spans_the_true_number_of_steps(space: Space, tmp_path: Path) -> None:
     rates = []
 
     class Watch(lightning.Callback):
@@ -102,7 +102,7 @@ def test_the_rate_warms_up_and_comes_down_over_the_true_number_of_steps(space: S
     assert all(a >= b for a, b in pairwise(rates[3:]))
 
 
-def test_vectors_do_not_decay(space: Space, tmp_path: Path) -> None:
+def test_vectors_have_no_weight_decay(space: Space, tmp_path: Path) -> None:
     trainer = fit(make_module(space), tmp_path, 1)
     matrices, vectors = trainer.optimizers[0].param_groups
     assert all(p.ndim >= 2 for p in matrices["params"])
@@ -110,7 +110,7 @@ def test_vectors_do_not_decay(space: Space, tmp_path: Path) -> None:
     assert vectors["weight_decay"] == 0 < matrices["weight_decay"]
 
 
-def test_losses_differ_between_steps_and_seeds(space: Space) -> None:
+def test_training_noise_depends_on_step_and_seed(space: Space) -> None:
     module = make_module(space)
     first = torch.rand(3, generator=module._generator(1, 0))
     assert not torch.equal(first, torch.rand(3, generator=module._generator(1, 1)))
@@ -119,7 +119,7 @@ def test_losses_differ_between_steps_and_seeds(space: Space) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-def test_a_fused_optimizer_is_clipped_in_bf16_as_any_other(space: Space, tmp_path: Path, algorithm: str) -> None:
+def test_gradients_of_a_fused_optimizer_are_clipped_in_bf16(space: Space, tmp_path: Path, algorithm: str) -> None:
     """Lightning takes every fused optimizer under mixed precision for one whose gradients are still scaled."""
     seen = []
 
@@ -138,7 +138,7 @@ def test_a_fused_optimizer_is_clipped_in_bf16_as_any_other(space: Space, tmp_pat
     assert max(found[algorithm] for found in seen) <= 0.0101
 
 
-def test_a_fused_optimizer_under_scaled_gradients_is_refused_with_the_way_out(space: Space) -> None:
+def test_a_fused_optimizer_with_gradient_scaling_is_refused_with_the_remedy(space: Space) -> None:
     module = make_module(space)
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
     trainer: Any = SimpleNamespace(precision_plugin=MixedPrecision("16-mixed", "cpu"))

@@ -16,14 +16,14 @@ def correlated(rows: int = 4000, dim: int = 6) -> tuple[Space, torch.Tensor]:
     return Space.measure("x", raw.astype(np.float32)), torch.from_numpy(raw.astype(np.float32))
 
 
-def test_standardizing_is_the_spaces_own_scale() -> None:
+def test_standardize_uses_the_statistics_of_the_space() -> None:
     space, raw = correlated()
     scale = Standardize(space=space)
     torch.testing.assert_close(scale.to_model(raw), space.to_model(raw))
     torch.testing.assert_close(scale.from_model(scale.to_model(raw)), raw)
 
 
-def test_a_networks_buffers_are_its_own() -> None:
+def test_buffers_are_not_shared_between_networks() -> None:
     """Averaging of weights writes into buffers; the space that others share must not change with them."""
     space = Space("test/space", np.zeros(3, np.float32), np.ones(3, np.float32), 1.0)
     one, other = Standardize(space=space), Standardize(space=space)
@@ -31,12 +31,12 @@ def test_a_networks_buffers_are_its_own() -> None:
     assert space.std_D.tolist() == other.std_D.tolist() == [1, 1, 1]
 
 
-def test_before_it_is_fitted_whitening_is_standardizing() -> None:
+def test_unfitted_whitening_equals_standardizing() -> None:
     space, raw = correlated()
     torch.testing.assert_close(Whiten(space=space).to_model(raw), space.to_model(raw))
 
 
-def test_whitened_embeddings_vary_alike_along_every_direction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whitened_embeddings_have_equal_variance_along_every_direction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 1000)  # the result is independent of it
     space, raw = correlated()
     scale = Whiten(space=space, shrinkage=1e-9)
@@ -54,7 +54,7 @@ def test_whitening_is_zca() -> None:
     torch.testing.assert_close(scale.whiten_DD, scale.whiten_DD.T, atol=1e-4, rtol=1e-4)
 
 
-def test_a_direction_without_variance_is_not_blown_up() -> None:
+def test_a_direction_without_variance_is_not_amplified() -> None:
     _, raw = correlated()
     raw = torch.cat([raw, raw[:, :1]], dim=1)  # one dimension twice
     scale = Whiten(space=Space.measure("x", raw.numpy()), shrinkage=0.02)

@@ -32,12 +32,12 @@ def test_warmup_cosine_is_half_way_down_half_way() -> None:
     assert WarmupCosine(warmup=0.0, final_lr=0.0).factor(501, 1001) == pytest.approx(0.5)
 
 
-def test_a_constant_rate_is_constant_after_its_rise() -> None:
+def test_a_constant_rate_is_constant_after_warmup() -> None:
     assert rates(Constant(warmup_steps=2))[:4] == [0.5, 1.0, 1.0, 1.0]
     assert set(rates(Constant())) == {1.0}
 
 
-def test_one_cycle_is_torchs() -> None:
+def test_one_cycle_agrees_with_torch() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = OneCycleLR(
         optimizer, 1.0, total_steps=STEPS, pct_start=0.3, div_factor=25, final_div_factor=1e4, cycle_momentum=False
@@ -50,14 +50,14 @@ def test_one_cycle_is_torchs() -> None:
     assert rates(OneCycle()) == pytest.approx(expected)
 
 
-def test_a_schedule_without_an_end_says_what_to_give() -> None:
+def test_a_schedule_without_a_number_of_steps_is_refused_with_the_remedy() -> None:
     with pytest.raises(ValueError, match=r"trainer\.max_epochs or trainer\.max_steps, or choose scheduler=constant"):
         rates(WarmupCosine(), math.inf)
     assert rates(Constant(), math.inf) == [1.0] * STEPS
 
 
 @pytest.mark.parametrize("make", [WarmupCosine, OneCycle])
-def test_steps_beyond_the_last_keep_its_rate(make: type[Scheduler]) -> None:
+def test_steps_beyond_the_last_keep_the_last_rate(make: type[Scheduler]) -> None:
     scheduler = make()
     assert scheduler.factor(STEPS + 5, STEPS) == pytest.approx(scheduler.factor(STEPS - 1, STEPS), abs=0.02)
 
@@ -67,6 +67,6 @@ def test_steps_beyond_the_last_keep_its_rate(make: type[Scheduler]) -> None:
     [(WarmupCosine, {"warmup": 1.0}), (WarmupCosine, {"final_lr": 2.0}), (Constant, {"warmup_steps": -1}),
      (OneCycle, {"rise": 0.0}), (OneCycle, {"first_lr": 2.0})],
 )  # fmt: skip
-def test_what_is_no_share_is_refused(make: type[Scheduler], words: dict[str, float]) -> None:
+def test_fractions_out_of_range_are_refused(make: type[Scheduler], words: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(words))):
         make(**words)

@@ -15,7 +15,7 @@ from tests.commands import run
 from tests.training.runs import QUICK, ROOT, weights
 
 
-def test_bf16_on_a_cpu_learns_much_the_same(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_on_a_cpu_has_nearly_the_same_loss(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, folder, "train", *QUICK, "trainer.precision=bf16-mixed", "run_dir=runs/train/bf16")
     one, other = read_metrics(unbroken), read_metrics(folder / "runs/train/bf16")
     assert other["world/val/prior/loss"] == pytest.approx(one["world/val/prior/loss"], rel=5e-3)
@@ -47,20 +47,20 @@ def one_and_two(folder: Path, unbroken: Path) -> tuple[Path, Path]:
     return folder / "runs/train/one", folder / "runs/train/two"
 
 
-def test_two_processes_give_the_loss_of_one(one_and_two: tuple[Path, Path]) -> None:
+def test_two_processes_have_the_same_loss_as_one(one_and_two: tuple[Path, Path]) -> None:
     one, two = (read_metrics(path) for path in one_and_two)
     assert one.keys() == two.keys()
     # Validation people are dealt to ranks in slices that may differ by one.
     assert two["world/val/prior/loss"] == pytest.approx(one["world/val/prior/loss"], rel=2e-3)
 
 
-def test_two_processes_give_the_weights_of_one(one_and_two: tuple[Path, Path]) -> None:
+def test_two_processes_have_the_same_weights_as_one(one_and_two: tuple[Path, Path]) -> None:
     one, two = (weights(path) for path in one_and_two)
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_a_whitening_scale_is_learned_from_the_items(one_and_two: tuple[Path, Path], folder: Path) -> None:
+def test_whitening_is_fit_to_the_items(one_and_two: tuple[Path, Path], folder: Path) -> None:
     """Along no direction do they vary more than along another; standardised, they do."""
     table = EmbeddingTable.open(next((folder / "embeddings/world").glob("*/manifest.json")).parent)
     items_ND = torch.from_numpy(table.vectors.astype("float32"))

@@ -50,7 +50,7 @@ def resumed(broken: tuple[Path, str], folder: Path) -> tuple[Path, str]:
     return folder / "runs/train/resumed", printed.getvalue()
 
 
-def test_an_interrupted_run_says_how_to_go_on(broken: tuple[Path, str]) -> None:
+def test_an_interrupted_run_prints_how_to_resume(broken: tuple[Path, str]) -> None:
     for words in ("python train.py", "run_dir=runs/train/broken", "To go on after epoch 1"):
         assert words in broken[1]
 
@@ -59,26 +59,26 @@ def test_an_interrupted_run_keeps_its_last_epoch(broken: tuple[Path, str]) -> No
     assert torch.load(broken[0] / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
 
 
-def test_an_unfinished_run_is_never_taken_for_a_finished_one(broken: tuple[Path, str]) -> None:
+def test_an_unfinished_run_does_not_count_as_finished(broken: tuple[Path, str]) -> None:
     assert not (broken[0] / "prior.safetensors").exists()
 
 
-def test_an_interrupted_run_does_not_go_on_with_other_words(
+def test_an_interrupted_run_is_not_resumed_with_other_settings(
     broken: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*QUICK, "run_dir=runs/train/broken", "optimizer.lr=0.5")
     assert "begun with other" in fails(monkeypatch, folder, "train", *words)
 
 
-def test_a_resumed_run_says_where_it_goes_on(resumed: tuple[Path, str]) -> None:
+def test_a_resumed_run_prints_from_which_epoch(resumed: tuple[Path, str]) -> None:
     assert "going on in runs/train/resumed after epoch 1" in resumed[1]
 
 
-def test_a_resumed_run_has_the_weights_of_an_unbroken_one(resumed: tuple[Path, str], unbroken: Path) -> None:
+def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(resumed: tuple[Path, str], unbroken: Path) -> None:
     assert equal(unbroken, resumed[0])
 
 
-def test_a_resumed_run_has_the_best_weights_of_an_unbroken_one(resumed: tuple[Path, str], unbroken: Path) -> None:
+def test_a_resumed_run_has_the_best_weights_of_an_uninterrupted_one(resumed: tuple[Path, str], unbroken: Path) -> None:
     one, other = (load_file(folder / "best.safetensors") for folder in (unbroken, resumed[0]))
     assert all(torch.equal(one[key], other[key]) for key in one)
 
@@ -87,7 +87,7 @@ def test_a_resumed_run_keeps_one_checkpoint(resumed: tuple[Path, str]) -> None:
     assert [file.name for file in (resumed[0] / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
-def test_a_resumed_run_keeps_what_was_logged_before(resumed: tuple[Path, str]) -> None:
+def test_a_resumed_run_keeps_earlier_metrics(resumed: tuple[Path, str]) -> None:
     assert pd.read_csv(resumed[0] / "metrics.csv")["val/loss"].notna().sum() == EPOCHS
 
 
@@ -104,19 +104,19 @@ def longer(unbroken: Path, folder: Path) -> tuple[Path, str]:
     return folder / "runs/train/longer", printed(folder, *words)
 
 
-def test_a_finished_run_can_be_made_longer(longer: tuple[Path, str]) -> None:
+def test_a_finished_run_can_be_extended(longer: tuple[Path, str]) -> None:
     assert checkpoint.describe(longer[0] / "prior.safetensors")["facts"]["steps"] == 3 * (EPOCHS + 1)
     assert pd.read_csv(longer[0] / "metrics.csv")["val/loss"].notna().sum() == EPOCHS + 1
 
 
-def test_a_longer_run_says_what_becomes_of_the_learning_rate(longer: tuple[Path, str]) -> None:
+def test_an_extended_run_prints_how_the_learning_rate_changes(longer: tuple[Path, str]) -> None:
     schedule = WarmupCosine()
     rate = schedule.factor(3 * EPOCHS, 3 * (EPOCHS + 1))
     assert f"it was begun for {EPOCHS} epochs and now has {EPOCHS + 1} epochs" in longer[1]
     assert f"at {rate:.3g} of its peak (at this step the former's is 0.02)" in longer[1]
 
 
-def test_a_longer_run_trains_at_that_rate_from_its_first_step(longer: tuple[Path, str]) -> None:
+def test_an_extended_run_uses_the_printed_learning_rate_from_its_first_step(longer: tuple[Path, str]) -> None:
     rows = pd.read_csv(longer[0] / "metrics.csv").dropna(subset="lr")
     logged = dict(zip(rows["step"], rows["lr"], strict=True))
     schedule = WarmupCosine()
@@ -124,14 +124,14 @@ def test_a_longer_run_trains_at_that_rate_from_its_first_step(longer: tuple[Path
         assert logged[step] == pytest.approx(2e-3 * schedule.factor(step, 3 * (EPOCHS + 1)))
 
 
-def test_a_longer_run_is_again_a_finished_one(
+def test_an_extended_run_is_finished_again(
     longer: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*QUICK, "run_dir=runs/train/longer")
     assert "To make it longer, give more trainer.max_epochs" in fails(monkeypatch, folder, "train", *words)
 
 
-def test_a_finished_run_without_what_it_goes_on_from_names_a_warm_start(
+def test_a_finished_run_without_lightning_checkpoint_proposes_a_warm_start(
     unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(unbroken, folder / "runs/train/bare", ignore=shutil.ignore_patterns("checkpoints"))
@@ -139,7 +139,7 @@ def test_a_finished_run_without_what_it_goes_on_from_names_a_warm_start(
     assert "init_from=runs/train/bare starts from its weights" in message
 
 
-def test_a_run_starts_from_the_weights_of_another(unbroken: Path, folder: Path) -> None:
+def test_init_from_starts_from_the_weights_of_another_run(unbroken: Path, folder: Path) -> None:
     words = (*SHORT, "debug=fast", "optimizer.lr=0", "callbacks.ema=null", "run_dir=runs/train/warm")
     assert "starting from the weights of runs/train/unbroken/prior" in printed(
         folder, *words, "init_from=runs/train/unbroken"
@@ -159,16 +159,16 @@ def late(unbroken: Path, folder: Path) -> Path:
     return late
 
 
-def test_a_run_that_died_after_its_last_epoch_has_the_averaged_weights(late: Path, unbroken: Path) -> None:
+def test_a_run_killed_after_its_last_epoch_has_the_ema_weights(late: Path, unbroken: Path) -> None:
     assert equal(unbroken, late)
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "metrics.csv"])
-def test_a_run_that_died_after_its_last_epoch_has_all_figures(late: Path, unbroken: Path, name: str) -> None:
+def test_a_run_killed_after_its_last_epoch_has_all_metrics(late: Path, unbroken: Path, name: str) -> None:
     assert (late / name).read_bytes() == (unbroken / name).read_bytes()
 
 
-def test_the_figures_of_a_run_are_there_before_it_counts_as_finished(
+def test_metrics_are_written_before_a_run_counts_as_finished(
     unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object, **__: object) -> None:
@@ -183,7 +183,7 @@ def test_the_figures_of_a_run_are_there_before_it_counts_as_finished(
     assert read_metrics(folder / "runs/train/dies") == read_metrics(unbroken)
 
 
-def test_a_second_training_in_a_folder_is_refused(
+def test_two_trainings_in_one_folder_are_refused(
     broken: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open(broken[0] / LOCK, "a+") as file:
@@ -193,7 +193,9 @@ def test_a_second_training_in_a_folder_is_refused(
     assert "choose another run_dir" in message
 
 
-def test_a_command_that_could_not_begin_does_not_bind_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_failed_to_start_leaves_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["experiment=table", "run_dir=runs/train/mine"]
     fails(monkeypatch, tmp_path, "train", *words, "source.ratings=nowhere.csv")
     assert not (tmp_path / "runs/train/mine/config.yaml").exists()
@@ -205,11 +207,11 @@ def early(folder: Path) -> str:
     return interrupted_at(0, folder, *QUICK, "run_dir=runs/train/early")
 
 
-def test_a_run_interrupted_in_its_first_epoch_says_that_it_must_begin_again(early: str) -> None:
+def test_a_run_interrupted_in_its_first_epoch_prints_how_to_restart(early: str) -> None:
     assert "No epoch was finished. To begin again" in early
 
 
-def test_a_run_interrupted_in_its_first_epoch_begins_again_and_says_so(
+def test_a_run_interrupted_in_its_first_epoch_restarts_with_a_message(
     early: str, unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/early")

@@ -30,7 +30,7 @@ def test_a_run_keeps_its_configuration(unbroken: Path) -> None:
     assert OmegaConf.load(unbroken / "config.yaml").source.people == 240
 
 
-def test_a_run_says_what_its_experiment_sets(begun: str) -> None:
+def test_a_run_prints_what_its_experiment_sets(begun: str) -> None:
     (line,) = [line for line in begun.splitlines() if line.startswith("experiment=world sets ")]
     assert "optimizer.lr=0.002" in line
     assert "data.batch_size" not in line, "the command sets it"
@@ -48,11 +48,11 @@ def test_a_run_says_what_its_experiment_sets(begun: str) -> None:
         (["+experiment=null"], ["+experiment=null"]),
     ],
 )
-def test_the_worlds_settings_are_no_default_for_other_data(given: list[str], made: list[str]) -> None:
+def test_other_sources_do_not_use_the_worlds_settings(given: list[str], made: list[str]) -> None:
     assert with_default_experiment(given) == made
 
 
-def test_the_best_weights_are_kept_beside_the_last(unbroken: Path) -> None:
+def test_best_and_last_weights_are_saved(unbroken: Path) -> None:
     losses = pd.read_csv(unbroken / "metrics.csv")["val/loss"].dropna()
     best = checkpoint.describe(unbroken / "best.safetensors")["facts"]["best"]
     assert best["value"] == pytest.approx(losses.min(), rel=1e-5)
@@ -60,14 +60,14 @@ def test_the_best_weights_are_kept_beside_the_last(unbroken: Path) -> None:
     assert read_metrics(unbroken)["world/val/best/loss"] == best["value"]
 
 
-def test_the_best_weights_are_the_averaged_ones_that_were_validated(unbroken: Path) -> None:
+def test_the_best_weights_are_the_ema_weights_that_were_validated(unbroken: Path) -> None:
     best = checkpoint.describe(unbroken / "best.safetensors")["facts"]["best"]
     assert best["epoch"] == EPOCHS - 1, "in so short a training the last epoch is the best"
     last = weights(unbroken)
     assert all(torch.equal(value, last[name]) for name, value in load_file(unbroken / "best.safetensors").items())
 
 
-def test_the_best_weights_are_a_checkpoint_as_any_other(unbroken: Path) -> None:
+def test_the_best_weights_load_as_a_checkpoint(unbroken: Path) -> None:
     assert find_checkpoint(str(unbroken)) == unbroken / "prior.safetensors"
     assert checkpoint.load(find_checkpoint(str(unbroken / "best.safetensors"))).facts["steps"] == 3 * EPOCHS
 
@@ -78,7 +78,7 @@ def test_metrics_have_plain_names(unbroken: Path) -> None:
     assert not [name for name in columns if "AdamW" in name]
 
 
-def test_a_checkpoint_knows_its_space_and_its_training(unbroken: Path) -> None:
+def test_a_checkpoint_stores_its_space_and_its_training(unbroken: Path) -> None:
     saved = checkpoint.load(unbroken / "prior.safetensors")
     assert saved.model.prior.space.name == "world-clip"
     assert saved.facts["data"]["source"]["people"] == 240
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_weights(unbroken: Path, folder: Path, monk
     assert equal(unbroken, folder / "runs/train/again")
 
 
-def test_another_seed_gives_other_weights(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_seeds_give_different_weights(unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/other", "seed=1")
     assert not equal(unbroken, folder / "runs/train/other")
 
@@ -114,7 +114,7 @@ def test_another_seed_gives_other_weights(unbroken: Path, folder: Path, monkeypa
         (["prior._target_=os.nothing"], "prior._target_ is 'os.nothing': os.nothing cannot be imported"),
     ],
 )
-def test_wrong_words_are_answered_with_the_right_ones(
+def test_mistyped_keys_and_options_get_a_suggestion(
     words: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert expected in fails(monkeypatch, tmp_path, "train", *words)
@@ -136,25 +136,25 @@ def test_gradients_are_accumulated(reported: tuple[Path, str]) -> None:
 
 
 @pytest.mark.parametrize("shown", ["Profiler Report", "Trainable params"])
-def test_what_lightning_was_asked_to_show_is_shown(reported: tuple[Path, str], shown: str) -> None:
+def test_progress_bar_and_model_summary_can_be_enabled(reported: tuple[Path, str], shown: str) -> None:
     assert shown in reported[1]
 
 
-def test_without_a_terminal_there_is_a_line_an_epoch(reported: tuple[Path, str]) -> None:
+def test_without_a_terminal_one_line_per_epoch_is_printed(reported: tuple[Path, str]) -> None:
     (line,) = [line for line in reported[1].splitlines() if line.startswith("epoch ")]
     assert line.startswith("epoch 1/1: train/loss ")
     assert "val/loss " in line
     assert "\r" not in reported[1]
 
 
-def test_tensorboard_has_the_figures_and_the_hyperparameters(reported: tuple[Path, str]) -> None:
+def test_tensorboard_has_metrics_and_hyperparameters(reported: tuple[Path, str]) -> None:
     assert list((reported[0] / "tensorboard").glob("events.out.tfevents.*"))
     logged = OmegaConf.load(reported[0] / "tensorboard/hparams.yaml")
     assert logged.optimizer.lr == 0.002
     assert logged.optimizer.eps == 1e-8, "defaults of constructors too"
 
 
-def test_early_stopping_stops_and_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_early_stopping_stops_and_prints_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*SHORT, "trainer.max_epochs=9", "callbacks=early_stopping", "run_dir=runs/train/early-stop",
              "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1000")  # fmt: skip
     assert "stopped after epoch 1: Monitored metric val/loss did not improve" in printed(folder, *words)
@@ -174,11 +174,11 @@ def sweep(folder: Path) -> Path:
     return folder / "runs/train/sweep"
 
 
-def test_a_sweep_lies_where_runs_are_looked_for(sweep: Path) -> None:
+def test_runs_of_a_sweep_are_found_as_last_runs(sweep: Path) -> None:
     assert sorted(path.parent.name for path in sweep.rglob("prior.safetensors")) == ["0", "1"]
 
 
-def test_a_debug_run_is_not_the_last_run(sweep: Path, unbroken: Path, folder: Path) -> None:
+def test_the_last_run_is_never_a_debug_run(sweep: Path, unbroken: Path, folder: Path) -> None:
     assert not last_checkpoint(folder / "runs").is_relative_to(sweep)
 
 
@@ -213,7 +213,7 @@ def test_every_config_composes_and_fits_its_constructors(word: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with a GPU has what is asked for")
 @pytest.mark.parametrize("words", [("trainer=gpu",), ("trainer.accelerator=cuda",)])
-def test_a_device_that_is_not_there_is_named_with_what_to_do(
+def test_a_missing_device_is_named_with_the_remedy(
     folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     message = fails(monkeypatch, folder, "train", *SMALL_WORLD, *words)

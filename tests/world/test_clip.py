@@ -19,21 +19,21 @@ def loaded() -> tuple:
     return clip.load()
 
 
-def test_open_clip_makes_it_by_name() -> None:
+def test_open_clip_creates_it_by_name() -> None:
     clip.register()  # already done by the package: again, it changes nothing
     model = open_clip.create_model(clip.MODEL_NAME)
     assert isinstance(model, open_clip.CLIP)
     assert model.text_projection.shape[1] == 64
 
 
-def test_preprocessing_one_picture_is_what_whole_arrays_get(loaded: tuple) -> None:
+def test_single_pictures_and_arrays_are_preprocessed_alike(loaded: tuple) -> None:
     _, preprocess, _ = loaded
     _, pictures = figures.unseen(2)
     alone = torch.stack([preprocess(Image.fromarray(picture)) for picture in pictures])
     assert torch.allclose(alone, clip.normalised(pictures), atol=1e-6)
 
 
-def test_a_picture_embeds_the_same_in_any_batch(loaded: tuple) -> None:
+def test_an_embedding_does_not_depend_on_its_batch(loaded: tuple) -> None:
     model, _, _ = loaded
     _, pictures = figures.unseen(9)
     whole = clip.embed_pictures(model, pictures)
@@ -41,7 +41,7 @@ def test_a_picture_embeds_the_same_in_any_batch(loaded: tuple) -> None:
     assert torch.allclose(whole, clip.embed_pictures(model, pictures, batch=2), atol=1e-4)
 
 
-def test_it_sees_what_unseen_pictures_show(loaded: tuple) -> None:
+def test_factors_of_unseen_pictures_are_decodable(loaded: tuple) -> None:
     model, _, tokenizer = loaded
     # Fewer pictures than figures.json is measured on, hence somewhat lower floors than it promises.
     measured = figures.clip_figures(model, tokenizer, n=1200, test=400)
@@ -51,7 +51,7 @@ def test_it_sees_what_unseen_pictures_show(loaded: tuple) -> None:
     assert measured["clip/caption_to_picture/first_of_400"] > 0.85
 
 
-def test_words_point_at_pictures(loaded: tuple) -> None:
+def test_captions_retrieve_their_pictures(loaded: tuple) -> None:
     model, _, tokenizer = loaded
     factors, pictures = figures.unseen(300)
     shown = F.normalize(clip.embed_pictures(model, pictures), dim=-1)
@@ -61,7 +61,7 @@ def test_words_point_at_pictures(loaded: tuple) -> None:
     assert factors["lightness"][nearest[:, 1]].mean() < 0.3
 
 
-def test_missing_or_foreign_weights_say_what_to_do(tmp_path: Path) -> None:
+def test_missing_or_other_weights_are_errors_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"scripts/build_world\.py"):
         clip.load(tmp_path / "none.safetensors")
     save_file(load_file(clip.WEIGHTS), tmp_path / "foreign.safetensors", metadata={"vocabulary": "cat dog"})
@@ -69,7 +69,7 @@ def test_missing_or_foreign_weights_say_what_to_do(tmp_path: Path) -> None:
         clip.load(tmp_path / "foreign.safetensors")
 
 
-def test_saving_and_loading_keeps_what_it_sees(loaded: tuple, tmp_path: Path) -> None:
+def test_saved_weights_give_the_same_embeddings(loaded: tuple, tmp_path: Path) -> None:
     model, _, tokenizer = loaded
     clip.save(model, tokenizer, tmp_path / "again.safetensors")
     again, _, _ = clip.load(tmp_path / "again.safetensors")

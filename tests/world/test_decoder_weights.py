@@ -23,7 +23,7 @@ def asked() -> torch.Tensor:
     return clip.embed_pictures(model, pictures)
 
 
-def test_it_is_wired_as_kandinsky_is(pipeline: KandinskyV22Pipeline) -> None:
+def test_it_has_the_layout_of_kandinsky(pipeline: KandinskyV22Pipeline) -> None:
     config = pipeline.unet.config
     assert (config.in_channels, config.out_channels) == (4, 8)
     assert (config.encoder_hid_dim_type, config.addition_embed_type) == ("image_proj", "image")
@@ -31,7 +31,7 @@ def test_it_is_wired_as_kandinsky_is(pipeline: KandinskyV22Pipeline) -> None:
     assert pipeline.unet.dtype == torch.float32
 
 
-def test_what_it_makes_embeds_where_it_was_asked_to(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
+def test_decoded_pictures_embed_near_their_embeddings(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
     model, _, _ = clip.load()
     made = clip.embed_pictures(model, figures.decode(pipeline, asked))
     cosine = F.cosine_similarity(made, asked, dim=-1)
@@ -39,13 +39,13 @@ def test_what_it_makes_embeds_where_it_was_asked_to(pipeline: KandinskyV22Pipeli
     assert figures.first_of(made, asked) > 0.8
 
 
-def test_the_same_seed_makes_the_same_pictures(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
+def test_the_same_seed_gives_the_same_pictures(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
     first, again, other = (figures.decode(pipeline, asked[:2], steps=4, seed=seed) for seed in (0, 0, 1))
     assert (first == again).all()
     assert (first != other).any()
 
 
-def test_a_negative_embedding_leads_away_from_it(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
+def test_a_negative_embedding_moves_pictures_away_from_it(pipeline: KandinskyV22Pipeline, asked: torch.Tensor) -> None:
     model, _, _ = clip.load()
     wanted, unwanted = asked[:12], asked[12:]
     both = (wanted + unwanted) / 2**0.5  # as long as either, and as near to one as to the other
@@ -57,7 +57,7 @@ def test_a_negative_embedding_leads_away_from_it(pipeline: KandinskyV22Pipeline,
     assert farther.mean() > 0.05
 
 
-def test_the_figures_that_ship_keep_the_promises_and_are_for_this_clip() -> None:
+def test_the_shipped_figures_reach_their_floors_and_belong_to_this_clip() -> None:
     measured = read_json(figures.FIGURES)
     assert set(figures.FLOORS) <= set(measured)
     assert [name for name, value in measured.items() if not figures.reached(name, value)] == []

@@ -15,7 +15,7 @@ def factors() -> Factors:
     return draw_factors(24, torch.Generator().manual_seed(0))
 
 
-def test_pictures_are_the_same_again(factors: Factors) -> None:
+def test_rendering_is_deterministic(factors: Factors) -> None:
     seeds = np.arange(24)
     assert np.array_equal(render(factors, seeds), render(factors, seeds))
     again = draw_factors(24, torch.Generator().manual_seed(0))
@@ -31,13 +31,13 @@ def test_a_picture_does_not_depend_on_its_batch(factors: Factors) -> None:
     assert np.array_equal(alone, whole)
 
 
-def test_the_seed_decides_what_factors_leave_open(factors: Factors) -> None:
+def test_the_seed_draws_the_unspecified_factors(factors: Factors) -> None:
     first, second = render(factors, np.arange(24)), render(factors, np.arange(24) + 1000)
     assert (first != second).any(axis=(1, 2, 3)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_factor_shows_whatever_the_others_are(name: str) -> None:
+def test_every_factor_changes_the_picture(name: str) -> None:
     n = 64
     if name in CONTINUOUS:
         low, high = (0.0, 180.0) if name == "hue" else CONTINUOUS[name]
@@ -54,7 +54,7 @@ def test_every_factor_shows_whatever_the_others_are(name: str) -> None:
     assert change.min() > 0.1
 
 
-def test_pinning_a_factor_leaves_the_others_as_they_were(factors: Factors) -> None:
+def test_fixing_a_factor_does_not_change_the_others(factors: Factors) -> None:
     fixed = {"shape": "stars", "lightness": (0.7, 0.9), "number": ["three", "six"], "hue": (340, 380)}
     pinned = Factors.from_partial(fixed, 24, torch.Generator().manual_seed(0))
     assert {pinned.word("shape", i) for i in range(24)} == {"stars"}
@@ -76,12 +76,12 @@ def test_pinning_a_factor_leaves_the_others_as_they_were(factors: Factors) -> No
         ({"size": "large"}, "range"),
     ],
 )
-def test_wrong_descriptions_say_what_is_wrong(fixed: dict, says: str) -> None:
+def test_invalid_descriptions_are_explained(fixed: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Factors.from_partial(fixed, 2, torch.Generator())
 
 
-def test_captions_tell_every_factor_and_the_tokenizer_knows_every_word(factors: Factors) -> None:
+def test_captions_name_every_factor_and_the_tokenizer_knows_every_word(factors: Factors) -> None:
     tokenizer = WorldTokenizer()
     for i in range(len(factors)):
         told = caption(factors, i).split(", ")
@@ -99,7 +99,7 @@ def test_the_tokenizer_names_words_it_does_not_know() -> None:
     assert UNKNOWN in WorldTokenizer(strict=False)("three sircles")
 
 
-def test_partial_descriptions_are_told_in_words() -> None:
+def test_partial_descriptions_become_captions() -> None:
     assert describe({}) == "anything"
     told = describe({"shape": ["stars", "moons"], "lightness": (0.8, 1.0), "hue": 0.0})
     assert told == "stars or moons, rose ground, very bright to extremely bright"

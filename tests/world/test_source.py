@@ -39,7 +39,7 @@ def data(world: WorldSource) -> PreferenceDataModule:
     return module
 
 
-def test_it_is_a_source_with_pictures(world: WorldSource) -> None:
+def test_the_world_is_a_source_with_pictures(world: WorldSource) -> None:
     assert isinstance(world, Source)
     pictures = world.pictures()
     assert isinstance(pictures, Pictures)
@@ -59,7 +59,7 @@ def test_stored_embeddings_are_those_of_the_pictures(world: WorldSource) -> None
     assert np.allclose(one, table.vectors[7], atol=1e-2 * np.abs(one).max())
 
 
-def test_same_seed_same_world_and_embeddings_are_made_once(
+def test_the_same_seed_gives_the_same_world_and_embeds_once(
     world: WorldSource, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = world.ratings()
@@ -73,7 +73,7 @@ def test_same_seed_same_world_and_embeddings_are_made_once(
         assert np.array_equal(getattr(before, column), getattr(again, column))
 
 
-def test_another_seed_is_another_world_and_stale_embeddings_are_replaced(tmp_path: Path) -> None:
+def test_another_seed_gives_another_world_and_replaces_stale_embeddings(tmp_path: Path) -> None:
     one, other = (WorldSource(people=5, pictures=200, seed=seed, root=str(tmp_path)) for seed in (0, 1))
     first = np.array(one.embeddings().vectors)
     second = np.array(other.embeddings().vectors)
@@ -90,7 +90,7 @@ def test_ratings_are_a_valid_table(world: WorldSource) -> None:
     assert 0.1 < table.liked_N.mean() < 0.7
 
 
-def test_the_scale_is_zero_for_chance_and_one_for_the_best(world: WorldSource) -> None:
+def test_utility_is_zero_for_random_pictures_and_one_for_the_best(world: WorldSource) -> None:
     all_N = world.embeddings().vectors
     for user in ("person-0000", "person-0011", "person-0059"):
         scaled_N = world.scaled_utility(user, all_N, 16)
@@ -99,12 +99,12 @@ def test_the_scale_is_zero_for_chance_and_one_for_the_best(world: WorldSource) -
         assert np.array_equal(np.argsort(scaled_N), np.argsort(world.utility(user, all_N, 16)))
 
 
-def test_torch_and_numpy_embeddings_are_judged_alike(world: WorldSource) -> None:
+def test_utility_is_the_same_for_torch_and_numpy(world: WorldSource) -> None:
     some = np.array(world.embeddings().vectors[:20])
     assert np.allclose(world.utility("person-0001", some), world.utility("person-0001", torch.from_numpy(some)))
 
 
-def test_modes_are_told_and_covered_by_the_whole_catalogue(world: WorldSource) -> None:
+def test_the_catalogue_covers_all_modes(world: WorldSource) -> None:
     all_N = world.embeddings().vectors
     covered = []
     for person in range(20):
@@ -119,7 +119,7 @@ def test_modes_are_told_and_covered_by_the_whole_catalogue(world: WorldSource) -
     assert np.mean(covered) > 0.9
 
 
-def test_strangers_and_tiny_worlds_are_refused(world: WorldSource, tmp_path: Path) -> None:
+def test_unknown_users_and_tiny_worlds_are_refused(world: WorldSource, tmp_path: Path) -> None:
     for stranger in ("bob", "person-60", "person-0060", "person-00001"):
         with pytest.raises(ValueError, match=r"person-0000 to person-0059"):
             world.utility(stranger, world.embeddings().vectors[:1])

@@ -15,7 +15,7 @@ from tests.data.small import csv
 WANTED = Wanted({"user": "user", "item": "item"})
 
 
-def test_columns_that_nobody_wants_may_be_there_twice_and_of_any_length(tmp_path: Path) -> None:
+def test_unused_columns_may_be_duplicated_and_long(tmp_path: Path) -> None:
     path = csv(tmp_path / "r.csv", f"ann,a,{'x' * 3_000_000},1,2", header="user,item,prompt,note,note")
     read = read_columns(path, WANTED)
     assert {name: column.to_pylist() for name, column in read.values.items()} == {"user": ["ann"], "item": ["a"]}
@@ -23,7 +23,7 @@ def test_columns_that_nobody_wants_may_be_there_twice_and_of_any_length(tmp_path
         read_columns(path, Wanted({"user": "user", "item": "note"}))
 
 
-def test_places_are_right_where_a_value_has_line_breaks(tmp_path: Path) -> None:
+def test_line_numbers_are_right_after_values_with_line_breaks(tmp_path: Path) -> None:
     rows = ['ann,a,"one\ntwo ""2"""', 'bob,b,"\r\n\r\n"', "cat,c,", 'dan,d,"x\n"']
     read = read_columns(csv(tmp_path / "r.csv", *rows, header="user,item,note"), WANTED)
     assert [read.where(row).split(":")[1] for row in range(4)] == ["2", "4", "7", "8"]
@@ -31,7 +31,7 @@ def test_places_are_right_where_a_value_has_line_breaks(tmp_path: Path) -> None:
         read_columns(csv(tmp_path / "bad.csv", *rows[:3], "dan,d", header="user,item,note"), WANTED)
 
 
-def test_places_outlive_joining_and_making(tmp_path: Path) -> None:
+def test_line_numbers_survive_joining_and_selecting(tmp_path: Path) -> None:
     one, two = (
         csv(tmp_path / "1.csv", "ann,a", header="user,item"),
         csv(tmp_path / "2.csv", "b,b", "c,c", header="user,item"),
@@ -41,12 +41,12 @@ def test_places_outlive_joining_and_making(tmp_path: Path) -> None:
     assert made.some(np.arange(2)) == f"{two}:3, {one}:2"
 
 
-def test_line_ends_of_old_macs(tmp_path: Path) -> None:
+def test_carriage_returns_are_line_ends(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_bytes(b"user,item\rann,a\rbob,b\r")
     assert read_columns(tmp_path / "r.csv", WANTED).values["item"].to_pylist() == ["a", "b"]
 
 
-def test_numbers_of_json_are_the_same_ids_with_and_without_a_point(tmp_path: Path) -> None:
+def test_json_ids_may_be_integers_or_whole_floats(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text(
         "".join(json.dumps({"user": u, "item": "a"}) + "\n" for u in (7, 7.0, "7")) + "\n"
     )
@@ -54,7 +54,7 @@ def test_numbers_of_json_are_the_same_ids_with_and_without_a_point(tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", [pa.timestamp("ns"), pa.timestamp("ms"), pa.timestamp("s", tz="UTC"), pa.date32()])
-def test_times_of_parquet_keep_their_date(tmp_path: Path, kind: pa.DataType) -> None:
+def test_parquet_times_keep_their_date(tmp_path: Path, kind: pa.DataType) -> None:
     days = pa.array([365], pa.int32()).cast(pa.date32()).cast(pa.timestamp("s")).cast(kind)
     pq.write_table(pa.table({"user": ["ann"], "item": days}), tmp_path / "r.parquet")
     assert read_columns(tmp_path / "r.parquet", WANTED).values["item"][0].as_py().startswith("1971-01-01")

@@ -23,11 +23,11 @@ def column(name: str, *texts: str | None) -> Columns:
         ["2024-05-01T12:00:00Z", "1965-03-31 21:20:00"],
     ],
 )
-def test_the_unit_of_times_is_told_from_their_size(texts: list[str]) -> None:
+def test_the_unit_of_times_is_inferred_from_their_magnitude(texts: list[str]) -> None:
     assert times(column("time", *texts))[0] == 1714564800.0
 
 
-def test_counts_from_any_beginning_are_times() -> None:
+def test_small_integers_are_times() -> None:
     assert times(column("time", "0", "12", None, "20240", "5")).tolist()[:2] == [0, 12]
 
 
@@ -47,12 +47,12 @@ def test_counts_from_any_beginning_are_times() -> None:
         (["inf"], r"r.csv:2: the time 'inf' is not a time"),
     ],
 )
-def test_times_that_contradict_each_other_are_refused(texts: list[str], message: str) -> None:
+def test_mixed_time_units_are_refused(texts: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         times(column("time", *texts))
 
 
-def test_parts_are_known_by_how_they_are_meant() -> None:
+def test_split_names_ignore_case_and_whitespace() -> None:
     told = parts(column("split", "Test", " test ", "TRAIN", None, "Val_seen", "validation", ""))
     assert told.tolist() == ["test", "test", "train", "", "val_seen", "validation", ""]
     for other in ("dev", "training", "holdout"):
@@ -66,7 +66,7 @@ def test_ids_that_look_alike_are_refused(other: str) -> None:
         ids(column("item", "u0", "u1", other), "item")
 
 
-def test_accents_can_be_stored_in_two_ways() -> None:
+def test_ids_with_differently_encoded_accents_are_refused() -> None:
     with pytest.raises(ValueError, match="how accents are stored"):
         ids(column("item", "caf\u00e9", "cafe\u0301"), "item")
 
@@ -81,6 +81,6 @@ def test_accents_can_be_stored_in_two_ways() -> None:
         ("x" * 5000, "5,000"),
     ],
 )
-def test_what_cannot_be_an_id_says_why(value: str, why: str) -> None:
+def test_an_invalid_id_is_refused_with_the_reason(value: str, why: str) -> None:
     with pytest.raises(ValueError, match=rf"r.csv:3: .* cannot be the id of any item: .*{why}"):
         ids(column("item", "a", value), "item")

@@ -33,7 +33,7 @@ def rewritten(path: Path, data: bytes, keep_time: bool = True) -> None:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_file_that_is_not_touched_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unmodified_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(tmp_path, 0, 3)
     pictures = FolderPictures(tmp_path)
     known_N = contents(pictures)
@@ -41,7 +41,7 @@ def test_a_file_that_is_not_touched_is_not_read(tmp_path: Path, monkeypatch: pyt
     assert other_pictures(pictures, pictures.ids, known_N) == []
 
 
-def test_a_file_that_was_only_touched_is_the_same_picture(tmp_path: Path) -> None:
+def test_a_file_with_a_new_time_and_the_same_bytes_is_the_same_picture(tmp_path: Path) -> None:
     draw(tmp_path, 0, 3)
     pictures = FolderPictures(tmp_path)
     known_N = contents(pictures)
@@ -49,7 +49,7 @@ def test_a_file_that_was_only_touched_is_the_same_picture(tmp_path: Path) -> Non
     assert other_pictures(pictures, pictures.ids, known_N) == []
 
 
-def test_other_bytes_of_the_same_size_and_time_are_another_picture(tmp_path: Path) -> None:
+def test_other_bytes_with_the_same_size_and_time_are_another_picture(tmp_path: Path) -> None:
     draw(tmp_path, 0, 3)
     pictures = FolderPictures(tmp_path)
     known_N = contents(pictures)
@@ -57,7 +57,7 @@ def test_other_bytes_of_the_same_size_and_time_are_another_picture(tmp_path: Pat
     assert other_pictures(pictures, pictures.ids, known_N) == ["001.png"]
 
 
-def test_another_folder_with_files_of_the_same_names_sizes_and_times_holds_others(tmp_path: Path) -> None:
+def test_another_folder_with_the_same_names_sizes_and_times_holds_other_pictures(tmp_path: Path) -> None:
     for name, colour in (("one", b"a"), ("two", b"b")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.png").write_bytes(colour * 100)
@@ -66,14 +66,14 @@ def test_another_folder_with_files_of_the_same_names_sizes_and_times_holds_other
     assert other_pictures(FolderPictures(tmp_path / "two"), ["x.png"], known_N) == ["x.png"]
 
 
-def test_a_copy_of_the_folder_holds_the_same(tmp_path: Path) -> None:
+def test_a_copy_of_the_folder_holds_the_same_pictures(tmp_path: Path) -> None:
     draw(tmp_path / "one", 0, 3)
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     known_N = contents(FolderPictures(tmp_path / "one"))
     assert other_pictures(FolderPictures(tmp_path / "two"), ["000.png", "001.png", "002.png"], known_N) == []
 
 
-def test_pictures_in_a_tar_and_in_memory_are_known_by_their_bytes(tmp_path: Path) -> None:
+def test_pictures_in_tars_and_memory_are_compared_by_their_bytes(tmp_path: Path) -> None:
     for kind in (
         lambda data: TarPictures([tar(tmp_path / "0.tar", {"x.png": data})]),
         lambda data: BytesPictures({"x": data}),
@@ -118,7 +118,7 @@ def test_another_picture_under_a_known_id_is_refused(
         run(replaced[0] / "p", encoder, replaced[0] / "e")
 
 
-def test_another_picture_is_embedded_where_that_is_told(
+def test_another_picture_under_a_known_id_is_embedded_with_changed_embed(
     replaced: tuple[Path, list[int]], encoder: OpenClipEncoder
 ) -> None:
     folder, sizes = replaced
@@ -131,16 +131,14 @@ def test_another_picture_is_embedded_where_that_is_told(
     assert (table.vectors[2] == run(folder / "q", encoder, folder / "direct").vectors[0]).all()
 
 
-def test_what_was_embedded_anew_is_known_from_then_on(
-    replaced: tuple[Path, list[int]], encoder: OpenClipEncoder
-) -> None:
+def test_a_replaced_picture_is_not_embedded_again(replaced: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
     folder, sizes = replaced
     run(folder / "p", encoder, folder / "e", EMBED)
     run(folder / "p", encoder, folder / "e")
     assert sum(sizes) == 1
 
 
-def test_a_picture_that_can_no_longer_be_read_leaves_the_table(
+def test_a_picture_that_became_unreadable_is_removed_from_the_table(
     replaced: tuple[Path, list[int]], encoder: OpenClipEncoder
 ) -> None:
     folder, _ = replaced
@@ -148,7 +146,7 @@ def test_a_picture_that_can_no_longer_be_read_leaves_the_table(
     assert "002.png" not in run(folder / "p", encoder, folder / "e", EMBED).ids
 
 
-def test_a_table_of_which_nothing_is_known_is_refused(tmp_path: Path, encoder: OpenClipEncoder) -> None:
+def test_a_table_without_digests_is_refused(tmp_path: Path, encoder: OpenClipEncoder) -> None:
     draw(tmp_path / "p", 0, 2)
     ids, vectors_ND = ["000.png", "001.png"], np.eye(2, encoder.dim, dtype=np.float16)
     EmbeddingTable.write(tmp_path / "e", encoder.space_name, ids, vectors_ND, encoder=encoder.identity())
@@ -156,7 +154,7 @@ def test_a_table_of_which_nothing_is_known_is_refused(tmp_path: Path, encoder: O
         run(tmp_path / "p", encoder, tmp_path / "e")
 
 
-def test_a_part_of_pictures_that_changed_since_is_made_again(
+def test_a_part_with_changed_pictures_is_made_again(
     tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(tmp_path / "p", 0, 10)
@@ -178,7 +176,7 @@ def owner(folder: Path, pictures: str) -> TableSource:
     return TableSource(ratings=str(path), pictures=str(folder / pictures))
 
 
-def test_two_tables_do_not_share_embeddings(tmp_path: Path, encoder: OpenClipEncoder) -> None:
+def test_two_sources_with_the_same_ids_do_not_share_embeddings(tmp_path: Path, encoder: OpenClipEncoder) -> None:
     draw(tmp_path / "p", 0, 3)
     draw(tmp_path / "q", 90, 93)
     for i in range(3):
@@ -194,7 +192,7 @@ def test_two_tables_do_not_share_embeddings(tmp_path: Path, encoder: OpenClipEnc
         lookup.table(two)
 
 
-def test_a_machine_without_the_pictures_takes_the_table_as_it_is(tmp_path: Path, encoder: OpenClipEncoder) -> None:
+def test_without_the_pictures_the_stored_table_is_used(tmp_path: Path, encoder: OpenClipEncoder) -> None:
     draw(tmp_path / "p", 0, 3)
     one = owner(tmp_path, "p")
     pictures = one.pictures()

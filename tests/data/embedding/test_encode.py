@@ -138,18 +138,20 @@ def test_only_new_pictures_are_embedded(grown: tuple[Path, list[int]], encoder: 
     assert sum(sizes) == 10
 
 
-def test_old_rows_stay_where_they_are(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
+def test_existing_rows_keep_their_position(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
     folder, _ = grown
     old = np.array(EmbeddingTable.open(folder / "e").vectors)
     assert (run(folder / "p", encoder, folder / "e").vectors[:10] == old).all()
 
 
-def test_a_duplicate_of_an_old_picture_takes_its_row(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
+def test_a_duplicate_of_an_embedded_picture_copies_its_embedding(
+    grown: tuple[Path, list[int]], encoder: OpenClipEncoder
+) -> None:
     table = run(grown[0] / "p", encoder, grown[0] / "e")
     assert (table.vectors[table.row_of["same.png"]] == table.vectors[table.row_of["007.png"]]).all()
 
 
-def test_where_nothing_is_new_no_file_changes(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
+def test_without_new_pictures_no_file_changes(grown: tuple[Path, list[int]], encoder: OpenClipEncoder) -> None:
     folder, _ = grown
     run(folder / "p", encoder, folder / "e")
     before = files(folder / "e")
@@ -157,7 +159,7 @@ def test_where_nothing_is_new_no_file_changes(grown: tuple[Path, list[int]], enc
     assert files(folder / "e") == before
 
 
-def test_an_interrupted_run_ends_with_the_same_bytes(
+def test_a_resumed_run_gives_the_same_bytes(
     tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(tmp_path / "p", 0, 21)
@@ -199,12 +201,12 @@ def test_a_broken_part_is_refused_by_name(unfinished: Path, encoder: OpenClipEnc
         run(unfinished / "p", encoder, unfinished / "e")
 
 
-def test_a_part_that_was_deleted_is_made_again(unfinished: Path, encoder: OpenClipEncoder) -> None:
+def test_a_deleted_part_is_made_again(unfinished: Path, encoder: OpenClipEncoder) -> None:
     sorted((unfinished / "e" / PARTS).glob("*.npy"))[0].unlink()
     assert len(run(unfinished / "p", encoder, unfinished / "e")) == 10
 
 
-def test_a_foreign_encoder_is_refused_by_name(tmp_path: Path, encoder: OpenClipEncoder) -> None:
+def test_another_encoder_is_refused_by_name(tmp_path: Path, encoder: OpenClipEncoder) -> None:
     draw(tmp_path / "p", 0, 4)
     run(tmp_path / "p", encoder, tmp_path / "e")
     other = OpenClipEncoder(model="world-clip")
@@ -230,7 +232,7 @@ KILLED = """
 """
 
 
-def test_sigkill_at_any_moment(tmp_path: Path, encoder: OpenClipEncoder) -> None:
+def test_a_run_killed_at_any_moment_is_resumed(tmp_path: Path, encoder: OpenClipEncoder) -> None:
     draw(tmp_path / "p", 0, 40)
     run(tmp_path / "p", encoder, tmp_path / "whole")
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path / "p"), str(tmp_path / "cut")]
@@ -247,7 +249,7 @@ def test_sigkill_at_any_moment(tmp_path: Path, encoder: OpenClipEncoder) -> None
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
-def test_two_processes_write_the_bytes_of_one(tmp_path: Path) -> None:
+def test_two_processes_write_the_same_bytes_as_one(tmp_path: Path) -> None:
     (tmp_path / "boards").mkdir()
     draw(tmp_path / "boards" / "a", 0, 12)
     draw(tmp_path / "boards" / "b", 12, 20)

@@ -29,7 +29,7 @@ def test_a_local_checkpoint_names_the_space_by_its_file(checkpoint: str) -> None
     assert OpenClipEncoder(model="ViT-H-14", pretrained=checkpoint).space_name == "ViT-H-14/mine"
 
 
-def test_a_local_checkpoint_may_be_called_otherwise(checkpoint: str) -> None:
+def test_the_space_of_a_local_checkpoint_can_be_set(checkpoint: str) -> None:
     assert OpenClipEncoder(model="ViT-H-14", pretrained=checkpoint, space="x/y").space_name == "x/y"
 
 
@@ -42,7 +42,7 @@ def test_a_local_checkpoint_may_be_called_otherwise(checkpoint: str) -> None:
         ({"model": "world-clip", "pretrained": "x"}, r"leave encoder.pretrained out"),
     ],
 )
-def test_what_open_clip_does_not_have_is_refused(arguments: dict[str, str], message: str) -> None:
+def test_an_unknown_open_clip_model_is_refused(arguments: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         OpenClipEncoder(**arguments)
 
@@ -51,7 +51,7 @@ def test_the_encoder_of_a_space_is_found_by_its_name() -> None:
     assert encoder_of("ViT-H-14/laion2b_s32b_b79k").space_name == "ViT-H-14/laion2b_s32b_b79k"
 
 
-def test_a_space_of_another_program_needs_its_embeddings_given() -> None:
+def test_a_space_without_encoder_needs_given_embeddings() -> None:
     with pytest.raises(ValueError, match=r"must be embedded by mine/own, which is not at hand"):
         encoder_of("mine/own")
 
@@ -68,18 +68,18 @@ def test_a_registered_model_names_its_space(monkeypatch: pytest.MonkeyPatch) -> 
     assert OpenClipEncoder(model="RN50").space_name == "RN50"
 
 
-def test_other_weights_are_another_encoder(encoder: OpenClipEncoder) -> None:
+def test_other_weights_change_the_encoders_identity(encoder: OpenClipEncoder) -> None:
     other = OpenClipEncoder(model="world-clip")
     with torch.no_grad():
         next(p for name, p in other.model.named_parameters() if name.startswith("visual.")).add_(1)
     assert other.identity()["weights"] != encoder.identity()["weights"]
 
 
-def test_no_pictures_are_no_embeddings(encoder: OpenClipEncoder) -> None:
+def test_no_pictures_give_no_embeddings(encoder: OpenClipEncoder) -> None:
     assert encoder.encode_images([]).shape == (0, encoder.dim)
 
 
-def test_batches_change_nothing(encoder: OpenClipEncoder) -> None:
+def test_embeddings_do_not_depend_on_the_batch_size(encoder: OpenClipEncoder) -> None:
     pictures = [Image.new("RGB", (64, 64), (40 * i, 0, 0)) for i in range(5)]
     few = OpenClipEncoder(model="world-clip", batch_size=2)
     assert torch.allclose(few.encode_images(pictures), encoder.encode_images(pictures), atol=1e-4)

@@ -29,7 +29,9 @@ def test_items_become_rows_of_the_table(embeddings: EmbeddingTable) -> None:
     assert match(backwards, embeddings, 0.0).item_N.tolist() == table.item_N.tolist()
 
 
-def test_a_missing_item_is_refused_with_examples_of_both_sides(gone: RatingsTable, embeddings: EmbeddingTable) -> None:
+def test_a_missing_item_is_refused_with_example_ids_of_both_sides(
+    gone: RatingsTable, embeddings: EmbeddingTable
+) -> None:
     with pytest.raises(ValueError, match=r"without an embedding, such as 'gone'.*'i0'"):
         match(gone, embeddings, 0.0)
 

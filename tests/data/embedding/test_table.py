@@ -12,7 +12,7 @@ VECTORS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float16)
 IDS = [f"a {i}/ü.jpg" for i in range(40)]
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_a_written_table_is_read_back(tmp_path: Path) -> None:
     EmbeddingTable.write(tmp_path, "model/tag", IDS, VECTORS, encoder={"model": "m"}, set_aside=2)
     table = EmbeddingTable.open(tmp_path)
     assert isinstance(table.vectors, np.memmap)
@@ -36,7 +36,7 @@ def test_chunks_make_the_same_file(tmp_path: Path) -> None:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
 
 
-def test_a_new_version_replaces_the_old_one_whole(tmp_path: Path) -> None:
+def test_a_new_version_replaces_all_files_of_the_old_one(tmp_path: Path) -> None:
     old = EmbeddingTable.write(tmp_path, "s", IDS, VECTORS)
     manifest = (tmp_path / MANIFEST).read_bytes()
     new = EmbeddingTable.write(tmp_path, "s", IDS[:3], VECTORS[:3])
@@ -51,7 +51,7 @@ def test_a_new_version_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["vectors-0.npy", "ids-0.txt"])
-def test_changed_cut_and_missing_files_are_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_changed_truncated_and_missing_files_are_refused_by_name(tmp_path: Path, name: str) -> None:
     EmbeddingTable.write(tmp_path, "s", IDS, VECTORS)
     path = tmp_path / name
     whole = path.read_bytes()
@@ -64,7 +64,7 @@ def test_changed_cut_and_missing_files_are_refused_by_name(tmp_path: Path, name:
         EmbeddingTable.open(tmp_path)
 
 
-def test_foreign_folders_are_refused(tmp_path: Path) -> None:
+def test_folders_without_a_table_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no embeddings.*embed\.py"):
         EmbeddingTable.open(tmp_path)
     write_json(tmp_path / MANIFEST, {"format": 99})
@@ -77,7 +77,7 @@ def test_foreign_folders_are_refused(tmp_path: Path) -> None:
         EmbeddingTable.open(tmp_path / "t")
 
 
-def test_bad_vectors_and_ids_are_refused(tmp_path: Path) -> None:
+def test_invalid_vectors_and_ids_are_refused(tmp_path: Path) -> None:
     infinite = VECTORS.copy()
     infinite[3, 2] = np.inf
     for vectors, ids, message in (
@@ -91,7 +91,7 @@ def test_bad_vectors_and_ids_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / MANIFEST).exists()
 
 
-def test_space_statistics_need_no_memory_of_the_table(tmp_path: Path) -> None:
+def test_space_statistics_do_not_load_the_table_into_memory(tmp_path: Path) -> None:
     table = EmbeddingTable.write(tmp_path, "s", IDS, VECTORS.astype(np.float32))
     assert "ids" not in table.__dict__  # read when first asked for
     assert table.space.norm == pytest.approx(np.median(np.linalg.norm(VECTORS.astype(float), axis=1)), rel=1e-4)

@@ -26,24 +26,24 @@ def rows(position_BX: np.ndarray) -> list[list[int]]:
     return [row[row >= 0].tolist() for row in position_BX]
 
 
-def test_nothing_is_drawn_twice(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
+def test_no_rating_is_drawn_twice(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
     drawn = case[2]
     for history, target in zip(rows(drawn.history_BK), rows(drawn.target_BT), strict=True):
         assert len(set(history + target)) == len(history) + len(target)
 
 
-def test_there_are_as_many_as_the_rule_allows(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
+def test_draws_have_the_size_that_the_rule_allows(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
     rule, _, drawn = case
     assert max(map(len, rows(drawn.history_BK))) == rule.history_cap
     assert {len(target) for target in rows(drawn.target_BT)} <= set(range(1, rule.targets_per_user + 1))
 
 
-def test_all_positions_exist(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
+def test_all_drawn_positions_exist(case: tuple[DrawRule, np.ndarray, Draw]) -> None:
     drawn = case[2]
     assert (np.maximum(drawn.history_BK.max(1), drawn.target_BT.max(1)) < COUNTS).all()
 
 
-def test_what_may_only_be_history_is_no_target_and_the_rest_no_history(
+def test_history_only_and_target_only_ratings_are_respected(
     case: tuple[DrawRule, np.ndarray, Draw],
 ) -> None:
     _, past, drawn = case
@@ -59,7 +59,7 @@ def test_in_order_of_time_targets_follow_the_history(known: bool) -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_in_order_of_time_the_most_recent_stands_first(known: bool) -> None:
+def test_in_order_of_time_the_most_recent_comes_first(known: bool) -> None:
     drawn = draw(DrawRule(history_cap=16, targets_per_user=4, order="time"), COUNTS, past_of(known), KEYS)
     for history in rows(drawn.history_BK):
         assert not history or history == list(range(history[0], history[0] - len(history), -1))
@@ -84,17 +84,17 @@ def test_every_rating_becomes_a_target_equally_often(many: Draw) -> None:
     assert np.abs(counts / counts.mean() - 1).max() < 0.08
 
 
-def test_half_of_the_histories_are_of_any_shorter_length(many: Draw) -> None:
+def test_half_of_the_histories_are_shortened_to_a_random_length(many: Draw) -> None:
     lengths = (many.history_BK >= 0).sum(1)
     assert set(lengths) == set(range(1, 9))
     assert 0.5 < (lengths == 8).mean() < 0.62  # half keep all, and one in eight of the shortened ones does
 
 
-def test_an_unknown_order_is_refused_with_the_nearest() -> None:
+def test_an_unknown_order_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="did you mean time"):
         DrawRule(history_cap=4, targets_per_user=1, order="times")
 
 
-def test_a_history_without_room_is_refused() -> None:
+def test_a_history_cap_below_1_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         DrawRule(history_cap=0, targets_per_user=1)

@@ -19,17 +19,17 @@ def assembler() -> Assembler:
     return Assembler(Sequences.of(data.part("train")), data.catalogue.embeddings_ND, data.scale)
 
 
-def test_the_stream_repeats() -> None:
+def test_the_stream_is_repeatable() -> None:
     one, other = (module(batch_size=8, epoch_batches=6).train_dataloader() for _ in range(2))
     assert all(same(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_another_seed_is_another_stream() -> None:
+def test_another_seed_gives_another_stream() -> None:
     one, other = (module(batch_size=8, epoch_batches=6, seed=seed).train_dataloader() for seed in (0, 1))
     assert not same(next(iter(one)), next(iter(other)))
 
 
-def test_the_stream_goes_on_where_it_was() -> None:
+def test_the_stream_resumes_at_its_position() -> None:
     whole = list(module(batch_size=8, epoch_batches=6).train_dataloader())
     interrupted = module(batch_size=8, epoch_batches=6)
     iterator = iter(interrupted.train_dataloader())
@@ -40,7 +40,7 @@ def test_the_stream_goes_on_where_it_was() -> None:
     assert all(same(a, b) for a, b in zip(whole[2:], resumed.train_dataloader()))
 
 
-def test_each_user_comes_once_a_pass() -> None:
+def test_each_pass_contains_each_user_once() -> None:
     data = module(batch_size=16, epoch_batches=1)
     loader = data.train_dataloader()
     seen = [batch.history.users for _ in range(len(data.users("train"))) for batch in loader]
@@ -48,7 +48,7 @@ def test_each_user_comes_once_a_pass() -> None:
     assert (counts == 16).all()
 
 
-def test_workers_change_nothing() -> None:
+def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     alone, helped = (module(batch_size=8, epoch_batches=3, workers=n).train_dataloader() for n in (0, 2))
     assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
 
@@ -60,7 +60,7 @@ def test_two_ranks_share_one_global_batch(assembler: Assembler, place: int) -> N
     assert same(concatenate([rank[place] for rank in ranks]), whole[place])
 
 
-def test_a_batch_that_ranks_cannot_share_is_refused(assembler: Assembler) -> None:
+def test_a_batch_size_that_ranks_do_not_divide_is_refused(assembler: Assembler) -> None:
     with pytest.raises(ValueError, match="make it a multiple"):
         TrainingBatches(assembler, RULE, batch_size=9, seed=0, world=2)
 
@@ -75,11 +75,11 @@ def ranks(request: pytest.FixtureRequest) -> list[FixedBatches]:
     return [FixedBatches(found, RULE, batch_size=8, seed=0, rank=rank, world=world) for rank in range(world)]
 
 
-def test_a_fixed_pass_has_equally_many_batches_on_every_rank(ranks: list[FixedBatches]) -> None:
+def test_a_fixed_pass_has_the_same_number_of_batches_on_every_rank(ranks: list[FixedBatches]) -> None:
     assert len({len(rank) for rank in ranks}) == 1
 
 
-def test_a_fixed_pass_sees_everybody_once(ranks: list[FixedBatches]) -> None:
+def test_a_fixed_pass_contains_every_user_once(ranks: list[FixedBatches]) -> None:
     seen = [user for rank in ranks for number in range(len(rank)) for user in rank[number].history.users]
     assert sorted(seen) == sorted(ranks[0].assembler.sequences.users)
 

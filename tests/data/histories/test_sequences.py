@@ -39,7 +39,7 @@ def asked(batch: PreferenceBatch) -> Iterator[tuple[int, int, str, int]]:
         yield b, t, batch.history.users[b], int(batch.target_item_BT[b, t])
 
 
-def test_a_history_holds_what_its_user_rated(data: PreferenceDataModule) -> None:
+def test_a_history_holds_ratings_of_its_user(data: PreferenceDataModule) -> None:
     known = rated(data)
     for batch in data.train_dataloader():
         for b, k, user, item in shown(batch):
@@ -47,7 +47,7 @@ def test_a_history_holds_what_its_user_rated(data: PreferenceDataModule) -> None
             assert batch.history.embeddings_BKD[b, k, 0] == item
 
 
-def test_a_target_is_what_its_user_rated(data: PreferenceDataModule) -> None:
+def test_a_target_is_a_rating_of_its_user(data: PreferenceDataModule) -> None:
     known = rated(data)
     for batch in data.train_dataloader():
         for b, t, user, item in asked(batch):
@@ -82,7 +82,7 @@ def test_a_target_of_an_empty_history_has_a_finite_rating(single: PreferenceData
     assert all(batch.target_rating_BT.isfinite().all() for batch in single.fixed_loader(part))
 
 
-def test_where_there_are_only_likes_all_ratings_are_one() -> None:
+def test_with_implicit_feedback_all_ratings_are_one() -> None:
     batch = next(iter(module(ratings(liked_only=True), batch_size=8).train_dataloader()))
     assert (batch.history.ratings_BK[batch.history.valid_BK] == 1).all()
     assert (batch.target_rating_BT[batch.target_valid_BT] == 1).all()
@@ -94,7 +94,7 @@ def paired() -> PreferenceDataModule:
     return module(table, batch_size=16, epoch_batches=4, draws=DrawRule(history_cap=12, targets_per_user=3))
 
 
-def test_the_other_picture_of_a_targets_pair_is_not_shown(paired: PreferenceDataModule) -> None:
+def test_the_other_picture_of_a_targets_comparison_is_not_in_the_history(paired: PreferenceDataModule) -> None:
     table = paired.ratings
     assert table.pair_N is not None
     pair_of: dict[tuple[str, int], set[int]] = {}
@@ -127,7 +127,7 @@ def test_an_unseen_users_history_is_the_first_ratings_most_recent_first() -> Non
         assert shown_of(history, b) == of_part(data, "val", user)[:5][::-1]
 
 
-def test_what_follows_an_unseen_users_history_is_held_out() -> None:
+def test_ratings_after_an_unseen_users_history_are_held_out() -> None:
     data, history, held_out = histories("time")
     for b, user in enumerate(history.users):
         assert held_out[b].items.tolist() == of_part(data, "val", user)[5:]
@@ -158,13 +158,15 @@ def test_a_user_who_was_trained_on_has_the_training_part_as_history(seen: Prefer
         assert not known or sorted(shown_of(history, b)) == known
 
 
-def test_nothing_of_a_history_is_held_out(seen: PreferenceDataModule) -> None:
+def test_histories_and_held_out_ratings_are_disjoint(seen: PreferenceDataModule) -> None:
     history, held_out = seen.histories("val", seen.users("val"), 100)
     for b in range(len(history)):
         assert not set(shown_of(history, b)) & set(held_out[b].items.tolist())
 
 
-def test_validation_batches_show_the_training_part_and_ask_for_the_other(seen: PreferenceDataModule) -> None:
+def test_validation_histories_are_training_ratings_and_targets_are_validation_ratings(
+    seen: PreferenceDataModule,
+) -> None:
     trained = np.unique(seen.part("train").item_N).tolist()
     known = set(seen.users("train"))
     for batch in seen.fixed_loader("val"):

@@ -42,7 +42,7 @@ def streamed(
 
 
 @pytest.mark.parametrize("pairs", [False, True])
-def test_both_ways_give_the_same_batches_for_the_same_draws(tmp_path: Path, pairs: bool) -> None:
+def test_shards_and_memory_give_the_same_batches(tmp_path: Path, pairs: bool) -> None:
     data = sharded(tmp_path, table=ratings(users=60, pairs=pairs), batch_size=8, draws=DrawRule(order="time"))
     shards = ShardSet.open(tmp_path / "small" / "small-space")
     sequences, vectors = read_shards(shards.parts["train"][:3], shards.space.dim)
@@ -55,7 +55,7 @@ def test_both_ways_give_the_same_batches_for_the_same_draws(tmp_path: Path, pair
 
 
 @pytest.mark.parametrize("by", ["user", "item"])
-def test_validation_is_the_same_both_ways(tmp_path: Path, by: str) -> None:
+def test_shards_and_memory_have_the_same_validation(tmp_path: Path, by: str) -> None:
     data = sharded(tmp_path, batch_size=8, splits=Splits(by=by, val=0.3, test=0))
     shards = ShardSet.open(tmp_path / "small" / "small-space")
     fixed = FixedShardBatches(shards, ["val"], data.draws, batch_size=8, seed=0)
@@ -67,7 +67,7 @@ def test_validation_is_the_same_both_ways(tmp_path: Path, by: str) -> None:
     assert one.history.ratings_BK[order].tolist() == other.history.ratings_BK.tolist()
 
 
-def test_each_pass_shows_everybody_once(tmp_path: Path) -> None:
+def test_each_pass_contains_each_user_once(tmp_path: Path) -> None:
     data = sharded(tmp_path)
     people = sorted(data.users("train"))
     shards = ShardSet.open(tmp_path / "small" / "small-space")
@@ -78,7 +78,7 @@ def test_each_pass_shows_everybody_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("world", "workers"), [(2, 0), (1, 3), (3, 2)])
-def test_lanes_share_the_shards(tmp_path: Path, world: int, workers: int) -> None:
+def test_workers_and_ranks_partition_the_shards(tmp_path: Path, world: int, workers: int) -> None:
     data = sharded(tmp_path)
     shards = ShardSet.open(tmp_path / "small" / "small-space")
     lanes: list[set[str]] = []
@@ -118,7 +118,7 @@ def test_the_stream_resumes_and_repeats(tmp_path: Path) -> None:
     assert len(helped.catalogue) == len(helped.item_counts())
 
 
-def test_plain_webdataset_reads_them(tmp_path: Path) -> None:
+def test_webdataset_reads_the_shards(tmp_path: Path) -> None:
     data = sharded(tmp_path, least=1)
     pipeline = webdataset.WebDataset(
         str(tmp_path / "small" / "small-space" / "train-000000.tar"), shardshuffle=False, empty_check=False
@@ -142,7 +142,7 @@ def test_any_user_id_can_be_a_key(tmp_path: Path) -> None:
     assert sorted(sequences.users) == sorted(data.users("train")) == sorted(strange.users)
 
 
-def test_making_them_again_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_writing_shards_is_deterministic(tmp_path: Path) -> None:
     for name in ("one", "two"):
         sharded(tmp_path / name)
     one, two = (sorted((tmp_path / name).rglob("*.*")) for name in ("one", "two"))
@@ -155,7 +155,7 @@ def manifest_with(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
     write_json(folder / MANIFEST, value)
 
 
-def test_a_cut_or_missing_tar_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_truncated_or_missing_tar_is_refused_by_name(tmp_path: Path) -> None:
     sharded(tmp_path)
     folder = tmp_path / "small" / "small-space"
     path = folder / "train-000001.tar"
@@ -167,7 +167,7 @@ def test_a_cut_or_missing_tar_is_refused_by_name(tmp_path: Path) -> None:
         ShardSet.open(folder)
 
 
-def test_a_tar_with_one_other_bit_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_tar_with_one_changed_bit_is_refused_by_name(tmp_path: Path) -> None:
     sharded(tmp_path)
     shards = ShardSet.open(tmp_path / "small" / "small-space")
     path = shards.parts["train"][1].path
@@ -202,7 +202,7 @@ def test_a_foreign_tar_is_refused_by_name(tmp_path: Path, sample: dict[str, Any]
         read_shards([Shard.of(path, users=2, ratings=2)], 8)
 
 
-def test_something_else_than_a_tar_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tar_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(b"x" * 2000)
     with pytest.raises(ValueError, match=r"x.tar does not hold ratings"):
@@ -248,12 +248,12 @@ def test_missing_item_counts_are_named(tmp_path: Path) -> None:
         streamed(tmp_path).item_counts()
 
 
-def test_without_shards_the_remedy_is_named(tmp_path: Path) -> None:
+def test_without_shards_the_error_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"python shard\.py"):
         streamed(tmp_path / "nowhere")
 
 
-def test_shards_hold_one_way_of_parting_and_scaling_for_good(tmp_path: Path) -> None:
+def test_split_and_scaling_of_existing_shards_cannot_be_changed(tmp_path: Path) -> None:
     sharded(tmp_path)
     with pytest.raises(ValueError, match=r"data\.splits\.by=auto, .*python shard\.py .*data\.splits\.by=item"):
         streamed(tmp_path, splits=Splits(by="item"))
@@ -261,7 +261,7 @@ def test_shards_hold_one_way_of_parting_and_scaling_for_good(tmp_path: Path) -> 
         streamed(tmp_path, scaling=RatingScaling(how="scale"))
 
 
-def test_shards_of_other_ratings_are_refused_where_the_source_is_read(tmp_path: Path) -> None:
+def test_shards_of_other_ratings_are_refused(tmp_path: Path) -> None:
     sharded(tmp_path)
     same_people = streamed(tmp_path, table=ratings(users=60))
     assert len(same_people.part("train")) == same_people.stored.rating_count("train")
@@ -270,7 +270,7 @@ def test_shards_of_other_ratings_are_refused_where_the_source_is_read(tmp_path: 
             read(streamed(tmp_path, table=ratings(users=59)))
 
 
-def test_shards_of_other_embeddings_are_refused_where_rows_are_looked_up(tmp_path: Path) -> None:
+def test_shards_of_other_embeddings_are_refused(tmp_path: Path) -> None:
     made = sharded(tmp_path)
     source = SmallSource(ratings(users=60))
     shards = StoredShards(root=str(tmp_path))
@@ -287,7 +287,7 @@ def test_tars_of_an_earlier_set_are_removed(tmp_path: Path) -> None:
     assert found == ["train-000000.tar", "train-000001.tar"]
 
 
-def test_shards_hold_alike_many_users(tmp_path: Path) -> None:
+def test_shards_hold_equal_numbers_of_users(tmp_path: Path) -> None:
     data = sharded(tmp_path, least=7)
     users = [shard.users for shard in ShardSet.open(tmp_path / "small" / "small-space").parts["train"]]
     assert len(users) == 7

@@ -23,7 +23,7 @@ def told(events: EventsSource) -> dict[tuple[str, str], float]:
     }
 
 
-def test_what_events_say(tmp_path: Path) -> None:
+def test_events_become_ratings(tmp_path: Path) -> None:
     path = csv(
         tmp_path / "log.csv",
         "ann,a,view,100,30",
@@ -54,7 +54,7 @@ def test_what_events_say(tmp_path: Path) -> None:
     assert told(source(path, weights={"click": 1.0, "skip": -0.25}))["ann", "e"] == 0.75
 
 
-def test_bursts_and_bots(tmp_path: Path) -> None:
+def test_bursts_and_bots_are_filtered(tmp_path: Path) -> None:
     burst = [f"ann,b{i},like,{1000 + i * 0.1}," for i in range(25)]
     calm = [f"ann,c{i},like,{5000 + i * i * 60}," for i in range(10)]
     clock = [f"bot,d{i},like,{i * 60}," for i in range(60)]
@@ -77,13 +77,13 @@ def test_bursts_and_bots(tmp_path: Path) -> None:
         ("ann,a,view,100,long", r"log.csv:3: the dwell 'long' is not a finite number"),
     ],
 )
-def test_bad_events_are_named(tmp_path: Path, row: str, message: str) -> None:
+def test_invalid_events_are_named(tmp_path: Path, row: str, message: str) -> None:
     path = csv(tmp_path / "log.csv", "ann,b,like,50,", row, header=HEADER)
     with pytest.raises(ValueError, match=message):
         source(path).ratings()
 
 
-def test_nothing_left_is_an_error(tmp_path: Path) -> None:
+def test_a_log_without_usable_events_is_refused(tmp_path: Path) -> None:
     path = csv(tmp_path / "log.csv", "ann,b,click,50,0.1", header=HEADER)
     with pytest.raises(ValueError, match=r"no event is left.*too short dwell: 1"):
         source(path).ratings()

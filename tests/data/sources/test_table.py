@@ -26,7 +26,7 @@ def rows(source: TableSource) -> list[tuple[str, str, float]]:
 WANTED = [("ann", "a b/c.jpg", 1.0), ("ann", "..x", 4.0), ("bob", "ü", 5.0)]
 
 
-def test_all_formats_read_alike(tmp_path: Path) -> None:
+def test_all_formats_give_the_same_ratings(tmp_path: Path) -> None:
     frame = pd.DataFrame(WANTED, columns=["user", "item", "rating"])
     frame.to_csv(tmp_path / "r.csv", index=False)
     frame.to_csv(tmp_path / "r.tsv", index=False, sep="\t")
@@ -38,13 +38,13 @@ def test_all_formats_read_alike(tmp_path: Path) -> None:
     assert (read.scale.low, read.scale.high, read.scale.likes_from) == (1, 5, 4)
 
 
-def test_bom_windows_line_ends_and_quotes(tmp_path: Path) -> None:
+def test_byte_order_mark_windows_line_ends_and_quotes(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_bytes('\ufeff user ,item,"rating"\r\nann,"a,1",2\r\nbob,b,3\r\n'.encode())
     assert rows(table(path)) == [("ann", "a,1", 2.0), ("bob", "b", 3.0)]
 
 
-def test_names_can_be_mapped(tmp_path: Path) -> None:
+def test_column_names_can_be_mapped(tmp_path: Path) -> None:
     path = csv(tmp_path / "r.csv", "ann,a,2", "bob,b,3", header="worker,imagePair,score")
     columns = {"user": "worker", "item": "imagePair", "rating": "score"}
     assert rows(table(path, columns=columns)) == [("ann", "a", 2.0), ("bob", "b", 3.0)]
@@ -68,7 +68,7 @@ def test_without_ratings_all_are_likes(tmp_path: Path) -> None:
         assert (read.scale.signed(read.rating_N) == 1).all()
 
 
-def test_equal_ratings_on_a_stated_scale_are_ratings(tmp_path: Path) -> None:
+def test_equal_ratings_on_a_given_scale_are_explicit_ratings(tmp_path: Path) -> None:
     read = table(csv(tmp_path / "r.csv", "ann,a,1", "bob,b,1"), low=1, high=5).ratings()
     assert not read.scale.liked_only
     assert not read.liked_N.any()
@@ -83,7 +83,7 @@ def test_equal_ratings_on_a_stated_scale_are_ratings(tmp_path: Path) -> None:
         ["2024-05-01T12:00:00Z", "2024-05-01T14:00:01.5+02:00", ""],
     ],
 )
-def test_times_of_any_kind(tmp_path: Path, texts: list[str]) -> None:
+def test_all_time_formats_are_read(tmp_path: Path, texts: list[str]) -> None:
     path = csv(tmp_path / "r.csv", *(f"ann,{i},1,{t}" for i, t in enumerate(texts)), header="user,item,rating,time")
     time = table(path).ratings().time_N
     assert time is not None
@@ -119,13 +119,13 @@ def test_a_split_column_is_kept(tmp_path: Path) -> None:
         ("ann,a,2", r"r.csv:2, .*r.csv:3: user 'ann' rates the item 'a' 2 times and differently.*duplicates=first"),
     ],
 )
-def test_bad_rows_are_named(tmp_path: Path, bad: str, message: str) -> None:
+def test_invalid_rows_are_named(tmp_path: Path, bad: str, message: str) -> None:
     path = csv(tmp_path / "r.csv", "ann,a,1", bad, "bob,b,5")
     with pytest.raises(ValueError, match=message):
         table(path, low=1, high=5).ratings()
 
 
-def test_bad_times_are_named(tmp_path: Path) -> None:
+def test_invalid_times_are_named(tmp_path: Path) -> None:
     path = csv(tmp_path / "r.csv", "ann,a,1,yesterday", "bob,b,2,2024-05-01", header="user,item,rating,time")
     with pytest.raises(ValueError, match=r"r.csv:2: the time 'yesterday' is not a time"):
         table(path).ratings()
@@ -202,12 +202,12 @@ def test_ready_made_embeddings(tmp_path: Path) -> None:
         (np.ones((2, 4), np.float32), ["a", ""], r"ids.txt:2: '' cannot be an item id"),
     ],
 )
-def test_bad_embeddings_are_named(tmp_path: Path, vectors: np.ndarray, ids: list[str], message: str) -> None:
+def test_invalid_embeddings_are_named(tmp_path: Path, vectors: np.ndarray, ids: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ready(tmp_path, vectors, ids).embeddings()
 
 
-def test_a_cut_or_pickled_npy_is_named(tmp_path: Path) -> None:
+def test_a_truncated_or_pickled_npy_is_named(tmp_path: Path) -> None:
     source = ready(tmp_path, np.ones((2, 400), np.float32), ["a", "b"])
     (tmp_path / "e.npy").write_bytes((tmp_path / "e.npy").read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"e.npy is not a whole .npy file.*cut short"):
@@ -217,7 +217,7 @@ def test_a_cut_or_pickled_npy_is_named(tmp_path: Path) -> None:
         source.embeddings()
 
 
-def test_what_belongs_together_is_asked_for(tmp_path: Path) -> None:
+def test_incomplete_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"belong together"):
         TableSource(ratings="r.csv", embeddings="e.npy")
     with pytest.raises(ValueError, match=r"needs source.pictures"):
@@ -226,7 +226,7 @@ def test_what_belongs_together_is_asked_for(tmp_path: Path) -> None:
         TableSource(ratings="r.csv", pictures=".", name="a/../b")
 
 
-def test_ratings_and_pictures_must_know_each_other(tmp_path: Path) -> None:
+def test_ratings_and_pictures_must_share_ids(tmp_path: Path) -> None:
     (tmp_path / "p" / "deep").mkdir(parents=True)
     for name in ("a.png", "deep/b.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / "p" / name)
@@ -245,19 +245,19 @@ def test_json_numbers_may_be_ids(tmp_path: Path) -> None:
     assert rows(table(tmp_path / "r.jsonl")) == [("7", "1", 1.0), ("7", "2", 2.0)]
 
 
-def test_space_around_users_is_taken_off_and_counted(tmp_path: Path) -> None:
+def test_whitespace_around_user_ids_is_stripped_and_counted(tmp_path: Path) -> None:
     read = table(csv(tmp_path / "r.csv", "u0,a,1", "u0 ,b,2", "\u2003u0,c,3", "u1,a,5")).ratings()
     assert list(read.users) == ["u0", "u1"]
     assert read.counts["space around a user's id"] == 2
 
 
 @pytest.mark.parametrize("values", [("1e9", "1000000001"), ("1e-40", "2e-40"), ("1", "1e31"), ("0", "1e-31")])
-def test_ratings_that_32_bits_cannot_tell_apart_are_refused(tmp_path: Path, values: tuple[str, str]) -> None:
+def test_ratings_that_float32_cannot_distinguish_are_refused(tmp_path: Path, values: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match=r"r.csv.*(with 32 bits|too large)"):
         table(csv(tmp_path / "r.csv", f"ann,a,{values[0]}", f"ann,b,{values[1]}")).ratings()
 
 
-def test_accents_of_pictures_and_ratings_must_be_stored_alike(tmp_path: Path) -> None:
+def test_accents_of_pictures_and_ratings_must_have_the_same_unicode_form(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "cafe\u0301.png")
     path = csv(tmp_path / "r.csv", "ann,caf\u00e9.png,1", "bob,caf\u00e9.png,5")
     with pytest.raises(ValueError, match=r"accents are stored in another way"):

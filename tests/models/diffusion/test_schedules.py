@@ -12,7 +12,7 @@ SCHEDULES = [LinearSchedule(), CosineSchedule(), CosineSchedule(shift=0.5), Cosi
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_every_prediction_leads_back_to_x0(schedule: Schedule, prediction: str) -> None:
+def test_every_prediction_target_recovers_x0(schedule: Schedule, prediction: str) -> None:
     g = torch.Generator().manual_seed(0)
     x0, eps = (torch.randn(40, 7, generator=g, dtype=torch.float64) for _ in range(2))
     t = torch.linspace(schedule.first, schedule.last, 40, dtype=torch.float64)
@@ -50,6 +50,6 @@ def test_shift_moves_the_log_snr_and_keeps_the_variance() -> None:
     torch.testing.assert_close(moved, torch.full_like(t, 2 * math.log(0.5)))
 
 
-def test_a_foreign_prediction_is_refused() -> None:
+def test_an_unknown_prediction_target_is_refused() -> None:
     with pytest.raises(ValueError, match="prediction must be one of eps"):
         LinearSchedule().coefficients("score", torch.tensor(0.5))

@@ -45,7 +45,7 @@ def sampled(schedule: Schedule, prediction: str, solver: Solver, steps: int) -> 
 @pytest.mark.parametrize("schedule", [LinearSchedule(), CosineSchedule(), CosineSchedule(shift=0.5)])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize(("solver", "steps", "calls"), [(Euler(), 250, 250), (Heun(), 40, 79), (Ancestral(), 250, 250)])
-def test_a_gaussian_comes_back(schedule: Schedule, prediction: str, solver: Solver, steps: int, calls: int) -> None:
+def test_a_gaussian_is_recovered(schedule: Schedule, prediction: str, solver: Solver, steps: int, calls: int) -> None:
     out, made = sampled(schedule, prediction, solver, steps)
     assert made == calls
     torch.testing.assert_close(out.mean(0), MEAN, atol=0.03, rtol=0)
@@ -60,7 +60,7 @@ def test_one_step_is_the_mean(schedule: Schedule) -> None:
     assert (out.std(0) < 0.02).all()
 
 
-def test_on_a_schedule_more_steps_and_a_higher_order_are_nearer_to_the_truth() -> None:
+def test_more_steps_and_a_higher_order_reduce_the_error() -> None:
     def error(solver: Solver, steps: int) -> Tensor:
         return (sampled(LinearSchedule(), "velocity", solver, steps)[0].std(0) - SPREAD).abs().max()
 
@@ -68,7 +68,7 @@ def test_on_a_schedule_more_steps_and_a_higher_order_are_nearer_to_the_truth() -
     assert error(Heun(), 10) < error(Euler(), 20)
 
 
-def test_one_euler_step_of_ddim_is_one_step() -> None:
+def test_one_euler_step_equals_one_step() -> None:
     one, euler_one = (sampled(CosineSchedule(), "v", solver, 1)[0] for solver in (OneStep(), Euler()))
     # euler starts at sigma * noise, which is where the schedule says that pure noise lies
     torch.testing.assert_close(one, euler_one, atol=1e-4, rtol=1e-4)
@@ -79,12 +79,12 @@ def test_a_solver_without_steps_is_refused() -> None:
         Euler()(lambda x, t: x, LinearSchedule(), torch.zeros(1, 2), 0)
 
 
-def test_without_eta_ancestral_steps_are_eulers() -> None:
+def test_with_eta_0_ancestral_equals_euler() -> None:
     found, euler = (sampled(CosineSchedule(), "v", solver, 20)[0] for solver in (Ancestral(eta=0.0), Euler()))
     torch.testing.assert_close(found, euler)
 
 
-def test_fresh_noise_is_each_rows_own() -> None:
+def test_fresh_noise_comes_from_the_generator_of_each_row() -> None:
     noise = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(0))
 
     def run(rows: list[int]) -> Tensor:
@@ -95,7 +95,7 @@ def test_fresh_noise_is_each_rows_own() -> None:
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1])
-def test_an_impossible_eta_is_refused(eta: float) -> None:
+def test_an_eta_out_of_range_is_refused(eta: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         Ancestral(eta=eta)
 

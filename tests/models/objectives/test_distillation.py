@@ -36,7 +36,7 @@ def retrieved(model: PreferenceModel, batch: Any) -> RetrieverOutput:
     return model.retriever.training_step(tokens, batch, torch.Generator().manual_seed(0))
 
 
-def test_contrast_trains_the_answer_and_not_the_retriever(space: Space) -> None:
+def test_contrast_trains_the_generator_and_not_the_retriever(space: Space) -> None:
     model = make_model(space)
     found = losses(model, Regression(), make_batch(users=16), distillation=AnswerContrast())
     assert model.retriever is not None
@@ -45,7 +45,7 @@ def test_contrast_trains_the_answer_and_not_the_retriever(space: Space) -> None:
     assert [g is None for g in grads] == [False] * len(answers) + [True] * (len(grads) - len(answers))
 
 
-def test_the_gradient_is_finite_where_the_answer_is_still_zero(prior: Prior) -> None:
+def test_the_gradient_of_a_zero_output_is_finite(prior: Prior) -> None:
     torch.nn.init.zeros_(prior.denoiser.leave.weight)
     torch.nn.init.zeros_(prior.denoiser.leave.bias)
     losses(prior, Regression(answers=1), make_batch(users=16), distillation=AnswerContrast())["answer"].backward()
@@ -54,7 +54,7 @@ def test_the_gradient_is_finite_where_the_answer_is_still_zero(prior: Prior) -> 
     assert 0 < grad.norm() < 100
 
 
-def test_contrast_is_lower_where_the_answer_is_the_target(prior: Prior) -> None:
+def test_contrast_is_lower_if_the_output_is_the_target(prior: Prior) -> None:
     batch = make_batch(users=8, targets=1)
     batch.target_rating_BT.abs_()
     target_BD = prior.scale.to_model(batch.target_BTD[:, 0])
@@ -66,7 +66,7 @@ def test_contrast_is_lower_where_the_answer_is_the_target(prior: Prior) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 5, 50], ids=["in-batch", "sampled", "whole catalogue"])
-def test_distillation_against_plain_arithmetic(space: Space, count: int) -> None:
+def test_distillation_agrees_with_plain_arithmetic(space: Space, count: int) -> None:
     """Cross-entropy of the answer's softmax to the retriever's, over what the history does not like."""
     loss = ContrastiveLoss(negatives=Negatives(count=count))
     model, batch = make_model(space, make_retriever(space, "shared", loss=loss)), make_batch(users=16)
@@ -90,7 +90,7 @@ def test_distillation_against_plain_arithmetic(space: Space, count: int) -> None
     assert torch.autograd.grad(found, answer_BD)[0].any()
 
 
-def test_distillation_leaves_its_teacher_alone(space: Space) -> None:
+def test_distillation_does_not_train_its_teacher(space: Space) -> None:
     model = make_model(space)
     found = losses(model, Regression(), make_batch(users=16), distillation=RankingDistillation())["answer"]
     assert model.retriever is not None
@@ -98,7 +98,7 @@ def test_distillation_leaves_its_teacher_alone(space: Space) -> None:
     assert all(g is None for g in grads)
 
 
-def test_distillation_without_any_candidate_has_no_loss_and_a_finite_gradient(space: Space) -> None:
+def test_distillation_without_candidates_has_zero_loss_and_a_finite_gradient(space: Space) -> None:
     model, batch = make_model(space), make_batch(users=2, targets=1)
     batch.target_valid_BT[:] = False
     output, answer_BD = retrieved(model, batch), torch.randn(2, DIM, requires_grad=True)
@@ -118,12 +118,12 @@ def test_distillation_needs_a_teacher_with_a_softmax(space: Space) -> None:
         make_module(make_model(space, make_retriever(space, loss=pairs)), Regression(), RankingDistillation())
 
 
-def test_distillation_needs_an_answer_in_one_step(space: Space) -> None:
+def test_distillation_needs_a_one_step_objective(space: Space) -> None:
     with pytest.raises(ValueError, match="objective=regression"):
         make_module(make_model(space), Denoising(schedule=LinearSchedule()), AnswerContrast())
 
 
 @pytest.mark.parametrize("arguments", [{"temperature": 0.0}, {"weight": 0.0}, {"teacher_temperature": -1.0}])
-def test_impossible_arguments_are_refused(arguments: dict[str, float]) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be above 0"):
         RankingDistillation(**arguments)

@@ -41,7 +41,7 @@ def test_invalid_targets_are_never_read(model: PreferenceModel, objective: Objec
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_all_randomness_is_the_generators(model: PreferenceModel, objective: Objective) -> None:
+def test_all_randomness_comes_from_the_generator(model: PreferenceModel, objective: Objective) -> None:
     batch = make_batch()
     first, _, again = total(losses(model, objective, batch)), torch.randn(7), total(losses(model, objective, batch))
     assert torch.equal(first, again)
@@ -50,7 +50,7 @@ def test_all_randomness_is_the_generators(model: PreferenceModel, objective: Obj
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_batch_without_targets_has_no_loss_and_a_finite_gradient(
+def test_a_batch_without_targets_has_zero_loss_and_a_finite_gradient(
     model: PreferenceModel, objective: Objective
 ) -> None:
     batch = make_batch()
@@ -95,7 +95,7 @@ def test_logit_normal_times_have_their_mean() -> None:
     assert abs(times.logit().mean() - 0.5) < 0.05
 
 
-def test_regression_learns_from_the_nearest_answer_alone(prior: Prior) -> None:
+def test_regression_trains_only_the_nearest_output(prior: Prior) -> None:
     nearest, all_alike = Regression(share_of_all=0.0), Regression(share_of_all=1.0)
     assert total(losses(prior, nearest, make_batch())) < total(losses(prior, all_alike, make_batch()))
 
@@ -117,7 +117,7 @@ def test_one_encoded_history_serves_all_targets_and_noise_samples(space: Space) 
         ({"drop_history": 1.5}, "drop_history must be between 0 and 1"),
     ],
 )
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Denoising(schedule=LinearSchedule(), **arguments)
 

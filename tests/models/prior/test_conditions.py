@@ -48,7 +48,7 @@ def told(prior: Any) -> Any:
     return prior
 
 
-def test_known_people_have_a_row_each_and_others_none() -> None:
+def test_known_users_have_a_row_each_and_others_none() -> None:
     known = UserIds(5)
     known.learn(["ann", "bob", "cyn"])
     rows = known(["cyn", "ann", "dan", "", "bob"])
@@ -56,13 +56,13 @@ def test_known_people_have_a_row_each_and_others_none() -> None:
     assert rows[[2, 3]].tolist() == [-1, -1]
 
 
-def test_too_few_rows_are_refused_with_the_number_it_takes() -> None:
+def test_too_few_user_ids_are_refused_with_the_number_needed() -> None:
     with pytest.raises(ValueError, match=r"prior\.user_ids=3 or more"):
         UserIds(2).learn(["ann", "bob", "cyn"])
 
 
 @pytest.mark.parametrize("read_history", [True, False])
-def test_an_id_changes_what_is_predicted_for_those_who_are_known_alone(space: Space, read_history: bool) -> None:
+def test_user_ids_change_predictions_of_known_users_only(space: Space, read_history: bool) -> None:
     prior: Any = make_prior(space, user_ids=4, read_history=read_history)
     history = make_history(4, 6)
     before = drawn(prior, history)
@@ -71,7 +71,7 @@ def test_an_id_changes_what_is_predicted_for_those_who_are_known_alone(space: Sp
     assert changed.tolist() == [False, True, True, False]
 
 
-def test_an_unknown_person_is_one_without_ids(space: Space) -> None:
+def test_an_unknown_user_is_predicted_as_without_id(space: Space) -> None:
     """A prior with rows for people says of strangers what it would say had it none: their token is not there."""
     prior: Any = make_prior(space, user_ids=4)
     prior.known_users.learn(["somebody else"])
@@ -79,7 +79,7 @@ def test_an_unknown_person_is_one_without_ids(space: Space) -> None:
     torch.testing.assert_close(drawn(prior, history), drawn(prior, replace(history, users=[""] * 3)))
 
 
-def test_dropped_histories_are_nobodys(space: Space) -> None:
+def test_dropping_a_history_also_drops_the_user_id(space: Space) -> None:
     prior: Any = make_prior(space, user_ids=8)
     prior.known_users.learn([f"u{i}" for i in range(5)])
     batch = make_batch()
@@ -90,7 +90,7 @@ def test_dropped_histories_are_nobodys(space: Space) -> None:
 
 
 @pytest.mark.parametrize("objective", [Denoising(schedule=LinearSchedule(), **NEVER), Regression(**NEVER)])
-def test_people_and_texts_learn(space: Space, objective: Objective) -> None:
+def test_user_ids_and_texts_have_gradients(space: Space, objective: Objective) -> None:
     prior = told(make_prior(space, user_ids=8, text=True))
     prior.known_users.learn([f"u{i}" for i in range(5)])
     total(losses(prior, objective, with_texts(make_batch()))).backward()
@@ -98,7 +98,7 @@ def test_people_and_texts_learn(space: Space, objective: Objective) -> None:
     assert prior.text_proj.weight.grad.any()
 
 
-def test_a_text_counts_as_it_is_scaled_and_a_missing_one_not_at_all(space: Space) -> None:
+def test_text_guidance_scales_the_effect_of_a_text(space: Space) -> None:
     prior, history = told(make_prior(space, text=True)), make_history(3, 6)
     text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
     without, with_text = drawn(prior, history), drawn(prior, history, text)
@@ -110,7 +110,7 @@ def test_a_text_counts_as_it_is_scaled_and_a_missing_one_not_at_all(space: Space
     torch.testing.assert_close(drawn(prior, history, 7 * text), with_text, atol=1e-4, rtol=1e-4)
 
 
-def test_a_target_without_a_text_is_one_whose_text_was_dropped(space: Space) -> None:
+def test_a_missing_text_equals_a_dropped_text(space: Space) -> None:
     prior, batch = told(make_prior(space, text=True)), with_texts(make_batch())
     silent = replace(batch, target_text_BTD=torch.zeros_like(batch.target_text_BTD))
     objective = Denoising(schedule=LinearSchedule(), **NEVER)
@@ -122,7 +122,7 @@ def test_a_target_without_a_text_is_one_whose_text_was_dropped(space: Space) -> 
     torch.testing.assert_close(condition.modulation_BCM, wordless.modulation_BCM)
 
 
-def test_a_text_for_a_prior_that_reads_none_chooses_among_candidates(space: Space) -> None:
+def test_for_a_prior_without_texts_a_text_selects_candidates(space: Space) -> None:
     history = make_history(2, 5)
     text = torch.randn(2, DIM, generator=torch.Generator().manual_seed(1))
     assert drawn(make_prior(space), history, text).shape == (2, 2, DIM)
@@ -131,12 +131,12 @@ def test_a_text_for_a_prior_that_reads_none_chooses_among_candidates(space: Spac
 
 
 @pytest.mark.parametrize("name", ["history", "rating", "user", "text"])
-def test_a_share_of_drops_is_one(name: str) -> None:
+def test_dropout_probabilities_out_of_range_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"drop_{name} must be between 0 and 1"):
         Regression(**{f"drop_{name}": 1.5})
 
 
-def test_the_in_context_prior_has_a_token_for_words(space: Space) -> None:
+def test_the_in_context_prior_is_conditioned_on_texts(space: Space) -> None:
     history = make_history(3, 6)
     text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
@@ -151,7 +151,7 @@ def test_the_in_context_prior_has_a_token_for_words(space: Space) -> None:
         deaf.condition(deaf.encode_history(history), torch.ones(3, 1), None, text[:, None])
 
 
-def test_in_one_batch_some_may_say_nothing(space: Space) -> None:
+def test_a_batch_may_mix_users_with_and_without_text(space: Space) -> None:
     prior, history = told(make_prior(space, text=True)), make_history(3, 6)
     text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
     text[1] = 0

@@ -27,7 +27,7 @@ def value_and_gradients(
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("gain", [True, False])
-def test_the_norm_is_pytorchs(layout: str, gain: bool) -> None:
+def test_the_norm_agrees_with_pytorch(layout: str, gain: bool) -> None:
     g = torch.Generator().manual_seed(0)
     x, weights = LAYOUTS[layout](g), torch.randn(3, 4, 5, 8, generator=g)
     theirs, ours = (kind(8, eps=1e-6, elementwise_affine=gain) for kind in (nn.RMSNorm, RMSNorm))
@@ -46,13 +46,13 @@ def test_a_norm_of_zeros_is_zero_and_has_a_gradient() -> None:
     assert x.grad.isfinite().all()
 
 
-def test_in_half_precision_the_norm_keeps_the_type() -> None:
+def test_the_norm_keeps_half_precision() -> None:
     assert RMSNorm(8, eps=1e-6).bfloat16()(torch.randn(2, 8).bfloat16()).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_gate_is_pytorchs(layout: str, dtype: torch.dtype) -> None:
+def test_the_gate_agrees_with_pytorch(layout: str, dtype: torch.dtype) -> None:
     g = torch.Generator().manual_seed(0)
     x, weights = LAYOUTS[layout](g).to(dtype), torch.randn(3, 4, 5, 4, generator=g).to(dtype)
 
@@ -67,7 +67,7 @@ def test_the_gate_is_pytorchs(layout: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("learning", [True, False])
-def test_attention_is_pytorchs(dtype: torch.dtype, learning: bool) -> None:
+def test_attention_agrees_with_pytorch(dtype: torch.dtype, learning: bool) -> None:
     g = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 3, n, 8, generator=g).to(dtype) for n in (4, 6, 6))
     mask = torch.tensor([[True] * 6, [True] * 2 + [False] * 4])[:, None, None]
@@ -79,7 +79,7 @@ def test_attention_is_pytorchs(dtype: torch.dtype, learning: bool) -> None:
 
 
 @pytest.mark.parametrize("gain", [True, False])
-def test_gradients_are_those_of_finite_differences(gain: bool) -> None:
+def test_gradients_agree_with_finite_differences(gain: bool) -> None:
     g = torch.Generator().manual_seed(0)
     norm = RMSNorm(4, eps=1e-6, elementwise_affine=gain).double()
     x = torch.randn(3, 4, dtype=torch.float64, generator=g, requires_grad=True)

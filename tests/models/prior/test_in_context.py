@@ -28,7 +28,7 @@ def published(tmp_path: Path) -> tuple[Any, Path]:
     return tiny_published(tmp_path / "prior", DIM), tmp_path / "prior"
 
 
-def test_ours_says_what_the_published_class_says(published: tuple[Any, Path], space: Space) -> None:
+def test_outputs_agree_with_the_diffusers_class(published: tuple[Any, Path], space: Space) -> None:
     model, folder = published
     prior, _ = from_prior_transformer(folder, space)
     g = torch.Generator().manual_seed(1)
@@ -57,7 +57,7 @@ def test_all_published_weights_are_used(published: tuple[Any, Path], space: Spac
     assert len(transfer.used) == len(model.state_dict())
 
 
-def test_ours_says_what_eclipse_says(space: Space, tmp_path: Path) -> None:
+def test_outputs_agree_with_the_eclipse_layout(space: Space, tmp_path: Path) -> None:
     """The layout of ECLIPSE: no token for the time, and an output that is a raw embedding already."""
     model = tiny_published(tmp_path, DIM, time=False)
     prior, transfer = from_prior_transformer(tmp_path, space)
@@ -77,7 +77,7 @@ def test_ours_says_what_eclipse_says(space: Space, tmp_path: Path) -> None:
     torch.testing.assert_close(prior.scale.from_model(ours), ours)
 
 
-def test_the_times_are_those_of_the_published_schedule(in_context: InContextPrior) -> None:
+def test_times_agree_with_the_published_schedule(in_context: InContextPrior) -> None:
     """The cosine schedule at our time has the noise of diffusers' scheduler at the step that the network is told."""
     from diffusers import UnCLIPScheduler
 
@@ -90,7 +90,7 @@ def test_the_times_are_those_of_the_published_schedule(in_context: InContextPrio
     torch.testing.assert_close(CosineSchedule().alpha_sigma(time.flatten())[0].square(), kept, atol=3e-3, rtol=0)
 
 
-def test_the_scale_of_the_space_comes_with_the_weights(published: tuple[Any, Path], space: Space) -> None:
+def test_the_published_weights_bring_their_scale(published: tuple[Any, Path], space: Space) -> None:
     model, folder = published
     prior, _ = from_prior_transformer(folder, space)
     raw = torch.randn(4, DIM)
@@ -149,7 +149,7 @@ def said(prior: InContextPrior, history: History) -> Tensor:
         return prior.predict(noisy, torch.tensor([[[0.4]]]), condition)
 
 
-def test_padding_changes_nothing(in_context: InContextPrior) -> None:
+def test_padding_has_no_effect(in_context: InContextPrior) -> None:
     history = make_history(4, 6)
     columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
     padded = {name: torch.cat([getattr(history, name)] * 2, dim=1) for name in columns}
@@ -159,13 +159,13 @@ def test_padding_changes_nothing(in_context: InContextPrior) -> None:
     torch.testing.assert_close(said(in_context, replace(history, **padded)), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_who_else_is_in_the_batch_changes_nothing(in_context: InContextPrior) -> None:
+def test_predictions_do_not_depend_on_the_batch(in_context: InContextPrior) -> None:
     history = make_history(4, 6)
     expected = said(in_context, history)[2:3]
     torch.testing.assert_close(said(in_context, history.take([2])), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_the_order_in_which_a_history_is_stored_changes_nothing(in_context: InContextPrior) -> None:
+def test_predictions_do_not_depend_on_the_order_of_storage(in_context: InContextPrior) -> None:
     history = make_history(4, 6)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
     columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
@@ -187,7 +187,7 @@ def test_only_the_most_recent_fit_in_the_context(in_context: InContextPrior) -> 
 OBJECTIVE = Denoising(schedule=CosineSchedule(), prediction="x0", noise_samples=2)
 
 
-def test_every_weight_learns(in_context: InContextPrior) -> None:
+def test_every_weight_has_a_gradient(in_context: InContextPrior) -> None:
     total(losses(in_context.train(), OBJECTIVE, make_batch())).backward()
     assert [n for n, p in in_context.named_parameters() if p.grad is None and p.requires_grad] == []
 
@@ -206,7 +206,7 @@ def test_it_has_no_read_outs_for_a_retriever_to_share(in_context: InContextPrior
 
 
 @pytest.mark.parametrize("kind", ["own", "identity"])
-def test_a_retriever_with_a_user_tower_of_its_own_stands_beside_it(
+def test_it_trains_beside_a_retriever_with_its_own_user_tower(
     in_context: InContextPrior, space: Space, kind: str
 ) -> None:
     model = make_model(space, kind, prior=in_context)

@@ -60,12 +60,12 @@ def published(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "removable/prior/diffusion_pytorch_model.safetensors")
 
 
-def test_it_says_which_weights_are_used_and_which_are_new(said: str) -> None:
+def test_it_prints_which_weights_are_used_and_which_are_new(said: str) -> None:
     assert "weights used, 0 refused, 9 new" in said
     assert "  new target_rating.enter.bias" in said
 
 
-def test_a_resumed_run_goes_on_from_its_own_weights(resumed: Path, published: dict[str, torch.Tensor]) -> None:
+def test_a_resumed_run_uses_its_own_weights(resumed: Path, published: dict[str, torch.Tensor]) -> None:
     trained = load_file(resumed / "prior.safetensors")
     moved = trained["prior.network.proj_in.weight"] - published["proj_in.weight"]
     assert 0 < moved.abs().max() < 0.1, "four steps from where it began"
@@ -80,7 +80,9 @@ def test_the_scale_is_that_of_the_published_weights(resumed: Path, published: di
     torch.testing.assert_close(std_D, published["clip_std"][0])
 
 
-def test_what_was_made_of_them_needs_them_no_more(resumed: Path, folder: Path, published: object) -> None:
+def test_a_trained_checkpoint_does_not_need_the_published_weights(
+    resumed: Path, folder: Path, published: object
+) -> None:
     (folder / "removable").rename(folder / "removed")
     command = [sys.executable, str(ROOT / "sample.py"), "checkpoint=runs/train/resumed", "people=2", "n=2",
                "decoder=retrieval", "run_dir=runs/sample/it", "trainer.enable_progress_bar=false"]  # fmt: skip
@@ -89,7 +91,7 @@ def test_what_was_made_of_them_needs_them_no_more(resumed: Path, folder: Path, p
     assert len(list((folder / "runs/sample/it/gallery/people").iterdir())) == 2
 
 
-def test_eclipse_begins_in_one_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eclipse_samples_in_one_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*WORLD, "prior=eclipse", "prior.trained_in=null", "prior.pretrained=eclipse", "debug=fast")
     run(monkeypatch, folder, "train", *words, "run_dir=runs/train/eclipse")
     made = checkpoint.load(folder / "runs/train/eclipse/prior.safetensors")
@@ -102,7 +104,7 @@ def test_eclipse_takes_no_other_objective(folder: Path, monkeypatch: pytest.Monk
     assert "can only answer in one step" in fails(monkeypatch, folder, "train", *words)
 
 
-def test_from_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_in_context_prior_trains_from_random_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, folder, "train", *WORLD, "prior=in_context", "debug=fast", "run_dir=runs/train/nothing")
     made = checkpoint.load(folder / "runs/train/nothing/prior.safetensors")
     assert made.model.prior.origin is None
@@ -120,7 +122,7 @@ def test_from_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["prior.pretrained=."], "holds no config.json"),
     ],
 )
-def test_what_does_not_go_together_is_told_before_training(
+def test_incompatible_options_are_refused_before_training(
     words: list[str], expected: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = fails(monkeypatch, folder, "train", *WORLD, *START, *words, "run_dir=runs/train/wrong")

@@ -28,7 +28,7 @@ def permuted(history: History, order: torch.Tensor) -> History:
     return replace(history, **{name: getattr(history, name)[:, order] for name in columns})
 
 
-def test_padding_changes_nothing_even_if_it_is_nan(prior: Prior) -> None:
+def test_padding_has_no_effect_even_if_it_is_nan(prior: Prior) -> None:
     history = make_history(4, 9)
     more = make_history(4, 20, seed=5)
     columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "items_BK")
@@ -43,13 +43,13 @@ def test_padding_changes_nothing_even_if_it_is_nan(prior: Prior) -> None:
 
 
 @pytest.mark.parametrize("ages", [True, False])
-def test_the_order_in_which_a_history_is_stored_changes_nothing(space: Space, ages: bool) -> None:
+def test_predictions_do_not_depend_on_the_order_of_the_history(space: Space, ages: bool) -> None:
     prior, history = make_prior(space, ages=ages), make_history(4, 9)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(outputs(prior, permuted(history, order)), outputs(prior, history), atol=1e-5, rtol=1e-4)
 
 
-def test_ages_count_only_where_the_prior_looks_at_them(space: Space) -> None:
+def test_ages_matter_only_with_ages_enabled(space: Space) -> None:
     history = make_history(4, 9)
     older = replace(history, ages_BK=history.ages_BK + 30)
     for ages in (True, False):
@@ -58,7 +58,7 @@ def test_ages_count_only_where_the_prior_looks_at_them(space: Space) -> None:
         assert same == (not ages)
 
 
-def test_who_else_is_in_the_batch_changes_nothing(prior: Prior) -> None:
+def test_predictions_do_not_depend_on_the_batch(prior: Prior) -> None:
     history = make_history(6, 9)
     order = torch.tensor([3, 1, 5, 0, 2, 4])
     together = outputs(prior, history)
@@ -76,7 +76,7 @@ def test_an_empty_history_is_the_null_condition(prior: Prior) -> None:
     assert not torch.allclose(prior.encode_history(history).readouts_BRW, said, atol=1e-3)
 
 
-def test_ratings_matter(prior: Prior) -> None:
+def test_ratings_of_the_history_change_predictions(prior: Prior) -> None:
     history = make_history(4, 9)
     negated = replace(history, ratings_BK=-history.ratings_BK)
     assert not torch.allclose(outputs(prior, negated), outputs(prior, history), atol=1e-3)
@@ -85,19 +85,19 @@ def test_ratings_matter(prior: Prior) -> None:
 WISHES = torch.tensor([[1.0, -1.0]]).expand(4, -1)  # loved and hated
 
 
-def test_wishes_matter(prior: Prior) -> None:
+def test_target_ratings_change_predictions(prior: Prior) -> None:
     encoded, noisy = prior.encode_history(make_history(4, 9)), torch.randn(4, 1, 1, DIM).expand(-1, 2, -1, -1)
     predicted = prior.predict(noisy, torch.tensor(0.5), prior.condition(encoded, WISHES))
     assert not torch.allclose(predicted[:, 0], predicted[:, 1], atol=1e-3)
 
 
-def test_unknown_wishes_are_all_the_same(prior: Prior) -> None:
+def test_dropped_target_ratings_are_all_equal(prior: Prior) -> None:
     encoded = prior.encode_history(make_history(4, 9))
     unknown = prior.condition(encoded, WISHES, torch.zeros(4, 2, dtype=torch.bool)).modulation_BCM
     torch.testing.assert_close(unknown[:, 0], unknown[:, 1])
 
 
-def test_draws_and_wishes_are_independent_of_each_other(prior: Prior) -> None:
+def test_noise_samples_and_target_ratings_are_independent(prior: Prior) -> None:
     encoded = prior.encode_history(make_history(3, 9))
     rating = torch.rand(3, 4) * 2 - 1
     noisy, time = torch.randn(3, 4, 5, DIM), torch.rand(3, 4, 5)
@@ -106,7 +106,7 @@ def test_draws_and_wishes_are_independent_of_each_other(prior: Prior) -> None:
     torch.testing.assert_close(together[:, 2:3, 1:2], alone, atol=1e-5, rtol=1e-4)
 
 
-def test_bf16_autocast_is_finite_and_near(prior: Prior) -> None:
+def test_bf16_autocast_is_finite_and_close(prior: Prior) -> None:
     history = make_history(4, 9)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = outputs(prior, history).float()
@@ -115,7 +115,7 @@ def test_bf16_autocast_is_finite_and_near(prior: Prior) -> None:
     assert (low - exact).norm() / exact.norm() < 0.05
 
 
-def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space: Space) -> None:
+def test_with_read_history_false_the_denoiser_sees_only_read_outs(space: Space) -> None:
     history = make_history(4, 40)
     history.valid_BK[:] = True
     for read_history, tokens in ((True, 4 + 40), (False, 4)):
@@ -126,6 +126,6 @@ def test_without_reading_the_history_a_step_sees_the_read_outs_alone(space: Spac
 
 
 @pytest.mark.parametrize(("argument", "value"), [("depth", 0), ("readouts", 0), ("dropout", 1.0), ("heads", 5)])
-def test_what_cannot_be_is_refused(space: Space, argument: str, value: float) -> None:
+def test_invalid_arguments_are_refused(space: Space, argument: str, value: float) -> None:
     with pytest.raises(ValueError, match=r"at least 1|dropout|cannot be split"):
         make_prior(space, **{argument: value})

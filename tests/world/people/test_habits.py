@@ -13,7 +13,7 @@ def ratings(example: Example) -> list[Rated]:
     return [example.people.ratings(person) for person in range(100)]
 
 
-def test_people_rate_as_many_pictures_as_stated(example: Example) -> None:
+def test_users_rate_the_given_number_of_pictures(example: Example) -> None:
     assert all(FEWEST <= len(rated.item_R) <= MOST for rated in ratings(example))
 
 
@@ -25,7 +25,7 @@ def test_ratings_are_one_to_five(example: Example) -> None:
     assert set(np.concatenate([rated.rating_R for rated in ratings(example)])) == {1, 2, 3, 4, 5}
 
 
-def test_times_rise(example: Example) -> None:
+def test_times_are_increasing(example: Example) -> None:
     assert all((np.diff(rated.time_R) > 0).all() for rated in ratings(example))
 
 
@@ -51,7 +51,7 @@ def test_sixteen_ratings_show_nearly_all_modes(example: Example) -> None:
     assert np.mean(shown) > 0.8
 
 
-def test_pictures_are_random_where_nothing_is_sought(example: Example) -> None:
+def test_with_sought_0_rated_pictures_are_random(example: Example) -> None:
     people = replace(example.people, habits=Habits(sought=0.0))
     found = people.catalogue.take(np.concatenate([people.ratings(person).item_R for person in range(100)]))
     cosine = np.concatenate([(people.taste(p).modes_KF @ found.view_NF[:20].T).ravel() for p in range(100)])

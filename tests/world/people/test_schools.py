@@ -4,7 +4,7 @@ from prefprior.world.people.schools import schools
 from prefprior.world.render.captions import describe
 
 
-def test_each_school_has_words_of_its_own() -> None:
+def test_each_school_has_its_own_name() -> None:
     assert len({describe(school) for school in schools()}) == len(schools()) == 48
 
 

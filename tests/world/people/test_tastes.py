@@ -11,7 +11,7 @@ def tastes(example: Example) -> list[Taste]:
     return [example.people.taste(person) for person in range(example.people.count)]
 
 
-def test_people_have_one_to_four_modes(example: Example) -> None:
+def test_users_have_one_to_four_modes(example: Example) -> None:
     assert {len(taste) for taste in tastes(example)} == {1, 2, 3, 4}
 
 
@@ -34,7 +34,7 @@ def test_two_modes_are_far_apart(example: Example) -> None:
     assert all(schools_SF[one] @ schools_SF[other] <= most for one, other in pairs)
 
 
-def test_utility_is_that_of_the_best_mode(example: Example) -> None:
+def test_utility_is_the_maximum_over_modes(example: Example) -> None:
     model, taste = example.people.model, example.people.taste(1)
     pictures = example.perception.perceive(example.catalogue_ND[:50])
     assert np.array_equal(model.utility(taste, pictures, 5), model.utility_of_modes(taste, pictures, 5).max(1))
@@ -55,7 +55,7 @@ def test_utility_follows_the_formula_of_the_module(example: Example) -> None:
     assert model.utility_of_modes(taste, pictures, 5)[n, k] == pytest.approx(weight / (1 + np.exp(-pull)))
 
 
-def test_what_lies_between_two_modes_pleases_less(example: Example) -> None:
+def test_utility_is_lower_between_two_modes(example: Example) -> None:
     ratios = []
     for taste in tastes(example):
         if len(taste) == 2:
@@ -67,7 +67,7 @@ def test_what_lies_between_two_modes_pleases_less(example: Example) -> None:
     assert np.mean(ratios) < 0.4
 
 
-def test_the_length_of_a_vector_is_not_taste(example: Example) -> None:
+def test_utility_does_not_depend_on_the_norm(example: Example) -> None:
     once, thrice = (example.perception.perceive(scale * example.catalogue_ND[:9]) for scale in (1, 3))
     model, taste = example.people.model, example.people.taste(2)
     assert np.allclose(model.utility(taste, once, 0), model.utility(taste, thrice, 0))
