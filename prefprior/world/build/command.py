@@ -22,6 +22,7 @@ from prefprior.world.build.decoder import (
     save_pipeline,
     train_reader,
     train_unet,
+    unfinished,
 )
 from prefprior.world.build.movq import sharpen_movq, train_movq
 
@@ -48,27 +49,38 @@ Examples:
 
 def build(stages: list[str], cache: Path, force: bool) -> None:
     """Run the stages in order."""
-    with only_writer(cache, "Wait until it has finished, or give another --cache."):
+    with (
+        only_writer(cache, "Wait until it has finished, or give another --cache."),
+        only_writer(clip.WEIGHTS.parent, "Wait until it has finished."),
+    ):
         _build(stages, cache, force)
 
 
 def _build(stages: list[str], cache: Path, force: bool) -> None:
-    if "clip" in stages and (force or not clip.WEIGHTS.is_file()):
-        train_clip(weights=clip.WEIGHTS, cache=cache, pictures=PICTURES, seed=SEED)
-        _forget(cache, "unet-training.pt", LATENTS)
-    if "movq" in stages and (force or not (is_current(DECODER) or (cache / "movq").is_dir())):
-        pictures_NYXC = training_set(PICTURES, SEED, cache)[1]
-        movq = sharpen_movq(train_movq(pictures_NYXC=pictures_NYXC, cache=cache), pictures_NYXC)
-        _publish(movq, cache / "movq")
-        _forget(cache, "movq-training.pt", "unet-training.pt", LATENTS)
-    if "decoder" in stages and (force or not is_current(DECODER)):
-        pictures_NYXC = training_set(PICTURES, SEED, cache)[1][:DECODER_PICTURES]
-        movq = VQModel.from_pretrained(cache / "movq", local_files_only=True).eval()
-        latents, embeddings = latents_and_embeddings(movq, pictures_NYXC, cache / LATENTS)
-        reader = train_reader(latents, embeddings)
-        unet = train_unet(cache=cache, latent_NLYX=latents, embedding_ND=embeddings, reader=reader)
-        save_pipeline(unet, movq, DECODER)
+    # What belongs to an old result goes before the new one is there, and what a finished stage no longer needs goes
+    # although the stage is skipped: a build may have been killed in between.
+    if "clip" in stages:
+        if force or not clip.WEIGHTS.is_file():
+            _forget(cache, "unet-training.pt", LATENTS)
+            train_clip(weights=clip.WEIGHTS, cache=cache, pictures=PICTURES, seed=SEED)
+        _forget(cache, "clip-training.pt")
+    if "movq" in stages:
+        if force or not (is_current(DECODER) or (cache / "movq").is_dir()):
+            _forget(cache, "unet-training.pt", LATENTS)
+            pictures_NYXC = training_set(PICTURES, SEED, cache)[1]
+            movq = sharpen_movq(train_movq(pictures_NYXC=pictures_NYXC, cache=cache), pictures_NYXC)
+            _publish(movq, cache / "movq")
+        _forget(cache, "movq-training.pt")
+    if "decoder" in stages:
+        if force or not is_current(DECODER):
+            pictures_NYXC = training_set(PICTURES, SEED, cache)[1][:DECODER_PICTURES]
+            movq = VQModel.from_pretrained(cache / "movq", local_files_only=True).eval()
+            latents, embeddings = latents_and_embeddings(movq, pictures_NYXC, cache / LATENTS)
+            reader = train_reader(latents, embeddings)
+            unet = train_unet(cache=cache, latent_NLYX=latents, embedding_ND=embeddings, reader=reader)
+            save_pipeline(unet, movq, DECODER)
         _forget(cache, "unet-training.pt")
+        shutil.rmtree(unfinished(DECODER), ignore_errors=True)
     if "figures" in stages:
         measured = figures.measure()
         print(figures.table(measured))
@@ -78,14 +90,14 @@ def _build(stages: list[str], cache: Path, force: bool) -> None:
 
 
 def _forget(cache: Path, *names: str) -> None:
-    """Remove what was kept of earlier stages' making, lest it be taken for what belongs to the new result."""
+    """Remove what was kept while a stage ran."""
     for name in names:
         (cache / name).unlink(missing_ok=True)
 
 
 def _publish(movq: VQModel, folder: Path) -> None:
     """Write an autoencoder to a folder that is there whole or not at all."""
-    part = folder.with_name(f".{folder.name}.tmp")
+    part = unfinished(folder)
     shutil.rmtree(part, ignore_errors=True)
     with writing(folder, SafetensorError):
         movq.save_pretrained(part)

@@ -191,7 +191,8 @@ def save_pipeline(unet: UNet2DConditionModel, movq: VQModel, folder: Path) -> No
         scheduler=make_scheduler(),
         movq=copy.deepcopy(movq).half(),
     )
-    part = folder.with_name(f".{folder.name}.tmp")
+    part = unfinished(folder)
+    shutil.rmtree(part, ignore_errors=True)
     for network in (half.unet, half.movq):  # where one was read from is nobody's affair but its maker's
         network.register_to_config(_name_or_path=None)
     with writing(folder, SafetensorError):
@@ -208,6 +209,11 @@ def save_pipeline(unet: UNet2DConditionModel, movq: VQModel, folder: Path) -> No
             source.chmod(0o644)  # safetensors writes files only their owner may read
             replace(source, target)
     shutil.rmtree(part)
+
+
+def unfinished(folder: Path) -> Path:
+    """Where a folder is written before it is moved to its place."""
+    return folder.with_name(f".{folder.name}.tmp")
 
 
 def encoder_identity() -> dict[str, str]:
