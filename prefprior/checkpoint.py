@@ -70,11 +70,25 @@ def save(
 
 
 def seal(path: str | Path) -> None:
-    """Puts a file's digest where `NO_DIGEST` stands in its metadata."""
+    """Sorts a file's metadata and puts its digest where `NO_DIGEST` stands in them."""
+    _sort_metadata(path)
     place, _, digest = _digests(Path(path))
     with open(path, "r+b") as file:
         file.seek(place)
         file.write(digest.encode())
+
+
+def _sort_metadata(path: str | Path) -> None:
+    """safetensors writes metadata in the order of a hash table, which differs between processes: equal models would
+    be files of different bytes."""
+    with open(path, "r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        written = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        assert len(written) <= length, "the same header, in another order"
+        file.seek(8)
+        file.write(written.ljust(length))  # the format allows for spaces at the end
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequence[str] = ()) -> Checkpoint:
