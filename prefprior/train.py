@@ -43,6 +43,7 @@ from prefprior.models.module import PreferenceModule
 from prefprior.models.objectives.distillation import AnswerLoss
 from prefprior.models.objectives.objective import Objective
 from prefprior.models.prior.network import PriorNetwork
+from prefprior.models.rating.rating_head import RatingHead
 from prefprior.models.retriever.retriever import Retriever
 from prefprior.models.scale import Standardize
 from prefprior.runs import BEST, CHECKPOINT, Run, find_checkpoint, save_config, write_metrics
@@ -176,11 +177,12 @@ def _module(cfg: DictConfig, data: Any, trainer: lightning.Trainer) -> Preferenc
     prior = build(cfg.prior, PriorNetwork, space=data.space, scale=scale)
     shared = {"space": data.space, "scale": prior.scale, "token_width": prior.width}
     retriever = build(cfg.retriever, Retriever, shared=shared)
+    rating = build(cfg.rating, RatingHead, space=data.space, scale=prior.scale)
     sharded = isinstance(trainer.strategy, FSDPStrategy)
     if sharded and any(isinstance(callback, Ema) for callback in trainer.callbacks):  # type: ignore[attr-defined]
         raise ValueError("averaged weights do not go with trainer=fsdp. Add callbacks.ema=null, or use trainer=ddp.")
     return (FSDPPreferenceModule if sharded else PreferenceModule)(
-        model=PreferenceModel(prior=prior, retriever=retriever),
+        model=PreferenceModel(prior=prior, retriever=retriever, rating=rating),
         objective=objective,
         distillation=distillation,
         optimizer=build(cfg.optimizer),

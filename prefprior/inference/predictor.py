@@ -100,8 +100,8 @@ class TrainedPredictor:
     @property
     def two_scores(self) -> bool:
         """Whether `rank` tells interaction from rating."""
-        retriever = self.model.retriever
-        return retriever is not None and retriever.two_scores and self.rank_by == "retriever"
+        rating = self.model.rating
+        return rating is not None and rating.has_learned and self.rank_by == "retriever"
 
     @property
     def cold_start(self) -> ColdStart | None:
@@ -250,7 +250,15 @@ class TrainedPredictor:
         retriever, users = self.model.retriever, self.model.encode(history)
         assert retriever is not None
         assert users.tokens_BIW is not None
-        yield from retriever.rank(users.tokens_BIW, history, parts, by)
+        rating = self.model.rating if by != "interaction" and self.two_scores else None
+        if rating is None:
+            yield from retriever.rank(users.tokens_BIW, history, parts)
+        elif by == "rating":
+            for _, raw_ND in parts():
+                yield rating.rate(history, raw_ND, self._scores_of(users, raw_ND))
+        else:
+            for (_, raw_ND), score_BN in zip(parts(), retriever.rank(users.tokens_BIW, history, parts)):
+                yield score_BN + rating.log_liking(history, raw_ND, self._scores_of(users, raw_ND))
 
     def _mean_of_samples(self, history: History) -> Tensor:
         """The mean direction of each user's samples in model scale (B, D)."""

@@ -1,4 +1,4 @@
-"""A generator and, beside it, a retriever: what is trained together and saved together."""
+"""A generator and, beside it, a retriever and a rating head: what is trained together and saved together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from prefprior.history import History
 from prefprior.models.preparation import TrainingData, prepare_all
 from prefprior.models.prior.network import PriorNetwork
+from prefprior.models.rating.rating_head import RatingHead
 from prefprior.models.recorded import from_node
 from prefprior.models.retriever.retriever import Retriever
 from prefprior.models.scale import Standardize
@@ -25,14 +26,17 @@ class EncodedUsers:
 
 
 class PreferenceModel(nn.Module):
-    """Encodes each history once for both components; neither knows the other."""
+    """Encodes each history once for all components; none knows the others."""
 
-    def __init__(self, *, prior: PriorNetwork, retriever: Retriever | None = None) -> None:
+    def __init__(
+        self, *, prior: PriorNetwork, retriever: Retriever | None = None, rating: RatingHead | None = None
+    ) -> None:
         super().__init__()
         if retriever is not None:
             retriever.require_readouts(prior.readouts)
         self.prior = prior
         self.retriever = retriever
+        self.rating = rating
 
     @property
     def config(self) -> dict[str, Any]:
@@ -41,6 +45,7 @@ class PreferenceModel(nn.Module):
             "scale": self.prior.scale.config,
             "prior": self.prior.config,
             "retriever": None if self.retriever is None else self.retriever.config,
+            "rating": None if self.rating is None else self.rating.config,
         }
 
     @classmethod
@@ -53,11 +58,13 @@ class PreferenceModel(nn.Module):
         shared = {"space": space, "scale": scale, "token_width": prior.width}
         node = config["retriever"]
         retriever = None if node is None else from_node(node, Retriever, find, "retriever", **shared)
-        return cls(prior=prior, retriever=retriever)
+        node = config["rating"]
+        rating = None if node is None else from_node(node, RatingHead, find, "rating", space=space, scale=scale)
+        return cls(prior=prior, retriever=retriever, rating=rating)
 
     def prepare(self, data: TrainingData) -> None:
         """Has every component learn what it must know of the training part."""
-        prepare_all([self.prior.scale, self.prior, self.retriever], data)
+        prepare_all([self.prior.scale, self.prior, self.retriever, self.rating], data)
 
     def encode(self, history: History) -> EncodedUsers:
         """Once per user. A user tower of the retriever's own may condition the generator."""

@@ -90,8 +90,15 @@ class PreferenceModule(lightning.LightningModule):
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
         return self._log("train", self.losses(batch, generator), batch)
 
+    def on_validation_epoch_start(self) -> None:
+        """The rating head is calibrated anew on each validation pass."""
+        if self.model.rating is not None:
+            self.model.rating.mixture.begin()
+
     def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
         """The same loss on held-out users, with the same random numbers each time."""
+        if self.model.rating is not None:
+            self.model.rating.calibrate(batch, self._scores(batch))
         self._log("val", self.losses(batch, self._generator(0, batch_idx)), batch)
 
     def configure_optimizers(self) -> Any:
@@ -124,6 +131,14 @@ class PreferenceModule(lightning.LightningModule):
             )
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def _scores(self, batch: PreferenceBatch) -> Tensor | None:
+        """(B, T) the retriever's scores of the targets."""
+        if self.model.retriever is None:
+            return None
+        users = self.model.encode(batch.history)
+        assert users.tokens_BIW is not None, "a retriever always has user tokens"
+        return self.model.retriever.score(users.tokens_BIW, batch.target_BTD)
 
     def _generator(self, round_: int, batch_idx: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(seed_of(self.seed, round_, batch_idx, self.global_rank))

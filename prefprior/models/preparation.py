@@ -8,7 +8,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from prefprior.data.scaling import PersonScale
 from prefprior.predictor import Catalogue
+from prefprior.ratings import RatingsTable
 
 
 class TrainingData(Protocol):
@@ -17,6 +19,13 @@ class TrainingData(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """All items, with their embeddings."""
+
+    @property
+    def scale(self) -> PersonScale:
+        """How ratings of different users compare."""
+
+    def part(self, name: str) -> RatingsTable:
+        """The ratings of a part, whose `item_N` index the catalogue's rows."""
 
     def item_counts(self) -> np.ndarray:
         """(I,) how often each row of the catalogue was rated in training."""

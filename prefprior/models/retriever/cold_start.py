@@ -1,60 +1,20 @@
 """Cold start: items that nobody rated in training, and where they rank among those that somebody did.
 
-Shapes: B users, I user tokens, K history, N items, P known items, W token width, D dimension; `...` any leading shape.
+Shapes: B users, I user tokens, K history, N items, W token width, D dimension; `...` any leading shape.
 """
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
-from prefprior.data.hashing import mix
 from prefprior.history import History, PreferenceBatch, hide_seen
+from prefprior.models.known_items import KnownItems
 from prefprior.models.preparation import TrainingData
 from prefprior.models.retriever.negatives import Candidates
 from prefprior.models.retriever.retriever import CatalogueParts, Retriever
-from prefprior.predictor import By
-
-FACTORS = 0x70726566  # any number, but never another: checkpoints hold hashes made with it
-AT_ONCE = 8192  # rows hashed together: each takes eight bytes a dimension for a moment
-
-
-class KnownItems(nn.Module):
-    """Items that were rated in training, by 62-bit hashes of their embeddings, so that any catalogue can be asked.
-
-    Embeddings are compared in half precision, so that it makes no difference whether a catalogue is kept in that or in
-    full. They must be the same embeddings: computed again on another machine, one may differ in its last bits.
-    """
-
-    hash_P: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("hash_P", torch.zeros(0, dtype=torch.long))
-
-    def learn(self, embeddings_ID: Tensor, rated_I: Tensor) -> None:
-        """Knows those items of a table that are marked as rated."""
-        found = [_hashes(embeddings_ID[rows_S]) for rows_S in rated_I.nonzero()[:, 0].split(AT_ONCE)]
-        self.hash_P = torch.cat(found).unique() if found else self.hash_P[:0]  # ascending, each once
-
-    def forward(self, raw: Tensor) -> Tensor:
-        """(..., D) -> (...) whether each was rated in training."""
-        if not len(self.hash_P):
-            return torch.zeros(raw.shape[:-1], dtype=torch.bool, device=raw.device)
-        wanted = torch.cat([_hashes(rows) for rows in raw.flatten(0, -2).split(AT_ONCE)])
-        place = torch.searchsorted(self.hash_P, wanted).clamp(max=len(self.hash_P) - 1)
-        return (self.hash_P[place] == wanted).view(raw.shape[:-1])
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # How many items there are is part of what was learned.
-        saved = state_dict.get(f"{prefix}hash_P")
-        if saved is not None:
-            self.hash_P = saved.new_zeros(saved.shape).to(self.hash_P.device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class ColdStart(Retriever):
@@ -81,7 +41,6 @@ class ColdStart(Retriever):
         self.loss = retriever.loss
         self.shares_encoder = retriever.shares_encoder
         self.conditions_generator = retriever.conditions_generator
-        self.two_scores = retriever.two_scores
 
     @property
     def share(self) -> float:
@@ -117,15 +76,10 @@ class ColdStart(Retriever):
         """As the wrapped retriever's."""
         return self.retriever.losses(tokens_BIW, candidates, batch)
 
-    def rank(
-        self, tokens_BIW: Tensor, history: History, parts: CatalogueParts, by: By = "interaction"
-    ) -> Iterator[Tensor]:
-        """Scores of a catalogue, which is passed over twice: what there is to share is known at its end.
-
-        An expected rating has no share: where the retriever tells the two apart, it is the retriever's own.
-        """
-        if not self.share or (self.two_scores and by == "rating"):
-            yield from self.retriever.rank(tokens_BIW, history, parts, by)
+    def rank(self, tokens_BIW: Tensor, history: History, parts: CatalogueParts) -> Iterator[Tensor]:
+        """Scores of a catalogue, which is passed over twice: what there is to share is known at its end."""
+        if not self.share:
+            yield from self.retriever.rank(tokens_BIW, history, parts)
             return
         placement = Placement(self.known, history, share=self.share, sharpness=self.sharpness)
         for start, raw_ND in parts():
@@ -164,10 +118,3 @@ class Placement:
 
     def _similarity(self, raw_ND: Tensor) -> Tensor:
         return self.query_BD @ normalize(raw_ND, dim=-1).T
-
-
-def _hashes(raw_ND: Tensor) -> Tensor:
-    # Of the bits; + 0 turns -0 into 0. Products overflow, as hashes do.
-    bits_ND = (raw_ND.half() + 0).view(torch.int16).long()
-    factors_D = torch.from_numpy(mix(np.arange(raw_ND.shape[-1]), FACTORS).view(np.int64)).to(raw_ND.device)
-    return (bits_ND * factors_D).sum(-1) & (2**62 - 1)

@@ -29,7 +29,6 @@ class Ensemble(Retriever):
         self.loss = retriever.loss
         self.shares_encoder = retriever.shares_encoder
         self.conditions_generator = retriever.conditions_generator
-        self.two_scores = retriever.two_scores
 
     def require_readouts(self, count: int) -> None:
         """A shared encoder has as many read-outs for each member."""

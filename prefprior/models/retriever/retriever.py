@@ -18,7 +18,6 @@ from prefprior.models.preparation import TrainingData
 from prefprior.models.recorded import Recorded
 from prefprior.models.retriever.losses import ContrastiveLoss
 from prefprior.models.retriever.negatives import Candidates
-from prefprior.predictor import By
 
 CatalogueParts = Callable[[], Iterator[tuple[int, Tensor]]]
 
@@ -38,7 +37,6 @@ class Retriever(Recorded, nn.Module):
     loss: ContrastiveLoss
     shares_encoder: bool  # reads the generator's read-outs: it has no user tower of its own
     conditions_generator: bool = False  # its user tokens also condition the generator
-    two_scores: bool = False  # `rank` tells interaction from rating
 
     def prepare(self, data: TrainingData) -> None:
         """Learns what it must know of the training part, once, before training."""
@@ -68,12 +66,7 @@ class Retriever(Recorded, nn.Module):
         terms, score_BN = self.losses(tokens_BIW, candidates, batch)
         return RetrieverOutput(terms, candidates, score_BN)
 
-    def rank(
-        self, tokens_BIW: Tensor, history: History, parts: CatalogueParts, by: By = "interaction"
-    ) -> Iterator[Tensor]:
-        """Scores of a catalogue, part by part; `parts()` yields (first row, embeddings), as often as it is called.
-
-        One score stands for all of `By` unless a subclass has `two_scores`.
-        """
+    def rank(self, tokens_BIW: Tensor, history: History, parts: CatalogueParts) -> Iterator[Tensor]:
+        """Scores of a catalogue, part by part; `parts()` yields (first row, embeddings), as often as it is called."""
         for _, raw_ND in parts():
             yield self.score(tokens_BIW, raw_ND)

@@ -1,0 +1,133 @@
+"""What items are rated on average: a guess from the embedding, moved by the ratings that an item has.
+
+An empirical Bayes model of the mean rating m of an item with n ratings and the features x:
+    m ~ N(level + x a, own + noise / n),    a ~ N(0, shared I).
+Variances are those of the highest marginal likelihood. An item without ratings has the guess alone.
+
+Shapes: N ratings, I items of the catalogue, M rated items, P known items, S a sample of M, D dimension; `...` any
+leading shape.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from prefprior.models.known_items import KnownItems
+from prefprior.models.scale import Standardize
+
+ROWS_AT_ONCE = 65_536
+ITEMS_FOR_VARIANCES = 20_000  # they are three numbers: more items would not change them
+SHARES = (0.01, 0.03, 0.1, 0.3, 0.6, 1.0)  # of the variance of item means, tried as `own`
+RATIOS = np.logspace(-3, 1, 17)  # to the same variance, tried as `shared`
+ROUNDS = 3  # between users' offsets and items' means, which are estimated in turn
+
+
+class ItemMeans(nn.Module):
+    """Posterior mean and variance of how items are rated, by embedding."""
+
+    sum_P: Tensor
+    count_P: Tensor
+    weights_D: Tensor
+    level: Tensor
+    own: Tensor
+    noise: Tensor
+
+    def __init__(self, scale: Standardize) -> None:
+        super().__init__()
+        self.scale = scale
+        self.known = KnownItems()
+        for name in ("sum_P", "count_P"):
+            self.register_buffer(name, torch.zeros(0))
+        self.register_buffer("weights_D", torch.zeros(scale.space.dim))
+        for name, value in {"level": 0.0, "own": 0.0, "noise": 1.0}.items():
+            self.register_buffer(name, torch.tensor(value))
+
+    def features(self, raw: Tensor) -> Tensor:
+        """(..., D) directions in model scale: how alike two items are is their cosine."""
+        return normalize(self.scale.to_model(raw.float()), dim=-1)
+
+    def learn(self, embeddings_ID: Tensor, item_N: np.ndarray, user_N: np.ndarray, rating_N: np.ndarray) -> None:
+        """From ratings that are comparable between users."""
+        count_I = np.bincount(item_N, minlength=len(embeddings_ID))
+        rows_M = np.flatnonzero(count_I)
+        place_M = self.known.learn(embeddings_ID, torch.from_numpy(count_I > 0))
+        place_I = np.full(len(embeddings_ID), -1)
+        place_I[rows_M] = place_M.numpy()
+        place_N = place_I[item_N]
+        row_P = torch.zeros(len(self.known.hash_P), dtype=torch.long).scatter(0, place_M, torch.from_numpy(rows_M))
+        self.count_P = torch.from_numpy(np.bincount(place_N, minlength=len(row_P))).float()
+        mean_N = np.zeros(len(rating_N))
+        for _ in range(ROUNDS):
+            value_N = rating_N - _offsets(user_N, rating_N - mean_N)[user_N]
+            self._fit(embeddings_ID, row_P, place_N, value_N)
+            mean_P = torch.cat([self(embeddings_ID[rows])[0] for rows in row_P.split(ROWS_AT_ONCE)])
+            mean_N = mean_P.double().numpy()[place_N]
+
+    def forward(self, raw: Tensor, without: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(..., D) -> mean and variance (...). `without` is one rating of each item to be left out: that of the user
+        whose other ratings are to be predicted."""
+        guess = self.features(raw) @ self.weights_D + self.level
+        place = self.known.place(raw)
+        if not len(self.count_P):
+            return guess, self.own.expand(guess.shape)
+        count, total = (torch.where(place >= 0, column_P[place], 0) for column_P in (self.count_P, self.sum_P))
+        if without is not None:
+            there = count > 0
+            count, total = count - there.float(), total - torch.where(there, without, 0)
+        trust = self.own * count / (self.own * count + self.noise)
+        return guess + trust * (total / count.clamp(min=1) - guess), self.own * (1 - trust)
+
+    def _fit(self, embeddings_ID: Tensor, row_P: Tensor, place_N: np.ndarray, value_N: np.ndarray) -> None:
+        sum_P = np.bincount(place_N, weights=value_N, minlength=len(row_P))
+        self.sum_P = torch.from_numpy(sum_P).float()
+        count_P, mean_P = self.count_P.double(), torch.from_numpy(sum_P) / self.count_P.double()
+        within = float(np.square(value_N - mean_P.numpy()[place_N]).sum()) / max(len(value_N) - len(row_P), 1)
+        noise = within if within > 0 else max(float(value_N.var()), 1e-6)
+        level = float(value_N.mean())
+        some_S = torch.randperm(len(row_P), generator=torch.Generator().manual_seed(0))[:ITEMS_FOR_VARIANCES]
+        x_SD = self.features(embeddings_ID[row_P[some_S]]).double()
+        own, shared = _likeliest(x_SD, mean_P[some_S] - level, noise / count_P[some_S])
+        outer_DD = torch.eye(len(self.weights_D), dtype=torch.float64) / shared
+        moment_D = torch.zeros(len(self.weights_D), dtype=torch.float64)
+        for part_S in torch.arange(len(row_P)).split(ROWS_AT_ONCE):
+            x_SD = self.features(embeddings_ID[row_P[part_S]]).double()
+            weighted_SD = x_SD / (own + noise / count_P[part_S])[:, None]
+            outer_DD += weighted_SD.T @ x_SD
+            moment_D += weighted_SD.T @ (mean_P[part_S] - level)
+        self.weights_D = torch.linalg.solve(outer_DD, moment_D).float()
+        self.level, self.own, self.noise = (torch.tensor(value).float() for value in (level, own, noise))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
+        for name in ("sum_P", "count_P"):  # how many items there are is part of what was learned
+            if (saved := state_dict.get(prefix + name)) is not None:
+                setattr(self, name, saved.new_zeros(saved.shape).to(self.level.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _offsets(user_N: np.ndarray, residual_N: np.ndarray) -> np.ndarray:
+    """(U,) how far each user's ratings lie above the items' means, shrunk by what chance alone would do."""
+    count_U = np.bincount(user_N)
+    mean_U = np.bincount(user_N, weights=residual_N) / np.maximum(count_U, 1)
+    noise = np.square(residual_N - mean_U[user_N]).sum() / max(len(user_N) - (count_U > 0).sum(), 1)
+    rated = count_U > 0
+    variance = max(float(np.mean(mean_U[rated] ** 2 - noise / count_U[rated])), 0.0)
+    return mean_U * variance * count_U / np.maximum(variance * count_U + noise, 1e-12)
+
+
+def _likeliest(x_SD: Tensor, mean_S: Tensor, error_S: Tensor) -> tuple[float, float]:
+    """The variances `own` and `shared` of the highest marginal likelihood; `error_S` is the variance that counting
+    few ratings leaves in each mean."""
+    total = max(float((mean_S.square() - error_S).mean()), 1e-3 * float(mean_S.square().mean()), 1e-9)
+    best = (-np.inf, total, total)
+    ratios = torch.from_numpy(RATIOS)[:, None] * total
+    for own in (share * total for share in SHARES):
+        variance_S = own + error_S
+        values_D, directions_DD = torch.linalg.eigh(x_SD.T @ (x_SD / variance_S[:, None]))
+        moment_D = directions_DD.T @ (x_SD.T @ (mean_S / variance_S))
+        grown_RD = 1 + ratios * values_D.clamp(min=0)
+        fit_R = (ratios * moment_D.square() / grown_RD).sum(1) - grown_RD.log().sum(1)
+        likelihood_R = fit_R - (mean_S.square() / variance_S + variance_S.log()).sum()
+        found = int(likelihood_R.argmax())
+        best = max(best, (float(likelihood_R[found]), own, float(ratios[found, 0])))
+    return best[1], best[2]

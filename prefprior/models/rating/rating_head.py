@@ -1,0 +1,153 @@
+"""The rating head: how a user would rate an item, from their own ratings and everybody's.
+
+A Gaussian process over a user's ratings (Rasmussen & Williams 2006, ch. 2). Its mean is how an item is rated on
+average; a user departs from it by an offset, and more alike for items that look alike:
+    rating ~ item's mean + N(0, offset + taste * cosine(item, item')) + noise.
+It needs no training by gradient, predicts from the first rating on, and turns round where ratings are negated.
+
+Shapes: B users, K history, T targets, N items, D dimension.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.special import log_ndtr
+
+from prefprior.history import History, PreferenceBatch
+from prefprior.models.preparation import TrainingData
+from prefprior.models.rating.item_means import ItemMeans
+from prefprior.models.rating.mixture import Mixture
+from prefprior.models.recorded import Recorded
+from prefprior.models.scale import Standardize
+from prefprior.ratings import RatingsTable
+from prefprior.space import Space
+
+USERS, LONGEST, TARGETS = 256, 64, 32  # what the process's variances are fitted on
+STEPS = 200
+
+
+class RatingHead(Recorded, nn.Module):
+    """Expected ratings on the scale of a history's, -1 to 1; learned in closed form before training.
+
+    What a retriever has learned by gradient is added with the weight that predicts validation users best.
+    """
+
+    log_variances: Tensor
+    learned: Tensor
+
+    def __init__(self, *, space: Space, scale: Standardize) -> None:
+        super().__init__()
+        self.means = ItemMeans(scale)
+        self.mixture = Mixture()
+        self.register_buffer("log_variances", torch.zeros(3))  # of offset, taste and noise
+        self.register_buffer("learned", torch.tensor(False))
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether there was anything to learn: of likes alone nobody can tell how something would be rated."""
+        return bool(self.learned)
+
+    def prepare(self, data: TrainingData) -> None:
+        """Learns from the training part, unless all of its ratings are the same."""
+        table = data.part("train")
+        if table.scale.liked_only or len(table) == 0 or np.ptp(table.rating_N) == 0:
+            return
+        embeddings_ID, users = data.catalogue.embeddings_ND, _by_user(table)
+        signed_N = np.zeros(len(table), dtype=np.float32)
+        for rows in users:
+            raw_1K = table.rating_N[rows][None]
+            signed_N[rows] = data.scale.signed(raw_1K, raw_1K, np.ones_like(raw_1K, dtype=bool))[0]
+        self.means.learn(embeddings_ID, table.item_N, table.user_N, signed_N)
+        self._learn_variances(data, table, users, signed_N)
+        self.learned = torch.tensor(True)
+
+    def expected(self, history: History, raw: Tensor) -> Tensor:
+        """(B, N) expected ratings of items of one catalogue (N, D) or of each user's own (B, N, D)."""
+        with torch.autocast(raw.device.type, enabled=False):
+            offset, taste, noise = self.log_variances.exp()
+            mean_BK, unsure_BK = self.means(history.embeddings_BKD)
+            x_BKD = self.means.features(history.embeddings_BKD) * history.valid_BK[..., None]
+            same_BKK = history.valid_BK[:, :, None] & history.valid_BK[:, None]
+            kernel_BKK = taste * (x_BKD @ x_BKD.mT) + offset * same_BKK
+            residual_BK = torch.where(history.valid_BK, history.ratings_BK - mean_BK, 0)
+            weight_BK = _solved(kernel_BKK, noise + unsure_BK, residual_BK)
+            taste_BD = taste * (weight_BK[:, None] @ x_BKD)[:, 0]
+            mean, _ = self.means(raw)
+            x = self.means.features(raw)
+            personal_BN = taste_BD @ x.T if raw.ndim == 2 else (x @ taste_BD[..., None])[..., 0]
+            return mean + personal_BN + offset * weight_BK.sum(1, keepdim=True)
+
+    def calibrate(self, batch: PreferenceBatch, score_BT: Tensor | None) -> None:
+        """Has the mixture see what both scores say of validation targets."""
+        if self.has_learned and score_BT is not None:
+            expected_BT = self.expected(batch.history, batch.target_BTD)
+            self.mixture.see(expected_BT, score_BT, batch.target_rating_BT, batch.target_valid_BT)
+
+    def rate(self, history: History, raw: Tensor, score_BN: Tensor | None) -> Tensor:
+        """(B, N) expected ratings together with the retriever's score of the same items."""
+        return self.mixture(self.expected(history, raw), score_BN)
+
+    def log_liking(self, history: History, raw: Tensor, score_BN: Tensor | None) -> Tensor:
+        """(B, N) the log-probability that a rating is above 0, where likes begin."""
+        return log_ndtr(self.rate(history, raw, score_BN) / (0.5 * self.log_variances[2]).exp())
+
+    def _learn_variances(
+        self, data: TrainingData, table: RatingsTable, users: list[np.ndarray], signed_N: np.ndarray
+    ) -> None:
+        """Those under which what users rated is likeliest, given some of their ratings and the items' means without
+        their own."""
+        draws = np.random.default_rng(0)
+        users = [rows for rows in users if len(rows) > 1]
+        chosen = [users[i] for i in draws.permutation(len(users))[:USERS]]
+        rows_BX = np.full((len(chosen), LONGEST + TARGETS), -1)
+        for rows_X, rows in zip(rows_BX, chosen):
+            order = draws.permutation(rows)
+            count = min(int(math.exp(draws.uniform(0, math.log(LONGEST + 1)))), len(rows) - 1)
+            rows_X[:count] = order[:count]
+            targets = order[count : count + TARGETS]
+            rows_X[LONGEST : LONGEST + len(targets)] = targets
+        if not len(chosen):
+            return
+        filled_BX, there_BX = rows_BX >= 0, np.maximum(rows_BX, 0)
+        rated_BX = np.where(filled_BX, table.rating_N[there_BX], 0)
+        # As in use: on the scale that the history alone gives.
+        signed_BX = data.scale.signed(rated_BX, rated_BX[:, :LONGEST], filled_BX[:, :LONGEST])
+        raw_BXD = data.catalogue.embeddings_ND[torch.from_numpy(table.item_N[there_BX]).long()].float()
+        mean_BX, unsure_BX = self.means(raw_BXD, without=torch.from_numpy(signed_N[there_BX]))
+        valid_BX = torch.from_numpy(filled_BX)
+        x_BXD = self.means.features(raw_BXD).double() * valid_BX[..., None]
+        residual_BX = torch.where(valid_BX, torch.from_numpy(signed_BX).double() - mean_BX, 0)
+        cosine_BXX, both_BXX = x_BXD @ x_BXD.mT, valid_BX[:, :, None] & valid_BX[:, None]
+        past, target, valid_BT = slice(LONGEST), slice(LONGEST, None), valid_BX[:, LONGEST:]
+        logs = torch.log(residual_BX[valid_BX].var() * torch.tensor([0.1, 0.2, 0.7])).requires_grad_()
+        optimizer = Adam([logs], lr=0.1)
+        for _ in range(STEPS):
+            offset, taste, noise = logs.exp()
+            kernel_BXX = taste * cosine_BXX + offset * both_BXX
+            across_BTK = kernel_BXX[:, target, past]
+            seen_BKK = kernel_BXX[:, past, past] + torch.diag_embed(noise + unsure_BX[:, past].double())
+            lower_BKK = torch.linalg.cholesky(seen_BKK)
+            half_BKT = torch.linalg.solve_triangular(lower_BKK, across_BTK.mT, upper=False)
+            half_BK1 = torch.linalg.solve_triangular(lower_BKK, residual_BX[:, past, None], upper=False)
+            error_BT = residual_BX[:, target] - (half_BKT.mT @ half_BK1)[..., 0]
+            variance_BT = taste + offset + noise + unsure_BX[:, target] - half_BKT.square().sum(1)
+            surprise_BT = error_BT.square() / variance_BT + variance_BT.log()
+            optimizer.zero_grad()
+            surprise_BT[valid_BT].mean().backward()
+            optimizer.step()
+        self.log_variances = logs.detach().float()
+
+
+def _by_user(table: RatingsTable) -> list[np.ndarray]:
+    """The rows of each user."""
+    order = np.argsort(table.user_N, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(table.user_N[order])) + 1)
+
+
+def _solved(kernel_BKK: Tensor, noise_BK: Tensor, residual_BK: Tensor) -> Tensor:
+    """(B, K) the residuals, each weighed by how much it says beside the others."""
+    lower_BKK = torch.linalg.cholesky(kernel_BKK + torch.diag_embed(noise_BK))
+    return torch.cholesky_solve(residual_BK[..., None], lower_BKK)[..., 0]
