@@ -1,6 +1,6 @@
 """How well scores agree with the ratings a user gave, over what is held out.
 
-Shapes: B users, T held out.
+Shapes: B users, T held out, V of them valid.
 """
 
 import numpy as np
@@ -24,20 +24,24 @@ def rating(
 
 def auc(score_BT: Tensor, liked_BT: Tensor, disliked_BT: Tensor) -> Tensor:
     """(B,) probability that a liked item scores above a disliked one; equal scores count half."""
-    return _won(score_BT, liked_BT[:, :, None] & disliked_BT[:, None, :])
+    return _won(score_BT, liked_BT.int() - disliked_BT.int(), liked_BT | disliked_BT)
 
 
 def pairwise_accuracy(score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> Tensor:
     """(B,) share of a user's pairs with different ratings that the scores order alike; equal scores count half."""
-    better_BTT = rating_BT[:, :, None] > rating_BT[:, None, :]
-    return _won(score_BT, better_BTT & valid_BT[:, :, None] & valid_BT[:, None, :])
+    return _won(score_BT, rating_BT, valid_BT)
 
 
-def _won(score_BT: Tensor, pair_BTT: Tensor) -> Tensor:
-    gap_BTT = torch.sign(score_BT[:, :, None] - score_BT[:, None, :])
-    count_B = pair_BTT.sum((1, 2))
-    won_B = ((gap_BTT + 1) / 2 * pair_BTT).double().sum((1, 2))
-    return torch.where(count_B > 0, won_B / count_B, torch.nan)
+def _won(score_BT: Tensor, value_BT: Tensor, valid_BT: Tensor) -> Tensor:
+    """(B,) of the pairs of different values, the share in which the higher one scores higher."""
+    won_B = torch.full((len(score_BT),), torch.nan, dtype=torch.float64)
+    for b, valid_T in enumerate(valid_BT):  # user by user: pairs of one who rated thousands take tens of megabytes
+        score_V, value_V = score_BT[b, valid_T], value_BT[b, valid_T]
+        better_VV = value_V[:, None] > value_V
+        if count := int(better_VV.sum()):
+            gap_VV = torch.sign(score_V[:, None] - score_V)
+            won_B[b] = float(((gap_VV + 1) / 2)[better_VV].double().sum()) / count
+    return won_B
 
 
 def correlation(a_BT: Tensor, b_BT: Tensor, valid_BT: Tensor) -> Tensor:

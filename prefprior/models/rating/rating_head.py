@@ -25,8 +25,8 @@ from prefprior.models.scale import Standardize
 from prefprior.ratings import RatingsTable
 from prefprior.space import Space
 
-USERS, LONGEST, TARGETS = 256, 64, 32  # what the process's variances are fitted on
-STEPS = 200
+USERS, LONGEST, TARGETS = 128, 64, 32  # what the process's variances are fitted on
+STEPS, RATE = 60, 0.2  # of their ascent: three logarithms, which begin within a factor of ten
 
 
 class RatingHead(Recorded, nn.Module):
@@ -123,7 +123,7 @@ class RatingHead(Recorded, nn.Module):
         cosine_BXX, both_BXX = x_BXD @ x_BXD.mT, valid_BX[:, :, None] & valid_BX[:, None]
         past, target, valid_BT = slice(LONGEST), slice(LONGEST, None), valid_BX[:, LONGEST:]
         logs = torch.log(residual_BX[valid_BX].var() * torch.tensor([0.1, 0.2, 0.7])).requires_grad_()
-        optimizer = Adam([logs], lr=0.1)
+        optimizer = Adam([logs], lr=RATE)
         for _ in range(STEPS):
             offset, taste, noise = logs.exp()
             kernel_BXX = taste * cosine_BXX + offset * both_BXX

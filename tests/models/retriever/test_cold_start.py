@@ -11,10 +11,11 @@ from torch.nn.functional import cosine_similarity
 
 from prefprior.inference import predictor as inference
 from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models import known_items
 from prefprior.models.diffusion.sampler import Sampler
+from prefprior.models.known_items import KnownItems
 from prefprior.models.objectives.regression import Regression
-from prefprior.models.retriever import cold_start
-from prefprior.models.retriever.cold_start import ColdStart, KnownItems
+from prefprior.models.retriever.cold_start import ColdStart
 from prefprior.models.retriever.losses import ContrastiveLoss
 from prefprior.predictor import Catalogue
 from prefprior.space import Space
@@ -57,7 +58,7 @@ def make(space: Space, table: Tensor, rated: Tensor) -> Make:
 def test_rated_items_are_known_in_either_precision_and_any_order(
     table: Tensor, rated: Tensor, kept: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cold_start, "AT_ONCE", 7)
+    monkeypatch.setattr(known_items, "AT_ONCE", 7)
     known = KnownItems()
     known.learn(table.half(), rated)
     order = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(0))
@@ -96,15 +97,6 @@ def test_one_score_stands_for_rating_too(make: Make, catalogue: Catalogue) -> No
     predictor, history = make(share=0.2), make_history(3, 6)
     assert not predictor.two_scores
     assert torch.equal(predictor.rank(history, catalogue, "rating"), predictor.rank(history, catalogue))
-
-
-def test_a_rating_told_from_interaction_has_no_share(make: Make, catalogue: Catalogue) -> None:
-    predictor, history = make(share=0.2), make_history(3, 6)
-    predictor.model.retriever.two_scores = True
-    assert predictor.two_scores
-    rating = predictor.rank(history, catalogue, "rating")
-    assert torch.equal(rating, make(share=0.0).rank(history, catalogue))
-    assert not torch.equal(rating, predictor.rank(history, catalogue))
 
 
 def test_items_of_the_history_get_no_share(make: Make, catalogue: Catalogue, rated: Tensor) -> None:
