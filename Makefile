@@ -1,25 +1,27 @@
-# Each target makes .venv on first use; nothing else needs to be installed than Python 3.11+ and make.
+# Each target creates .venv on first use; it needs only Python 3.11+ and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# conf/ is installed as prefprior.conf, so an editable install needs an import hook, and setuptools prints a general warning.
+EDITABLE := PYTHONWARNINGS="ignore:Editable installation:UserWarning"
 
 .PHONY: demo test crash check docs locked lock clean help
 
 help:
-	@echo "make demo    train on the built-in world, then make and measure galleries for unseen people"
+	@echo "make demo    train on the built-in world, evaluate, and make galleries for unseen users"
 	@echo "make test    the whole test suite"
-	@echo "make crash   commands killed, or out of disk, at each of their file operations"
+	@echo "make crash   interrupts commands, or fills the disk, at each file operation"
 	@echo "make check   ruff and mypy"
 	@echo "make locked  .venv with the packages of requirements.lock, and no others"
 	@echo "make lock    requirements.lock with the newest versions that setup.cfg allows"
 	@echo "make docs    the documentation as a site, in site/"
 	@echo "make clean   removes .venv, runs/ and embeddings/"
 
-# Written last, so that an interrupted install is begun again.
+# Touched last, so that an interrupted install starts again.
 $(VENV)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(EDITABLE) $(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 demo: $(VENV)/ready
@@ -39,11 +41,11 @@ check: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What CI installs: of each package the version and the very files that are written down.
+# What CI installs: the exact version and files of each package in requirements.lock.
 locked:
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(EDITABLE) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	touch $(VENV)/ready
 

@@ -25,7 +25,7 @@ GOAL = 10.0
 
 
 class SyntheticSource:
-    """Random ratings of random vectors, as many for each person as a history and its targets need, and half again."""
+    """Random ratings of random vectors, as many for each user as a history and its targets need, and half again."""
 
     name = "synthetic"
 

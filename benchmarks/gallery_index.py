@@ -1,9 +1,9 @@
-"""The index page of a gallery of ten thousand people in a real browser: its memory, and when it first paints.
+"""The index page of a gallery of ten thousand users in a real browser: its memory, and when it first paints.
 
     python benchmarks/gallery_index.py --json out.json
     python benchmarks/gallery_index.py --people 1000 --folder runs/gallery_index
 
-Every person has a thumbnail strip of its own. Headless Chromium opens the page from its file; memory is the sum over
+Every user has a thumbnail strip of its own. Headless Chromium opens the page from its file; memory is the sum over
 its processes of what each holds, with what they share counted once (proportional set size), while the page is open.
 First paint and the number of strips read by then come from the page's own performance entries.
 """
@@ -39,7 +39,7 @@ PROBE = """<script>addEventListener("load", function () { setTimeout(function ()
 
 
 def build(root: Path, people: int) -> None:
-    """The index and one strip a person."""
+    """The index and one strip a user."""
     draws = np.random.default_rng(0)
     order = side_by_side(reduced(draws.normal(size=(people, 64)).astype(np.float32)))
     entries = []

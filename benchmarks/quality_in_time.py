@@ -2,10 +2,10 @@
 
     python benchmarks/quality_in_time.py --seconds 60 --json out.json
 
-Same trunk, same objective, same people in a batch. The light prior learns several targets from one encoded history; the
+Same trunk, same objective, same users in a batch. The light prior learns several targets from one encoded history; the
 in-context prior, for which each target is a sequence of its own, is given one, and as many in a second line. How many
 steps fit into the time is measured first, in turns; each then trains for its number of steps, its learning rate falling
-over just these, and is measured on the same noisy targets of people it has never seen.
+over just these, and is measured on the same noisy targets of users it has never seen.
 """
 
 import math
@@ -55,7 +55,7 @@ class Contender:
 
     @torch.no_grad()
     def loss(self, batches: list[PreferenceBatch]) -> float:
-        """Mean denoising loss of validation people, with the same noise for all contenders."""
+        """Mean denoising loss of validation users, with the same noise for all contenders."""
         self.prior.eval()
         generator = torch.Generator().manual_seed(0)
         losses = [loss_of(self.module, batch, generator) for batch in batches]

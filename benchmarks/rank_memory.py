@@ -1,4 +1,4 @@
-"""Memory of the best 100 of a catalogue for many people: by how much it grows from a small catalogue to a large one.
+"""Memory of the best 100 of a catalogue for many users: by how much it grows from a small catalogue to a large one.
 
     python benchmarks/rank_memory.py --items 1000000 --json out.json
 

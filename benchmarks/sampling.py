@@ -1,9 +1,9 @@
 """Sampling: the light denoiser beside the in-context prior, same trunk, same steps, same guidance, in one run.
 
-    python benchmarks/sampling.py                 # embedding 1280, history 16, 8 heads x 64, 6 layers, 64 people
+    python benchmarks/sampling.py                 # embedding 1280, history 16, 8 heads x 64, 6 layers, 64 users
     python benchmarks/sampling.py --json out.json
 
-What the in-context prior costs is measured on fewer embeddings a person (`--share`) and scaled up, because all of them
+What the in-context prior costs is measured on fewer embeddings a user (`--share`) and scaled up, because all of them
 would take it many minutes; its cost is proportional to their number, every sequence being a batch row of its own.
 """
 
@@ -36,7 +36,7 @@ def main() -> None:
         name: TrainedPredictor(model=PreferenceModel(prior=prior), objective=objective, sampler=sampler)
         for name, prior in (("light", light), ("in_context", in_context))
     }
-    part = max(1, args.people * args.samples // args.share)  # one embedding each, for so many people
+    part = max(1, args.people * args.samples // args.share)  # one embedding each, for so many users
     few = history.take(torch.arange(part) % args.people)
 
     def sample_light() -> None:

@@ -1,11 +1,11 @@
-"""Scoring people against a whole catalogue, with all ranking metrics, beside its floor: a bare product and topk.
+"""Scoring users against a whole catalogue, with all ranking metrics, beside its floor: a bare product and topk.
 
-    python benchmarks/scoring.py --json out.json                       # 10,000 people x 100,000 pictures x 1280
+    python benchmarks/scoring.py --json out.json                       # 10,000 users x 100,000 pictures x 1280
     python benchmarks/scoring.py --people 2000 --items 20000 --dim 256
 
 The floor multiplies ready-made queries with the catalogue in chunks of the same size and keeps the best 20 of each row.
 What is measured beside it also reads histories, hides what was seen, finds the exact rank of every held-out picture and
-computes the metrics. Groups of people take turns, so that a busy machine is busy for both.
+computes the metrics. Groups of users take turns, so that a busy machine is busy for both.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingScale
 
 K = 20
-GROUP = 1000  # people who are scored before the other side has its turn
+GROUP = 1000  # users who are scored before the other side has its turn
 
 
 def fake_people(args: argparse.Namespace) -> HeldOutUsers:

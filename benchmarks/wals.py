@@ -4,7 +4,7 @@
     python benchmarks/wals.py --json out.json                                      # the size of FLICKR-AES
     python benchmarks/wals.py --people 2000 --items 5000 --ratings 60000 --dim 128
 
-Both see the same 210 x 40,000 table of 193,208 ratings and take turns. A sweep updates all people and all items.
+Both see the same 210 x 40,000 table of 193,208 ratings and take turns. A sweep updates all users and all items.
 """
 
 import argparse

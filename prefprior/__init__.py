@@ -1,4 +1,4 @@
-"""prefprior: a prior over the CLIP embeddings of the pictures a person would like, learned from what people rated.
+"""prefprior: a prior over the CLIP embeddings of pictures that a user would like, learned from ratings.
 
     run = prefprior.train("experiment=world", "trainer.max_epochs=2")      # the commands, as functions
     figures = prefprior.evaluate(f"checkpoint={run.folder}").metrics

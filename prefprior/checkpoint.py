@@ -29,7 +29,7 @@ from prefprior.space import Space
 # 5 had no rating head; 4 no digest, and the drawing rule inside the data module; 3 the towers inside the generator.
 FORMAT = "prefprior-6"
 NO_DIGEST = "0" * 64  # stands where the digest will, while it is computed
-AGAIN = "Make it again, or choose another."
+AGAIN = "Make it again, or choose another checkpoint."
 OTHER = "Did another version write it? Train again."
 LARGEST = 2**24  # bytes of metadata: a space of 1280 dimensions takes 60 kB
 
@@ -93,8 +93,8 @@ def _sort_metadata(path: str | Path) -> None:
 def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequence[str] = ()) -> Checkpoint:
     """What was saved, on a device; says what is wrong with a file that is no checkpoint.
 
-    The file may be somebody else's: it may only name classes of prefprior, and of the packages that `trust` adds, which
-    derive from `Loadable`.
+    The file may be untrusted: it may only name classes of prefprior, and of the packages that `trust` adds, which
+        derive from `Loadable`.
     """
     description, find = describe(path), Loadables(["prefprior.models", *trust])
     _require_undamaged(Path(path))
@@ -108,7 +108,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequenc
         sampler = from_node(description["sampler"], Sampler, find, "sampler")
         facts = dict(description["facts"])
         if not (callable(getattr(objective, "loss", None)) and callable(getattr(objective, "denoise", None))):
-            raise ValueError(f"objective is no objective: {type(objective).__name__}")
+            raise ValueError(f"objective is not an objective: {type(objective).__name__}")
     except ShapeError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, ArithmeticError) as error:
@@ -118,14 +118,15 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: Sequenc
         load_model(model, str(path))
     except RuntimeError as error:
         raise ValueError(
-            f"{path} does not fit its own config: {_first_line(error)}. If another version of this program wrote it, "
-            "train again."
+            f"{path} does not fit its own configuration: {_first_line(error)}. If "
+            "another version of prefprior wrote it, train again."
         ) from error
     bad = [name for name, value in model.state_dict().items() if not bool(value.isfinite().all())]
     if bad:
         raise ValueError(
-            f"{path}: the weights {bad[0]} hold NaN or infinity ({len(bad)} of {len(model.state_dict())} do). Its "
-            "training went wrong: train again, or choose another."
+            f"{path}: the weights {bad[0]} contain NaN or infinity ({len(bad)} of "
+            f"{len(model.state_dict())} weight tensors do). Training diverged: train again, or choose "
+            "another checkpoint."
         )
     return Checkpoint(model=model.to(device).eval(), objective=objective, sampler=sampler, facts=facts)
 
@@ -139,18 +140,20 @@ def warm_start(model: PreferenceModel, path: str | Path) -> None:
     own = dict(model.named_parameters())
     with safe_open(path, framework="pt") as file:
         found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        wrong = [f"{name} is missing there" for name in own if name not in found]
+        wrong = [f"{name} is missing in the file" for name in own if name not in found]
         wrong += [f"{name} is not part of this model" for name in found if name not in model.state_dict()]
         for name, value in own.items():
             # A number may be trained as a vector of one.
             if name in found and found[name] != tuple(value.shape) and max(math.prod(found[name]), value.numel()) > 1:
-                wrong.append(f"{name} is {_size(found[name])} there and {_size(value.shape)} here")
+                wrong.append(
+                    f"{name} has shape {_size(found[name])} in the file and {_size(value.shape)} in this model"
+                )
         if wrong:
             more = [f"and {len(wrong) - 8} more"] if len(wrong) > 8 else []
             raise ValueError(
                 f"the weights of {path} do not fit this model:\n"
                 + "\n".join(f"  - {line}" for line in [*wrong[:8], *more])
-                + "\nChoose prior=... and retriever=... as in that run: its config.yaml has them."
+                + "\nChoose prior=... and retriever=... as in that run; its config.yaml lists them."
             )
         with torch.no_grad():
             for name, value in own.items():
@@ -169,11 +172,13 @@ def _require_shapes(model: PreferenceModel, path: str | Path) -> None:
         shape = found.get(name)
         if shape is not None and shape != tuple(value.shape) and value.numel():
             raise ShapeError(
-                f"{path} does not fit its own config: {name} is {shape}, {tuple(value.shape)} there. {OTHER}"
+                f"{path} does not fit its own configuration: {name} has shape {shape} in the file "
+                f"and {tuple(value.shape)} in the model. {OTHER}"
             )
     if len(model.state_dict()) < len(found):
         raise ShapeError(
-            f"{path} does not fit its own config: {len(found)} weights, {len(model.state_dict())} there. {OTHER}"
+            f"{path} does not fit its own configuration: it has {len(found)} weights, the configured "
+            f"model has {len(model.state_dict())}. {OTHER}"
         )
 
 
@@ -181,7 +186,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     """What a checkpoint says about itself, without its weights."""
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"there is no checkpoint {path}. Make one with: python train.py")
+        raise ValueError(f"there is no checkpoint {path}. Train one with: python train.py")
     require_file(path)  # a Git LFS pointer is named as one
     try:
         with safe_open(path, framework="pt") as file:
@@ -189,11 +194,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         if is_zipfile(path):  # how torch saves
             raise ValueError(
-                f"{path} was saved by torch: in a run's checkpoints/ it is what Lightning goes on training from, and "
-                "no model by itself. Give the run's folder (its last weights) or its best.safetensors. A run that is "
-                "not finished is finished by: python train.py run_dir=FOLDER, with the words it was begun with."
+                f"{path} is a torch checkpoint. In checkpoints/ of a run folder, it is the file from which "
+                "Lightning resumes training, not a model. Give the run folder (its last weights) or its "
+                "best.safetensors. To finish an interrupted run: python train.py run_dir=FOLDER with the "
+                "arguments of that run."
             ) from error
-        raise ValueError(f"{path} is damaged or no checkpoint ({error}). {AGAIN}") from error
+        raise ValueError(f"{path} is damaged or is not a checkpoint ({error}). {AGAIN}") from error
     found = str(metadata.get("format"))
     if found.startswith("prefprior-") and found != FORMAT:
         raise ValueError(
@@ -209,7 +215,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} has {len(text):,} bytes of metadata; a checkpoint has at most {LARGEST:,}. {AGAIN}")
     description = parse_json(text, f"{path}: its metadata", AGAIN)
     if not isinstance(description, dict) or not isinstance(description.get("facts"), dict):
-        raise ValueError(f"{path} does not describe a model: its metadata is no JSON object with facts. {AGAIN}")
+        raise ValueError(f"{path} does not describe a model: its metadata is not a JSON object with facts. {AGAIN}")
     return description
 
 
@@ -217,8 +223,8 @@ def _require_undamaged(path: Path) -> None:
     _, written, found = _digests(path)
     if written != found:
         raise ValueError(
-            f"{path} is damaged: its SHA-256 is {found[:12]}..., and was {written[:12]}... when it was written. Copy "
-            "it again, or train again."
+            f"{path} is damaged: its SHA-256 is {found[:12]}..., but {written[:12]}... was recorded when "
+            "it was written. Copy it again, or train again."
         )
 
 
@@ -229,7 +235,7 @@ def _digests(path: Path) -> tuple[int, str, str]:
         header = file.read(int.from_bytes(length, "little"))
         found = re.search(rb'"sha256":"([0-9a-f]{64})"', header)
         if found is None:
-            raise ValueError(f"{path} is damaged: there is no SHA-256 in its metadata. Copy it again, or train again.")
+            raise ValueError(f"{path} is damaged: its metadata has no SHA-256. Copy it again, or train again.")
         start, end = found.span(1)
         digest = hashlib.sha256(length + header[:start] + NO_DIGEST.encode() + header[end:])
         hashlib.file_digest(file, lambda: digest)

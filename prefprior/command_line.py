@@ -35,7 +35,7 @@ if typing.TYPE_CHECKING:
 def run_command(name: str, schema: type, run: "Callable[[DictConfig], Path | Run]") -> None:
     """The body of an entry file: composes conf/<name>.yaml with the command line, checks it and runs.
 
-    A ValueError is a message for people: it is printed alone and the command exits with 1. Anything else is a fault
+    A ValueError is a message for the user: it is printed alone and the command exits with 1. Anything else is a fault
     of ours and keeps its traceback.
     """
     end_with_parent()
@@ -76,7 +76,7 @@ def run_command(name: str, schema: type, run: "Callable[[DictConfig], Path | Run
     except BrokenPipeError:  # of a help page
         _stop_unread()
     except OSError as error:  # Hydra could not make the run's folder, or a library could not write into it
-        remedy = "Free some space" if error.errno == errno.ENOSPC else "Choose a run_dir you may write to"
+        remedy = "Free some disk space" if error.errno == errno.ENOSPC else "Choose a run_dir that you may write to"
         sys.exit(f"error: cannot write {error.filename or 'into the run folder'}: {error.strerror or error}. {remedy}.")
     except KeyboardInterrupt:
         sys.exit("interrupted")
@@ -85,7 +85,7 @@ def run_command(name: str, schema: type, run: "Callable[[DictConfig], Path | Run
 def call(name: str, schema: type, run: "Callable[[DictConfig], Path | Run]", words: Sequence[str]) -> "Run":
     """A command as a function: composes conf/<name>.yaml with `words`, checks it and runs.
 
-    What `run_command` prints to people is raised here.
+    What `run_command` prints is raised here.
     """
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     before = (HydraConfig.instance().cfg, GlobalHydra.instance().hydra)  # a command may call another one's function
@@ -132,7 +132,10 @@ def _remove_unused_folder() -> None:
 def _stop_unread() -> typing.NoReturn:
     """Ends a command whose output goes to a program that has ended."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
-    sys.exit("error: stopped, because nobody reads the output any more (`| head`?). Write it to a file: > out.txt")
+    sys.exit(
+        "error: stopped, because the program that reads the output has closed it (`| head`?). Write "
+        "to a file instead: > out.txt"
+    )
 
 
 def _groups(command: str) -> str:
@@ -183,7 +186,7 @@ def _with_nearest(error: BaseException, schema: type, words: Sequence[str]) -> s
     if chosen_oddly := _choices_without_name(words):
         return chosen_oddly
     if "override_grammar" in message or "Ambiguous value" in message:
-        return message + "\nQuote text once for the shell and once for Hydra: 'key=\"two words, and a comma\"'"
+        return message + "\nQuote text for the shell and for Hydra: 'key=\"two words, and a comma\"'"
     if "Available options" in message:
         options = [line.strip() for line in message.split("Available options")[1].splitlines()[1:] if line.strip()]
         given = message.split("Could not find '")[-1].split("'")[0].split("/")[-1]
@@ -200,10 +203,10 @@ def _choices_without_name(words: Sequence[str]) -> str | None:
     for word in words:
         group, given, value = word.lstrip("+").partition("=")
         if given and group.partition("@")[0] == "":
-            told.append(f"{word}: there is no key before `=`")
+            told.append(f"{word}: the key before `=` is missing")
         folder = conf_folder() / group
         named = re.fullmatch(r"\[.*\]|[A-Za-z_][\w,-]*", value) and value not in ("null", "true", "false")
         if given and group and folder.is_dir() and not named:
             options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            told.append(f"{word}: an option is chosen by its name ({options})")
+            told.append(f"{word}: choose an option by its name ({options})")
     return "\n".join(told) or None

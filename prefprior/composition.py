@@ -28,7 +28,7 @@ TRAINING_ONLY = {
     "draws.history_cap", "draws.targets_per_user", "draws.short_histories",
 }  # fmt: skip
 NODES = ("source", "embeddings", "data")
-REMEDY = "Give the command a whole source=..., or restore what `python train.py` wrote."
+REMEDY = "Give the command a complete source=..., or restore the file that `python train.py` wrote."
 # What a checkpoint that says nothing of its data is taken to have been trained with.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "source": {},
@@ -80,16 +80,14 @@ def data_of_checkpoint(
             nodes[name] = merged(old, change or {}), find
         found += problems(nodes[name][0], name, nodes[name][1])
     if "_target_" not in nodes["source"][0]:
-        raise ValueError(
-            "the checkpoint does not say what it was trained on: add source=... (for example source=world)"
-        )
+        raise ValueError("the checkpoint does not record its training data: add source=... (for example source=world)")
     if found:
         raise ValueError(
             f"the data of {where} cannot be read:\n" + "\n".join(f"  - {_with_path(line, facts)}" for line in found)
         )
     target = nodes["data"][0].get("_target_")
     if target is None or not _is_data_module(nodes["data"][1](str(target))):
-        raise ValueError(f"{where}: data._target_ is {target}, no data module. {REMEDY}")
+        raise ValueError(f"{where}: data._target_ is {target}, which is not a data module. {REMEDY}")
     seed = stored.get("seed", 0)
     try:
         for name in ("source", "embeddings"):
@@ -106,7 +104,7 @@ def _require_effect(data: Any) -> None:
     inert = [f"data.{key}" for key in leaves(data) if key in TRAINING_ONLY] if isinstance(data, Mapping) else []
     if inert:
         raise ValueError(
-            f"{', '.join(inert)} has no effect here: it says how batches are drawn in training. Leave it out."
+            f"{', '.join(inert)} has no effect here: it only changes how training draws batches. Leave it out."
         )
 
 
@@ -147,8 +145,8 @@ def build_decoder(node: Mapping[str, Any], data: PreferenceDataModule | None, sp
     claimed = argument(node, "space_name")
     if claimed not in (None, space_name):
         raise ValueError(
-            f"the decoder {name} understands embeddings of {claimed}, but the prior makes those of {space_name}. "
-            f"Choose a decoder of that space, or a prior trained on {claimed}."
+            f"the decoder {name} needs embeddings of the space {claimed}, but the prior generates "
+            f"embeddings of {space_name}. Choose a decoder of that space, or a prior trained on {claimed}."
         )
     decoder: Decoder = build(node, Decoder)
     require_space(decoder, space_name)
@@ -159,9 +157,10 @@ def _retrieval(node: Mapping[str, Any], data: PreferenceDataModule | None, space
     pictures = None if data is None else data.source.pictures()
     if data is None or pictures is None:
         raise ValueError(
-            "decoder=retrieval shows real pictures (all there is for a space without a decoder, such as "
-            f"{space_name}), and those of the data are not at hand. If you have them, say where: "
-            "source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set). python evaluate.py needs none."
+            f"decoder=retrieval (the only one for spaces without a decoder, such as {space_name}) shows "
+            "real pictures, but the pictures of the data were not found. Give their folder: "
+            "source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set). python "
+            "evaluate.py needs no pictures."
         )
     decoder: Decoder = build(node, Decoder, catalogue=data.catalogue, pictures=pictures)
     return decoder
@@ -173,11 +172,11 @@ def _stored(checkpoint: Path | None, facts: Mapping[str, Any], find: Find) -> tu
     if beside is not None and beside.is_file():
         found = read_json(beside, REMEDY)
         if not isinstance(found, dict):
-            raise ValueError(f"{beside} does not describe data: it is no JSON object. {REMEDY}")
+            raise ValueError(f"{beside} does not describe data: it is not a JSON object. {REMEDY}")
         return found, str(beside)
     where, found = str(checkpoint or "the checkpoint"), facts.get("data", {})
     if not isinstance(found, dict):
-        raise ValueError(f"{where} does not describe data: facts.data is no JSON object. {REMEDY}")
+        raise ValueError(f"{where} does not describe data: facts.data is not a JSON object. {REMEDY}")
     return found | without_paths({name: found[name] for name in NODES if name in found}, find)[0], where
 
 
@@ -190,4 +189,4 @@ def _with_path(line: str, facts: Mapping[str, Any]) -> str:
     paths = facts.get("data", {}).get("paths", {}) if isinstance(facts.get("data"), dict) else {}
     key = line.split(" ", 1)[0]
     told = "has no value" in line and isinstance(paths, dict) and key in paths
-    return f"{line} (in training it was {paths[key]})" if told else line
+    return f"{line} (in training: {paths[key]})" if told else line

@@ -24,7 +24,7 @@ from prefprior.nodes import MISSING, NO_VALUE, construct, importable, leaves, pr
 if typing.TYPE_CHECKING:
     pass
 
-DEVICE_REMEDY = " Choose what this machine has: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
+DEVICE_REMEDY = " Choose a device of this machine: trainer=cpu, trainer.accelerator=cpu, or another trainer.devices=..."
 
 
 def conf_folder() -> Path:
@@ -45,15 +45,15 @@ def build(node: Any, kind: type | None = None, *, shared: Mapping[str, Any] | No
     values = plain_node(node)
     if isinstance(values, dict) and "_target_" not in values:
         raise ValueError(
-            f"{', '.join(map(str, values))} was given for a part of which no class is chosen (such as "
-            "retriever=none). Choose one, or leave its arguments out."
+            f"{', '.join(map(str, values))} belongs to a group without a chosen class (such as "
+            "retriever=none). Choose an option of that group, or leave its arguments out."
         )
     if found := problems(values):
-        raise ValueError("this cannot be built:\n" + "\n".join(f"  - {line}" for line in found))
+        raise ValueError("the configuration cannot be built:\n" + "\n".join(f"  - {line}" for line in found))
     made = construct(values, shared=shared, **runtime)
     if kind is not None and not isinstance(made, kind):
         named = values["_target_"] if isinstance(values, dict) else values
-        raise ValueError(f"{named} makes no {kind.__name__}: choose another class")
+        raise ValueError(f"{named} is not a {kind.__name__}: choose another class")
     return made
 
 
@@ -79,7 +79,7 @@ def check(cfg: DictConfig, schema: type, *, complete: bool = True) -> None:
         if OmegaConf.is_missing(cfg, name):
             found.append(f"{name} {NO_VALUE}{name}=... to the command")
         elif name not in cfg:
-            found.append(f"{name} cannot be taken out: leave ~{name} away")
+            found.append(f"{name} cannot be removed: leave ~{name} out")
         else:
             value = plain_node(cfg[name])
             held = {name: value} if own.metadata.get("node") == "one" else value if own.metadata.get("node") else {}
@@ -94,10 +94,16 @@ def check(cfg: DictConfig, schema: type, *, complete: bool = True) -> None:
 def _no_nodes(held: Any, where: str, *, optional: bool) -> list[str]:
     """What is no node although one has to be there; null is none."""
     if not isinstance(held, dict):
-        return [] if held is None else [f"{where} is {held!r}, but takes parts by name, such as {where}.NAME=null"]
+        return (
+            []
+            if held is None
+            else [f"{where} is {held!r}, but it maps names to parts; for example {where}.NAME=null removes one"]
+        )
     paths = {name if name == where else f"{where}.{name}": part for name, part in held.items()}
     wrong = {path: part for path, part in paths.items() if not (isinstance(part, dict) or (part is None and optional))}
-    return [f"{path} is {part!r}: choose an option, or a class by {path}._target_" for path, part in wrong.items()]
+    return [
+        f"{path} is {part!r}: choose an option, or set a class with {path}._target_" for path, part in wrong.items()
+    ]
 
 
 def runtime_arguments(schema: type, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -67,8 +67,8 @@ class Earlier:
         facts = self._finished()
         if facts is not None and self.state is None:
             raise ValueError(
-                f"{self.folder} holds a finished run, and no {self.path.relative_to(self.folder)} from which it could "
-                f"go on. Choose another run_dir; init_from={self.folder} starts from its weights."
+                f"{self.folder} holds a finished run, but not {self.path.relative_to(self.folder)}, which "
+                f"resuming needs. Choose another run_dir; init_from={self.folder} starts from its weights."
             )
         if facts is not None and self.state is not None:
             end = End.of(config)
@@ -76,29 +76,32 @@ class Earlier:
             steps = facts.get("steps")
             if over and isinstance(steps, int) and steps >= self.state["global_step"]:
                 raise ValueError(
-                    f"{self.folder} holds a finished run of {self.state['epoch'] + 1} epochs. To make it longer, give "
-                    "more trainer.max_epochs (or trainer.max_steps); otherwise choose another run_dir, or leave it out."
+                    f"{self.folder} holds a finished run of {self.state['epoch'] + 1} epochs. To extend it, give "
+                    "a larger trainer.max_epochs (or trainer.max_steps). Otherwise choose another run_dir, or "
+                    "leave run_dir out."
                 )
         differing = differing_keys(self.folder, config, MAY_DIFFER)
         if differing:
             raise ValueError(
-                f"{self.folder} was begun with other {', '.join(differing[:8])}. Give the same to go on, or choose "
-                f"another run_dir; init_from={self.folder} starts from its weights alone."
+                f"the run in {self.folder} was started with other values of {', '.join(differing[:8])}. Give "
+                f"the same values to resume it, or choose another run_dir; init_from={self.folder} starts "
+                "from its weights alone."
             )
 
     def note(self, config: dict[str, Any], scheduler: Scheduler) -> list[str]:
         """What is to be said before training goes on."""
         if self.state is None:
-            again = f"{self.folder} was interrupted before its first epoch was finished: beginning again"
+            again = f"{self.folder} was interrupted in its first epoch: starting from the beginning"
             return [again] if self.begun else []
-        lines = [f"going on in {self.folder} after epoch {self.state['epoch']}"]
+        lines = [f"resuming {self.folder} after epoch {self.state['epoch']}"]
         end = End.of(config)
         if end != self.end:
             step = self.state["global_step"]
             old, new = (scheduler.factor(step, e.total(self.state)) for e in (self.end, end))
             lines.append(
-                f"it was begun for {self.end} and now has {end}: the learning rate follows the schedule of the latter "
-                f"from here, at {new:.3g} of its peak (at this step the former's is {old:.3g})"
+                f"the run was started for {self.end} and is extended to {end}: from here, the learning rate "
+                f"follows the schedule for {end}, at {new:.3g} of its peak (the old schedule would be at "
+                f"{old:.3g})"
             )
         return lines
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from prefprior.files import make_folder
 from prefprior.runs import GALLERY, METRICS, ROOT, last_run, read_config, read_metrics, read_people, write_metrics
 
-# Rows of the scoreboard, and what they are called to somebody who has never seen one.
+# Rows of the scoreboard, with plain names for new readers.
 SHOWN = {"prior": "prior", "mean": "mean_of_likes", "nearest": "nearest", "random": "random", "oracle": "oracle"}
 DATA = "world/unseen"
 COLUMNS = (
@@ -45,8 +45,9 @@ def require_one_prior(evaluation: Path, gallery: Path) -> None:
     priors = [read_config(folder).get("checkpoint") for folder in (evaluation, gallery)]
     if priors[0] != priors[1]:
         raise ValueError(
-            f"{evaluation} measured {priors[0]}, but {gallery} shows {priors[1]}. Make one of them again:\n"
-            f"  python evaluate.py checkpoint={priors[1]}\n  python sample.py checkpoint={priors[0]}"
+            f"{evaluation} evaluated {priors[0]}, but {gallery} shows {priors[1]}. Make one of them "
+            f"again:\n  python evaluate.py checkpoint={priors[1]}\n  python sample.py "
+            f"checkpoint={priors[0]}"
         )
 
 
@@ -55,9 +56,10 @@ def shown_figures(measured: Mapping[str, float], evaluation: Path) -> dict[str, 
     needed = [f"{DATA}/{name}/{key}" for name in SHOWN for _, key in COLUMNS]
     if missing := [key for key in needed if key not in measured]:
         raise ValueError(
-            f"{evaluation}, the last evaluation, lacks {len(missing)} figures of the world "
-            f"({', '.join(missing[:2])}, ...). It was of other data, of few people, or of a choice of predictors. Make "
-            "them with: python evaluate.py (after python train.py, if the last prior is not of the world)"
+            f"{evaluation}, the last evaluation, lacks {len(missing)} metrics of the world "
+            f"({', '.join(missing[:2])}, ...): it used other data, few users, or only some predictors. "
+            "Evaluate with: python evaluate.py (after python train.py, if the last prior was not trained "
+            "on the world)"
         )
     parts = [key.split("/") for key in measured if key.startswith(f"{DATA}/")]
     return {
@@ -68,15 +70,18 @@ def shown_figures(measured: Mapping[str, float], evaluation: Path) -> dict[str, 
 
 
 def table(figures: Mapping[str, float], people_of: Mapping[str, int]) -> Table:
-    """What the demo shows of its figures, and of how many people each is."""
+    """The table of the demo, and the number of users behind each figure."""
     people = {key: people_of[f"{DATA}/prior/{key}"] for _, key in COLUMNS}
     shown = Table(
-        title="True utility of what was made for people never seen: 0 a random picture, 1 their catalogue's best",
-        caption=f"from their newest 2 ({people['utility@2']} people) to 16 ratings ({people['utility@16']}); from 16: "
-        f"decoded: pictures for {people['utility_decoded@16']} people, embedded again; several tastes: the "
-        f"{people['modes@16']} people who have more than one; covered: the share of those tastes that 16 samples find",
+        title="True utility of pictures for unseen users: 0 is a random picture, 1 the best picture of the "
+        "catalogue for this user",
+        caption=f"given their newest 2 ratings ({people['utility@2']} users) to 16 ratings "
+        f"({people['utility@16']} users). Given 16 ratings: decoded: pictures for "
+        f"{people['utility_decoded@16']} users, embedded again; several tastes: the "
+        f"{people['modes@16']} users with more than one; covered: the share of their tastes that 16 "
+        "samples cover",
     )
-    shown.add_column("made by")
+    shown.add_column("predictor")
     for heading, _ in COLUMNS:
         shown.add_column(heading, justify="right")
     for name in SHOWN.values():

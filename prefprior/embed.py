@@ -28,14 +28,16 @@ def run(cfg: DictConfig) -> Path:
     pictures = source.pictures()
     if pictures is None:
         raise ValueError(
-            f"{source.name} has no pictures to embed: it comes with embeddings, or needs source.pictures=..."
+            f"{source.name} has no pictures to embed: it already has embeddings, or needs source.pictures=..."
         )
     trainer = build_trainer(cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     target = embedding_folder(stored.root, source.name, encoder.space_name)
     started = time.monotonic()
     with (
-        only_writer(target, "Wait until it has finished: what it embeds need not be embedded again."),
-        stopped_by_hand(trainer, lambda: f"interrupted: whole parts are kept. To go on:\n  {command_again('embed')}"),
+        only_writer(target, "Wait until it has finished: its embeddings will be reused."),
+        stopped_by_hand(
+            trainer, lambda: f"interrupted: finished parts are kept. To resume:\n  {command_again('embed')}"
+        ),
     ):
         table, bad = encode(pictures, encoder, target, rule, trainer)
     folder = run_folder()
@@ -54,7 +56,7 @@ def run(cfg: DictConfig) -> Path:
     say = rank_zero_only(print)
     say(f"{len(table):,} pictures of {source.name} are embedded in {table.space.name}: {target}")
     if bad:
-        say(f"{len(bad):,} pictures were set aside; each is listed with its reason in {target / SET_ASIDE}")
+        say(f"{len(bad):,} pictures could not be embedded; {target / SET_ASIDE} lists each with the reason")
     return folder
 
 

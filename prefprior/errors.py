@@ -1,4 +1,4 @@
-"""Errors for people: a value that is not among the allowed ones, and a file that another command makes first."""
+"""Errors for the user: a value that is not among the allowed ones, and a file that another command makes first."""
 
 import shlex
 from collections.abc import Iterable, Sequence

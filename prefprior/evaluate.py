@@ -161,7 +161,7 @@ def _priors(cfg: DictConfig) -> dict[str, TrainedPredictor]:
 def _name_by_training(
     cfg: DictConfig, priors: dict[str, TrainedPredictor], data: PreferenceDataModule, part: str, people: HeldOutUsers
 ) -> None:
-    """A prior that was trained on more, or less, of these people than the part promises is called so everywhere."""
+    """The names of the priors; a prior trained on other users than the part promises is marked as such."""
     for given, prior in zip((cfg.checkpoint, cfg.compare), priors.values(), strict=False):
         trained_on = training_part(find_checkpoint(given), prior.facts, data, cfg.trust)
         if told := what_it_saw(trained_on, data.part("train"), people, part):

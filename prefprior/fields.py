@@ -1,4 +1,4 @@
-"""Values out of an object of JSON that may be anybody's: each has the type that is asked for, or is named."""
+"""Values from untrusted JSON: each has the requested type, or is named in an error."""
 
 import math
 import re

@@ -32,8 +32,8 @@ def writing(path: Path, *failures: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         raise ValueError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}. Free some space or choose a folder you "
-            "may write to."
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}. Free some disk space, or "
+            "choose a folder that you may write to."
         ) from error
 
 
@@ -76,7 +76,7 @@ def sync(path: Path) -> None:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Removes what a killed process left half written in or below a folder that nobody else is writing to.
+    """Removes half-written files of a killed process in or below a folder that no other process writes to.
 
     A folder below that has a writer of its own is left to it.
     """
@@ -98,7 +98,7 @@ def make_folder(path: str | Path) -> Path:
             sync(folder.parent)
     except OSError as error:
         raise ValueError(
-            f"cannot make the folder {path}: {error.strerror or error}. Choose a folder you may write to."
+            f"cannot create the folder {path}: {error.strerror or error}. Choose a folder that you may write to."
         ) from error
     return path
 
@@ -120,7 +120,7 @@ def require_file(path: str | Path) -> Path:
     try:
         state = os.stat(path)
     except FileNotFoundError:
-        raise ValueError(f"there is no file {path}. Is the path right? Relative ones begin at {Path.cwd()}") from None
+        raise ValueError(f"there is no file {path}. Is the path right? Relative paths start at {Path.cwd()}") from None
     except (OSError, ValueError) as error:  # the latter: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"cannot read {str(path)[:200]!r}: {reason}. Give the path of a file.") from error
@@ -137,7 +137,9 @@ def _begins(path: Path, mark: bytes) -> bool:
         with open(path, "rb") as file:
             return file.read(len(mark)) == mark
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}. May you read it?") from error
+        raise ValueError(
+            f"cannot read {path}: {error.strerror or error}. Do you have permission to read it?"
+        ) from error
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -146,7 +148,9 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}. May you read it?") from error
+        raise ValueError(
+            f"cannot read {path}: {error.strerror or error}. Do you have permission to read it?"
+        ) from error
 
 
 def read_utf8(path: str | Path) -> bytes:
@@ -165,7 +169,9 @@ def read_utf8(path: str | Path) -> bytes:
             f"(for example: iconv -f latin1 -t utf-8 {path.name} > fixed{path.suffix})."
         ) from error
     if b"\0" in data[:64]:
-        raise ValueError(f"{path}:1: there are NULs in it, as in UTF-16. Convert it: iconv -f utf-16le -t utf-8")
+        raise ValueError(
+            f"{path}:1: the file contains NUL bytes, as UTF-16 does. Convert it: iconv -f utf-16le -t utf-8"
+        )
     return data
 
 
@@ -188,14 +194,14 @@ def read_lines(path: str | Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def read_json(path: str | Path, remedy: str = "Delete it, copy or make it again.") -> Any:
+def read_json(path: str | Path, remedy: str = "Delete it, copy it again, or make it again.") -> Any:
     """Reads a JSON file; a broken one is named, with the line."""
     text = read_utf8(path)
     return _parsed(text, lambda line: f"{path}:{line}", remedy)
 
 
-def parse_json(text: str | bytes, where: str, remedy: str = "Was the file cut short?") -> Any:
-    """A value of JSON on one line that somebody else wrote; `where` names its place in the error."""
+def parse_json(text: str | bytes, where: str, remedy: str = "Is the file truncated?") -> Any:
+    """A JSON value from one untrusted line; `where` names its place in the error."""
     return _parsed(text, lambda _: where, remedy)
 
 
@@ -207,14 +213,14 @@ def _parsed(text: str | bytes, where: Callable[[int], str], remedy: str) -> Any:
             f"{where(error.lineno)}: not JSON ({error.msg}, at character {error.colno}). {remedy}"
         ) from error
     except RecursionError:
-        raise ValueError(f"{where(1)}: not read as JSON, for it is nested too deeply. {remedy}") from None
+        raise ValueError(f"{where(1)}: cannot be read as JSON: it is nested too deeply. {remedy}") from None
     except ValueError as error:  # numbers of thousands of digits, or from `_distinct`
-        raise ValueError(f"{where(1)}: not read as JSON: {error}. {remedy}") from error
+        raise ValueError(f"{where(1)}: cannot be read as JSON: {error}. {remedy}") from error
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} is there twice in one object")
+        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} appears twice in one object")
     return found

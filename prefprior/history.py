@@ -73,11 +73,11 @@ class History:
         count = len(embeddings_KD)
         if not count == len(ratings_K) == len(ages_K):
             raise ValueError(
-                f"a history needs a rating and an age for each picture, got {count} pictures, {len(ratings_K)} ratings "
-                f"and {len(ages_K)} ages"
+                f"a history needs one rating and one age per picture, got {count} pictures, {len(ratings_K)} "
+                f"ratings and {len(ages_K)} ages"
             )
         if bad := [rating for rating in ratings_K if not -1 <= rating <= 1]:
-            raise ValueError(f"ratings must lie in [-1, 1], got {bad[:5]}")
+            raise ValueError(f"ratings must be in [-1, 1], got {bad[:5]}")
         # An empty history still has a place, which is not valid: no tensor is without columns.
         return cls(
             embeddings_BKD=(embeddings_KD.float() if count else torch.zeros(1, embeddings_KD.shape[1]))[None],
@@ -130,7 +130,7 @@ class History:
         return self.gather(age_BK.argsort(dim=1, stable=True)[:, :count])
 
     def packed(self, multiple: int = 8) -> "History":
-        """The same history with valid ratings first and columns that are padding for everybody cut off.
+        """The same history with valid ratings first and columns that are padding for all users removed.
 
         The kept length is rounded up to a `multiple`, so that a compiled encoder meets few different shapes.
         """

@@ -23,7 +23,7 @@ _held: dict[Path, IO[str]] = {}  # by folder
 
 
 def _forget_in_child() -> None:
-    """A lock lasts as long as anybody has its file open, so a child that outlives its parent would keep it."""
+    """A lock lasts as long as any process has its file open, so a child that outlives its parent would keep it."""
     for file in _held.values():
         file.close()
     _held.clear()
@@ -47,7 +47,7 @@ def only_writer(folder: str | Path, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def in_turn(folder: str | Path) -> Iterator[None]:
-    """Keeps a folder to this process, after everybody who came before it."""
+    """Reserves a folder for this process, after all earlier ones have finished."""
     with _locked(make_folder(folder).resolve(), None):
         yield
 
@@ -88,7 +88,7 @@ def _acquired(folder: Path, remedy: str | None) -> IO[str] | None:
             file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (open while it is held), for writing as NFS wants it
         except OSError as error:
             raise ValueError(
-                f"cannot write into {folder}: {error.strerror or error}. Choose a folder you may write to."
+                f"cannot write into {folder}: {error.strerror or error}. Choose a folder that you may write to."
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if remedy is None else fcntl.LOCK_NB))
@@ -102,7 +102,8 @@ def _acquired(folder: Path, remedy: str | None) -> IO[str] | None:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
                 raise
             warnings.warn(
-                f"{folder} is on a file system without locks: let one command at a time write there", stacklevel=2
+                f"{folder} is on a file system without locks: run only one command at a time that writes there",
+                stacklevel=2,
             )
             return None
         try:

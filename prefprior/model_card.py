@@ -17,7 +17,7 @@ SHOWN = ("utility", "auc", "spearman", "recall_20", "ndcg_20", "diversity")  # o
 
 
 def config_of(predictor: TrainedPredictor) -> dict[str, Any]:
-    """What `config.json` says: for people and for the hub. Loading does not read it."""
+    """The content of `config.json`, for readers and the hub. Loading does not read it."""
     return {
         "library_name": "prefprior",
         "space": predictor.space.name,
@@ -59,7 +59,7 @@ def figures_of(run: Path) -> list[dict[str, str]]:
     """The prior's figures in an evaluation run, those with an interval."""
     path = run / INTERVALS
     if not path.is_file():
-        raise ValueError(f"{run} is no evaluation run: there is no {INTERVALS}. Make one with: python evaluate.py")
+        raise ValueError(f"{run} is not an evaluation run: there is no {INTERVALS}. Make one with: python evaluate.py")
     found = []
     for key, figure in read_json(path).items():
         _, _, predictor, metric = key.split("/")

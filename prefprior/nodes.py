@@ -46,13 +46,13 @@ class Loadables:
         named = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", target)
         if not named or not target.startswith(tuple(f"{package}." for package in self.packages)):
             raise ValueError(
-                f"{target!r} is not of {', '.join(self.packages)}. A file may only name classes of these packages; "
-                "if you trust the file and the package, add 'trust=[PACKAGE]' to the command"
+                f"{target!r} is not in {', '.join(self.packages)}. A file may name only classes of these "
+                "packages; if you trust the file and the package, add 'trust=[PACKAGE]' to the command"
             )
         try:
             found = getattr(importlib.import_module(module_name), class_name)
         except (ImportError, AttributeError) as error:
-            raise ValueError(f"there is no {target} here: was the file written by another version?") from error
+            raise ValueError(f"there is no {target} in this version: was the file written by another one?") from error
         # Where it is defined, not where it is imported to: `prefprior.files.os` would begin well, too.
         defined_there = isinstance(found, type) and found.__module__ == module_name
         if not (defined_there and issubclass(found, Loadable)):
@@ -79,7 +79,7 @@ def importable(target: str) -> Callable[..., Any]:
         except AttributeError as error:
             raise ValueError(f"{target} cannot be imported: {error}") from error
         if not callable(found):
-            raise ValueError(f"{target} is no class and no function")
+            raise ValueError(f"{target} is neither a class nor a function")
         return typing.cast(Callable[..., Any], found)
     raise ValueError(f"{target} cannot be imported: there is no module {parts[0]}")
 
@@ -184,7 +184,7 @@ def construct(
     try:
         inspect.signature(callee).bind(**made.keywords)
     except TypeError as error:
-        raise ValueError(f"{node['_target_']} cannot be made here: {error}") from None
+        raise ValueError(f"{node['_target_']} cannot be created: {error}") from None
     return made()
 
 
@@ -284,7 +284,7 @@ def fits(value: Any, hint: Any, find: Find = importable) -> bool:
 
 
 def _builds(node: Any, kind: type, find: Find) -> bool:
-    """Whether a node builds an object of a class; of what a function returns, nobody can tell."""
+    """Whether a node builds an object of a class; the return value of a function is unknown."""
     if not isinstance(node, dict) or "_target_" not in node:
         return False
     try:

@@ -1,4 +1,4 @@
-"""The prior as a diffusers-style pipeline: pictures somebody liked in, image embeddings for a decoder out.
+"""The prior as a diffusers-style pipeline: pictures that a user liked in, image embeddings for a decoder out.
 
     pipe = prefprior.load("runs/train/mine")        # or a repository of the hub
     made = pipe(likes=[picture, ...], dislikes=[picture], num_images=4)
@@ -55,7 +55,7 @@ class PreferencePriorPipeline(ModelHubMixin):
     def __init__(self, predictor: TrainedPredictor, encoder: OpenClipEncoder) -> None:
         if encoder.space_name != predictor.space.name:
             raise ValueError(
-                f"the prior lives in the space {predictor.space.name}, but the encoder is {encoder.space_name}. "
+                f"the prior uses the space {predictor.space.name}, but the encoder uses {encoder.space_name}. "
                 "Choose the encoder of the prior's space."
             )
         self.predictor = predictor
@@ -135,7 +135,7 @@ class PreferencePriorPipeline(ModelHubMixin):
         sampler: Sampler | None = None,
         copy_threshold: float | None = 0.95,
     ) -> PriorOutput:
-        """Embeddings of `num_images` pictures for whoever liked and disliked these, most recent first.
+        """Embeddings of `num_images` pictures for a user who liked and disliked these, most recent first.
 
         `ratings` in [-1, 1], one for each like and then each dislike, say more than like (1) and dislike (-1) do.
         `prompt`, `prompt_weight` and `copy_threshold` are what they are for a gallery (docs/sampling.md); `sampler` is
@@ -144,7 +144,7 @@ class PreferencePriorPipeline(ModelHubMixin):
         pictures = [*likes, *dislikes]
         given = [1.0] * len(likes) + [-1.0] * len(dislikes) if ratings is None else [float(r) for r in ratings]
         if len(given) != len(pictures):
-            raise ValueError(f"{len(pictures)} pictures need as many ratings, got {len(given)}")
+            raise ValueError(f"{len(pictures)} pictures need {len(pictures)} ratings, got {len(given)}")
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, got {num_images}")
         history = self._history(pictures, given, len(likes))
@@ -185,8 +185,8 @@ def _found(source: str | Path, *, local_files_only: bool, **hub: Any) -> Path:
             return Path(hf_hub_download(str(source), CHECKPOINT, local_files_only=local_files_only, **hub))
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         raise ValueError(
-            f"{source} is neither a checkpoint, nor a folder, nor a repository of the Hugging Face hub that could be "
-            f"reached ({type(error).__name__}). Make a checkpoint with: python train.py"
+            f"{source} is neither a checkpoint, nor a folder, nor a repository of the Hugging Face Hub "
+            f"that could be reached ({type(error).__name__}). Make a checkpoint with: python train.py"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A validated table of ratings: the one form in which every source hands over what people thought.
+"""A validated table of ratings: the common format of all sources.
 
 Shapes: N ratings, U users, I items.
 """

@@ -43,8 +43,8 @@ def repeated(config: Config, changed: Collection[str]) -> tuple[Config, str | No
         raise ValueError(f"{sentence(str(error))} {AGAIN}") from None
     if settings.command is None:
         raise ValueError(
-            f"{path} is of a gallery made in training, whose weights are gone. Sample from a checkpoint: "
-            "python sample.py checkpoint=... 'users=[...]'"
+            f"{path} belongs to a gallery made during training; its weights were not kept. Sample from a "
+            "checkpoint: python sample.py checkpoint=... 'users=[...]'"
         )
     command = _checked(path, settings.command, config)
     in_run_folder = len(path.absolute().parents) > 3 and path.absolute().parents[2].name == GALLERY
@@ -59,7 +59,7 @@ def repeated(config: Config, changed: Collection[str]) -> tuple[Config, str | No
     lost = [f"{key} has no value: add {key}=... to the command" for key in PATHS if command[key] == MISSING]
     lost += [line for key in PARTS for line in problems(command[key], key) if "has no value" in line]
     if lost:
-        raise ValueError(f"{path} holds no paths:\n" + "\n".join(f"  - {line}" for line in lost))
+        raise ValueError(f"{path} contains no paths:\n" + "\n".join(f"  - {line}" for line in lost))
     return type(config)(**(given | command)), settings.checkpoint_sha256
 
 

@@ -52,13 +52,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         value = yaml.safe_load(read_utf8(path).decode()) or {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ValueError(f"{path}:{line}: not YAML ({error.problem or error.context}). {remedy}") from error
+        raise ValueError(f"{path}:{line}: not valid YAML ({error.problem or error.context}). {remedy}") from error
     except yaml.YAMLError as error:  # a character that YAML does not allow
-        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}). {remedy}") from error
+        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())[:200]}). {remedy}") from error
     except RecursionError:
-        raise ValueError(f"{path}:1: not read as YAML, for it is nested too deeply. {remedy}") from None
+        raise ValueError(f"{path}:1: cannot be read as YAML: it is nested too deeply. {remedy}") from None
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{path}: not the configuration of a run, which has a value for each key. {remedy}")
+        raise ValueError(f"{path}: not the configuration of a run, which maps keys to values. {remedy}")
     return value
 
 
@@ -77,7 +77,7 @@ def write_metrics(folder: Path, figures: dict[str, float]) -> Path:
     bad = [key for key, value in figures.items() if not math.isfinite(value)]
     if bad:
         raise ValueError(
-            f"these figures are not finite: {', '.join(bad[:5])}. Too few people or items to measure them?"
+            f"these metrics are not finite: {', '.join(bad[:5])}. Are there too few users or items to compute them?"
         )
     odd = [key for key in figures if key.count("/") != 3]
     assert not odd, f"keys are <data>/<part>/<predictor>/<metric>@<n>: {odd[:3]}"
@@ -94,7 +94,7 @@ def read_metrics(folder: Path) -> dict[str, float]:
 
 
 def read_people(folder: Path, keys: Iterable[str]) -> dict[str, int]:
-    """Of how many people some figures of an evaluation are."""
+    """The number of users behind some figures of an evaluation."""
     path, remedy = folder / INTERVALS, "Evaluate again: python evaluate.py"
     figures = Fields(read_json(path, remedy), path, remedy)
     return {key: figures.fields(key).whole("people") for key in keys}
@@ -115,8 +115,8 @@ def last_checkpoint(root: Path = ROOT) -> Path:
         if not _choices(folder / CHECKPOINT).get("debug"):
             return folder / CHECKPOINT
     raise ValueError(
-        f"all finished runs under {root / 'train'} are of debug=..., and say nothing of how good a prior is. Make "
-        f"another with: python train.py. To take one of them all the same: checkpoint={newest}"
+        f"all finished runs under {root / 'train'} are debug runs (debug=...), which say nothing "
+        f"about quality. Train with: python train.py. To use one of them anyway: checkpoint={newest}"
     )
 
 

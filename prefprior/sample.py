@@ -44,7 +44,7 @@ class Loaded:
     checkpoint: Path
     sha256: str
     predictor: TrainedPredictor
-    data: PreferenceDataModule | None  # None where only somebody of no data set is asked for, and it is not at hand
+    data: PreferenceDataModule | None  # None if only a new user is asked for and the data are missing
     decoder: Decoder
     safety: Safety
 
@@ -81,15 +81,15 @@ def run(cfg: DictConfig) -> Path:
 def _require_sense(config: SampleConfig) -> None:
     """Refuses what contradicts itself, before anything is read."""
     if config.people is not None and config.people < 1:
-        raise ValueError(f"people must be at least 1, or null for everyone, got {config.people}")
+        raise ValueError(f"people must be at least 1, or null for all users, got {config.people}")
     if not isinstance(config.users, str | int | list) or config.users == []:
-        raise ValueError(f"users are ids, unseen or all, such as 'users=[a,b]'; got {config.users}")
+        raise ValueError(f"users must be ids, unseen or all, such as 'users=[a,b]'; got {config.users}")
     if config.ratings is not None and (config.likes is not None or config.dislikes is not None):
         raise ValueError("give either ratings=FILE or likes=FOLDER and dislikes=FOLDER, not both")
     if config.interpolate is not None:
         pair = config.interpolate
         if not isinstance(pair, list) or len(set(map(str, pair))) != 2:
-            raise ValueError(f"interpolate takes two people, such as 'interpolate=[a,b]'; got {pair}")
+            raise ValueError(f"interpolate takes two users, such as 'interpolate=[a,b]'; got {pair}")
 
 
 def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Loaded]:
@@ -98,8 +98,8 @@ def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Lo
     sha256 = file_hash(path)
     if made_with not in (None, sha256):
         raise ValueError(
-            f"{path} is not the checkpoint these pictures were made with: its hash is {sha256[:12]}, the "
-            f"manifest's {str(made_with)[:12]}. Give checkpoint=... of the original."
+            f"{path} is not the checkpoint that made these pictures: its hash is {sha256[:12]}, the "
+            f"manifest has {str(made_with)[:12]}. Give checkpoint=... of the original."
         )
     predictor = TrainedPredictor.load(path, trust=config.trust)
     config = replace(config, checkpoint=str(path), decoder=decoder_node(config.decoder, predictor.space.name))
@@ -112,11 +112,11 @@ def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Lo
 
 
 def _data(config: SampleConfig, predictor: TrainedPredictor) -> PreferenceDataModule | None:
-    """The data the checkpoint was trained on; somebody of no data set can do without it."""
+    """The data the checkpoint was trained on; a new user does not need it."""
     needed = not _is_new_user(config)
     if not predictor.facts.get("data"):
         if needed:
-            raise ValueError(f"{config.checkpoint} does not say what it was trained on. Give likes=... or ratings=...")
+            raise ValueError(f"{config.checkpoint} does not record its training data. Give likes=... or ratings=...")
         return None
     try:
         data = data_of_checkpoint(
@@ -126,7 +126,7 @@ def _data(config: SampleConfig, predictor: TrainedPredictor) -> PreferenceDataMo
     except ValueError as error:
         if needed:
             raise
-        print(f"without real pictures beside the made ones: {error}")
+        print(f"real pictures will not be shown beside the generated ones: {error}")
         return None
     predictor.space.require_same(data.space, "the checkpoint", "data")
     return data
@@ -186,18 +186,19 @@ def _prompt_weight(config: SampleConfig, loaded: Loaded) -> float | None:
     conditioned = loaded.predictor.reads_text
     if config.guidance_text is not None and not (config.prompt and conditioned):
         raise ValueError(
-            "guidance_text is the guidance scale of a prompt, for a prior that was trained with texts "
+            "guidance_text is the guidance scale of a prompt, for priors that were trained with texts "
             "(prior.text=true). " + ("Give prompt=... too." if conditioned else "For this one, set prompt_weight.")
         )
     if config.prompt_weight is not None and (conditioned or not config.prompt):
         raise ValueError(
-            "prompt_weight is what a prompt counts in the choice among candidates, for a prior that was trained "
-            "without texts. " + ("For this one, set guidance_text." if conditioned else "Give prompt=... too.")
+            "prompt_weight is the weight of a prompt in the selection of candidates, for priors that "
+            "were trained without texts. "
+            + ("For this one, set guidance_text." if conditioned else "Give prompt=... too.")
         )
     if not config.prompt or conditioned:
         return None
     if config.prompt_weight == 0 and not loaded.decoder.takes_prompt:
-        raise ValueError("a prompt with prompt_weight=0 does nothing here: leave it out, or raise the weight")
+        raise ValueError("a prompt with prompt_weight=0 has no effect: leave it out, or raise the weight")
     return 0.5 if config.prompt_weight is None else config.prompt_weight
 
 
@@ -217,7 +218,7 @@ def _maker(config: SampleConfig, root: Path, loaded: Loaded, users: GalleryUsers
         space=predictor.space,
         real=None if data is None else RealPictures(data.catalogue, data.source.pictures()),
         nearest=config.nearest,
-        truth=None if walk else truth,  # nobody's taste is half one and half another
+        truth=None if walk else truth,  # an interpolation between two users has no true utility
         encode=encoder_of(loaded.space).encode_images if truth is not None and config.measure_decoded else None,
     )
     return GalleryMaker(
@@ -253,8 +254,8 @@ def _begin(folder: Path, config: SampleConfig, maker: GalleryMaker) -> None:
     """Writes down what the gallery is made with, or refuses to continue one that was begun otherwise."""
     if differing := differing_keys(folder, vars(config), NOT_REPEATED):
         raise ValueError(
-            f"{folder} was begun with other settings: {', '.join(differing[:6])} differ. Give the same to continue it, "
-            "or choose another run_dir."
+            f"the gallery in {folder} was started with other settings: {', '.join(differing[:6])} differ. "
+            "Give the same settings to continue it, or choose another run_dir."
         )
     begin(maker.root, maker.settings)
     save_config(folder, vars(config))
@@ -264,17 +265,17 @@ def _interrupted(folder: Path, maker: GalleryMaker) -> str:
     """What is whole of a gallery that was stopped by hand, and how to go on."""
     whole = sum(is_complete(maker.root, name) for name in maker.names_made)
     return (
-        f"interrupted: {whole} of {len(maker.names_made)} people have all their pictures in {maker.root}. To go on:\n"
-        f"  {command_again('sample', folder)}"
+        f"interrupted: {whole} of {len(maker.names_made)} users have all their pictures in "
+        f"{maker.root}. To resume:\n  {command_again('sample', folder)}"
     )
 
 
 def _finish(config: SampleConfig, folder: Path, maker: GalleryMaker, loaded: Loaded) -> None:
-    """Pages and figures, once everybody's pictures are there."""
+    """Pages and figures, once the pictures of all users exist."""
     root, names = maker.root, maker.names_made
     missing = [name for name in names if not is_complete(root, name)]
     if missing:
-        raise ValueError(f"{len(missing)} people are missing, for example {missing[0]}. Run the same command again.")
+        raise ValueError(f"{len(missing)} users are missing, for example {missing[0]}. Run the same command again.")
     source = "own" if loaded.data is None else loaded.data.source.name
     title = "A gallery" if _is_new_user(config) else f"Galleries: {source}"
     index = write_pages(root, names, title, maker.settings)

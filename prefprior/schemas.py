@@ -1,4 +1,4 @@
-"""The top-level keys of the commands, their types and defaults; what is below them is a constructor's business."""
+"""The top-level keys of the commands, their types and defaults. Constructors define the keys below them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from prefprior.nodes import MISSING
 
 
 def node(default: Any = MISSING, *, given: Sequence[str] = (), shared: Sequence[str] = ()) -> Any:
-    """A key that holds a node; without a default, one has to be chosen.
+    """A key that holds a node (a class with its arguments); without a default, one must be chosen.
 
-    The command gives the arguments `given` to its constructor itself, and the arguments `shared` to every constructor
-    in it. Nobody else may set them.
+    The command sets the arguments `given` of its constructor, and the arguments `shared` of every constructor in it.
+        The configuration must not set them.
     """
     return field(default=default, metadata={"node": "one", "given": tuple(given), "shared": tuple(shared)})
 
 
 def nodes(*, given: Sequence[str] = (), shared: Sequence[str] = ()) -> Any:
-    """A key that holds nodes by name; what is null is left out."""
+    """A key that maps names to nodes; a null node is left out."""
     return field(default=None, metadata={"node": "each", "given": tuple(given), "shared": tuple(shared)})
 
 
@@ -43,55 +43,55 @@ class TrainConfig:
     experiment: Any = None
     debug: Any = None
     seed: int = 0
-    run_dir: str = "runs/train/${now:%Y-%m-%d_%H-%M-%S_%f}"  # to the microsecond: two runs may begin in one second
-    init_from: str | None = None  # a run's folder or a checkpoint, whose weights training starts from
-    monitor: str = "val/loss"  # what says which epoch is best: for best.safetensors, early stopping and sweeps
+    run_dir: str = "runs/train/${now:%Y-%m-%d_%H-%M-%S_%f}"  # to the microsecond: two runs may start within a second
+    init_from: str | None = None  # a run folder or a checkpoint: training starts from its weights
+    monitor: str = "val/loss"  # the metric for best.safetensors, early stopping and sweeps
     monitor_mode: str = "min"  # or max
-    compile: bool = False  # torch.compile both networks; pays off on a GPU
+    compile: bool = False  # torch.compile both networks; useful on a GPU
 
 
 def with_default_experiment(words: Sequence[str]) -> list[str]:
-    """A command line's words, with `experiment=world` if they name neither an experiment nor another source.
+    """The arguments of a command line, with `experiment=world` if they name neither an experiment nor another source.
 
-    What suits the built-in world, its learning rate above all, is no default for other data. An option in Hydra's
-    defaults list cannot say so: it would hold for any source.
+    Settings for the built-in world, above all its learning rate, are no defaults for other data. Hydra's defaults list
+        cannot express that: an option there applies to every source.
     """
     place = next((i for i, word in enumerate(words) if "=" in word and not word.startswith("-")), len(words))
     named = dict(word.lstrip("+").split("=", 1) for word in words[place:] if "=" in word)
     if "experiment" in named or named.get("source", "world") != "world":
         return list(words)
-    return [*words[:place], "experiment=world", *words[place:]]  # Hydra wants such words together
+    return [*words[:place], "experiment=world", *words[place:]]  # Hydra expects overrides side by side
 
 
 @dataclass
 class SampleConfig:
     """The top-level keys of conf/sample.yaml."""
 
-    checkpoint: str | None = None  # a file or a run's folder; by default the last run's
-    trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a file may name
-    manifest: str | None = None  # makes the pictures of a gallery's manifest again; other words change them
+    checkpoint: str | None = None  # a file or a run folder; default: the last training run
+    trust: list[str] = field(default_factory=list)  # packages besides prefprior whose classes a file may name
+    manifest: str | None = None  # reproduces the pictures of a manifest; other arguments change them
     users: Any = "unseen"  # ids, unseen or all
-    people: int | None = 8  # of unseen or all, at most so many; null for everyone
-    likes: str | None = None  # folders of pictures of someone in no data set
+    people: int | None = 8  # at most this many of `unseen` or `all`; null: all of them
+    likes: str | None = None  # folders of pictures, for a new user
     dislikes: str | None = None
-    ratings: str | None = None  # or a CSV: picture, rating
-    interpolate: Any = None  # [a, b]: a walk from one person to another
-    history: int = 16  # how many ratings the prior sees of a person
+    ratings: str | None = None  # or a CSV with the columns picture, rating
+    interpolate: Any = None  # [a, b]: interpolation from one user to another
+    history: int = 16  # at most this many ratings per user
     n: int = 8
-    steps: int | None = None  # of the solver; these six by default as the checkpoint says
+    steps: int | None = None  # of the solver; default of these six: as in the checkpoint
     guidance_history: float | None = None
     guidance_rating: float | None = None
-    guidance_text: float | None = None  # of a prompt, where the prior was trained with texts
+    guidance_text: float | None = None  # of a prompt, for priors that were trained with texts
     candidates: int | None = None  # per picture
-    diversity: float | None = None  # weight of a difference beside the score, in the choice among candidates
-    copy_threshold: float = 0.95  # likeness to a rated picture from which on a candidate is a near-copy
-    negative: bool = False  # also sample what the person would hate, for the decoder to move away from
+    diversity: float | None = None  # weight of diversity against the score in the selection of candidates
+    copy_threshold: float = 0.95  # a candidate with this cosine similarity to a rated picture is a near-copy
+    negative: bool = False  # also sample negative embeddings, which the decoder moves away from
     prompt: str | None = None
-    prompt_weight: float | None = None  # in the choice among candidates, where the prior knows no texts; 0.5
+    prompt_weight: float | None = None  # in the selection of candidates, for priors trained without texts; default 0.5
     seed: int = 0
-    nearest: int = 3  # real pictures shown beside each made one
-    measure_decoded: bool = True  # embed decoded pictures again, where the truth is known (the world)
-    people_at_once: int = 2  # decoded as one, and made again as one where a run was interrupted
+    nearest: int = 3  # real pictures shown beside each generated one
+    measure_decoded: bool = True  # embed decoded pictures again and compute their true utility (world only)
+    people_at_once: int = 2  # users per decoder batch, and per unit of resuming
     source: Any = node(None)
     embeddings: Any = node(None)
     decoder: Any = node(None)
@@ -104,25 +104,25 @@ class SampleConfig:
 class EvaluateConfig:
     """The top-level keys of conf/evaluate.yaml."""
 
-    checkpoint: str | None = None  # a run folder or prior.safetensors; the last training run if left out
+    checkpoint: str | None = None  # a run folder or prior.safetensors; default: the last training run
     compare: str | None = None  # a second checkpoint
-    trust: list[str] = field(default_factory=list)  # packages beside prefprior whose classes a checkpoint may name
-    source: Any = node(None)  # these three are the checkpoint's own unless given
+    trust: list[str] = field(default_factory=list)  # packages besides prefprior whose classes a checkpoint may name
+    source: Any = node(None)  # default of these three: as in the checkpoint
     embeddings: Any = node(None)
     data: Any = node(None)
-    part: str | None = None  # unseen, seen, unseen_items, train, or a part's name; chosen by the data if left out
+    part: str | None = None  # unseen, seen, unseen_items, train, or the name of a part; the default depends on the data
     predictors: list[str] = field(default_factory=list)
     baselines: Any = nodes()
     scoreboard: Any = node()
-    decoder: Any = node(None)  # samples are decoded, embedded again and measured; on the world, by its own if left out
-    encoder: Any = node(None)  # the one of the decoder's space if left out
-    decoding: Any = node(None)  # what is decoded of it; nothing if null
-    people: int | None = 200  # at most so many; all if null
-    history_share: float = 0.5  # of an unseen person's ratings; the rest is held out
-    history_first: int | None = None  # or so many of them, as in the protocols of 10 and 100 shots
+    decoder: Any = node(None)  # decodes samples, to embed and measure them again; default on the world: its own decoder
+    encoder: Any = node(None)  # default: the encoder of the decoder's space
+    decoding: Any = node(None)  # which samples are decoded; null: none
+    people: int | None = 200  # at most this many users; null: all
+    history_share: float = 0.5  # of an unseen user's ratings; the rest is held out
+    history_first: int | None = None  # or this number of ratings, as in 10-shot and 100-shot protocols
     history_cap: int = 512
-    rank_by: str | None = None  # retriever or samples; by default the retriever, where there is one
-    cold_start_share: float | None = None  # another share of items nobody rated in training; by default as trained
+    rank_by: str | None = None  # retriever or samples; default: the retriever, if the prior has one
+    cold_start_share: float | None = None  # probability of items without training ratings; default: as trained
     device: str = "cpu"
     seed: int = 0
     run_dir: str = "runs/evaluate/${now:%Y-%m-%d_%H-%M-%S_%f}"
@@ -137,12 +137,12 @@ class EmbedConfig:
     embeddings: Any = node()
     trainer: Any = node(given=("logger", "enable_checkpointing"))
     run_dir: str = "runs/embed/${now:%Y-%m-%d_%H-%M-%S_%f}"
-    batch_size: int = 64  # pictures that are embedded together
-    part_size: int = 1024  # pictures that are stored together: what a kill may cost
-    dtype: str = "float16"  # float16 or float32, of what is stored
+    batch_size: int = 64  # pictures per batch of the encoder
+    part_size: int = 1024  # pictures per stored part: at most this many are lost on an interruption
+    dtype: str = "float16"  # of the stored embeddings: float16 or float32
     workers: int = 0  # processes that decode pictures
-    max_bad: float = 0.05  # the share of unreadable pictures above which something else must be wrong
-    changed: str = "refuse"  # or embed: what becomes of a picture that is another than was embedded under its id
+    max_bad: float = 0.05  # maximum share of unreadable pictures
+    changed: str = "refuse"  # or embed: what to do if another picture was embedded under the same id
 
 
 @dataclass
@@ -155,5 +155,5 @@ class ShardConfig:
     data: Any = node()
     run_dir: str = "runs/shard/${now:%Y-%m-%d_%H-%M-%S_%f}"
     root: str = "shards"  # the shards are in <root>/<source>/<space>
-    shard_megabytes: float = 256.0  # a worker holds a few of them in memory
-    least: int = 16  # shards of the training part: every worker of every process needs one
+    shard_megabytes: float = 256.0  # a worker keeps a few shards in memory
+    least: int = 16  # minimum number of training shards: every worker of every process needs one

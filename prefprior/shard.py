@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> Path:
         raise ValueError("shards are made from data=memory")
     data.setup()
     folder = embedding_folder(cfg.root, data.source.name, data.space.name)
-    with only_writer(folder, "Wait until it has finished, or write elsewhere with root=..."):
+    with only_writer(folder, "Wait until it has finished, or write to another folder with root=..."):
         shards = write_shards(data.tables, folder, shard_bytes=int(cfg.shard_megabytes * 2**20), least=cfg.least)
     figures = {
         f"{data.source.name}/{name}/shards/{key}": float(sum(getattr(shard, key) for shard in part))
@@ -35,7 +35,7 @@ def run(cfg: DictConfig) -> Path:
     made = run_folder()
     save_config(made, plain(cfg))
     write_metrics(made, figures)
-    print(f"the shards are in {folder}; train on them with data=shards and the same source")
+    print(f"wrote the shards to {folder}; train on them with data=shards and the same source")
     return made
 
 

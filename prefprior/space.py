@@ -69,7 +69,7 @@ class Space:
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Space":
-        """The same out of a file that may be anybody's."""
+        """The same from an untrusted file."""
         name, norm = fields.text("name"), fields.number("norm")
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
             mean, std = (np.asarray(fields.numbers(key)).astype(np.float32) for key in ("mean", "std"))
@@ -90,8 +90,8 @@ class Space:
         """Raises unless both are the same encoder's space; `mine` and `theirs` say who brings which."""
         if self.name != other.name or self.dim != other.dim:
             raise ValueError(
-                f"{mine} lives in the space {self.name} ({self.dim} dimensions), but {theirs} in {other.name} "
-                f"({other.dim} dimensions). Embed with one encoder, or choose two of the same space."
+                f"{mine} uses the space {self.name} ({self.dim} dimensions), but {theirs} uses {other.name} "
+                f"({other.dim} dimensions). Embed both with one encoder, or choose two of the same space."
             )
 
     def to_model(self, raw: Array) -> Array:

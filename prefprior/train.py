@@ -92,8 +92,11 @@ def run(cfg: DictConfig) -> Run:
     saving.save(CHECKPOINT, trainer, module, {"steps": steps, "end": str(End.of(config))})  # now it is finished
     if trainer.is_global_zero:
         print(
-            as_called("next: python evaluate.py (the scoreboard); python sample.py (galleries: by a decoder of ")
-            + f"{data.space.name}, or of the data's own pictures)"
+            as_called(
+                "next: python evaluate.py (compares it with baselines), python sample.py (makes galleries "
+                "with the decoder of "
+            )
+            + f"{data.space.name}, or with pictures of the data)"
         )
     return Run(folder, _monitored(cfg, kept.figures, _best(trainer)))
 
@@ -158,7 +161,7 @@ def _require_validation(trainer: lightning.Trainer, data: PreferenceDataModule) 
     """Where nothing is validated, early stopping waits for a figure that never comes."""
     if _stoppers(trainer) and not (data.has_part("val") and trainer.limit_val_batches):
         raise ValueError(
-            "early stopping looks at a validation figure, and nothing is validated: leave it out "
+            "early stopping needs a validation metric, but validation is off: leave it out "
             "(~callbacks.early_stopping), or give data.splits.val and trainer.limit_val_batches above 0"
         )
 
@@ -180,7 +183,7 @@ def _module(cfg: DictConfig, data: Any, trainer: lightning.Trainer) -> Preferenc
     rating = build(cfg.rating, RatingHead, space=data.space, scale=prior.scale)
     sharded = isinstance(trainer.strategy, FSDPStrategy)
     if sharded and any(isinstance(callback, Ema) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-        raise ValueError("averaged weights do not go with trainer=fsdp. Add callbacks.ema=null, or use trainer=ddp.")
+        raise ValueError("EMA weights are not supported with trainer=fsdp. Add callbacks.ema=null, or use trainer=ddp.")
     return (FSDPPreferenceModule if sharded else PreferenceModule)(
         model=PreferenceModel(prior=prior, retriever=retriever, rating=rating),
         objective=objective,
@@ -226,8 +229,8 @@ def _fit(
 
 def _interrupted(trainer: lightning.Trainer, resume: Path) -> str:
     """What is whole of a training that was stopped by hand, and how to go on."""
-    done = f"To go on after epoch {trainer.current_epoch - 1}"
-    kept = done if resume.is_file() else "No epoch was finished. To begin again"
+    done = f"To resume after epoch {trainer.current_epoch - 1}"
+    kept = done if resume.is_file() else "No epoch was finished. To start again"
     again = command_again("train", Path(trainer.default_root_dir))
     return f"interrupted in epoch {trainer.current_epoch}. {kept}:\n  {again}"
 

@@ -1,4 +1,4 @@
-"""Lightning's trainer as the commands use it: silent about itself, and with a word for people where it stops."""
+"""Lightning's trainer as the commands use it: without its own messages, and with ours when it is interrupted."""
 
 import logging
 import warnings
@@ -43,7 +43,7 @@ def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
         trainer: lightning.Trainer = build(node, lightning.Trainer, **runtime)
     except (TypeError, RuntimeError, ImportError) as error:  # Lightning has no exception of its own for these
         told = str(error).rstrip(". \n") or type(error).__name__
-        raise ValueError(f"the trainer cannot be had: {told}.{DEVICE_REMEDY}") from error
+        raise ValueError(f"the trainer cannot be created: {told}.{DEVICE_REMEDY}") from error
     _require_cores(trainer)
     require_choice("trainer.precision", str(trainer.precision), PRECISIONS)
     for name in DIVISORS:
@@ -59,8 +59,8 @@ def _require_cores(trainer: lightning.Trainer) -> None:
     most = max(cores(), 2)  # two on one core are slow, but how one sees that something works with two
     if isinstance(trainer.accelerator, CPUAccelerator) and started_here and trainer.num_devices > most:
         raise ValueError(
-            f"trainer.devices={trainer.num_devices} would start as many processes on {cores()} cores. Give "
-            f"trainer.devices={most} or fewer; or start them yourself, and as many as you like: "
+            f"trainer.devices={trainer.num_devices} would start {trainer.num_devices} processes on "
+            f"{cores()} cores. Give trainer.devices={most} or fewer, or start any number yourself: "
             f"torchrun --nproc-per-node={trainer.num_devices} with the same command and run_dir=..."
         )
 

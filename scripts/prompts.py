@@ -3,7 +3,7 @@
     python train.py prior.text=true run_dir=runs/train/text
     python scripts/prompts.py --checkpoint runs/train/text/prior.safetensors
 
-People nobody trained on; for each some prompts of one factor ("triangles", "red ground"). A sample shows what was said
+Users nobody trained on; for each some prompts of one factor ("triangles", "red ground"). A sample shows what was said
 if the miniature CLIP's text tower says so among all phrases of that factor; the true utility of the same samples stands
 beside it. A prior that was trained with texts is conditioned on them, at several guidance scales; for any other, the
 text takes part in the choice among candidates, at several weights and numbers of candidates.

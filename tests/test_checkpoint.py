@@ -117,10 +117,10 @@ def test_an_unknown_argument_is_named(saved: tuple[Path, TrainedPredictor]) -> N
 def test_weights_that_do_not_fit_are_refused(saved: tuple[Path, TrainedPredictor]) -> None:
     path, _ = saved
     changed(path, lambda d: d["model"]["prior"].update(depth=3))
-    with pytest.raises(ValueError, match="does not fit its own config"):
+    with pytest.raises(ValueError, match="does not fit its own configuration"):
         checkpoint.load(path)
     changed(path, lambda d: d["model"]["prior"].update(depth=2, width=64))
-    with pytest.raises(ValueError, match="does not fit its own config"):
+    with pytest.raises(ValueError, match="does not fit its own configuration"):
         checkpoint.load(path)
 
 
@@ -129,7 +129,7 @@ def test_a_truncated_file_is_refused(saved: tuple[Path, TrainedPredictor]) -> No
     whole = path.read_bytes()
     for keep in (0, 5, 200, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:keep])
-        with pytest.raises(ValueError, match="damaged or no checkpoint"):
+        with pytest.raises(ValueError, match="damaged or is not a checkpoint"):
             checkpoint.load(path)
 
 
@@ -157,7 +157,7 @@ def test_a_checkpoint_without_its_digest_is_refused(saved: tuple[Path, TrainedPr
     path, _ = saved
     description = json.dumps(checkpoint.describe(path))
     save_file(load_file(path), path, metadata={"format": checkpoint.FORMAT, "prefprior": description})
-    with pytest.raises(ValueError, match="no SHA-256 in its metadata"):
+    with pytest.raises(ValueError, match="metadata has no SHA-256"):
         checkpoint.load(path)
 
 
@@ -185,7 +185,7 @@ def test_an_older_format_is_refused_with_its_number_and_the_remedy(
 
 def test_a_lightning_checkpoint_is_refused_with_an_explanation(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match=r"Lightning goes on training from.*Give the run's folder"):
+    with pytest.raises(ValueError, match=r"Lightning resumes training.*Give the run folder"):
         checkpoint.load(tmp_path / "last.ckpt")
 
 
@@ -200,8 +200,8 @@ def test_a_warm_start_loads_the_weights(saved: tuple[Path, TrainedPredictor], sp
 @pytest.mark.parametrize(
     ("retriever", "readouts", "named"),
     [
-        ("shared", 4, "user_head.weight is missing there"),
-        ("identities", 5, r"readouts\S* is 4 x 32 there and 5 x 32 here"),
+        ("shared", 4, "user_head.weight is missing in the file"),
+        ("identities", 5, r"readouts\S* has shape 4 x 32 in the file and 5 x 32 in this model"),
     ],
 )
 def test_a_warm_start_that_does_not_fit_names_the_weights_and_changes_nothing(
@@ -220,5 +220,5 @@ def test_a_warm_start_that_does_not_fit_names_the_weights_and_changes_nothing(
 
 def test_a_warm_start_needs_the_same_space(saved: tuple[Path, TrainedPredictor], space: Space) -> None:  # noqa: F811
     other = Space(name="other", mean_D=space.mean_D, std_D=space.std_D, norm=space.norm)
-    with pytest.raises(ValueError, match="lives in the space"):
+    with pytest.raises(ValueError, match="uses the space"):
         checkpoint.warm_start(make_model(other, "identities"), saved[0])

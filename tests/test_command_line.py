@@ -6,7 +6,7 @@ import pytest
 
 from tests.commands import fails
 
-GROUPS = "an option is chosen by its name"
+GROUPS = "choose an option by its name"
 EMPTY = "is empty: give a value, or"
 
 
@@ -21,12 +21,12 @@ EMPTY = "is empty: give a value, or"
         ("train experiment=wrld", "did you mean world?"),
         ("train ~source", "source has no value: add source=..."),
         ("sample ~trainer", "trainer has no value: add trainer=..."),
-        ("sample ~n", "n cannot be taken out: leave ~n away"),
-        ("train =1", "=1: there is no key before `=`"),
-        ("sample @x=1", "@x=1: there is no key before `=`"),
+        ("sample ~n", "n cannot be removed: leave ~n out"),
+        ("train =1", "=1: the key before `=` is missing"),
+        ("sample @x=1", "@x=1: the key before `=` is missing"),
         ("sample n", "missing EQUAL"),
-        ("sample prompt=a,b", "Quote text once for the shell and once for Hydra"),
-        ("sample prompt=ü", "Quote text once for the shell and once for Hydra"),
+        ("sample prompt=a,b", "Quote text for the shell and for Hydra"),
+        ("sample prompt=ü", "Quote text for the shell and for Hydra"),
         ("sample nn=1", "did you mean n?"),
         ("sample n=two", "Value 'two' of type 'str' could not be converted to Integer"),
         ("sample n=[1]", "could not be converted to Integer"),
@@ -43,8 +43,8 @@ EMPTY = "is empty: give a value, or"
         ("sample likes=", f"likes {EMPTY}"),
         ("sample checkpoint=", f"checkpoint {EMPTY}"),
         ("sample source.root=", f"source.root {EMPTY}"),
-        ("sample users=[]", "users are ids, unseen or all"),
-        ("sample users={a:1}", "users are ids, unseen or all"),
+        ("sample users=[]", "users must be ids, unseen or all"),
+        ("sample users={a:1}", "users must be ids, unseen or all"),
         ("sample trainer._target_=os.nothing", "os.nothing"),
         ("sample trainer.devices=null", "trainer.devices is None; lightning.Trainer wants"),
         ("sample trainer.precision=99", "trainer.precision is 99; lightning.Trainer wants"),
@@ -54,7 +54,7 @@ EMPTY = "is empty: give a value, or"
         ("evaluate scoreboard.ks=5", "scoreboard.ks is 5;"),
         ("evaluate scoreboard.lengths=[x]", "scoreboard.lengths is ['x'];"),
         ("evaluate scoreboard.controls=permuted", "scoreboard.controls is 'permuted';"),
-        ("evaluate baselines=5", "baselines is 5, but takes parts by name"),
+        ("evaluate baselines=5", "baselines is 5, but it maps names to parts"),
         ("evaluate baselines.mean=5", "baselines.mean is 5: choose an option"),
         ("evaluate baselines.mean=null predictors=[mean]", "a predictor is 'mean'; it must be one of prior, random"),
         ("evaluate predictors=[mean,mean]", "name each once"),

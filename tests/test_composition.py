@@ -97,7 +97,7 @@ def test_paths_are_in_data_json_and_not_in_the_checkpoint(trained: dict[str, Any
     data = data_of_checkpoint(tmp_path / "prior.safetensors", {})
     assert len(data.ratings.users) == 12
     (tmp_path / DATA).unlink()
-    with pytest.raises(ValueError, match=r"add source\.ratings=\.\.\. to the command \(in training it was .*r\.csv\)"):
+    with pytest.raises(ValueError, match=r"add source\.ratings=\.\.\. to the command \(in training: .*r\.csv\)"):
         data_of_checkpoint(tmp_path / "prior.safetensors", {"data": facts})
 
 
@@ -125,7 +125,7 @@ def test_a_file_may_name_only_loadable_classes_of_prefprior(trained: dict[str, A
     for facts in ({"data": spoiled}, {}):
         (folder / DATA).write_text(json.dumps(spoiled if not facts else trained))
         path = folder / "prior.safetensors" if not facts else None
-        with pytest.raises(ValueError, match=r"may only name classes|is not a class that a file may name|there is no"):
+        with pytest.raises(ValueError, match=r"may name only classes|is not a class that a file may name|there is no"):
             data_of_checkpoint(path, facts)
 
 
@@ -194,5 +194,7 @@ def test_retrieval_needs_pictures() -> None:
 
 
 def test_a_foreign_decoder_is_refused_with_both_spaces() -> None:
-    with pytest.raises(ValueError, match="embeddings of world-clip, but the prior makes those of mine"):
+    with pytest.raises(
+        ValueError, match="embeddings of the space world-clip, but the prior generates embeddings of mine"
+    ):
         build_decoder(decoder_node(None, "world-clip"), None, "mine")

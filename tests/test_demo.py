@@ -55,13 +55,13 @@ def test_a_missing_evaluation_is_an_error_with_the_command(gallery: Path, evalua
 
 def test_an_evaluation_of_other_data_is_refused(gallery: Path, evaluation: Path) -> None:
     write_metrics(evaluation, {"table/unseen/prior/auc@all": 0.5})
-    with pytest.raises(ValueError, match=r"lacks 35 figures.*python evaluate\.py"):
+    with pytest.raises(ValueError, match=r"lacks 35 metrics.*python evaluate\.py"):
         demo.run()
 
 
 def test_an_evaluation_and_a_gallery_of_different_priors_are_refused(gallery: Path, evaluation: Path) -> None:
     (evaluation / "config.yaml").write_text("checkpoint: runs/train/two/prior.safetensors\n")
-    with pytest.raises(ValueError, match=r"measured runs/train/two.*shows runs/train/one"):
+    with pytest.raises(ValueError, match=r"evaluated runs/train/two.*shows runs/train/one"):
         demo.run()
 
 

@@ -25,7 +25,7 @@ def test_a_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ValueError, match=r"cannot write .*a\.json: No space left on device. Free some space"):
+    with pytest.raises(ValueError, match=r"cannot write .*a\.json: No space left on device. Free some disk space"):
         write_json(tmp_path / "a.json", 2)
     assert read_json(tmp_path / "a.json") == 1
     assert len(list(tmp_path.iterdir())) == 1
@@ -33,7 +33,7 @@ def test_a_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_unwritable_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="cannot make the folder"):
+    with pytest.raises(ValueError, match="cannot create the folder"):
         make_folder(tmp_path / "file" / "sub")
 
 

@@ -64,7 +64,7 @@ def test_an_empty_list_gives_a_history_without_valid_entries() -> None:
 
 
 def test_ratings_beyond_the_scale_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"must lie in \[-1, 1\], got \[2"):
+    with pytest.raises(ValueError, match=r"must be in \[-1, 1\], got \[2"):
         History.of(TABLE_ND[:1], [2.0], ages_K=[0], user="you")
 
 

@@ -103,7 +103,7 @@ def test_the_card_has_metrics_with_intervals(published: Path) -> None:
 
 
 def test_a_folder_without_an_evaluation_is_refused(pipe: PreferencePriorPipeline, tmp_path: Path) -> None:  # noqa: F811
-    with pytest.raises(ValueError, match=r"no evaluation run.*python evaluate\.py"):
+    with pytest.raises(ValueError, match=r"not an evaluation run.*python evaluate\.py"):
         pipe.generate_model_card(evaluation=tmp_path)
 
 

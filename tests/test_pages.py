@@ -151,7 +151,7 @@ def test_arrow_keys_go_to_the_next_user(visitor: Visitor, pages: dict[str, Path]
     name, after = page.locator("h1").inner_text(), page.locator("a[rel=next]").get_attribute("aria-label")
     page.keyboard.press("ArrowRight")
     expect(page.locator("h1")).not_to_have_text(name)
-    assert after == f"Next person: {page.locator('h1').inner_text()}"
+    assert after == f"Next user: {page.locator('h1').inner_text()}"
 
 
 def test_the_theme_is_switched(visitor: Visitor, pages: dict[str, Path]) -> None:

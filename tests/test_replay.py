@@ -87,7 +87,7 @@ def test_another_checkpoint_is_refused(folder: Path, person: Path, monkeypatch: 
     space = checkpoint.load(folder / "runs/train/one/prior.safetensors").model.prior.space
     save_prior(folder / "other.safetensors", space, data=NODES, note="other")
     words = (f"manifest={person}/manifest.json", f"checkpoint={folder / 'other.safetensors'}", QUIET)
-    assert "is not the checkpoint these pictures were made with" in fails(monkeypatch, folder, "sample", *words)
+    assert "is not the checkpoint that made these pictures" in fails(monkeypatch, folder, "sample", *words)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_manifest_names_only_classes_on_the_closed_list(
 ) -> None:
     node = {"_target_": target, "save_dir": str(tmp_path / "written")}
     message = refused(lambda m: m["settings"]["command"].update({group: node}))
-    assert "may only name classes" in message or "is not a class that a file may name" in message
+    assert "may name only classes" in message or "is not a class that a file may name" in message
     assert not (tmp_path / "written").exists()
 
 
@@ -200,4 +200,4 @@ def test_a_missing_key_is_named(refused: Refused) -> None:
 
 
 def test_a_gallery_made_in_training_cannot_be_replayed(refused: Refused) -> None:
-    assert "made in training" in refused(lambda m: m["settings"].update(command=None, checkpoint_sha256=None))
+    assert "made during training" in refused(lambda m: m["settings"].update(command=None, checkpoint_sha256=None))

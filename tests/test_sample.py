@@ -162,17 +162,17 @@ def test_interpolation_between_two_users(folder: Path, monkeypatch: pytest.Monke
         ("history=0", "history must be at least 1"),
         ("history=-1", "history must be at least 1"),
         ("n=0", "n must be at least 1"),
-        ("nearest=-1", "nearest cannot be below 0"),
-        ("n=100000000", "200,000,000 embeddings a person, more than 100,000"),
+        ("nearest=-1", "nearest must be at least 0"),
+        ("n=100000000", "200,000,000 embeddings per user, more than 100,000"),
         ("candidates=100000000", "Lower n or candidates"),
         ("steps=100000000", "sampler.steps must be at least 1 and at most 10,000"),
         ("guidance_history=1e39", "Is a guidance scale too large? (history 1e+39"),
         ("trainer.accelerator=tpu", "the trainer cannot be had: Requirement 'torch_xla"),
         ("trainer.devices=x", "`devices` selected with `CPUAccelerator`"),
         ("decoder._target_=os.getcwd", "os.getcwd makes no Decoder"),
-        ("source._target_=os.system", "os.system cannot be made here: missing a required argument: 'command'"),
-        ("interpolate=[u00]", "interpolate takes two people"),
-        ("negative=true", "takes no negative embeddings"),
+        ("source._target_=os.system", "os.system cannot be created: missing a required argument: 'command'"),
+        ("interpolate=[u00]", "interpolate takes two users"),
+        ("negative=true", "does not support negative embeddings"),
         ("prompt_weight=0.5", "Give prompt=... too"),
     ],
 )
@@ -196,9 +196,7 @@ def test_an_interrupted_gallery_prints_what_is_complete_and_how_to_resume(
     monkeypatch.setattr(GalleryMaker, "make", stopped)
     words = ("people=2", "n=1", "people_at_once=1", QUIET)
     message = fails(monkeypatch, folder, "sample", *words, "run_dir=runs/sample/stopped")
-    assert message.startswith(
-        "error: interrupted: 1 of 2 people have all their pictures in runs/sample/stopped/gallery"
-    )
+    assert message.startswith("error: interrupted: 1 of 2 users have all their pictures in runs/sample/stopped/gallery")
     assert f"python sample.py {' '.join(words)} run_dir=runs/sample/stopped" in message
 
 
@@ -208,7 +206,7 @@ def test_a_closed_pipe_is_not_reported_as_an_unwritable_folder(folder: Path, mon
     with os.fdopen(writing, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
         message = fails(monkeypatch, folder, "sample", "people=1", "n=1", "run_dir=runs/sample/unread", QUIET)
-    assert "nobody reads the output" in message
+    assert "has closed it" in message
 
 
 def test_a_decoder_of_another_space_is_refused_with_both_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +220,7 @@ def test_a_decoder_of_another_space_is_refused_before_loading_weights(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = fails(monkeypatch, folder, "sample", "decoder=karlo", "decoder.model=nowhere", QUIET)
-    assert "Karlo understands embeddings of ViT-L-14/openai, but the prior makes those of own" in message
+    assert "Karlo needs embeddings of the space ViT-L-14/openai, but the prior generates embeddings of own" in message
 
 
 @pytest.fixture(scope="module")

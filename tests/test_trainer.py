@@ -31,10 +31,10 @@ def test_building_a_trainer_prints_nothing(capfd: pytest.CaptureFixture[str]) ->
         ({"precision": "64-true"}, "trainer.precision is '64-true'"),
         ({"accumulate_grad_batches": 0}, "trainer.accumulate_grad_batches must be above 0, got 0"),
         ({"val_check_interval": 0.0}, "trainer.val_check_interval must be above 0, got 0.0"),
-        ({"accelerator": "tpu"}, "the trainer cannot be had: Requirement 'torch_xla"),
+        ({"accelerator": "tpu"}, "the trainer cannot be created: Requirement 'torch_xla"),
         (
             {"devices": "x"},
-            "`devices` selected with `CPUAccelerator` should be an int > 0. Choose what this machine has",
+            "`devices` selected with `CPUAccelerator` should be an int > 0. Choose a device of this machine",
         ),
     ],
 )
@@ -61,7 +61,7 @@ MANY = {**NODE, "strategy": "ddp", "devices": 999}
 
 
 def test_more_processes_than_cores_are_refused_with_the_remedy() -> None:
-    expected = r"trainer\.devices=999 would start as many processes on .* torchrun --nproc-per-node=999"
+    expected = r"trainer\.devices=999 would start 999 processes on .* torchrun --nproc-per-node=999"
     with pytest.raises(ValueError, match=expected):
         build_trainer(MANY, **SILENT)
 

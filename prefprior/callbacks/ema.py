@@ -19,7 +19,7 @@ class Ema(WeightAveraging):
             with torch.no_grad():
                 torch._foreach_lerp_(averages, currents, 1 - self.share_kept(int(count)))
 
-        # Buffers hold facts (a space's scale, hashes of people), of which an average would be another fact.
+        # Buffers hold constants (a space's scale, hashes of user ids), which must not be averaged.
         super().__init__(use_buffers=False, multi_avg_fn=average)
 
     def share_kept(self, count: int) -> float:

@@ -1,4 +1,4 @@
-"""A small gallery of the same validation people every few epochs, so that training can be watched as pictures."""
+"""A small gallery for the same validation users every few epochs, which shows the progress of training."""
 
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ class GalleryCallback(Callback):
         """Says so where there is nothing to see."""
         if not self._shown and trainer.is_global_zero:
             print(
-                f"the gallery callback made nothing: training ended before the validation of epoch {self.every}. "
-                "Lower callbacks.gallery.every_n_epochs"
+                "the gallery callback made no gallery: training ended before the validation of epoch "
+                f"{self.every}. Lower callbacks.gallery.every_n_epochs"
             )
 
     def _show(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, epoch: int) -> None:
@@ -129,7 +129,7 @@ class GalleryCallback(Callback):
 def _retrieval(real: RealPictures) -> Retrieval:
     if real.pictures is None:
         raise ValueError(
-            "the gallery callback has nothing to show: this source has no pictures. Give it a decoder, or take it out "
-            "with ~callbacks.gallery"
+            "the gallery callback has no pictures to show, because this source has none. Give it a "
+            "decoder, or remove it with ~callbacks.gallery"
         )
     return Retrieval(catalogue=real.catalogue, pictures=real.pictures)

@@ -42,8 +42,9 @@ class NanGuard(Callback):
     def _stop(self, trainer: Trainer, what: str) -> None:
         keep = trainer.checkpoint_callback
         paths = [getattr(keep, name, "") for name in ("last_model_path", "best_model_path")]
-        last = next((path for path in paths if path), "none was written yet")
+        last = next((path for path in paths if path), "none yet")
         raise ValueError(
-            f"{what} stopped being a number at step {trainer.global_step} (epoch {trainer.current_epoch}). The last "
-            f"good checkpoint: {last}. Lower optimizer.lr, or trainer.gradient_clip_val, or train in 32-true precision."
+            f"{what} is NaN or infinite at step {trainer.global_step} (epoch {trainer.current_epoch}). "
+            f"Last good checkpoint: {last}. Lower optimizer.lr or trainer.gradient_clip_val, or train "
+            "with trainer.precision=32-true."
         )

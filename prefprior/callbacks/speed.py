@@ -1,4 +1,4 @@
-"""How many people a run trains on in a second, on the progress bar and in the logs."""
+"""Training speed in users per second, on the progress bar and in the logs."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ class Speed(Callback):
         if window < 1:
             raise ValueError(f"window must be at least 1, got {window}")
         self.window = window
-        self._marks: list[tuple[float, int]] = []  # (when a step ended, people seen until then)
+        self._marks: list[tuple[float, int]] = []  # (when a step ended, users seen until then)
         self._seen = 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

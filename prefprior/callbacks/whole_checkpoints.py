@@ -37,6 +37,6 @@ def require_undamaged(path: str | Path) -> None:
         damaged = str(error)
     if damaged is not None:
         raise ValueError(
-            f"{path} is damaged ({damaged}). Copy it again from a backup if there is one; without it, the run begins "
-            "again: delete the file and give the same command."
+            f"{path} is damaged ({damaged}). Restore it from a backup if there is one. Otherwise delete "
+            "the file and give the same command: training then starts from the beginning."
         )

@@ -52,9 +52,11 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         once; `missing_allowed` is the share of ratings whose picture may be missing."""
         super().__init__()
         if not isinstance(source, Source):
-            raise ValueError(f"source is a {type(source).__name__}, which is no source: choose one with source=...")
+            raise ValueError(f"source is a {type(source).__name__}, which is not a source: choose one with source=...")
         if embeddings is not None and not callable(getattr(embeddings, "table", None)):
-            raise ValueError(f"embeddings is a {type(embeddings).__name__}, which finds no table: leave it out")
+            raise ValueError(
+                f"embeddings is a {type(embeddings).__name__}, which does not provide an embedding table: leave it out"
+            )
         self.source, self.splits, self.shards = source, splits or Splits(), shards
         self.tables = PreferenceTables(
             source=source,

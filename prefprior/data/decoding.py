@@ -28,12 +28,12 @@ WHITES = (1.0, 255.0, 65535.0)
 # With a wrong white a picture becomes nearly black. Below this share of white the brightest pixel says so.
 LEAST_BRIGHT = 1 / 16
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
-# What somebody may have taken for a picture, by how it begins, and what to do about it.
+# Files that are often mistaken for pictures, by their first bytes, and what to do about them.
 NO_PICTURES = (
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself: git lfs pull"),
-    (4, b"ftyphe", "HEIC, which is not read: convert it to JPEG"),
-    (4, b"ftypmif1", "HEIF, which is not read: convert it to JPEG"),
-    (0, b"<", "a web page or a drawing (SVG), not a picture of pixels"),
+    (4, b"ftyphe", "HEIC, which is not supported: convert it to JPEG"),
+    (4, b"ftypmif1", "HEIF, which is not supported: convert it to JPEG"),
+    (0, b"<", "a web page or a vector drawing (SVG), not a picture"),
     (0, b"%PDF", "a PDF, not a picture"),
 )
 # What Pillow's decoders raise on broken files.
@@ -115,11 +115,11 @@ def _from_wide(picture: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits, or of floats, in 8 bits; Pillow itself would cut off all that is above 255."""
     values_HW = np.asarray(picture)
     if values_HW.dtype.kind == "f" and not np.isfinite(values_HW).all():
-        raise BadPictureError("unreadable: it holds NaN or infinity")
+        raise BadPictureError("unreadable: it contains NaN or infinity")
     low, high = float(values_HW.min()), float(values_HW.max())
     tags = getattr(picture, "tag_v2", {})
     if low < 0:
-        raise BadPictureError(f"unreadable: it has values down to {low:g}, below black (0)")
+        raise BadPictureError(f"unreadable: it has values below 0 (down to {low:g}), but black is 0")
     if picture.mode.startswith("I;16") or picture.format == "PNG":
         bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
         white = float((1 << min(max(int(bits), 1), 16)) - 1)
@@ -128,8 +128,8 @@ def _from_wide(picture: Image.Image) -> Image.Image:
         white = next((w for w in whites if high <= w), whites[-1])
         if high > white or (white > whites[0] and high < LEAST_BRIGHT * white):
             raise BadPictureError(
-                f"unreadable: what is white is unknown where values reach {high:g}. "
-                "Save it with 8 or 16 bits, or as floats from 0 to 1"
+                f"unreadable: its values reach {high:g}, so the value of white is unknown. Save it with 8 or "
+                "16 bits, or as floats from 0 to 1"
             )
     grey_HW = np.rint(np.minimum(values_HW.astype(np.float32) * np.float32(255 / white), 255)).astype(np.uint8)
     if tags.get(PHOTOMETRIC) == 0:  # 0 is white, which Pillow knows of 8 bits only

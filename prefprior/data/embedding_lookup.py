@@ -61,8 +61,8 @@ class StoredEmbeddings(Loadable):
             )
         if len(found) > 1:
             raise ValueError(
-                f"{source.name} was embedded by several encoders: {', '.join(found)}. "
-                "Choose one with embeddings.space=..."
+                f"{source.name} has embeddings of several encoders: {', '.join(found)}. Choose one with "
+                "embeddings.space=..."
             )
         table = EmbeddingTable.open(next(iter(found.values())))
         _require_pictures_of(table, source)
@@ -90,7 +90,7 @@ class RefinedEmbeddings(Loadable):
             )
         table = EmbeddingTable.open(self.folder)
         if self.space not in (None, table.space.name):
-            raise ValueError(f"embeddings.space is {self.space}, but {self.folder} holds {table.space.name}")
+            raise ValueError(f"embeddings.space is {self.space}, but {self.folder} contains {table.space.name}")
         return table
 
 
@@ -111,8 +111,8 @@ def _require_pictures_of(table: EmbeddingTable, source: Source) -> None:
     rows = {item: row for item in spread if (row := table.row_of.get(item)) is not None}
     if other := other_pictures(pictures, list(rows), table.contents_N[list(rows.values())]):
         raise ValueError(
-            f"{table.folder} holds embeddings of other pictures by the same names: of {len(rows)} that were compared, "
-            f"{len(other)} have changed since, such as {other[0]!r} of {source.name}. Two sets of pictures need two "
-            "names (source.name=..., where the source has one). If these replace the others, embed them: "
-            "python embed.py ... changed=embed"
+            f"{table.folder} contains embeddings of other pictures with the same ids: of {len(rows)} "
+            f"compared pictures, {len(other)} have changed since, such as {other[0]!r} of {source.name}. "
+            "Give different sets of pictures different names (source.name=..., if the source has it). To "
+            "replace the old embeddings: python embed.py ... changed=embed"
         )

@@ -51,10 +51,10 @@ class FolderPictures:
         either all pictures are, and `suffix` False takes ".jpg" and the like off their ids."""
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            found = "it is a file" if self.folder.exists() else "nothing is there"
+            found = "it is a file" if self.folder.exists() else "it does not exist"
             raise ValueError(
-                f"there is no folder of pictures at {self.folder}: {found}. Give a folder, or an uncompressed .tar; "
-                f"relative paths begin at {Path.cwd()}"
+                f"cannot use the folder of pictures {self.folder}: {found}. Give a folder or an uncompressed "
+                f".tar; relative paths start at {Path.cwd()}"
             )
         self.suffix, self._root = suffix, self.folder.resolve()
         if ids is not None:
@@ -63,7 +63,7 @@ class FolderPictures:
             self._files = self._listing()
             self.ids = sorted(self._files)
             if not self.ids:
-                raise ValueError(f"{self.folder} holds no pictures ({', '.join(SUFFIXES)})")
+                raise ValueError(f"{self.folder} contains no pictures ({', '.join(SUFFIXES)})")
         else:
             for path in files.values():
                 _require_below(path, self.folder)
@@ -87,8 +87,8 @@ class FolderPictures:
                     require_id(item, str(self.folder))
                     if item in files:
                         raise ValueError(
-                            f"{self.folder / files[item]} and {self.folder / relative} are both the picture {item!r}. "
-                            "Rename one, or use ids with suffixes."
+                            f"{self.folder / files[item]} and {self.folder / relative} have the same picture id "
+                            f"{item!r}. Rename one, or use ids with suffixes."
                         )
                     files[item] = relative.as_posix()
         return files
@@ -151,7 +151,7 @@ class ArrayPictures:
 
     def __init__(self, ids: Sequence[str], pixels_NHWC: np.ndarray) -> None:
         if pixels_NHWC.dtype != np.uint8 or pixels_NHWC.ndim != 4 or pixels_NHWC.shape[3] != 3:
-            raise ValueError(f"pixels are (N, H, W, 3) uint8, got {pixels_NHWC.dtype} {pixels_NHWC.shape}")
+            raise ValueError(f"pixels must be (N, H, W, 3) uint8, got {pixels_NHWC.dtype} {pixels_NHWC.shape}")
         if len(ids) != len(pixels_NHWC):
             raise ValueError(f"{len(ids)} ids for {len(pixels_NHWC)} pictures")
         self.ids = list(ids)
@@ -194,13 +194,13 @@ def stamp_of(path: Path) -> str:
 
 def _refuse_folder(error: OSError) -> None:
     raise ValueError(
-        f"cannot read the folder {error.filename}: {error.strerror}. Its pictures would be missing without a word: "
-        "make it readable, or take it out."
+        f"cannot read the folder {error.filename}: {error.strerror}. Without it, its pictures would "
+        "silently be missing: make it readable, or remove it."
     ) from error
 
 
 def _require_below(item: str, folder: Path) -> None:
     if ".." in item.split("/") or item.startswith("/") or "\\" in item or not item:
         raise ValueError(
-            f"the id {shown(item)} of a picture would leave the folder {folder}. Ids are relative paths without `..`."
+            f"the picture id {shown(item)} points outside the folder {folder}. Ids are relative paths without `..`."
         )

@@ -1,6 +1,6 @@
-"""Ratings of different people on one scale from -1 (hated) to 1 (loved).
+"""Ratings of different users on one scale from -1 (hated) to 1 (loved).
 
-A person's centre and standard deviation are estimated from the history that a predictor sees and from nothing else, in
+A user's centre and standard deviation are estimated from the history that a predictor sees and from nothing else, in
 training and in use alike: a target never has a part in the scale it is measured on.
 Shapes: B users, K history, X any number of ratings.
 """
@@ -25,7 +25,7 @@ class PersonScale:
     std: float
 
     def signed(self, rating_BX: np.ndarray, history_BK: np.ndarray, valid_BK: np.ndarray) -> np.ndarray:
-        """Raw ratings on [-1, 1], as seen by people whose raw histories are given."""
+        """Raw ratings on [-1, 1], scaled by the raw histories of their users."""
         if self.how == "scale" or self.scale.liked_only or self.std == 0:
             return np.clip(self.scale.signed(rating_BX), -1, 1)
         # Shrunk towards the population (a conjugate normal prior worth `weight` ratings): three ratings say little.
@@ -45,7 +45,7 @@ class PersonScale:
 
 
 class RatingScaling(Loadable):
-    """The choice of how ratings are made comparable between people."""
+    """The choice of how ratings are made comparable between users."""
 
     def __init__(self, *, how: str = "person", weight: float = 5.0) -> None:
         """`how`: "person" (own centre and standard deviation, shrunk by `weight` ratings to everybody's) or "scale"
@@ -56,8 +56,8 @@ class RatingScaling(Loadable):
         self.weight = weight
 
     def fit(self, training: RatingsTable) -> PersonScale:
-        """Measures everybody's centre and standard deviation on the training ratings."""
+        """Estimates the population's centre and standard deviation on the training ratings."""
         if len(training) == 0:
-            raise ValueError("there are no training ratings to measure a rating scale on")
+            raise ValueError("there are no training ratings from which to estimate a rating scale")
         rating = training.rating_N.astype(np.float64)
         return PersonScale(training.scale, self.how, self.weight, float(rating.mean()), float(rating.std()))

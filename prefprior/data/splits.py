@@ -1,6 +1,6 @@
 """Which ratings are for training, which for validation and which for the test: by hash or by the source's own word.
 
-Every rating belongs to exactly one part. New ratings, people or pictures never move old ones from part to part.
+Every rating belongs to exactly one part. New ratings, users or pictures never move old ones from part to part.
 """
 
 from collections.abc import Iterable
@@ -38,12 +38,14 @@ class Splits(Loadable):
         val_from: float | None = None,
         test_from: float | None = None,
     ) -> None:
-        """`by`: "user" (unseen people), "item" (unseen pictures), "time" (what came after), "source" (its own split),
-        "auto" (the source's own where it has one, by user otherwise). `val` and `test` are shares of people or
+        """`by`: "user" (unseen users), "item" (unseen pictures), "time" (what came after), "source" (its own split),
+        "auto" (the source's own where it has one, by user otherwise). `val` and `test` are shares of users or
         pictures; `val_from` and `test_from` are seconds since 1970."""
         self.by = require_choice("splits.by", by, WAYS)
         if min(val, test) < 0 or val + test >= 1:
-            raise ValueError(f"splits.val and splits.test are shares that leave some to train on, got {val} and {test}")
+            raise ValueError(
+                f"splits.val and splits.test are shares and must leave some ratings for training, got {val} and {test}"
+            )
         self.val, self.test, self.seed = val, test, seed
         self.val_from, self.test_from = val_from, test_from
 
@@ -63,8 +65,9 @@ class Splits(Loadable):
         if not (parts == "train").any():
             names = sorted(set(np.unique(parts)))
             raise ValueError(
-                f"splits.by={by} leaves nothing to train on in {table.source} (parts: {', '.join(names) or 'none'}). "
-                "Choose another splits.by, smaller shares, or name a part `train` in the source."
+                f"splits.by={by} leaves no training data in {table.source} (parts: "
+                f"{', '.join(names) or 'none'}). Choose another splits.by, smaller shares, or name a part "
+                "`train` in the source."
             )
         return parts
 
@@ -87,8 +90,9 @@ class Splits(Loadable):
             late = np.quantile(time, [1 - self.val - self.test, 1 - self.test])
             # Never chosen silently: quantiles move with every new rating, and old ratings between parts with them.
             raise ValueError(
-                "splits.by=time needs splits.val_from <= splits.test_from in seconds since 1970. For these ratings the "
-                f"asked shares are reached with splits.val_from={late[0]:.0f} splits.test_from={late[1]:.0f}"
+                "splits.by=time needs splits.val_from <= splits.test_from in seconds since 1970. For these "
+                f"ratings, the requested shares need splits.val_from={late[0]:.0f} "
+                f"splits.test_from={late[1]:.0f}"
             )
         parts = np.full(len(table), "train", dtype="<U8")
         parts[time >= self.val_from] = "val"
@@ -100,7 +104,7 @@ class Splits(Loadable):
             raise ValueError(f"{table.source} has no split of its own. Choose splits.by=user, item or time.")
         own = np.where(table.part_N == "", "train", table.part_N)
         if self.val > 0 and not any(str(name).startswith("val") for name in np.unique(own)):
-            # Training needs something to stop by: some of the training people are set aside, never any of the test's.
+            # Early stopping needs validation data: some training users are set aside, never users of the test part.
             place = fraction(id_hashes((str(u) for u in table.users), salt=f"user/{self.seed}"))
             tested = np.zeros(len(table.users), dtype=bool)
             tested[table.user_N[own != "train"]] = True

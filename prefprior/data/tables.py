@@ -99,8 +99,8 @@ class PreferenceTables:
         found = self._table.texts()
         if found is None:
             raise ValueError(
-                f"prior.text=true needs texts of the pictures, and {self.source.name} has none. The world has; a table "
-                "has where source.texts=FILE.npy names their embeddings."
+                f"prior.text=true needs texts of the pictures, but {self.source.name} has none. The world has "
+                "texts; a table has them if source.texts=FILE.npy gives their embeddings."
             )
         self._texts_ND = torch.from_numpy(found)
 
@@ -147,6 +147,6 @@ class PreferenceTables:
         for name in self.part_names:
             part = self.part(name)
             people, items = len(np.unique(part.user_N)), len(np.unique(part.item_N))
-            lines.append(f"  {name}: {len(part):,} ratings of {people:,} people on {items:,} pictures")
+            lines.append(f"  {name}: {len(part):,} ratings of {people:,} users on {items:,} pictures")
         lines += [f"  set aside, {reason}: {count:,}" for reason, count in table.counts.items() if count]
         return "\n".join(lines)

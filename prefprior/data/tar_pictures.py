@@ -28,24 +28,26 @@ class TarPictures:
                     size = tar.stat().st_size
                     _require_end(tar, file.offset)
             except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-                raise ValueError(f"{tar} is not a whole, uncompressed tar ({error}). Copy or make it again.") from error
+                raise ValueError(
+                    f"{tar} is not a complete, uncompressed tar ({error}). Copy it or make it again."
+                ) from error
             for member in members:
                 item, _ = base_plus_ext(member.name.removeprefix("./"))
                 if item is None or item.endswith("/"):  # a hidden file
                     continue
                 require_id(item, str(tar))
                 if member.offset_data + member.size > size:
-                    raise ValueError(f"{tar} is cut short inside {member.name}. Copy or make it again.")
+                    raise ValueError(f"{tar} is truncated inside {member.name}. Copy it or make it again.")
                 if item in self._places:
                     raise ValueError(
-                        f"{tar}: {member.name} is a second picture of the id {item!r}. Rename or remove one."
+                        f"{tar}: {member.name} is a second picture with the id {item!r}. Rename or remove one."
                     )
                 self._places[item] = (tar, member.offset_data, member.size)
         self.ids = sorted(self._places)
         if not self.ids:
             raise ValueError(
-                f"{', '.join(map(str, tars)) or 'an empty list of tars'}: there are no pictures "
-                f"({', '.join(SUFFIXES)}). Is it another tar?"
+                f"{', '.join(map(str, tars)) or 'an empty list of tars'}: contains no pictures "
+                f"({', '.join(SUFFIXES)}). Is it the right tar?"
             )
 
     def open(self, item: str) -> Image.Image:
@@ -80,5 +82,5 @@ def _require_end(tar: Path, offset: int) -> None:
         file.seek(offset)
         rest = file.read(PADDING)
     if len(rest) < tarfile.BLOCKSIZE or any(rest):
-        why = "the mark of its end is missing" if not rest else "what follows is no member of it"
+        why = "the end marker is missing" if not rest else "what follows is not a tar member"
         raise ValueError(f"at byte {offset:,} of {tar.stat().st_size:,} {why}")

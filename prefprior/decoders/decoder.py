@@ -37,8 +37,9 @@ def require_space(decoder: Decoder, space_name: str) -> None:
     """Refuses embeddings of a foreign space, naming both."""
     if decoder.space_name != space_name:
         raise ValueError(
-            f"the decoder {decoder.identity} understands embeddings of {decoder.space_name}, but these are of "
-            f"{space_name}. Choose a decoder of that space, or train a prior on {decoder.space_name} embeddings."
+            f"the decoder {decoder.identity} needs embeddings of the space {decoder.space_name}, but "
+            f"these are of {space_name}. Choose a decoder of that space, or train a prior on "
+            f"{decoder.space_name} embeddings."
         )
 
 
@@ -52,14 +53,16 @@ def check_request(
     """Refuses what a decoder was asked for and cannot do."""
     if embeddings_BD.ndim != 2 or len(generators) != len(embeddings_BD):
         raise ValueError(
-            f"a decoder takes one embedding and one generator a picture, got embeddings of shape "
+            "a decoder takes one embedding and one generator per picture, got embeddings of shape "
             f"{tuple(embeddings_BD.shape)} and {len(generators)} generators"
         )
     if negative_BD is not None and not decoder.takes_negative:
-        raise ValueError(f"the decoder {decoder.identity} takes no negative embeddings. Leave them out.")
+        raise ValueError(f"the decoder {decoder.identity} does not support negative embeddings. Leave them out.")
     if negative_BD is not None and negative_BD.shape != embeddings_BD.shape:
         raise ValueError(
             f"negative embeddings have shape {tuple(negative_BD.shape)}, positive {tuple(embeddings_BD.shape)}"
         )
     if prompt and not decoder.takes_prompt:
-        raise ValueError(f"the decoder {decoder.identity} takes no prompt. Leave it out, or choose one that does.")
+        raise ValueError(
+            f"the decoder {decoder.identity} does not support a prompt. Leave it out, or choose a decoder that does."
+        )

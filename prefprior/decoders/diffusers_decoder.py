@@ -64,7 +64,9 @@ class PipelineDecoder(Loadable, ABC):
         if runtime.vae_slicing:
             first_stage = getattr(pipeline, "vae", None) or getattr(pipeline, "movq", None)
             if first_stage is None or not hasattr(first_stage, "enable_slicing"):
-                raise ValueError(f"{identity} has no sliced decoding of latents. Set runtime.vae_slicing=false.")
+                raise ValueError(
+                    f"{identity} does not support sliced decoding of latents. Set runtime.vae_slicing=false."
+                )
             first_stage.enable_slicing()
 
     def to(self, device: torch.device | str) -> None:
@@ -135,9 +137,9 @@ def load(
     except UNREADABLE as error:
         told = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"the decoder's weights could not be read from {where}: {told}\n"
-            "Give decoder.model=FOLDER of a downloaded copy (hf download MODEL --local-dir FOLDER), connect to the "
-            "network once, or choose decoder=retrieval, which needs no weights."
+            f"the weights of the decoder could not be read from {where}: {told}\nGive "
+            "decoder.model=FOLDER of a downloaded copy (hf download MODEL --local-dir FOLDER), connect "
+            "to the network once, or choose decoder=retrieval, which needs no weights."
         ) from error
     finally:
         logging.enable_progress_bar()

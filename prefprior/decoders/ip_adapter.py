@@ -50,7 +50,7 @@ class Scheduler(Loadable):
     def __post_init__(self) -> None:
         known = [name for name in dir(diffusers) if name.endswith("Scheduler")]
         if self.name not in known:
-            raise ValueError(f"scheduler.name={self.name} is no scheduler of diffusers{nearest(self.name, known)}")
+            raise ValueError(f"scheduler.name={self.name} is not a scheduler of diffusers{nearest(self.name, known)}")
 
     def like(self, other: Any) -> Any:
         """It, with the configuration of another scheduler where the options do not say otherwise."""
@@ -193,13 +193,13 @@ def _load_adapter(pipeline: Any, adapter: AdapterWeights) -> None:
     projection = pipeline.unet.encoder_hid_proj.image_projection_layers[0]
     if not isinstance(projection, ImageProjection):
         raise ValueError(
-            f"{adapter.weight} reads the encoder's hidden states, not its embedding (it is a plus, full or face "
-            "variant). Choose ip-adapter_sd15, ip-adapter_sdxl or ip-adapter_sdxl_vit-h."
+            f"{adapter.weight} needs the encoder's hidden states, not its embedding (it is a plus, full "
+            "or face variant). Choose ip-adapter_sd15, ip-adapter_sdxl or ip-adapter_sdxl_vit-h."
         )
 
 
 def _unreadable(what: str, key: str, model: str, place: str, error: Exception) -> ValueError:
     return ValueError(
-        f"{what} weights {model}/{place} could not be read: {str(error).splitlines()[0]}\n"
-        f"Give decoder.{key}.model=FOLDER of a downloaded copy (hf download {model} --local-dir FOLDER)."
+        f"{what} weights {model}/{place} could not be read: {str(error).splitlines()[0]}\nGive "
+        f"decoder.{key}.model=FOLDER of a downloaded copy (hf download {model} --local-dir FOLDER)."
     )

@@ -79,8 +79,9 @@ class Kandinsky(PipelineDecoder):
         value = np.ravel(load_array(Path(path)))
         if value.dtype.kind != "f" or len(value) != self.dim or not np.isfinite(value).all():
             raise ValueError(
-                f"unconditional={path} holds {value.dtype} of {len(value)} dimensions; the decoder takes one embedding "
-                f"of {self.dim}, finite floats. Embed a picture with the encoder of {self.space_name}."
+                f"unconditional={path} contains {value.dtype} of {len(value)} dimensions; it must be one "
+                f"embedding of {self.dim} finite floats. Embed a picture with the encoder of "
+                f"{self.space_name}."
             )
         return torch.from_numpy(value.astype(np.float32))
 
@@ -107,7 +108,7 @@ class KandinskyImg2Img(Kandinsky):
         runtime: Runtime | None = None,
     ) -> None:
         if not 0 < strength <= 1 or int(steps * strength) < 1:
-            raise ValueError(f"strength must lie in (0, 1] and leave at least one of {steps} steps, got {strength}")
+            raise ValueError(f"strength must be in (0, 1] and leave at least one of {steps} steps, got {strength}")
         self.picture, self.strength = read_picture(image, "image"), strength
         super().__init__(
             model=model, space_name=space_name, revision=revision, variant=variant, steps=steps, guidance=guidance,

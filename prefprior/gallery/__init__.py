@@ -1,1 +1,1 @@
-"""Galleries: the pictures made for a person, with all that is needed to make them again."""
+"""Galleries: the pictures made for a user, with all that is needed to make them again."""

@@ -66,7 +66,7 @@ def user_sheet(
         for place, picture in enumerate(group):
             sheet.paste(fitted(picture, small), (GAP + place * (small + GAP), top + 24))
         top += small + 30 + GAP
-    _label(canvas, (GAP, top), "made for them", INK)
+    _label(canvas, (GAP, top), "generated", INK)
     for place, picture in enumerate(made):
         x, y = place % columns, place // columns
         sheet.paste(fitted(picture, side), (GAP + x * (side + GAP), top + 24 + y * (side + GAP)))
@@ -83,8 +83,8 @@ def overview(
     sheet = Image.new("RGB", (width, 32 + len(rows) * (side + GAP + 18) + GAP), PAPER)
     canvas = ImageDraw.Draw(sheet)
     made_x = GAP + liked_count * (side + GAP) + gutter
-    _label(canvas, (GAP, 8), "they liked", LIKED)
-    _label(canvas, (made_x, 8), "made for them", INK)
+    _label(canvas, (GAP, 8), "liked", LIKED)
+    _label(canvas, (made_x, 8), "generated", INK)
     top = 32
     for name, liked, made in rows:
         canvas.text((GAP, top), _short(name, width // 7), fill=FAINT, font=ImageFont.load_default(12))

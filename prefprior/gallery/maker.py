@@ -36,7 +36,9 @@ class GalleryMaker:
     ) -> None:
         """`interpolate` walks from the first to the second user of a group."""
         if settings.negative and not decoder.takes_negative:
-            raise ValueError(f"the decoder {decoder.identity} takes no negative embeddings. Leave negative=true out.")
+            raise ValueError(
+                f"the decoder {decoder.identity} does not support negative embeddings. Leave negative=true out."
+            )
         self.root, self.settings, self.users, self.embeddings = root, settings, users, embeddings
         self.decoder, self.safety, self.interpolate = decoder, safety, interpolate
         self.figures = figures

@@ -60,12 +60,12 @@ def begin(root: Path, settings: GallerySettings) -> None:
         return
     old = read_json(path)
     if not isinstance(old, dict) or old.get("format") != FORMAT:
-        raise ValueError(f"{root} was begun by another version of prefprior. Choose another run_dir.")
+        raise ValueError(f"the gallery in {root} was started by another version of prefprior. Choose another run_dir.")
     if old != new:
         keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
         raise ValueError(
-            f"{root} was begun with other settings: {', '.join(keys[:6])} differ. "
-            "Give the same to continue it, or choose another run_dir."
+            f"the gallery in {root} was started with other settings: {', '.join(keys[:6])} differ. Give "
+            "the same settings to continue it, or choose another run_dir."
         )
 
 
@@ -84,7 +84,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     path = path / MANIFEST if path.is_dir() else path
     if not path.is_file():
-        raise ValueError(f"there is no manifest {path}. Each person's folder of a gallery holds one: {MANIFEST}")
+        raise ValueError(f"there is no manifest {path}. The folder of each user in a gallery contains one: {MANIFEST}")
     manifest = read_json(path, AGAIN)
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if isinstance(found, str) and found.startswith("prefprior-gallery-") and found != FORMAT:
@@ -94,12 +94,12 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         )
     if found != FORMAT:
         raise ValueError(
-            f"{path} is not a gallery's manifest: its format is {found!r}, not {FORMAT!r}. Each person's folder of a "
-            "gallery holds one."
+            f"{path} is not a gallery manifest: its format is {found!r}, not {FORMAT!r}. The folder of "
+            "each user in a gallery contains one."
         )
     person = Fields(manifest, path, AGAIN).fields("person")
     if reason := fault(person.text("name")):
-        person.refuse("name", f"a person's id: {reason}")
+        person.refuse("name", f"a user id: {reason}")
     return dict(manifest)
 
 
@@ -112,7 +112,7 @@ def read_made(folder: Path) -> dict[str, Any]:
         if not isinstance(person.value(key), str):
             person.refuse(key, "text")
     own = slug(person.text("name"))
-    person.text("slug", re.escape(own), f"{own!r}, as this person's folder is called")
+    person.text("slug", re.escape(own), f"{own!r}, the name of this user's folder")
     for key in ("summary", "counts"):
         figures = fields.fields(key)
         for name in figures:

@@ -60,11 +60,11 @@ class NewUser:
         """All that is rated is seen, however much that is: nothing is held out of a new user's history."""
         if encoder.space_name != space_name:
             raise ValueError(
-                f"the checkpoint needs pictures embedded by {space_name}, but the encoder at hand is "
+                f"the checkpoint needs pictures embedded by {space_name}, but the encoder is "
                 f"{encoder.space_name}. Choose the encoder of the checkpoint's space."
             )
         if not rated:
-            raise ValueError("there are no rated pictures: give likes=FOLDER, dislikes=FOLDER or ratings=FILE")
+            raise ValueError("no rated pictures were given: add likes=FOLDER, dislikes=FOLDER or ratings=FILE")
         self.names = [name]
         self._rated, self._encoder = rated, encoder
         self._user: GalleryUser | None = None
@@ -88,7 +88,7 @@ def _opened(pictures: Pictures, item: str, path: Path) -> Image:
     try:
         return pictures.open(item)
     except BadPictureError as error:
-        raise ValueError(f"{path} cannot be used ({error}). Take it out, or replace it.") from None
+        raise ValueError(f"{path} cannot be used ({error}). Remove or replace it.") from None
 
 
 def from_folders(likes: str | None, dislikes: str | None) -> list[RatedPicture]:
@@ -103,21 +103,21 @@ def from_folders(likes: str | None, dislikes: str | None) -> list[RatedPicture]:
             continue
         root = Path(folder)
         if not root.is_dir():
-            raise ValueError(f"{key}={folder} is not a folder. Put pictures ({', '.join(SUFFIXES)}) into one.")
+            raise ValueError(f"{key}={folder} is not a folder. Give a folder with pictures ({', '.join(SUFFIXES)}).")
         found = sorted(root / item for item in FolderPictures(root).ids)
         rated += [RatedPicture(path, rating, age) for age, path in enumerate(found)]
     given = f"likes={likes} and dislikes={dislikes}"
     if pair := _twice(rated):
         one, two = pair
         raise ValueError(
-            f"{two.path} is given twice (as {one.path}): by {given}. A picture is liked or disliked: take it out of "
-            "one folder."
+            f"{two.path} is given twice (as {one.path}): by {given}. A picture is either liked or "
+            "disliked: remove it from one folder."
         )
     if pair := _contradicting(rated):
         one, two = pair
         raise ValueError(
-            f"{two.path} is the same picture as {one.path}, and {given} rate it differently. A picture is liked or "
-            "disliked: take one of the two out."
+            f"{two.path} is the same picture as {one.path}, but {given} rate it differently. A picture is "
+            "either liked or disliked: remove one of the two."
         )
     return rated
 
@@ -150,12 +150,12 @@ def from_file(path: str) -> list[RatedPicture]:
 
     Its last row is the newest, as in a log.
     """
-    wanted = Wanted({"picture": "picture", "rating": "rating"}, remedy="The first line names these two columns.")
+    wanted = Wanted({"picture": "picture", "rating": "rating"}, remedy="The first line must name these two columns.")
     columns = read_columns(path, wanted)
     code_N, names = ids(columns, "picture")
     rating_N = numbers(columns, "rating")
     if (missing := np.flatnonzero(np.isnan(rating_N))).size:
-        raise ValueError(f"{columns.some(missing)}: there is no rating. Complete these rows or remove them.")
+        raise ValueError(f"{columns.some(missing)}: the rating is missing. Complete or remove these rows.")
     if (again := np.flatnonzero(np.bincount(code_N) > 1)).size:
         rows = np.flatnonzero(code_N == again[0])
         raise ValueError(f"{columns.some(rows)}: {shown(names[again[0]])} is rated {len(rows)} times. Keep one row.")
@@ -164,9 +164,9 @@ def from_file(path: str) -> list[RatedPicture]:
     pictures = [columns.path.parent / name for name in names]
     if gone := [row for row, picture in enumerate(pictures) if not is_regular(picture)]:
         raise ValueError(
-            f"{columns.some(np.asarray(gone))}: {pictures[gone[0]]} is "
-            f"{'no file' if pictures[gone[0]].exists() else 'not there'}. Paths begin at the folder of {columns.path}: "
-            "correct these rows or remove them."
+            f"{columns.some(np.asarray(gone))}: {pictures[gone[0]]} "
+            f"{'is not a file' if pictures[gone[0]].exists() else 'does not exist'}. Paths are relative "
+            f"to the folder of {columns.path}: correct or remove these rows."
         )
     half = (high - low) / 2
     rated = [
@@ -177,7 +177,7 @@ def from_file(path: str) -> list[RatedPicture]:
         if pair is not None:
             one, two = (rated.index(picture) for picture in pair)
             raise ValueError(
-                f"{columns.some(np.asarray([one, two]))}: {shown(names[two])} is {what} {shown(names[one])}, and would "
-                "be rated twice. Keep one row."
+                f"{columns.some(np.asarray([one, two]))}: {shown(names[two])} is {what} {shown(names[one])}, "
+                "so it would be rated twice. Keep one row."
             )
     return rated

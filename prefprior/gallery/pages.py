@@ -1,4 +1,4 @@
-"""The pages of a gallery: one for each person and an index over all, as plain files without server or network."""
+"""The pages of a gallery: one for each user and an index over all, as plain files without server or network."""
 
 import json
 from pathlib import Path
@@ -16,15 +16,15 @@ from prefprior.gallery.manifest import MANIFEST, PEOPLE, SAMPLES, SETTINGS, SHEE
 from prefprior.gallery.settings import GallerySettings, sampling_in_words
 from prefprior.gallery.similar_users import most_alike, reduced, side_by_side
 
-OVERVIEW = 8  # people on the overview sheet
+OVERVIEW = 8  # users on the overview sheet
 INDEX = "index.html"
 DATA = "people.js"
 
 
 def write_pages(root: Path, names: list[str], title: str, settings: GallerySettings) -> Path:
-    """Writes all pages of people whose folders are complete; returns the index."""
+    """Writes all pages of users whose folders are complete; returns the index."""
     cards, tastes = [], []
-    for name in names:  # manifests are read twice rather than kept: there may be many people
+    for name in names:  # manifests are read twice rather than kept: there may be many users
         folder = user_folder(root, name)
         cards.append(_card(read_made(folder)))
         tastes.append(_taste(folder / SAMPLES))
@@ -51,14 +51,14 @@ def write_pages(root: Path, names: list[str], title: str, settings: GallerySetti
 
 
 def _again(slug: str) -> str:
-    """The command that makes a person's pictures again."""
+    """The command that makes a user's pictures again."""
     return f"python sample.py manifest={PEOPLE}/{slug}/{MANIFEST}"
 
 
 def write_index(
     root: Path, entries: list[dict[str, Any]], order: list[int], title: str, facts: list[tuple[str, str]]
 ) -> None:
-    """The index page and its data: columns, so that ten thousand people stay small; the page shows a few at a time."""
+    """The index page and its data: columns, so that ten thousand users stay small; the page shows a few at a time."""
     columns: dict[str, list[Any]] = {key: [entry.get(key) for entry in entries] for key in _keys(entries)}
     place = [0] * len(entries)
     for at, person in enumerate(order):
@@ -116,9 +116,9 @@ def _facts(settings: GallerySettings) -> list[tuple[str, str]]:
         ("decoder", settings.decoder),
         ("seed", str(settings.seed)),
         ("sampler", sampling_in_words(sampler, with_text=settings.prompt_guides)),
-        ("chosen from", f"{settings.candidates} candidates per picture, diversity {sampler.diversity:g}"),
-        ("near-copies", f"avoided from a likeness of {settings.copy_threshold:g}"),
-        ("history", f"{settings.history} ratings at most"),
+        ("selected from", f"{settings.candidates} candidates per picture, diversity {sampler.diversity:g}"),
+        ("near-copies", f"avoided from a cosine similarity of {settings.copy_threshold:g}"),
+        ("history", f"at most {settings.history} ratings"),
         ("safety filter", settings.safety),
     ]
     if settings.prompt:
@@ -148,5 +148,5 @@ def _read(path: Path) -> Image.Image:
         return decode(path, str(path))
     except BadPictureError as error:
         raise ValueError(
-            f"{path}: {error}. Delete the manifest.json of this person's folder and run the same command again."
+            f"{path}: {error}. Delete the manifest.json of this user's folder and run the same command again."
         ) from None

@@ -12,7 +12,7 @@ from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.recorded import Recorded, as_node, from_node
 from prefprior.nodes import Loadables
 
-MOST_CANDIDATES = 100_000  # of one person: half a gigabyte of embeddings of 1,280 dimensions
+MOST_CANDIDATES = 100_000  # of one user: half a gigabyte of embeddings of 1,280 dimensions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +43,20 @@ class GallerySettings:
             raise ValueError(f"n must be at least 1, got {self.n}")
         if self.history < 1:
             raise ValueError(
-                f"history must be at least 1: without any rating there is no taste to show, got {self.history}"
+                f"history must be at least 1, because sampling needs at least one rating; got {self.history}"
             )
         if (sampled := self.n * self.candidates) > MOST_CANDIDATES:
             raise ValueError(
-                f"n={self.n} pictures with {self.candidates} candidates each are {sampled:,} embeddings a person, more "
-                f"than {MOST_CANDIDATES:,}. Lower n or candidates, or make galleries with several seeds."
+                f"n={self.n} pictures with {self.candidates} candidates each are {sampled:,} embeddings per "
+                f"user, more than {MOST_CANDIDATES:,}. Lower n or candidates, or make galleries with several "
+                "seeds."
             )
         if self.nearest < 0:
-            raise ValueError(f"nearest cannot be below 0, got {self.nearest}")
+            raise ValueError(f"nearest must be at least 0, got {self.nearest}")
         if not 0 < self.copy_threshold <= 1:
-            raise ValueError(f"copy_threshold must lie in (0, 1], got {self.copy_threshold}")
+            raise ValueError(f"copy_threshold must be in (0, 1], got {self.copy_threshold}")
         if self.prompt_weight is not None and not 0 <= self.prompt_weight <= 1:
-            raise ValueError(f"prompt_weight must lie between 0 and 1, got {self.prompt_weight}")
+            raise ValueError(f"prompt_weight must be between 0 and 1, got {self.prompt_weight}")
 
     @property
     def prompt_guides(self) -> bool:
@@ -73,12 +74,12 @@ class GallerySettings:
 
     @classmethod
     def from_dict(cls, value: Any, where: str = "settings", trust: Sequence[str] = ()) -> "GallerySettings":
-        """The inverse of `to_dict`, for files that may be anybody's: plain values of the right type.
+        """The inverse of `to_dict`, for untrusted files: plain values of the right type.
 
         `trust` names packages beside prefprior whose solvers may be named.
         """
         if not isinstance(value, Mapping):
-            raise ValueError(f"{where} is no JSON object")
+            raise ValueError(f"{where} is not a JSON object")
         missing = [f.name for f in fields(cls) if f.name not in value]
         if missing:
             raise ValueError(f"{where} lacks {', '.join(missing)}")
@@ -86,7 +87,7 @@ class GallerySettings:
         if found := wrong_values(cls, plain, where):
             raise ValueError("\n".join(found))
         if not isinstance(value["command"], dict | None):
-            raise ValueError(f"{where}.command is neither a JSON object nor null")
+            raise ValueError(f"{where}.command must be a JSON object or null")
         find = Loadables(["prefprior", *trust])
         try:
             sampler = from_node(value["sampler"], Sampler, find, f"{where}.sampler")

@@ -1,16 +1,16 @@
 """Who is like whom, by what was made for them: everyone's nearest others, and an order in which neighbours are alike.
 
-Shapes: P people, D dimension, R reduced.
+Shapes: P users, D dimension, R reduced.
 """
 
 import numpy as np
 
-REDUCED = 32  # directions that tell people apart; more only carry noise, and an order needs P x P of them
+REDUCED = 32  # directions that tell users apart; more only carry noise, and an order needs P x P of them
 CHUNK = 1024
 
 
 def reduced(taste_PD: np.ndarray) -> np.ndarray:
-    """Unit vectors in the few directions in which people differ most."""
+    """Unit vectors in the few directions in which users differ most."""
     centred = taste_PD.astype(np.float64) - taste_PD.mean(0)
     if len(centred) > 1 and centred.shape[1] > REDUCED:
         _, vectors = np.linalg.eigh(centred.T @ centred)
@@ -20,7 +20,7 @@ def reduced(taste_PD: np.ndarray) -> np.ndarray:
 
 
 def most_alike(unit_PR: np.ndarray, count: int = 4) -> list[list[int]]:
-    """Each person's nearest others, nearest first."""
+    """Each user's nearest neighbours, nearest first."""
     people = len(unit_PR)
     count = min(count, people - 1)
     found: list[list[int]] = []
@@ -33,7 +33,7 @@ def most_alike(unit_PR: np.ndarray, count: int = 4) -> list[list[int]]:
 
 
 def side_by_side(unit_PR: np.ndarray) -> list[int]:
-    """An order of all people in which neighbours are alike: always on to the nearest who has not been visited."""
+    """An order of all users in which neighbours are similar: a greedy nearest-neighbour tour."""
     people = len(unit_PR)
     if people == 0:
         return []

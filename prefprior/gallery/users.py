@@ -57,8 +57,8 @@ class DatasetUsers:
             self.names = [u for u in self._part_of if u not in trained]
             if not self.names:
                 raise ValueError(
-                    f"{data.source.name} has no unseen users: everyone has ratings in the training part. "
-                    "Choose users=all, or some by name."
+                    f"{data.source.name} has no unseen users: every user has ratings in the training part. Choose "
+                    "users=all, or give user ids."
                 )
         elif users == "all":
             self.names = list(self._part_of)
@@ -67,8 +67,8 @@ class DatasetUsers:
             for user in wanted:
                 if user not in self._part_of:
                     raise ValueError(
-                        f"{data.source.name} has no user {user!r}: give ids, or users=all or users=unseen"
-                        f"{nearest(user, self._part_of)}"
+                        f"{data.source.name} has no user {user!r}: give ids, or users=all or "
+                        f"users=unseen{nearest(user, self._part_of)}"
                     )
             self.names = list(dict.fromkeys(wanted))
         if users in ("unseen", "all") and count is not None:

@@ -137,7 +137,7 @@ def maximal_marginal_relevance(candidates_BMD: Tensor, quality_BM: Tensor, n: in
     """
     users, count, _ = candidates_BMD.shape
     if n > count:
-        raise ValueError(f"{n} cannot be chosen from {count} candidates")
+        raise ValueError(f"cannot select {n} of {count} candidates")
     gain_BM = standardised(quality_BM)
     direction_BMD = normalize(candidates_BMD - candidates_BMD.mean(dim=1, keepdim=True), dim=-1)
     closest_BM = torch.zeros_like(gain_BM)  # a candidate opposite to all others is no better than one at a right angle

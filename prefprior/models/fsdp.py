@@ -28,7 +28,7 @@ class FSDPStrategy(ModelParallelStrategy):
     def setup_environment(self) -> None:
         """Now it is known how many processes there are, and what they are to do."""
         if not isinstance(self.lightning_module, FSDPPreferenceModule):
-            raise ValueError("trainer=fsdp is for training alone. Give trainer=ddp, or trainer=gpu.")
+            raise ValueError("trainer=fsdp is only for training. Give trainer=ddp, or trainer=gpu.")
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
@@ -39,7 +39,7 @@ class FSDPPreferenceModule(PreferenceModule):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         if self.compile_prior:
-            raise ValueError("compile=true has not been seen to work with trainer=fsdp. Leave one of them out.")
+            raise ValueError("compile=true is not supported with trainer=fsdp. Leave one of them out.")
         for part in self.model.modules():  # a number cannot be split, a vector of one can
             for name, value in list(part.named_parameters(recurse=False)):
                 if value.ndim == 0:

@@ -50,7 +50,7 @@ class PreferenceModel(nn.Module):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], space: Space, find: Find) -> "PreferenceModel":
-        """Builds what `config` describes; it may come from a file that is somebody else's."""
+        """Builds what `config` describes, which may come from an untrusted file."""
         if not isinstance(config, dict):
             raise ValueError(f"model is {repr(config)[:60]}; it must be a JSON object")
         scale = from_node(config["scale"], Standardize, find, "scale", space=space)

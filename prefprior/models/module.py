@@ -126,8 +126,8 @@ class PreferenceModule(lightning.LightningModule):
             super(MixedPrecision, precision).clip_gradients(optimizer, gradient_clip_val, algorithm)
         elif any(group.get("fused") for group in optimizer.param_groups):
             raise ValueError(
-                f"trainer.precision={precision.precision} scales gradients, and a fused optimizer cannot clip those: "
-                "add optimizer.fused=false, or use trainer.precision=bf16-mixed"
+                f"trainer.precision={precision.precision} scales gradients, which a fused optimizer cannot "
+                "clip: add optimizer.fused=false, or use trainer.precision=bf16-mixed"
             )
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)

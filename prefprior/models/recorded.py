@@ -62,7 +62,7 @@ def as_node(value: Any) -> Any:
 
 
 def from_node(node: Any, kind: type[Any], find: Find, where: str, **runtime: Any) -> Any:
-    """Builds what `config` recorded, from a file that may be anybody's: only classes on the closed list, plain values.
+    """Builds what `config` recorded, from an untrusted file: only classes on the closed list, plain values.
 
     `runtime` reaches every constructor in the node that takes an argument of that name.
     """
@@ -70,7 +70,7 @@ def from_node(node: Any, kind: type[Any], find: Find, where: str, **runtime: Any
         raise ValueError("\n".join(found))
     made = construct(node, find, shared=runtime)
     if not isinstance(made, kind):
-        raise ValueError(f"{where} is no {kind.__name__}: {_described(node)}")
+        raise ValueError(f"{where} is not a {kind.__name__}: {_described(node)}")
     return made
 
 

@@ -24,7 +24,7 @@ class Scheduler(ABC):
         """Torch's scheduler of an optimizer; `steps` may be infinite."""
         if self.needs_end and not math.isfinite(steps):
             raise ValueError(
-                f"{type(self).__name__} needs to know how many steps there are: give trainer.max_epochs or "
+                f"{type(self).__name__} needs to know the number of steps: give trainer.max_epochs or "
                 "trainer.max_steps, or choose scheduler=constant"
             )
         return LambdaLR(optimizer, lambda step: self.factor(step, int(steps) if math.isfinite(steps) else 0))
@@ -36,7 +36,7 @@ class WarmupCosine(Scheduler):
     def __init__(self, *, warmup: float = 0.05, final_lr: float = 0.02) -> None:
         """`warmup` is the share of the steps in which the rate rises, `final_lr` what is left of it at the end."""
         if not 0 <= warmup < 1 or not 0 <= final_lr <= 1:
-            raise ValueError(f"warmup and final_lr are shares of 1, got {warmup} and {final_lr}")
+            raise ValueError(f"warmup and final_lr must be fractions between 0 and 1, got {warmup} and {final_lr}")
         self.warmup, self.final_lr = warmup, final_lr
 
     def factor(self, step: int, steps: int) -> float:
@@ -72,7 +72,9 @@ class OneCycle(Scheduler):
     def __init__(self, *, rise: float = 0.3, first_lr: float = 0.04, final_lr: float = 4e-6) -> None:
         """`rise` is the share of the steps before the peak; `first_lr` and `final_lr` are shares of the peak."""
         if not 0 < rise < 1 or not 0 <= first_lr <= 1 or not 0 <= final_lr <= 1:
-            raise ValueError(f"rise, first_lr and final_lr are shares of 1, got {rise}, {first_lr} and {final_lr}")
+            raise ValueError(
+                f"rise, first_lr and final_lr must be fractions between 0 and 1, got {rise}, {first_lr} and {final_lr}"
+            )
         self.rise, self.first_lr, self.final_lr = rise, first_lr, final_lr
 
     def factor(self, step: int, steps: int) -> float:

@@ -58,7 +58,7 @@ class WorldPictures:
 
 
 class References(NamedTuple):
-    """What people's tastes are measured by: means of unit embeddings."""
+    """What users' tastes are measured by: means of unit embeddings."""
 
     schools_SD: np.ndarray
     fine_D: np.ndarray  # of pictures that are well made: vivid, bold and crisp

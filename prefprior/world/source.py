@@ -1,9 +1,9 @@
-"""The world as a source of ratings, and the truth about its people, which no other source knows.
+"""The world as a source of ratings, and the truth about its users, which no other source knows.
 
 The only source that makes its own embeddings: everything about it follows from a seed and the miniature CLIP's weights.
 
-Scaled utility says how good a picture is for one person: 0 is the mean true utility of the catalogue's pictures, what a
-random picture has, and 1 that of the best `BEST` of the catalogue. It is not clipped: what was made for a person may
+Scaled utility says how good a picture is for one user: 0 is the mean true utility of the catalogue's pictures, what a
+random picture has, and 1 that of the best `BEST` of the catalogue. It is not clipped: what was made for a user may
 please them more than any picture there is, and what they dislike lies slightly below 0.
 
 Shapes: N pictures, D dimension, K modes of one person, P people.
@@ -29,12 +29,12 @@ from prefprior.world.people.schools import schools
 from prefprior.world.people.tastes import Perceived, Perception, TasteModel
 from prefprior.world.render.captions import describe
 
-BEST = 0.005  # share of the catalogue that stands for "the best pictures" of a person
+BEST = 0.005  # share of the catalogue that stands for "the best pictures" of a user
 COVERED = 0.5  # a mode is covered by a picture nearest to it whose scaled utility, by that mode alone, is at least this
 
 
 class WorldSource(Loadable):
-    """Simulated people who rate procedural pictures."""
+    """Simulated users who rate procedural pictures."""
 
     PATHS = ("root",)
 
@@ -50,10 +50,10 @@ class WorldSource(Loadable):
         noise: float = 0.08,
         root: str = "embeddings",
     ) -> None:
-        """`views`: how many directions of the space people tell apart; `noise`: of a rating, in utility; `root`: where
+        """`views`: how many directions of the space users tell apart; `noise`: of a rating, in utility; `root`: where
         embeddings are kept."""
         if people < 1 or pictures < 200:
-            raise ValueError(f"the world needs at least 1 person and 200 pictures, got {people} and {pictures}")
+            raise ValueError(f"the world needs at least 1 user and 200 pictures, got {people} and {pictures}")
         self.count = people
         self.seed = seed
         self.views = views
@@ -72,7 +72,7 @@ class WorldSource(Loadable):
         return replace(table, read_texts=lambda: caption_table(self._pictures))
 
     def ratings(self) -> RatingsTable:
-        """What everybody rated; the tastes behind it are not in the table."""
+        """The ratings of all users; the tastes behind them are not in the table."""
         rated = [self._people.ratings(person) for person in range(self.count)]
         return RatingsTable(
             source=self.name,
@@ -92,7 +92,7 @@ class WorldSource(Loadable):
         return self._model.utility(self._people.taste(person), self._perceived(embeddings_ND), self._step(person, step))
 
     def scaled_utility(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
-        """(N,) true utility where 0 is a random picture and 1 the best of the catalogue for this person."""
+        """(N,) true utility where 0 is a random picture and 1 the best of the catalogue for this user."""
         return self._scaled(self._person(user), self.utility(user, embeddings_ND, step), step)
 
     def mode_of(self, user: str, embeddings_ND: Tensor | np.ndarray) -> np.ndarray:
@@ -114,7 +114,7 @@ class WorldSource(Loadable):
         return (good_NK & nearest_NK).any(0)
 
     def taste_in_words(self, user: str) -> str:
-        """What a person likes, in one sentence."""
+        """A user's taste in one sentence."""
         return "likes " + "; or ".join(self.modes(user))
 
     @cached_property
@@ -144,7 +144,7 @@ class WorldSource(Loadable):
     def _person(self, user: str) -> int:
         digits = user.removeprefix("person-")
         if not (digits.isdecimal() and int(digits) < self.count and _name(int(digits)) == user):
-            raise ValueError(f"the world has no {user!r}; its people are {_name(0)} to {_name(self.count - 1)}")
+            raise ValueError(f"the world has no user {user!r}; its users are {_name(0)} to {_name(self.count - 1)}")
         return int(digits)
 
     def _step(self, person: int, step: int | None) -> int:

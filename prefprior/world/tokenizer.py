@@ -45,8 +45,8 @@ class WorldTokenizer:
         if unknown and self.strict:
             hints = [f"{word} (nearest: {', '.join(self.nearest(word)) or 'none'})" for word in unknown[:5]]
             raise ValueError(
-                f"the world's miniature CLIP knows {len(self.ids)} words, and not these: {'; '.join(hints)}. It reads "
-                f"texts such as {EXAMPLE!r}; its words are {', '.join(self.ids)}"
+                f"the world's miniature CLIP has a vocabulary of {len(self.ids)} words, without: "
+                f"{'; '.join(hints)}. It reads texts such as {EXAMPLE!r}; its words are {', '.join(self.ids)}"
             )
         return [self.ids.get(word, UNKNOWN) for word in words]
 
@@ -61,6 +61,6 @@ class WorldTokenizer:
         for row, text in enumerate(texts):
             ids = [START, *self.encode(text), self.end]
             if len(ids) > length:
-                raise ValueError(f"{len(ids)} tokens where {length} fit; shorten: {text!r}")
+                raise ValueError(f"the text has {len(ids)} tokens, more than {length}; shorten: {text!r}")
             tokens[row, : len(ids)] = torch.tensor(ids)
         return tokens

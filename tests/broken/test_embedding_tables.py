@@ -76,17 +76,17 @@ def test_a_good_table_is_read(folder: Path) -> None:
 
 
 MANIFESTS = [
-    case("no manifest", gone(MANIFEST), "holds no embeddings: there is no manifest.json", "python embed.py"),
-    case("a manifest that is a folder", instead(MANIFEST, Path.mkdir), "holds no embeddings", "python embed.py"),
-    case("a manifest from a FIFO", instead(MANIFEST, os.mkfifo), "holds no embeddings", "python embed.py"),
+    case("no manifest", gone(MANIFEST), "contains no embeddings: there is no manifest.json", "python embed.py"),
+    case("a manifest that is a folder", instead(MANIFEST, Path.mkdir), "contains no embeddings", "python embed.py"),
+    case("a manifest from a FIFO", instead(MANIFEST, os.mkfifo), "contains no embeddings", "python embed.py"),
     case("a manifest of no bytes", text(""), "manifest.json:1: not JSON", AGAIN),
     case("a manifest cut short", cut(MANIFEST, -20), "manifest.json:", "not JSON", AGAIN),
-    case("a manifest that is a list", text("[1, 2]"), "manifest.json is not a manifest of embeddings of format 1", AGAIN),
+    case("a manifest that is a list", text("[1, 2]"), "manifest.json is not a manifest of embeddings in format 1", AGAIN),
     case("a manifest that is null", text("null"), "manifest.json is not a manifest of embeddings", AGAIN),
-    case("a manifest of another format", manifest(lambda m: m.update(format=99)), "manifest.json is not a manifest of embeddings of format 1", AGAIN),
+    case("a manifest of another format", manifest(lambda m: m.update(format=99)), "manifest.json is not a manifest of embeddings in format 1", AGAIN),
     case("a manifest of shards", manifest(lambda m: (m.clear(), m.update(format=4, parts={}))), "not a manifest of embeddings", AGAIN),
     case("a manifest nested too deeply", text('{"a":' * 100_000), "manifest.json:1", "nested too deeply", AGAIN),
-    case("a key of a manifest twice", text('{"format": 1, "format": 1}'), "the key 'format' is there twice", AGAIN),
+    case("a key of a manifest twice", text('{"format": 1, "format": 1}'), "the key 'format' appears twice", AGAIN),
     case("a manifest in latin-1", write(MANIFEST, b'{"format": "\xe9"}'), "manifest.json:1: the byte 0xe9", "iconv"),
     case("a manifest in UTF-16", write(MANIFEST, '{"format": 1}'.encode("utf-16")), "manifest.json:1: this is UTF-16", "iconv"),
     case("a Git LFS pointer for a manifest", write(MANIFEST, LFS), "manifest.json is a Git LFS pointer", "git lfs pull"),
@@ -120,19 +120,19 @@ MANIFESTS = [
 ]  # fmt: skip
 
 FILES = [
-    case("stored vectors that are gone", gone("vectors-0.npy"), "vectors-0.npy is missing, though", AGAIN),
-    case("stored ids that are gone", gone("ids-0.txt"), "ids-0.txt is missing, though", AGAIN),
-    case("stored contents that are gone", gone("contents-0.npy"), "contents-0.npy is missing, though", AGAIN),
+    case("stored vectors that are gone", gone("vectors-0.npy"), "vectors-0.npy is missing, but", AGAIN),
+    case("stored ids that are gone", gone("ids-0.txt"), "ids-0.txt is missing, but", AGAIN),
+    case("stored contents that are gone", gone("contents-0.npy"), "contents-0.npy is missing, but", AGAIN),
     case("stored vectors cut short", cut("vectors-0.npy", -2), "vectors-0.npy has changed since it was written", AGAIN),
     case("stored ids that were edited", write("ids-0.txt", "a\nb\nc\nx\n"), "ids-0.txt has changed since it was written", AGAIN),
     case("stored vectors from a FIFO", instead("vectors-0.npy", os.mkfifo), "vectors-0.npy is missing", AGAIN),
-    case("vectors of another type with their fingerprint", saved("vectors-0.npy", VECTORS.astype(int)), "vectors-0.npy holds int64", "float16 or float32"),
+    case("vectors of another type with their fingerprint", saved("vectors-0.npy", VECTORS.astype(int)), "vectors-0.npy contains int64", "float16 or float32"),
     case("fewer vectors with their fingerprint", saved("vectors-0.npy", VECTORS[:2]), "vectors-0.npy has the shape (2, 3), but", AGAIN),
     case("vectors of another space with their fingerprint", saved("vectors-0.npy", VECTORS[:, :2]), "vectors-0.npy has the shape (4, 2), but", AGAIN),
-    case("fewer ids with their fingerprint", passed_off("ids-0.txt", write("ids-0.txt", "a\nb\nc\n")), "ids-0.txt names 3 items, but there are 4 vectors", AGAIN),
-    case("contents of fewer pictures", saved("contents-0.npy", np.zeros(2, "S32")), "contents-0.npy is |S32 of shape (2,), not a digest a row", AGAIN),
-    case("contents that are numbers", saved("contents-0.npy", np.zeros(4)), "contents-0.npy is float64 of shape (4,), not a digest a row", AGAIN),
-    case("contents that are no array", passed_off("contents-0.npy", write("contents-0.npy", b"junk")), "contents-0.npy is no .npy file, not a digest a row", AGAIN),
+    case("fewer ids with their fingerprint", passed_off("ids-0.txt", write("ids-0.txt", "a\nb\nc\n")), "ids-0.txt lists 3 items, but there are 4 vectors", AGAIN),
+    case("contents of fewer pictures", saved("contents-0.npy", np.zeros(2, "S32")), "contents-0.npy is |S32 of shape (2,), not a table with one digest per row", AGAIN),
+    case("contents that are numbers", saved("contents-0.npy", np.zeros(4)), "contents-0.npy is float64 of shape (4,), not a table with one digest per row", AGAIN),
+    case("contents that are no array", passed_off("contents-0.npy", write("contents-0.npy", b"junk")), "contents-0.npy is no .npy file, not a table with one digest per row", AGAIN),
 ]  # fmt: skip
 
 
@@ -175,8 +175,8 @@ def nothing(folder: Path) -> None:
 
 
 LOOKUPS = [
-    (case("a table of other pictures", nothing, "small/s holds embeddings of other pictures by the same names", "such as 'c'", "changed=embed"), {"own": pictures(c=b"other")}),
-    (case("two spaces", second, "small was embedded by several encoders: s, t", "embeddings.space="), {}),
+    (case("a table of other pictures", nothing, "small/s contains embeddings of other pictures with the same ids", "such as 'c'", "changed=embed"), {"own": pictures(c=b"other")}),
+    (case("two spaces", second, "small has embeddings of several encoders: s, t", "embeddings.space="), {}),
     (case("a space that was not embedded", nothing, "there are no embeddings of small in the space x", "python embed.py source=small"), {"space": "x"}),
     (case("a second table without a space", all_of(second, manifest(lambda m: m.pop("space"))), "s/manifest.json: space is missing", AGAIN), {}),
 ]  # fmt: skip
@@ -191,7 +191,7 @@ def test_lookups(case: Case, arguments: dict[str, Any], folder: Path, refused: R
 
 
 def test_refined_tables(folder: Path, refused: Refused) -> None:
-    other = case("refined embeddings of another space", nothing, "embeddings.space is x, but", "holds s")
+    other = case("refined embeddings of another space", nothing, "embeddings.space is x, but", "contains s")
     refused(
         other,
         "embedding tables: lookups",
@@ -209,12 +209,12 @@ def unknown(folder: Path) -> None:
 
 
 PLANS = [
-    (case("other pictures under known ids", nothing, "s holds embeddings of other pictures by the same names: 'b' is no longer the picture", "(1 such of 4)", "changed=embed"), {"own": pictures(b=b"x")}),
-    (case("pictures of which nothing is known", unknown, "'a' is not known to be the picture", "(4 such of 4)", "changed=embed"), {}),
-    (case("another encoder", nothing, "s holds embeddings made by m with the weights w; this encoder is m with the weights x", "delete the folder"), {"identity": {"model": "m", "weights": "x"}}),
-    (case("another type of numbers", nothing, "s holds float16, dtype=float32 was asked for", "give the same"), {"dtype": "float32"}),
+    (case("other pictures under known ids", nothing, "s contains embeddings of other pictures with the same ids: 'b' is no longer the picture", "(1 of 4 pictures)", "changed=embed"), {"own": pictures(b=b"x")}),
+    (case("pictures of which nothing is known", unknown, "'a' cannot be verified as the picture", "(4 of 4 pictures)", "changed=embed"), {}),
+    (case("another encoder", nothing, "s contains embeddings by m with the weights w, but this encoder is m with the weights x", "delete the folder"), {"identity": {"model": "m", "weights": "x"}}),
+    (case("another type of numbers", nothing, "s contains float16 embeddings, but dtype=float32 was requested", "give the same"), {"dtype": "float32"}),
     (case("a way with changed pictures that there is not", nothing, "changed is 'embd'", "did you mean embed"), {"changed": "embd"}),
-    (case("pictures whose names look alike", nothing, "the pictures 'a' and 'a ' look alike", "Rename one"), {"own": BytesPictures({"a": b"a", "a ": b"b"})}),
+    (case("pictures whose names look alike", nothing, "the picture ids 'a' and 'a ' differ only in", "Rename one"), {"own": BytesPictures({"a": b"a", "a ": b"b"})}),
     (case("a list of work that was cut", write(f"{PARTS}/plan.txt", b"a\nb\xff"), "plan.txt:2: the byte 0xff is not UTF-8"), {}),
 ]  # fmt: skip
 
@@ -240,7 +240,7 @@ def facts(change: Callable[[Any], Any]) -> Callable[[Path], Any]:
 
 REPEAT = "Delete it and run the same command again"
 STORED = [
-    case("a part cut short", cut("000000-x.npy", -2), "000000-x.npy is broken", REPEAT),
+    case("a part cut short", cut("000000-x.npy", -2), "000000-x.npy is damaged", REPEAT),
     case("a part of too few vectors", lambda f: np.save(f / "000000-x.npy", VECTORS[:1]), "000000-x.npy has 1 vectors", REPEAT),
     case("a part whose facts were cut", cut("000000-x.json", 9), "000000-x.json:", "not JSON", REPEAT),
     case("a part whose facts are a list", write("000000-x.json", "[]"), "000000-x.json: it is a list of 0", REPEAT),

@@ -67,7 +67,7 @@ def of(encoder: Encoder, rated: Any, space: str = "dark") -> Any:
     return NewUser(name="me", rated=rated, encoder=encoder, space_name=space).gather(["me"])
 
 
-REPLACE = "Take it out, or replace it"
+REPLACE = "Remove or replace it"
 PICTURES = [
     case("a picture of no bytes", write("likes/a.png", b""), "a.png cannot be used (unreadable: the file is empty)", REPLACE),
     case("text by the name of a picture", write("likes/a.jpg", b"not a picture"), "a.jpg cannot be used (unreadable: not a picture)", REPLACE),
@@ -84,13 +84,13 @@ PICTURES = [
     case("an animated GIF", write("likes/a.gif", frames("GIF")), "a.gif cannot be used (animated: 3 frames)", REPLACE),
     case("an animated WebP", write("likes/a.webp", frames("WEBP")), "a.webp cannot be used (animated: 3 frames)", REPLACE),
     case("a TIFF of several pages", write("likes/a.tiff", frames("TIFF")), "a.tiff cannot be used (animated: 3 frames)", REPLACE),
-    case("a TIFF of NaN", write("likes/a.tif", grey(np.full((4, 4), np.nan, np.float32))), "a.tif cannot be used (unreadable: it holds NaN", REPLACE),
-    case("a TIFF below black", write("likes/a.tif", grey(np.full((4, 4), -1, np.float32))), "a.tif cannot be used (unreadable: it has values down to -1", REPLACE),
-    case("a TIFF of an unknown white", write("likes/a.tif", grey(np.full((4, 4), 3.5, np.float32))), "a.tif cannot be used (unreadable: what is white is unknown", "Save it with 8 or 16 bits"),
+    case("a TIFF of NaN", write("likes/a.tif", grey(np.full((4, 4), np.nan, np.float32))), "a.tif cannot be used (unreadable: it contains NaN", REPLACE),
+    case("a TIFF below black", write("likes/a.tif", grey(np.full((4, 4), -1, np.float32))), "a.tif cannot be used (unreadable: it has values below 0 (down to -1)", REPLACE),
+    case("a TIFF of an unknown white", write("likes/a.tif", grey(np.full((4, 4), 3.5, np.float32))), "a.tif cannot be used (unreadable: its values reach", "Save it with 8 or 16 bits"),
     case("a photo of a phone in HEIC", write("likes/IMG_1.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99)), "IMG_1.HEIC cannot be used (unreadable: HEIC", "convert it to JPEG"),
     case("a HEIF by the name of a JPEG", write("likes/a.jpg", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(99)), "a.jpg cannot be used (unreadable: HEIF", "convert it to JPEG"),
     case("a web page for a picture", write("likes/a.jpg", PAGE), "a.jpg cannot be used (unreadable: a web page", REPLACE),
-    case("a drawing in SVG", write("likes/a.png", b'<svg xmlns="http://www.w3.org/2000/svg"/>'), "a.png cannot be used (unreadable: a web page or a drawing (SVG)", REPLACE),
+    case("a drawing in SVG", write("likes/a.png", b'<svg xmlns="http://www.w3.org/2000/svg"/>'), "a.png cannot be used (unreadable: a web page or a vector drawing (SVG)", REPLACE),
     case("a PDF", write("likes/a.png", b"%PDF-1.7\n"), "a.png cannot be used (unreadable: a PDF", REPLACE),
     case("a Git LFS pointer for a picture", write("likes/a.png", LFS), "a.png cannot be used (unreadable: a Git LFS pointer", "git lfs pull"),
     case("a FIFO by the name of a picture", lambda f: os.mkfifo(f / "likes/a.png"), "a.png cannot be used (not a file but a FIFO)", REPLACE),
@@ -136,11 +136,11 @@ def linked(folder: Path) -> None:
 
 
 FOLDERS = [
-    case("likes that are not there", removed("likes"), "likes=", "is not a folder", "Put pictures (.jpg"),
-    case("dislikes that are a file", all_of(removed("dislikes"), write("dislikes", b"x")), "dislikes=", "is not a folder", "into one"),
-    case("likes without pictures", gone("likes/z.png"), "likes holds no pictures (.jpg"),
-    case("a picture that is linked to from the dislikes", linked, "dislikes/x.png is given twice (as ", "likes/z.png", "take it out of one folder"),
-    case("a copy among the dislikes", copied("likes/z.png", "dislikes/copy.png"), "copy.png is the same picture as", "take one of the two out"),
+    case("likes that are not there", removed("likes"), "likes=", "is not a folder", "Give a folder with pictures (.jpg"),
+    case("dislikes that are a file", all_of(removed("dislikes"), write("dislikes", b"x")), "dislikes=", "is not a folder", "Give a folder with pictures"),
+    case("likes without pictures", gone("likes/z.png"), "likes contains no pictures (.jpg"),
+    case("a picture that is linked to from the dislikes", linked, "dislikes/x.png is given twice (as ", "likes/z.png", "remove it from one folder"),
+    case("a copy among the dislikes", copied("likes/z.png", "dislikes/copy.png"), "copy.png is the same picture as", "remove one of the two"),
     case("a like whose name is not UTF-8", lambda f: open(os.fsencode(f / "likes") + b"/caf\xe9.png", "wb").close(), "likes: the name 'caf\\udce9.png' of a picture cannot be an id", "Rename it"),
     case("a like whose name has a tab", write("likes/a\tb.png", encoded()), "likes: the name 'a\\tb.png'", "invisible character U+0009", "Rename it"),
 ]  # fmt: skip
@@ -163,19 +163,22 @@ def test_the_same_folder_for_likes_and_dislikes(folder: Path, refused: Refused) 
         "z.png is given twice",
         "by likes=",
         "and dislikes=",
-        "take it out of one folder",
+        "remove it from one folder",
     )
     refused(both, "newcomers: folders", lambda: from_folders(str(folder / "likes"), str(folder / "likes")))
 
 
 def test_nested_folders_of_likes_and_dislikes(folder: Path, refused: Refused) -> None:
-    inside = case("dislikes inside the likes", nothing, "y.png is given twice", "take it out of one folder")
+    inside = case("dislikes inside the likes", nothing, "y.png is given twice", "remove it from one folder")
     refused(inside, "newcomers: folders", lambda: from_folders(str(folder), str(folder / "dislikes")))
 
 
 def test_no_rated_pictures(refused: Refused) -> None:
     none = case(
-        "nothing that is rated", nothing, "there are no rated pictures", "likes=FOLDER, dislikes=FOLDER or ratings=FILE"
+        "nothing that is rated",
+        nothing,
+        "no rated pictures were given",
+        "likes=FOLDER, dislikes=FOLDER or ratings=FILE",
     )
     refused(none, "newcomers: folders", lambda: of(Blind(), []))
 
@@ -185,7 +188,7 @@ def test_an_encoder_of_another_space(folder: Path, refused: Refused) -> None:
         "an encoder of another space",
         nothing,
         "needs pictures embedded by light",
-        "at hand is dark",
+        "the encoder is dark",
         "Choose the encoder of the checkpoint's space",
     )
     refused(other, "newcomers: folders", lambda: of(Blind(), from_folders(str(folder / "likes"), None), "light"))
@@ -199,20 +202,20 @@ FILES = [
     case("no table of one's own", gone("mine.csv"), "there is no file", "mine.csv", "Is the path right?"),
     case("a table of one's own from a FIFO", instead("mine.csv", os.mkfifo), "mine.csv is a FIFO", "Give the path of a file"),
     case("an empty table of one's own", write("mine.csv", b""), "mine.csv is empty", "columns picture, rating"),
-    case("a header of one's own alone", write("mine.csv", "picture,rating\n"), "mine.csv has a header and no rows", "Add rows"),
-    case("line ends alone", write("mine.csv", b"\n\n"), "mine.csv:1: it holds nothing", "picture,rating"),
-    case("a table without pictures", mine(header="file,rating"), "mine.csv:1", "missing: 'picture'", "The first line names these two columns"),
+    case("a header of one's own alone", write("mine.csv", "picture,rating\n"), "mine.csv has a header but no rows", "Add rows"),
+    case("line ends alone", write("mine.csv", b"\n\n"), "mine.csv:1: the file contains only blank lines", "picture,rating"),
+    case("a table without pictures", mine(header="file,rating"), "mine.csv:1", "missing: 'picture'", "The first line must name these two columns"),
     case("a newcomer's latin-1", write("mine.csv", "picture,rating\ncaf\xe9.png,1\n".encode("latin-1")), "mine.csv:2: the byte 0xe9", "iconv -f latin1"),
-    case("a picture that is not there", mine("likes/gone.png,3"), "mine.csv:4", "likes/gone.png is not there", "correct these rows or remove them"),
-    case("a picture that is a folder", mine("likes,3"), "mine.csv:4", "likes is no file", "correct these rows"),
-    case("a picture that is a FIFO", all_of(lambda f: os.mkfifo(f / "likes/x.png"), mine("likes/x.png,3")), "mine.csv:4", "likes/x.png is no file", "correct these rows"),
-    case("no picture", mine(",3"), "mine.csv:4: there is no picture", "Complete these rows"),
-    case("a newcomer's rating in words", mine("likes/x.png,good"), "mine.csv:4: the rating 'good'", "Correct these rows"),
-    case("no rating", mine("likes/x.png,"), "mine.csv:4: there is no rating", "Complete these rows or remove them"),
+    case("a picture that is not there", mine("likes/gone.png,3"), "mine.csv:4", "likes/gone.png does not exist", "correct or remove these rows"),
+    case("a picture that is a folder", mine("likes,3"), "mine.csv:4", "likes is not a file", "correct or remove these rows"),
+    case("a picture that is a FIFO", all_of(lambda f: os.mkfifo(f / "likes/x.png"), mine("likes/x.png,3")), "mine.csv:4", "likes/x.png is not a file", "correct or remove these rows"),
+    case("no picture", mine(",3"), "mine.csv:4: the picture is missing", "Complete or remove these rows"),
+    case("a newcomer's rating in words", mine("likes/x.png,good"), "mine.csv:4: the rating 'good'", "Correct or remove these rows"),
+    case("no rating", mine("likes/x.png,"), "mine.csv:4: the rating is missing", "Complete or remove these rows"),
     case("a picture that is rated twice", mine("likes/z.png,4"), "mine.csv:2, ", "mine.csv:4: 'likes/z.png' is rated 2 times", "Keep one row"),
     case("a picture that is rated by two paths", mine("./likes/z.png,5"), "mine.csv:2, ", "mine.csv:4: './likes/z.png' is the same file as 'likes/z.png'", "Keep one row"),
     case("a copy that is rated otherwise", all_of(copied("likes/z.png", "likes/x.png"), mine("likes/x.png,1")), "mine.csv:4: 'likes/x.png' is a copy of 'likes/z.png'", "Keep one row"),
-    case("a newcomer's rating beyond all", all_of(copied("likes/z.png", "likes/x.png"), mine("likes/x.png,1e35")), "mine.csv:4: the rating 1e+35 is too large", "Correct these rows"),
+    case("a newcomer's rating beyond all", all_of(copied("likes/z.png", "likes/x.png"), mine("likes/x.png,1e35")), "mine.csv:4: the rating 1e+35 is too large", "Correct or remove these rows"),
     case("a row of one's own with too many values", mine("likes/x.png,3,4"), "mine.csv:4: Expected 2 columns, got 3", "Every row"),
     case("a table of one's own in a spreadsheet", write("mine.csv", b"PK\x03\x04\xff\xfe"), "mine.csv:1: this is a zip archive", "save the table as .csv"),
     case("a broken picture in a table", all_of(write("likes/x.png", b"x"), mine("likes/x.png,3")), "x.png cannot be used (unreadable: not a picture)", REPLACE),

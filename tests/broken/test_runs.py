@@ -42,16 +42,16 @@ def config(text: str | bytes) -> Callable[[Path], Any]:
 
 
 CONFIGS = [
-    case("a configuration that is no YAML", config("seed: 0\nsource: {root: x\nn: 3\n"), f"{CONFIG}:3: not YAML", RESTORE),
-    case("tabs", config("seed: 0\nsource:\n\troot: x\n"), f"{CONFIG}:3: not YAML", RESTORE),
-    case("a quote left open in YAML", config("seed: 0\nname: 'x\n"), f"{CONFIG}:", "not YAML", RESTORE),
+    case("a configuration that is no YAML", config("seed: 0\nsource: {root: x\nn: 3\n"), f"{CONFIG}:3: not valid YAML", RESTORE),
+    case("tabs", config("seed: 0\nsource:\n\troot: x\n"), f"{CONFIG}:3: not valid YAML", RESTORE),
+    case("a quote left open in YAML", config("seed: 0\nname: 'x\n"), f"{CONFIG}:", "not valid YAML", RESTORE),
     case("a configuration that is a list", config("- seed\n- 0\n"), f"{CONFIG}: not the configuration of a run", RESTORE),
     case("a configuration that is a text", config("seed\n"), f"{CONFIG}: not the configuration of a run", RESTORE),
     case("keys that are numbers", config("0: seed\n"), f"{CONFIG}: not the configuration of a run", RESTORE),
-    case("a class of Python", config("seed: !!python/object/apply:os.system ['touch ran']\n"), f"{CONFIG}:1: not YAML (could not determine a constructor", RESTORE),
-    case("a character that YAML does not know", config("seed: \x07\n"), f"{CONFIG}: not YAML", RESTORE),
+    case("a class of Python", config("seed: !!python/object/apply:os.system ['touch ran']\n"), f"{CONFIG}:1: not valid YAML (could not determine a constructor", RESTORE),
+    case("a character that YAML does not know", config("seed: \x07\n"), f"{CONFIG}: not valid YAML", RESTORE),
     case("a configuration in latin-1", config(b"name: caf\xe9\n"), f"{CONFIG}:1: the byte 0xe9", "iconv"),
-    case("a configuration nested too deeply", config("seed: " + "[" * 5000 + "]" * 5000), f"{CONFIG}:1: not read as YAML", "nested too deeply", RESTORE),
+    case("a configuration nested too deeply", config("seed: " + "[" * 5000 + "]" * 5000), f"{CONFIG}:1: cannot be read as YAML", "nested too deeply", RESTORE),
     case("a configuration from a FIFO", instead(CONFIG, os.mkfifo), f"{CONFIG} is a FIFO", "Give the path of a file"),
     case("a configuration that is a folder", instead(CONFIG, Path.mkdir), f"{CONFIG} is a folder", "Give the path of a file"),
     case("a Git LFS pointer for a configuration", config(LFS), f"{CONFIG} is a Git LFS pointer", "git lfs pull"),
@@ -67,7 +67,7 @@ FIGURES = [
     case("a figure that is null", write(METRICS, '{"a/b/c/d@1": null}'), f"{METRICS}: a/b/c/d@1 is null", AGAIN),
     case("a figure that is true", write(METRICS, '{"a/b/c/d@1": true}'), f"{METRICS}: a/b/c/d@1 is true", AGAIN),
     case("figures nested too deeply", write(METRICS, "[" * 100_000), f"{METRICS}:1", "nested too deeply", AGAIN),
-    case("a figure that is there twice", write(METRICS, '{"a": 1, "a": 2}'), f"{METRICS}:1", "the key 'a' is there twice", AGAIN),
+    case("a figure that is there twice", write(METRICS, '{"a": 1, "a": 2}'), f"{METRICS}:1", "the key 'a' appears twice", AGAIN),
     case("figures from a FIFO", instead(METRICS, os.mkfifo), f"{METRICS} is a FIFO", "Give the path of a file"),
 ]  # fmt: skip
 

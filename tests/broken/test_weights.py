@@ -25,7 +25,7 @@ from tests.models.published import tiny_published
 WORLD = Path(prefprior.__file__).parent / "world" / "weights" / "decoder"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 COPY = "Give decoder.model=FOLDER of a downloaded copy"
-UNREAD = "the decoder's weights could not be read from"
+UNREAD = "the weights of the decoder could not be read from"
 
 
 def config(name: str, **changes: Any) -> Callable[[Path], Any]:
@@ -76,10 +76,10 @@ UNCONDITIONAL = [
     case("an embedding of no bytes", write("u.npy", b""), "u.npy is not a .npy file: it is empty", "numpy.save"),
     case("an embedding in text", write("u.npy", b"0.1 0.2"), "u.npy is not a .npy file", "numpy.save"),
     case("an embedding in an .npz", npz, "u.npy is not a .npy file: it is a zip archive", "numpy.save"),
-    case("an embedding of objects", saved(np.asarray([{}], dtype=object)), "u.npy is not a whole .npy file", "make it again"),
-    case("an embedding of words", saved(np.asarray(["a"] * 64)), "u.npy holds <U1 of 64 dimensions", EMBED),
-    case("an embedding of another space", saved(np.zeros(3, np.float32)), "u.npy holds float32 of 3 dimensions", EMBED),
-    case("an embedding that is NaN", saved(np.full(64, np.nan)), "u.npy holds float64 of 64 dimensions", "finite floats", EMBED),
+    case("an embedding of objects", saved(np.asarray([{}], dtype=object)), "u.npy is not a complete .npy file", "make it again"),
+    case("an embedding of words", saved(np.asarray(["a"] * 64)), "u.npy contains <U1 of 64 dimensions", EMBED),
+    case("an embedding of another space", saved(np.zeros(3, np.float32)), "u.npy contains float32 of 3 dimensions", EMBED),
+    case("an embedding that is NaN", saved(np.full(64, np.nan)), "u.npy contains float64 of 64 dimensions", "finite floats", EMBED),
 ]  # fmt: skip
 
 
@@ -105,18 +105,18 @@ def test_pictures_of_decoders(tmp_path: Path, refused: Refused) -> None:
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 AGAIN = "Copy it again, or give another prior.pretrained"
 PUBLISHED = [
-    case("no config of a prior", gone("config.json"), "holds no config.json", "It should be the `prior` folder"),
-    case("no weights of a prior", gone(WEIGHTS), f"holds no {WEIGHTS}", "with safetensors weights"),
+    case("no config of a prior", gone("config.json"), "contains no config.json", "It must be the `prior` folder"),
+    case("no weights of a prior", gone(WEIGHTS), f"contains no {WEIGHTS}", "with safetensors weights"),
     case("a config of a prior cut short", cut("config.json", 30), "config.json:", "not JSON", AGAIN),
     case("a config of a prior in a list", write("config.json", "[]"), "config.json: it is a list of 0; it must be a JSON object", AGAIN),
     case("a prior without heads", lambda f: write("config.json", json.dumps({k: v for k, v in json.loads((f / "config.json").read_text()).items() if k != "num_attention_heads"}))(f), "config.json: num_attention_heads is missing", AGAIN),
     case("heads in words", config("config.json", num_attention_heads="two"), "config.json: num_attention_heads is 'two'", AGAIN),
     case("no layers", config("config.json", num_layers=0), "config.json: num_layers is 0; it must be a whole number of at least 1", AGAIN),
     case("a prior of other dimensions", config("config.json", embedding_dim=16), "is a prior of 16 dimensions, but the space s has 12", "Embed with the encoder"),
-    case("a prior with a part that ours has not", config("config.json", norm_in_type="layer"), "norm_in_type is 'layer'; only None can be taken over"),
-    case("a prior whose config is another's", config("config.json", additional_embeddings=3), "additional_embeddings is 3", "of one model?"),
-    case("weights of a prior cut short", cut(WEIGHTS, -9), f"{WEIGHTS} is not a whole file of safetensors", AGAIN),
-    case("weights of a prior of no bytes", write(WEIGHTS, b""), f"{WEIGHTS} is not a whole file of safetensors", AGAIN),
+    case("a prior with a part that ours has not", config("config.json", norm_in_type="layer"), "norm_in_type is 'layer'; only None is supported"),
+    case("a prior whose config is another's", config("config.json", additional_embeddings=3), "additional_embeddings is 3", "belong to the same model?"),
+    case("weights of a prior cut short", cut(WEIGHTS, -9), f"{WEIGHTS} is not a complete safetensors file", AGAIN),
+    case("weights of a prior of no bytes", write(WEIGHTS, b""), f"{WEIGHTS} is not a complete safetensors file", AGAIN),
     case("a Git LFS pointer for a prior", write(WEIGHTS, LFS), f"{WEIGHTS} is a Git LFS pointer", "git lfs pull"),
 ]  # fmt: skip
 

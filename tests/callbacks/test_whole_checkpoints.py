@@ -17,7 +17,7 @@ def test_a_failed_write_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: py
         raise RuntimeError("unexpected pos 2884736 vs 2884624")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(ValueError, match=r"cannot write .*last\.ckpt.*Free some space"):
+    with pytest.raises(ValueError, match=r"cannot write .*last\.ckpt.*Free some disk space"):
         writer.save_checkpoint({"step": 2}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]

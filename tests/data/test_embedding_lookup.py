@@ -72,7 +72,7 @@ def test_refined_embeddings_replace_the_sources_own(tmp_path: Path) -> None:
 def test_refined_embeddings_of_another_space_are_refused(tmp_path: Path) -> None:
     source = SmallSource(ratings())
     EmbeddingTable.write(tmp_path, "small-space+wals", source.ids, source.vectors)
-    with pytest.raises(ValueError, match=r"holds small-space\+wals"):
+    with pytest.raises(ValueError, match=r"contains small-space\+wals"):
         RefinedEmbeddings(folder=str(tmp_path), space="small-space").table(source)
 
 

@@ -96,12 +96,12 @@ def test_a_source_without_parts_is_refused_by_source() -> None:
 
 def test_a_split_that_leaves_nothing_to_train_on_is_refused() -> None:
     table = ratings(users=50)
-    with pytest.raises(ValueError, match="leaves nothing to train on"):
+    with pytest.raises(ValueError, match="leaves no training data"):
         Splits(by="source").parts(replace(table, part_N=np.full(len(table), "test")))
 
 
 def test_shares_that_leave_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="leave some to train on"):
+    with pytest.raises(ValueError, match="leave some ratings for training"):
         Splits(val=0.5, test=0.5)
 
 

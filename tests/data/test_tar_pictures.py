@@ -28,13 +28,13 @@ def test_pictures_are_read_from_tars(tmp_path: Path) -> None:
     assert pictures.ids == ["b", "c", "x/a"]
     assert np.array_equal(np.asarray(pictures.open("c")), np.asarray(noise(2)))
     assert pictures.digest("b") == pictures.digest("c") != pictures.digest("x/a")
-    with pytest.raises(ValueError, match=r"2.tar: c.png is a second picture of the id 'c'"):
+    with pytest.raises(ValueError, match=r"2.tar: c.png is a second picture with the id 'c'"):
         TarPictures([two, tar(tmp_path / "2.tar", {"c.png": data(noise(1))})])
     (tmp_path / "cut.tar").write_bytes(one.read_bytes()[:900])
-    with pytest.raises(ValueError, match=r"cut.tar (is cut short|is not a whole)"):
+    with pytest.raises(ValueError, match=r"cut.tar (is truncated|is not a complete)"):
         TarPictures([tmp_path / "cut.tar"])
     (tmp_path / "junk.tar").write_bytes(b"junk" * 300)
-    with pytest.raises(ValueError, match=r"junk.tar is not a whole"):
+    with pytest.raises(ValueError, match=r"junk.tar is not a complete"):
         TarPictures([tmp_path / "junk.tar"])
 
 

@@ -189,9 +189,9 @@ def test_the_safety_checker_flags_by_its_threshold(tmp_path: Path) -> None:
 def test_unsupported_inputs_are_refused(folders: Path) -> None:
     decoder = make("karlo", folders, Runtime())
     given = torch.zeros(1, decoder.dim)
-    with pytest.raises(ValueError, match="no negative"):
+    with pytest.raises(ValueError, match="does not support negative"):
         decoder.decode(given, negative_BD=given, prompt=None, generators=generators(0))
-    with pytest.raises(ValueError, match="no prompt"):
+    with pytest.raises(ValueError, match="does not support a prompt"):
         decoder.decode(given, negative_BD=None, prompt="a", generators=generators(0))
     with pytest.raises(ValueError, match="dimensions, got 3"):
         decoder.decode(torch.zeros(1, 3), negative_BD=None, prompt=None, generators=generators(0))

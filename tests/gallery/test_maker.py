@@ -109,5 +109,5 @@ def test_withheld_pictures_are_measured_too(gallery: Path, withheld: Path) -> No
 
 
 def test_negative_with_a_decoder_without_negatives_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="takes no negative embeddings"):
+    with pytest.raises(ValueError, match="does not support negative embeddings"):
         maker(tmp_path, TinyUsers(1), negative=True)

@@ -42,7 +42,7 @@ def test_a_gallery_is_not_continued_with_other_settings(tmp_path: Path) -> None:
 
 def test_a_gallery_of_another_version_is_not_continued(tmp_path: Path) -> None:
     write_json(tmp_path / SETTINGS, {"format": "prefprior-gallery-1"})
-    with pytest.raises(ValueError, match="begun by another version"):
+    with pytest.raises(ValueError, match="started by another version"):
         begin(tmp_path, tiny.SETTINGS)
 
 
@@ -63,7 +63,7 @@ def test_an_older_manifest_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [[], {}, {"format": 3}, {"format": "prefprior-4"}, "text", None])
 def test_a_file_of_another_format_is_refused(tmp_path: Path, value: Any) -> None:
-    with pytest.raises(ValueError, match="is not a gallery's manifest"):
+    with pytest.raises(ValueError, match="is not a gallery manifest"):
         read_manifest(manifest(tmp_path, value))
 
 

@@ -69,7 +69,7 @@ def test_ratings_are_scaled_to_minus_1_and_1_and_the_last_row_is_the_newest(fold
 
 
 def test_a_missing_picture_is_named_with_its_line(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"mine\.csv:3: .*c\.png is not there"):
+    with pytest.raises(ValueError, match=r"mine\.csv:3: .*c\.png does not exist"):
         from_file(table(folder, "picture,rating\nlikes/a.png,5\nlikes/c.png,1\n"))
 
 

@@ -70,12 +70,12 @@ def test_an_invalid_setting_in_a_file_is_named(name: str, wrong: object) -> None
 def test_a_file_may_not_name_any_class_as_its_solver(target: str) -> None:
     value = through_json(ALL)
     value["sampler"]["solver"] = {"_target_": target}
-    with pytest.raises(ValueError, match=r"may only name classes|not a class that a file may name|there is no"):
+    with pytest.raises(ValueError, match=r"may name only classes|not a class that a file may name|there is no"):
         GallerySettings.from_dict(value, "here")
 
 
 def test_settings_that_are_no_object_are_refused() -> None:
-    with pytest.raises(ValueError, match="here is no JSON object"):
+    with pytest.raises(ValueError, match="here is not a JSON object"):
         GallerySettings.from_dict(["n", 3], "here")
 
 

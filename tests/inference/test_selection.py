@@ -56,7 +56,7 @@ def test_a_selection_does_not_depend_on_the_scale_of_scores() -> None:
 
 
 def test_selecting_more_than_the_candidates_is_refused() -> None:
-    with pytest.raises(ValueError, match="5 cannot be chosen from 4"):
+    with pytest.raises(ValueError, match="cannot select 5 of 4"):
         maximal_marginal_relevance(torch.randn(1, 4, 2), torch.randn(1, 4), 5, 1.0)
 
 

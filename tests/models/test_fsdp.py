@@ -69,11 +69,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 def test_an_interrupted_run_says_how_to_go_on(runs: Runs) -> None:
-    assert "To go on after epoch 0" in runs.interrupted
+    assert "To resume after epoch 0" in runs.interrupted
 
 
 def test_it_is_resumed(runs: Runs) -> None:
-    assert "going on in runs/train/two after epoch 0" in runs.resumed
+    assert "resuming runs/train/two after epoch 0" in runs.resumed
     assert checkpoint.load(runs.two / "prior.safetensors").facts["steps"] == 6
 
 

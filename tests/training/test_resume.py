@@ -51,7 +51,7 @@ def resumed(broken: tuple[Path, str], folder: Path) -> tuple[Path, str]:
 
 
 def test_an_interrupted_run_prints_how_to_resume(broken: tuple[Path, str]) -> None:
-    for words in ("python train.py", "run_dir=runs/train/broken", "To go on after epoch 1"):
+    for words in ("python train.py", "run_dir=runs/train/broken", "To resume after epoch 1"):
         assert words in broken[1]
 
 
@@ -67,11 +67,11 @@ def test_an_interrupted_run_is_not_resumed_with_other_settings(
     broken: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*QUICK, "run_dir=runs/train/broken", "optimizer.lr=0.5")
-    assert "begun with other" in fails(monkeypatch, folder, "train", *words)
+    assert "started with other" in fails(monkeypatch, folder, "train", *words)
 
 
 def test_a_resumed_run_prints_from_which_epoch(resumed: tuple[Path, str]) -> None:
-    assert "going on in runs/train/resumed after epoch 1" in resumed[1]
+    assert "resuming runs/train/resumed after epoch 1" in resumed[1]
 
 
 def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(resumed: tuple[Path, str], unbroken: Path) -> None:
@@ -112,8 +112,8 @@ def test_a_finished_run_can_be_extended(longer: tuple[Path, str]) -> None:
 def test_an_extended_run_prints_how_the_learning_rate_changes(longer: tuple[Path, str]) -> None:
     schedule = WarmupCosine()
     rate = schedule.factor(3 * EPOCHS, 3 * (EPOCHS + 1))
-    assert f"it was begun for {EPOCHS} epochs and now has {EPOCHS + 1} epochs" in longer[1]
-    assert f"at {rate:.3g} of its peak (at this step the former's is 0.02)" in longer[1]
+    assert f"the run was started for {EPOCHS} epochs and is extended to {EPOCHS + 1} epochs" in longer[1]
+    assert f"at {rate:.3g} of its peak (the old schedule would be at 0.02)" in longer[1]
 
 
 def test_an_extended_run_uses_the_printed_learning_rate_from_its_first_step(longer: tuple[Path, str]) -> None:
@@ -128,7 +128,7 @@ def test_an_extended_run_is_finished_again(
     longer: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*QUICK, "run_dir=runs/train/longer")
-    assert "To make it longer, give more trainer.max_epochs" in fails(monkeypatch, folder, "train", *words)
+    assert "To extend it, give a larger trainer.max_epochs" in fails(monkeypatch, folder, "train", *words)
 
 
 def test_a_finished_run_without_lightning_checkpoint_proposes_a_warm_start(
@@ -208,12 +208,12 @@ def early(folder: Path) -> str:
 
 
 def test_a_run_interrupted_in_its_first_epoch_prints_how_to_restart(early: str) -> None:
-    assert "No epoch was finished. To begin again" in early
+    assert "No epoch was finished. To start again" in early
 
 
 def test_a_run_interrupted_in_its_first_epoch_restarts_with_a_message(
     early: str, unbroken: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(monkeypatch, folder, "train", *QUICK, "run_dir=runs/train/early")
-    assert "interrupted before its first epoch was finished: beginning again" in capsys.readouterr().out
+    assert "interrupted in its first epoch: starting from the beginning" in capsys.readouterr().out
     assert equal(unbroken, folder / "runs/train/early")

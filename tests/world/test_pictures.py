@@ -69,8 +69,8 @@ def test_fixing_a_factor_does_not_change_the_others(factors: Factors) -> None:
     ("fixed", "says"),
     [
         ({"colour": 1.0}, "unknown factors: colour"),
-        ({"shape": "hexagons"}, "must be among circles"),
-        ({"shape": 8}, "must be among circles"),
+        ({"shape": "hexagons"}, "must be one of circles"),
+        ({"shape": 8}, "must be one of circles"),
         ({"size": 1.5}, "between 0 and 1"),
         ({"size": (0.5, 0.2)}, "range"),
         ({"size": "large"}, "range"),

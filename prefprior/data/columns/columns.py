@@ -30,8 +30,8 @@ class Columns:
             if differing := sorted(set(other.values) ^ set(several[0].values)):
                 has, lacks = (other, several[0]) if differing[0] in other.values else (several[0], other)
                 raise ValueError(
-                    f"{has.path} has a column for {differing[0]}, and {lacks.path} has none. All files of a data set "
-                    "have the same columns: add it or take it out."
+                    f"{has.path} has the column {differing[0]}, but {lacks.path} does not. All files of a data "
+                    "set need the same columns: add it or remove it."
                 )
         starts = np.cumsum([0, *(len(c) for c in several[:-1])])
         values = {name: pa.concat_arrays([c.values[name] for c in several]) for name in several[0].values}
@@ -82,7 +82,7 @@ class Wanted:
 
     names: dict[str, str]
     optional: tuple[str, ...] = ()
-    remedy: str = "Name the file's own columns with source.columns.<name>=... or rename them."
+    remedy: str = "Map the file's own names with source.columns.<name>=... or rename the columns."
 
     def choose(self, where: str, present: list[str]) -> dict[str, str]:
         """Our name -> the column as it is spelled in the file; spaces around the file's names do not matter."""
@@ -93,15 +93,15 @@ class Wanted:
         if missing:
             told = "; ".join(f"{column!r}{nearest(column, stripped)}" for column in missing)
             marks = [mark for mark in ";\t|," if len(present) == 1 and mark in present[0]]
-            split = f" Is the file separated by {marks[0]!r}? Use commas, or tabs in a .tsv." if marks else ""
+            split = f" Is the file separated by {marks[0]!r}? Use commas (.csv) or tabs (.tsv)." if marks else ""
             there = ", ".join(map(_shown, stripped))
             raise ValueError(f"{where}: the columns are {there}; missing: {sentence(told)} {self.remedy}{split}")
         chosen = {ours: stripped[c.strip()] for ours, c in self.names.items() if c.strip() in stripped}
         for spellings in chosen.values():
             if len(spellings) > 1:
                 raise ValueError(
-                    f"{where}: the column {spellings[0].strip()!r} is there {len(spellings)} times. Which is meant? "
-                    "Remove or rename the others."
+                    f"{where}: there are {len(spellings)} columns named {spellings[0].strip()!r}. Keep one: "
+                    "remove or rename the others."
                 )
         return {ours: spellings[0] for ours, spellings in chosen.items()}
 

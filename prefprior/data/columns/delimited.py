@@ -23,11 +23,13 @@ def from_delimited(path: Path, data: bytes, delimiter: str, wanted: Wanted) -> C
     """The wanted columns; `data` is the file's whole content in UTF-8."""
     first = re.split(rb"[\r\n]", data[: 1 << 20], maxsplit=1)[0]
     if not first.strip():
-        blank = "it holds nothing but blank lines" if not data.strip() else "the first line is blank"
-        raise ValueError(f"{path}:1: {blank}. The first line names the columns, such as {_example(wanted, delimiter)}")
+        blank = "the file contains only blank lines" if not data.strip() else "the first line is blank"
+        raise ValueError(
+            f"{path}:1: {blank}. The first line must name the columns, for example {_example(wanted, delimiter)}"
+        )
     present = _header(path, first, delimiter)
     chosen = wanted.choose(f"{path}:1", present)
-    # Blank lines at the end are nobody's row; elsewhere they would shift the numbers of the lines.
+    # Blank lines at the end are not rows; elsewhere they would shift the line numbers.
     data = data.rstrip(b"\r\n") + b"\n"
     # Names that are not wanted may be there twice, which pyarrow does not take.
     spelled = [name if name in chosen.values() else f"{place}:{name}" for place, name in enumerate(present)]
@@ -47,8 +49,8 @@ def from_delimited(path: Path, data: bytes, delimiter: str, wanted: Wanted) -> C
         )
     except pa.ArrowInvalid as error:
         raise ValueError(
-            f"{_problem(path, data, str(error))}. Every row must have the {len(present)} columns of the header; "
-            "was the file cut short, or a quote left open?"
+            f"{_problem(path, data, str(error))}. Every row must have the {len(present)} columns of the "
+            "header. Is the file truncated, or a quote not closed?"
         ) from error
     values = {ours: table[column].combine_chunks() for ours, column in chosen.items()}
     line_N = None
@@ -59,7 +61,7 @@ def from_delimited(path: Path, data: bytes, delimiter: str, wanted: Wanted) -> C
     columns = Columns(path, values, 2, line_N)
     empty = np.flatnonzero(np.logical_and.reduce([absent(value) for value in values.values()]))
     if empty.size:
-        raise ValueError(f"{columns.some(empty)}: the line is blank, or has none of the columns. Remove it.")
+        raise ValueError(f"{columns.some(empty)}: the line is blank or has no values in the needed columns. Remove it.")
     return columns
 
 
@@ -82,8 +84,9 @@ def _header(path: Path, first: bytes, delimiter: str) -> list[str]:
         )
     except pa.ArrowInvalid as error:
         raise ValueError(
-            f"{path}:1: the first line, {first[:60].decode(errors='replace')!r}, does not name columns. Is a quote "
-            "left open? The names stand in one line, with commas (.csv) or tabs (.tsv) between them."
+            f"{path}:1: the first line, {first[:60].decode(errors='replace')!r}, does not name columns. "
+            "Is a quote not closed? The column names must be in one line, separated by commas (.csv) or "
+            "tabs (.tsv)."
         ) from error
     return [str(column[0].as_py()) for column in header.columns]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 LONGEST = 4096  # characters; as long as a path may be
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")  # how Python shows bytes of a file's name that are not UTF-8
-# What programs write where there is no value: as an id it would make one person of all that are unknown.
+# What programs write for a missing value: as an id, it would merge all unknown users into one.
 NOTHING = {"nan", "NaN", "<NA>", "None", "null", "NULL"}
 _ROUNDED = re.compile(r"[+-]?\d+(\.\d+)?[eE]\+\d+")  # how spreadsheets write long numbers: digits are lost
 _INVISIBLE = dict.fromkeys(
@@ -20,15 +20,17 @@ def fault(value: str) -> str | None:
     if not value.strip():
         return "it is blank"
     if value.strip() in NOTHING:
-        return "it stands for no value; where there is none, leave it empty"
+        return "it means a missing value; leave missing values empty"
     if _ROUNDED.fullmatch(value.strip()):
-        return "it is a number that was rounded, as spreadsheets do, so that several ids become one. Store ids as text"
+        return (
+            "it is a rounded number, as spreadsheets write them, so several ids may have become one. Store ids as text"
+        )
     if len(value) > LONGEST:
         return f"it has {len(value):,} characters, more than {LONGEST:,}"
     if _SURROGATE.search(value):
         return "it is not UTF-8"
     if found := _CONTROL.search(value):
-        return f"it holds the invisible character U+{ord(found[0]):04X}"
+        return f"it contains the invisible character U+{ord(found[0]):04X}"
     return None
 
 
@@ -38,7 +40,7 @@ def shown(value: str) -> str:
 
 
 def alike(ids: Sequence[str]) -> tuple[int, int] | None:
-    """The places of two ids that differ only in what nobody sees: spaces around them, or how accents are stored."""
+    """The positions of two ids that differ only in surrounding spaces, invisible characters or the form of accents."""
     seen: dict[str, int] = {}
     for place, value in enumerate(ids):
         other = seen.setdefault(_for_the_eye(value), place)

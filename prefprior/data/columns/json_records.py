@@ -22,14 +22,14 @@ def from_json_lines(path: Path, data: bytes, wanted: Wanted) -> Columns:
 
 def _remedy(line: bytes) -> str:
     if line.lstrip()[:1] == b"[":
-        return "Each line is one JSON object, without a list around them: jq -c '.[]' takes it off."
-    return "Each line is one whole JSON object. Was the file cut short, or spread over several lines?"
+        return "Each line must be one JSON object, not an element of a list: convert the file with jq -c '.[]'"
+    return "Each line must be one complete JSON object. Is the file truncated, or an object spread over several lines?"
 
 
 def read_json_records(path: str | Path, wanted: Wanted) -> Columns:
     """The same from one JSON file that holds a list of records; rows are counted from 1."""
     path = require_file(path)
-    records = read_json(path, remedy="Was the file cut short? Copy it again.")
+    records = read_json(path, remedy="Is the file truncated? Copy it again.")
     if not isinstance(records, list):
         raise ValueError(f"{path}: expected a list of records, found {type(records).__name__}. Copy the file again.")
     return _from_records(path, records, wanted)
@@ -37,12 +37,14 @@ def read_json_records(path: str | Path, wanted: Wanted) -> Columns:
 
 def _from_records(path: Path, records: list[object], wanted: Wanted) -> Columns:
     if not records:
-        raise ValueError(f"{path} holds no records. Each is a JSON object with {', '.join(wanted.names.values())}.")
+        raise ValueError(
+            f"{path} contains no records. Each record is a JSON object with {', '.join(wanted.names.values())}."
+        )
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise ValueError(
-                f"{path}:{number}: each record is one JSON object with named values. Correct or remove it. (A list of "
-                "them on one line is spread over lines by jq -c '.[]'.)"
+                f"{path}:{number}: each line must be one JSON object with named values. Correct or remove it. "
+                "(jq -c '.[]' splits a list into lines.)"
             )
     rows = [record for record in records if isinstance(record, dict)]
     chosen = wanted.choose(f"{path}:1", list(dict.fromkeys(key for row in rows for key in row)))
@@ -61,8 +63,8 @@ def _text(value: object, column: str, path: Path, number: int) -> str | None:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError(
-                f"{path}:{number}: the {column} {value[:60]!r} holds half of a character (a lone surrogate). "
-                "Write it again as UTF-8."
+                f"{path}:{number}: the {column} {value[:60]!r} contains half a character (a lone surrogate). "
+                "Write it as valid UTF-8."
             ) from None
         return value
     if isinstance(value, float) and math.isnan(value):
@@ -72,7 +74,6 @@ def _text(value: object, column: str, path: Path, number: int) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         kind = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else json.dumps(value)
         raise ValueError(
-            f"{path}:{number}: the {column} is {kind}, which is neither text nor a number. Correct this row or remove "
-            "it."
+            f"{path}:{number}: the {column} is {kind}, but it must be text or a number. Correct or remove this row."
         )
     return json.dumps(value)

@@ -19,7 +19,7 @@ def parquet_file(path: Path) -> Iterator[pa_parquet.ParquetFile]:
             yield file
     except (pa.ArrowException, OSError) as error:
         told = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split())[:200])
-        raise ValueError(f"{path} is not a whole Parquet file ({told}). Was it cut short? Copy it again.") from error
+        raise ValueError(f"{path} is not a complete Parquet file ({told}). Is it truncated? Copy it again.") from error
 
 
 def from_parquet(path: Path, wanted: Wanted) -> Columns:
@@ -42,7 +42,10 @@ def as_text(path: Path, column: str, array: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(array.type):
         # As text with a date: a bare number would not say whether it counts seconds or less.
         array = array.cast(pa.timestamp("us"), safe=False)
-    told = f"{path}: the column {column!r} holds {array.type}, not text or numbers. Name another, or convert it."
+    told = (
+        f"{path}: the column {column!r} has type {array.type}, not text or numbers. Choose another "
+        "column, or convert it."
+    )
     if pa.types.is_boolean(array.type):
         raise ValueError(told)
     try:
@@ -54,9 +57,7 @@ def as_text(path: Path, column: str, array: pa.Array) -> pa.Array:
         text.validate(full=True)
     except pa.ArrowInvalid as error:
         row = next((row for row in range(len(text)) if not _is_utf8(text[row])), 0)
-        raise ValueError(
-            f"{path}:{row}: the {column} is not UTF-8. Write the file again with text in UTF-8."
-        ) from error
+        raise ValueError(f"{path}:{row}: the {column} is not UTF-8. Write the file again with UTF-8 text.") from error
     return text
 
 

@@ -17,12 +17,12 @@ def read_columns(path: str | Path, wanted: Wanted) -> Columns:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(
-            f"{path}: tables are read from {', '.join(FORMATS)}, not from {suffix or 'files without a suffix'}. "
-            "Save it in one of these formats."
+            f"{path}: tables are read from {', '.join(FORMATS)} files, not from "
+            f"{suffix or 'files without a suffix'}. Save the table in one of these formats."
         )
     if path.stat().st_size == 0:
         raise ValueError(
-            f"{path} is empty. It should hold a table with the columns {', '.join(wanted.names.values())}."
+            f"{path} is empty. It must contain a table with the columns {', '.join(wanted.names.values())}."
         )
     if suffix == ".parquet":
         columns = from_parquet(path, wanted)
@@ -31,5 +31,5 @@ def read_columns(path: str | Path, wanted: Wanted) -> Columns:
     else:
         columns = from_delimited(path, read_utf8(path), DELIMITERS[suffix], wanted)
     if not columns.values or len(columns) == 0:
-        raise ValueError(f"{columns.path} has a header and no rows. Add rows, or give another file.")
+        raise ValueError(f"{columns.path} has a header but no rows. Add rows, or give another file.")
     return columns

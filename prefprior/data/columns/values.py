@@ -20,8 +20,8 @@ EARLIEST, LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (19
 # Counts of 100 nanoseconds since other years than 1970 look like nanoseconds of before 2001.
 FIRST_NANOSECOND = 1e18
 ONE_KIND = (
-    "All rows of a file have seconds, milliseconds, microseconds or nanoseconds since 1970, or all have ISO 8601 "
-    "(2024-05-01T12:00:00Z); unknown times are left empty."
+    "All times of a file must be seconds, milliseconds, microseconds or nanoseconds since 1970, "
+    "or all must be ISO 8601 (2024-05-01T12:00:00Z). Leave unknown times empty."
 )
 
 
@@ -37,7 +37,7 @@ def numbers(columns: Columns, name: str) -> np.ndarray:
         rows = np.flatnonzero(bad)
         raise ValueError(
             f"{columns.some(rows)}: the {name} {columns.text(name, int(rows[0]))} is not a finite number. "
-            "Correct these rows or remove them."
+            "Correct or remove these rows."
         )
     return values
 
@@ -47,21 +47,20 @@ def ids(columns: Columns, name: str) -> tuple[np.ndarray, np.ndarray]:
     texts = columns.values[name]
     if texts.null_count:
         rows = np.flatnonzero(absent(texts))
-        raise ValueError(f"{columns.some(rows)}: there is no {name}. Complete these rows or remove them.")
+        raise ValueError(f"{columns.some(rows)}: the {name} is missing. Complete or remove these rows.")
     encoded = texts.dictionary_encode()
     code_N = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
     distinct = encoded.dictionary.to_pylist()
     for code, value in enumerate(distinct):
         if reason := fault(value):
             row = int(np.flatnonzero(code_N == code)[0])
-            raise ValueError(
-                f"{columns.where(row)}: {shown(value)} cannot be the id of any {name}: {reason}. Correct it."
-            )
+            raise ValueError(f"{columns.where(row)}: {shown(value)} is not a valid {name} id: {reason}. Correct it.")
     if pair := alike(distinct):
         rows = np.asarray([int(np.flatnonzero(code_N == code)[0]) for code in pair])
         raise ValueError(
-            f"{columns.some(rows)}: {' and '.join(shown(distinct[code]) for code in pair)} are two ids of {name}s that "
-            "look alike: they differ in spaces around them or in how accents are stored. Write both in the same way."
+            f"{columns.some(rows)}: the {name} ids {' and '.join(shown(distinct[code]) for code in pair)} "
+            "differ only in surrounding spaces, invisible characters or "
+            "the encoding of accents. Write both in the same way."
         )
     return code_N, np.asarray(distinct, dtype=object)
 
@@ -78,7 +77,7 @@ def times(columns: Columns, name: str = "time") -> np.ndarray:
             values = np.where(stamps.isna(), np.nan, stamps.astype("datetime64[us, UTC]").astype("int64") / 1e6)
             _refuse(columns, name, there & np.isnan(values), f"is not a time. {ONE_KIND}")
             off = there & ((values < EARLIEST) | (values > LATEST))
-            _refuse(columns, name, off, f"is no time of 1900 to 2200. {ONE_KIND}")
+            _refuse(columns, name, off, f"is not a time between 1900 and 2200. {ONE_KIND}")
             return values
     _refuse(columns, name, there & ~np.isfinite(values), f"is not a time. {ONE_KIND}")
     return _seconds(columns, name, values)
@@ -94,7 +93,7 @@ def parts(columns: Columns, name: str = "split") -> np.ndarray:
         columns,
         name,
         np.asarray([*wrong, False])[code_N],
-        f"is no part: a {name} is train, val or test (or a finer name that begins with val or test). Rename it.",
+        f"is not a part: a {name} is train, val or test (or a longer name that begins with val or test). Rename it.",
     )
     return np.asarray([*told, ""], dtype=str)[code_N]
 

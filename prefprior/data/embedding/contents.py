@@ -46,7 +46,7 @@ def read_contents(path: Path, count: int) -> np.ndarray:
     digest_N = _loaded(path)
     if digest_N is None or digest_N.dtype != CONTENT["digest"] or digest_N.shape != (count,):
         found = "no .npy file" if digest_N is None else f"{digest_N.dtype} of shape {digest_N.shape}"
-        raise ValueError(f"{path} is {found}, not a digest a row. {again(path.parent)}")
+        raise ValueError(f"{path} is {found}, not a table with one digest per row. {again(path.parent)}")
     contents_N = np.zeros(count, dtype=CONTENT)
     contents_N["digest"] = digest_N
     # Stamps are of one machine, and only spare reading: without them all pictures are read.

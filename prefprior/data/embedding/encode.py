@@ -78,8 +78,9 @@ def finish(
     write_set_aside(folder, bad)
     if share > rule.max_bad or len(bad) == len(plan.order):
         raise ValueError(
-            f"{len(bad)} of {len(plan.order)} pictures could not be embedded, more than max_bad={rule.max_bad:g}; "
-            f"each is listed with its reason in {folder / SET_ASIDE}. Repair them, or allow more with max_bad=..."
+            f"{len(bad)} of {len(plan.order)} pictures could not be embedded, more than the allowed share "
+            f"max_bad={rule.max_bad:g}. {folder / SET_ASIDE} lists each with the reason. Repair them, or "
+            "raise max_bad=..."
         )
     ids = [item for item in plan.order if item not in bad]
     if plan.fresh - bad.keys() or (plan.old is not None and len(ids) < len(plan.old)):

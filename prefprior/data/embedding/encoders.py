@@ -90,11 +90,11 @@ class OpenClipEncoder:
         tags = open_clip.list_pretrained_tags_by_model(model)
         if model in _BUNDLED:
             if pretrained is not None:
-                raise ValueError(f"{model} comes with its weights: leave encoder.pretrained out")
+                raise ValueError(f"{model} includes its weights: leave encoder.pretrained out")
             self.space_name = model
         elif pretrained is None or not (self._local or pretrained in tags):
             given = (
-                f"{pretrained!r} is neither a file nor a tag of {model}"
+                f"{pretrained!r} is neither a file nor a pretrained tag of {model}"
                 if pretrained
                 else "encoder.pretrained is missing"
             )
@@ -119,8 +119,8 @@ class OpenClipEncoder:
                 remedy = (
                     "Copy the file again, or give another encoder.pretrained."
                     if self._local
-                    else "They are downloaded once; without a network give a local file as encoder.pretrained and its "
-                    "name as encoder.space."
+                    else "They are downloaded once. Without a network, give a local file as encoder.pretrained and "
+                    "its space as encoder.space."
                 )
                 told = " ".join((str(error) or type(error).__name__).split())[:300]
                 raise ValueError(
@@ -199,6 +199,7 @@ def encoder_of(space_name: str, device: str = "cpu") -> OpenClipEncoder:
         return OpenClipEncoder(model=model, pretrained=tag or None, device=device)
     except ValueError as error:
         raise ValueError(
-            f"pictures and words must be embedded by {space_name}, which is not at hand: {error}\n"
-            "A space made by another program needs its embeddings given: python embed.py --help"
+            f"pictures and texts must be embedded with the encoder of {space_name}, which is not "
+            f"available: {error}\nFor a space made by another program, give its embeddings: python "
+            "embed.py --help"
         ) from error

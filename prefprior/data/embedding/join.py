@@ -22,10 +22,11 @@ def match(table: RatingsTable, embeddings: EmbeddingTable, missing_allowed: floa
         lacking = [str(i) for i in table.items[np.unique(table.item_N[row_N < 0])[:3]]]
         where = embeddings.folder or embeddings.ids_source
         raise ValueError(
-            f"{missing} of {len(table)} ratings of {table.source} are for items without an embedding, such as "
-            f"{', '.join(map(repr, lacking))}; {where} has, for example, {', '.join(map(repr, embeddings.ids[:3]))}. "
-            "Use the same ids on both sides and run python embed.py again for new pictures, or allow more to be "
-            f"dropped with data.missing_allowed (now {missing_allowed})."
+            f"{missing} of {len(table)} ratings of {table.source} are for items without an embedding, "
+            f"such as {', '.join(map(repr, lacking))}; {where} has, for example, "
+            f"{', '.join(map(repr, embeddings.ids[:3]))}. Use the same ids in both, run python embed.py "
+            "again if there are new pictures, or allow more ratings to be dropped with "
+            f"data.missing_allowed (now {missing_allowed})."
         )
     kept = table.take(np.flatnonzero(row_N >= 0))
     if len(kept) == 0:

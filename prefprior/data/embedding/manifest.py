@@ -36,10 +36,10 @@ class TableManifest:
         """A table's manifest; anything else by that name is refused."""
         path = folder / MANIFEST
         if not path.is_file():
-            raise ValueError(f"{folder} holds no embeddings: there is no {MANIFEST}. Make them with python embed.py")
+            raise ValueError(f"{folder} contains no embeddings: there is no {MANIFEST}. Make them with python embed.py")
         value = read_json(path, again(folder))
         if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise ValueError(f"{path} is not a manifest of embeddings of format {FORMAT}. {again(folder)}")
+            raise ValueError(f"{path} is not a manifest of embeddings in format {FORMAT}. {again(folder)}")
         fields = Fields(value, path, again(folder))
         files = fields.fields("files")
         kinds = [*REQUIRED, *(kind for kind in OPTIONAL if kind in files)]
@@ -72,7 +72,7 @@ class TableManifest:
         """The path of a file that is as it was when it was written."""
         path, mark = self.files[kind]
         if not path.is_file():
-            raise ValueError(f"{path} is missing, though {self.folder / MANIFEST} names it. {again(self.folder)}")
+            raise ValueError(f"{path} is missing, but {self.folder / MANIFEST} lists it. {again(self.folder)}")
         if fingerprint(path) != mark:
             raise ValueError(f"{path} has changed since it was written. {again(self.folder)}")
         return path

@@ -44,7 +44,7 @@ class EncodeRule:
         if min(self.batch_size, self.part_size) < 1 or self.workers < 0:
             raise ValueError("batch_size and part_size must be at least 1, workers at least 0")
         if not 0 <= self.max_bad <= 1:
-            raise ValueError(f"max_bad is a share between 0 and 1, got {self.max_bad}")
+            raise ValueError(f"max_bad must be between 0 and 1, got {self.max_bad}")
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ class Part:
         try:
             vectors = np.load(self.path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{self.path} is broken ({error}). {AGAIN}") from error
+            raise ValueError(f"{self.path} is damaged ({error}). {AGAIN}") from error
         if vectors.ndim != 2 or len(vectors) + len(bad) != len(self.items):
             raise ValueError(
-                f"{self.path} has {len(vectors)} vectors, and {len(bad)} pictures were set aside, for "
-                f"{len(self.items)} pictures. {AGAIN}"
+                f"{self.path} has {len(vectors)} vectors for {len(self.items)} pictures, of which {len(bad)} "
+                f"were unreadable. {AGAIN}"
             )
         return StoredPart(vectors, told, bad)
 
@@ -114,8 +114,8 @@ def work_order(pictures: Pictures, folder: Path) -> list[str]:
     if pair := alike(pictures.ids):
         one, other = (shown(pictures.ids[place]) for place in pair)
         raise ValueError(
-            f"the pictures {one} and {other} look alike: they differ in spaces around them or in how accents are "
-            "stored. Rename one (convmv renames many)."
+            f"the picture ids {one} and {other} differ only in surrounding spaces, invisible characters or "
+            "the encoding of accents. Rename one (convmv renames many)."
         )
     path = folder / PARTS / PLAN
     noted = read_ids(path) if path.is_file() else []
@@ -133,12 +133,15 @@ def make_plan(
         if old.facts["encoder"] != identity:
             other = old.facts["encoder"]
             raise ValueError(
-                f"{folder} holds embeddings made by {other.get('model')} with the weights {other.get('weights')}; this "
-                f"encoder is {identity['model']} with the weights {identity['weights']}. Use that encoder, another "
-                "embeddings.root, or delete the folder."
+                f"{folder} contains embeddings by {other.get('model')} with the weights "
+                f"{other.get('weights')}, but this encoder is {identity['model']} with the weights "
+                f"{identity['weights']}. Use that encoder or another embeddings.root, or delete the folder."
             )
         if str(old.vectors.dtype) != rule.dtype:
-            raise ValueError(f"{folder} holds {old.vectors.dtype}, dtype={rule.dtype} was asked for: give the same")
+            raise ValueError(
+                f"{folder} contains {old.vectors.dtype} embeddings, but dtype={rule.dtype} was requested: "
+                "give the same dtype"
+            )
     present = set(pictures.ids)
     changed = set() if old is None else _changed(old, pictures, [i for i in old.ids if i in present], rule)
     known = old.ids if old is not None else []
@@ -162,11 +165,12 @@ def _changed(old: EmbeddingTable, pictures: Pictures, items: list[str], rule: En
     else:
         changed = other_pictures(pictures, items, old.contents_N[[old.row_of[item] for item in items]])
     if changed and rule.changed == "refuse":
-        told = "is not known to be" if old.contents_N is None else "is no longer"
+        told = "cannot be verified as" if old.contents_N is None else "is no longer"
         raise ValueError(
-            f"{old.folder} holds embeddings of other pictures by the same names: {changed[0]!r} {told} the picture "
-            f"that was embedded ({len(changed)} such of {len(items)}). Two sets of pictures need two names "
-            "(source.name=..., where the source has one). If these replace the others, add changed=embed."
+            f"{old.folder} contains embeddings of other pictures with the same ids: {changed[0]!r} {told} "
+            f"the picture that was embedded ({len(changed)} of {len(items)} pictures). Give different sets "
+            "of pictures different names (source.name=..., if the source has it). To replace the old "
+            "embeddings, add changed=embed."
         )
     return set(changed)
 

@@ -47,16 +47,20 @@ class EmbeddingTable:
         texts_ND = self.read_texts()
         if texts_ND.shape != self.vectors.shape:
             raise ValueError(
-                f"{self.texts_source}: texts of items need a row for each and the space's dimension, "
-                f"{self.vectors.shape}, got {texts_ND.shape}. Embed them with the text tower of {self.space.name}."
+                f"{self.texts_source}: text embeddings need one row per item in the dimension of the space, "
+                f"{self.vectors.shape}, got {texts_ND.shape}. Embed the texts with the text tower of "
+                f"{self.space.name}."
             )
         lost_N = texts_ND.any(1) & (np.abs(texts_ND).max(1) < LEAST)
-        for bad_N, what in ((~np.isfinite(texts_ND).all(1), "NaN or infinity"), (lost_N, "too small numbers to keep")):
+        for bad_N, what in (
+            (~np.isfinite(texts_ND).all(1), "NaN or infinity"),
+            (lost_N, "values too small to be stored"),
+        ):
             if bad_N.any():
                 rows = ", ".join(map(str, np.flatnonzero(bad_N)[:5]))
                 raise ValueError(
-                    f"{self.texts_source}: rows {rows} (counted from 0) hold {what}. Where there is no text, its row "
-                    "is zeros."
+                    f"{self.texts_source}: rows {rows} (counted from 0) contain {what}. A row of zeros means that "
+                    "there is no text."
                 )
         return texts_ND
 
@@ -70,7 +74,7 @@ class EmbeddingTable:
         if len(ids) != len(self.vectors):
             where = self.ids_file or "the list of ids"
             remedy = f" {again(self.folder)}" if self.folder else ""
-            raise ValueError(f"{where} names {len(ids)} items, but there are {len(self.vectors)} vectors.{remedy}")
+            raise ValueError(f"{where} lists {len(ids)} items, but there are {len(self.vectors)} vectors.{remedy}")
         return ids
 
     @cached_property
@@ -101,8 +105,8 @@ class EmbeddingTable:
         check_ids(ids, ids_source)
         if len(ids) != len(vectors_ND):
             raise ValueError(
-                f"{source} has {len(vectors_ND)} rows, but {ids_source} has {len(ids)} item ids. "
-                "Both must have one line per item, in the same order."
+                f"{source} has {len(vectors_ND)} rows, but {ids_source} has {len(ids)} item ids. Both need "
+                "one line per item, in the same order."
             )
         check_vectors(vectors_ND, source)
         return cls(Space.measure(space_name, vectors_ND), vectors_ND, known_ids=ids, ids_source=ids_source)
@@ -205,18 +209,19 @@ def check_ids(ids: Sequence[str], source: str) -> None:
     for row, item in enumerate(ids, 1):
         if reason := fault(item):
             raise ValueError(
-                f"{source}:{row}: {shown(item)} cannot be an item id: {reason}. Each line is the id of one row of "
-                "vectors: correct it, and leave no line out."
+                f"{source}:{row}: {shown(item)} is not a valid item id: {reason}. Line i must be the id of row "
+                "i of the vectors: correct it, and keep the number of lines."
             )
         if item in seen:
             raise ValueError(
-                f"{source}:{row}: the id {shown(item)} was already in line {seen[item]}. Each item has one row: remove "
-                "the other from the ids and from the vectors."
+                f"{source}:{row}: the id {shown(item)} is already in line {seen[item]}. Each item has one "
+                "row: remove one of them from the ids and from the vectors."
             )
         seen[item] = row
     if pair := alike(ids):
         one, two = pair
         raise ValueError(
-            f"{source}:{two + 1}: the id {shown(ids[two])} looks like {shown(ids[one])} in line {one + 1}: they differ "
-            "in spaces around them or in how accents are stored. Is it one item?"
+            f"{source}:{two + 1}: the id {shown(ids[two])} and {shown(ids[one])} in line {one + 1} differ "
+            "only in surrounding spaces, invisible characters or "
+            "the encoding of accents. If they are one item, remove one."
         )

@@ -29,8 +29,8 @@ def load_vectors(path: Path) -> np.ndarray:
     vectors = load_array(path)
     if vectors.ndim != 2 or vectors.dtype not in (np.float16, np.float32):
         raise ValueError(
-            f"{path} holds {vectors.dtype} of shape {vectors.shape}; embeddings are an N x D table of float16 or "
-            f"float32. {SAVE}"
+            f"{path} contains {vectors.dtype} of shape {vectors.shape}; embeddings must be an N x D table "
+            f"of float16 or float32. {SAVE}"
         )
     return vectors
 
@@ -43,20 +43,20 @@ def load_array(path: Path) -> np.ndarray:
     if not head.startswith(MAGIC):
         kind = next((kind for begin, kind in OTHERS if head.startswith(begin)), None)
         kind = "safetensors" if head[8:10] == b'{"' else kind
-        told = "it is empty" if not head else f"it is {kind}" if kind else "it begins like another file"
+        told = "it is empty" if not head else f"it is {kind}" if kind else "its first bytes are those of another format"
         raise ValueError(f"{path} is not a .npy file: {told}. {SAVE}")
     try:
         # "c": writes would go to private memory, which torch asks for; nothing here writes.
         values = np.load(path, mmap_mode="c", allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(
-            f"{path} is not a whole .npy file ({error}). Was it cut short? Copy or make it again."
+            f"{path} is not a complete .npy file ({error}). Is it truncated? Copy it or make it again."
         ) from error
     behind = path.stat().st_size - getattr(values, "offset", 0) - values.nbytes
     if values.size and behind:
         raise ValueError(
-            f"{path} goes on for {behind:,} bytes behind its table of {values.shape}: several were put together. "
-            "Join tables with numpy.concatenate, and save them as one."
+            f"{path} continues for {behind:,} bytes after its table of {values.shape}: it seems to be "
+            "several files in one. Join tables with numpy.concatenate and save the result."
         )
     return np.asarray(values) if values.ndim == 0 else values
 
@@ -67,18 +67,20 @@ def check_vectors(vectors_ND: np.ndarray, source: str) -> None:
     In chunks: the table may be larger than memory.
     """
     if len(vectors_ND) == 0 or vectors_ND.ndim != 2 or vectors_ND.shape[1] == 0:
-        raise ValueError(f"{source} is empty: its shape is {vectors_ND.shape}. It needs a row for each item.")
+        raise ValueError(f"{source} is empty: its shape is {vectors_ND.shape}. It needs one row per item.")
     low_D, high_D = np.full(vectors_ND.shape[1], np.inf), np.full(vectors_ND.shape[1], -np.inf)
     smallest, smallest_row = np.inf, 0  # of the largest numbers of the rows
     for start in range(0, len(vectors_ND), 65536):
         chunk_SD = np.asarray(vectors_ND[start : start + 65536])
         for bad, what in (
             (~np.isfinite(chunk_SD).all(1), "NaN or infinity"),
-            (~chunk_SD.any(1), "nothing but zeros"),
+            (~chunk_SD.any(1), "only zeros"),
         ):
             if bad.any():
                 rows = ", ".join(str(start + r) for r in np.flatnonzero(bad)[:5])
-                raise ValueError(f"{source}: rows {rows} (counted from 0) hold {what}. Remove or embed them again.")
+                raise ValueError(
+                    f"{source}: rows {rows} (counted from 0) contain {what}. Remove them or embed them again."
+                )
         np.minimum(low_D, chunk_SD.min(0), out=low_D)
         np.maximum(high_D, chunk_SD.max(0), out=high_D)
         largest_S = np.maximum(chunk_SD.max(1), -chunk_SD.min(1))
@@ -87,15 +89,14 @@ def check_vectors(vectors_ND: np.ndarray, source: str) -> None:
     largest = float(max(abs(low_D.min()), abs(high_D.max())))
     if not LEAST <= largest <= MOST:
         raise ValueError(
-            f"{source}: the largest number is {largest:.3g}; lengths and differences of such vectors are lost with 32 "
-            f"bits. Multiply all by one number, so that they are around 1 (between {LEAST:g} and {MOST:g})."
+            f"{source}: the largest number is {largest:.3g}; norms and distances of such vectors overflow "
+            "in float32. Multiply all vectors by the same number so that the values are around 1 "
+            f"(between {LEAST:g} and {MOST:g})."
         )
     if smallest < LEAST:
         raise ValueError(
-            f"{source}: row {smallest_row} (counted from 0) has no number above {smallest:.3g}: its direction is lost "
-            "with 32 bits. Remove or embed it again."
+            f"{source}: row {smallest_row} (counted from 0) has no number above {smallest:.3g}: its "
+            "direction is lost in float32. Remove it or embed it again."
         )
     if len(vectors_ND) > 1 and float((high_D - low_D).max()) <= LEAST * largest:
-        raise ValueError(
-            f"{source}: all {len(vectors_ND)} rows are alike, so that nothing can be told from them. Embed again."
-        )
+        raise ValueError(f"{source}: all {len(vectors_ND)} rows are equal, so they carry no information. Embed again.")

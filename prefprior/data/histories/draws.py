@@ -35,7 +35,7 @@ class DrawRule(Loadable):
                 f"{self.history_cap} and {self.targets_per_user}"
             )
         if not 0 <= self.short_histories <= 1:
-            raise ValueError(f"short_histories is a share between 0 and 1, got {self.short_histories}")
+            raise ValueError(f"short_histories must be between 0 and 1, got {self.short_histories}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Draw:
 
 
 def draw(rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndarray) -> Draw:
-    """Draws history and targets for users with `count_B` ratings; a key decides its draw, whoever else is there."""
+    """Draws history and targets for users with `count_B` ratings; a draw depends only on its key, not the batch."""
     count, past = count_B.astype(np.int64), past_B.astype(np.int64)
     known = past > 0
     free = count - past  # ratings that may be targets

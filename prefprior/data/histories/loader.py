@@ -28,7 +28,10 @@ class TrainingBatches(Dataset[PreferenceBatch]):
         self, assembler: Assembler, rule: DrawRule, *, batch_size: int, seed: int, rank: int = 0, world: int = 1
     ) -> None:
         if batch_size % world:
-            raise ValueError(f"data.batch_size={batch_size} is for all {world} processes together: make it a multiple")
+            raise ValueError(
+                f"data.batch_size={batch_size} is the batch of all {world} processes together: make it a "
+                "multiple of their number"
+            )
         self.assembler, self.rule, self.seed = assembler, rule, seed
         self.local = batch_size // world
         self.offset = rank * self.local

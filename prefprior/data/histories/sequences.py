@@ -136,7 +136,7 @@ class HeldOutRatings:
 
     items: np.ndarray  # int64: rows of the catalogue
     ratings: np.ndarray  # float32, on the source's scale
-    signed: np.ndarray  # float32 in [-1, 1], on the scale of the history's person
+    signed: np.ndarray  # float32 in [-1, 1], on the scale of the user
     liked: np.ndarray  # bool, by the source's own threshold
 
 
@@ -164,7 +164,8 @@ def build_histories(
     if strangers := [u for u in users if u not in index]:
         raise ValueError(
             f"{len(strangers)} users have no ratings in this part of {table.source}, for example "
-            f"{', '.join(strangers[:3])}. Known are, for example, {', '.join(data.users[:3])}."
+            f"{', '.join(strangers[:3])}. Users with ratings are, for example, "
+            f"{', '.join(data.users[:3])}."
         )
     user_B = np.asarray([index[u] for u in users], dtype=np.int64)
     scale = scale or PersonScale(table.scale, "scale", 1.0, 0.0, 1.0)

@@ -37,7 +37,7 @@ class Shard:
 
     @classmethod
     def from_fields(cls, folder: Path, fields: Fields) -> "Shard":
-        """The inverse of `to_dict`, out of a manifest that may be anybody's."""
+        """The inverse of `to_dict`, for an untrusted manifest."""
         return cls(
             path=folder / fields.file_name("name"),
             users=fields.whole("users", least=1),
@@ -76,10 +76,10 @@ class ShardSet:
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
-            raise ValueError(f"{folder} holds no shards: there is no {MANIFEST}. Make them with python shard.py")
+            raise ValueError(f"{folder} contains no shards: there is no {MANIFEST}. Make them with python shard.py")
         value = read_json(path, AGAIN)
         if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise ValueError(f"{path} is not a manifest of shards of format {FORMAT}. {AGAIN}")
+            raise ValueError(f"{path} is not a manifest of shards in format {FORMAT}. {AGAIN}")
         fields = Fields(value, path, AGAIN)
         parts = fields.fields("parts")
         found = cls(
@@ -89,11 +89,11 @@ class ShardSet:
             scale=_scale(fields),
             parts={name: [Shard.from_fields(folder, shard) for shard in parts.objects(name)] for name in parts},
             settled=fields.plain("settled"),
-            training=fields.text("training", "[0-9a-f]+-[0-9a-f]{16}", "the digest of a training part"),
+            training=fields.text("training", "[0-9a-f]+-[0-9a-f]{16}", "the digest of the training part"),
         )
         names = [shard.path.name for part in found.parts.values() for shard in part]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            parts.fail(f"{twice[0]} is there twice, so that its users would count twice")
+            parts.fail(f"{twice[0]} is listed twice, so its users would count twice")
         for part in found.parts.values():
             for shard in part:
                 shard.require_present()
@@ -134,13 +134,15 @@ class ShardSet:
         try:
             counts_I = np.asarray(np.load(path, allow_pickle=False))
         except (OSError, EOFError, ValueError) as error:
-            raise ValueError(f"{path} is not a whole .npy file ({error}). {AGAIN}") from error
+            raise ValueError(f"{path} is not a complete .npy file ({error}). {AGAIN}") from error
         if counts_I.ndim != 1 or counts_I.dtype.kind not in "iu" or (counts_I < 0).any():
-            raise ValueError(f"{path} holds {counts_I.dtype} of shape {counts_I.shape}, not a count a picture. {AGAIN}")
+            raise ValueError(
+                f"{path} contains {counts_I.dtype} of shape {counts_I.shape}, not one count per picture. {AGAIN}"
+            )
         if counts_I.sum() != self.rating_count("train"):
             raise ValueError(
                 f"{path} counts {counts_I.sum():,} ratings, but {self.folder / MANIFEST} "
-                f"{self.rating_count('train'):,}: they are of two sets of shards. {AGAIN}"
+                f"{self.rating_count('train'):,}: they belong to different sets of shards. {AGAIN}"
             )
         return counts_I.astype(np.int64)
 
@@ -151,20 +153,20 @@ class ShardSet:
             made = " ".join(f"data.{key}={self.settled.get(key)}" for key in differing)
             wanted = " ".join(f"data.{key}={asked[key]}" for key in differing)
             raise ValueError(
-                f"the shards in {self.folder} were made with {made}, which cannot be changed any more. "
-                f"Give those words, or make them again: python shard.py ... {wanted}"
+                f"the shards in {self.folder} were made with {made}, which cannot be changed afterwards. Give "
+                f"the same values, or make the shards again: python shard.py ... {wanted}"
             )
 
 
 def _scale(fields: Fields) -> PersonScale:
-    """How ratings of different people compare."""
+    """The scale that makes ratings of different users comparable."""
     rating, person = fields.fields("rating_scale"), fields.fields("person_scale")
     low, high, likes_from = (rating.number(key) for key in ("low", "high", "likes_from"))
     if not low <= likes_from <= high:
-        rating.fail(f"low <= likes_from <= high does not hold of {low:g}, {likes_from:g}, {high:g}")
+        rating.fail(f"a scale needs low <= likes_from <= high, got {low:g}, {likes_from:g}, {high:g}")
     scale = RatingScale(low, high, likes_from, liked_only=rating.flag("liked_only"))
     how = person.text("how", "person|scale", "person or scale")
     weight, centre, std = (person.number(key) for key in ("weight", "centre", "std"))
     if weight <= 0 or std < 0:
-        person.fail(f"the weight must be above 0 and std not below it, got {weight:g} and {std:g}")
+        person.fail(f"weight must be above 0 and std at least 0, got {weight:g} and {std:g}")
     return PersonScale(scale, how, weight, centre, std)

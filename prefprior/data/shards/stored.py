@@ -67,8 +67,8 @@ class ShardedTables:
         found = self.tables.catalogue
         if found.space.fingerprint() != self.space.fingerprint():
             raise ValueError(
-                f"the embeddings of {self.tables.source.name} are not those that the shards in {self.shards.folder} "
-                f"were made with: their rows may stand for other pictures by now. {AGAIN}"
+                f"the embeddings of {self.tables.source.name} are not those from which the shards in "
+                f"{self.shards.folder} were made, so rows may refer to other pictures. {AGAIN}"
             )
         return found
 
@@ -78,10 +78,10 @@ class ShardedTables:
         found = training_digest(self.tables.part("train"))
         if found != self.shards.training:
             raise ValueError(
-                f"the training part of {self.tables.source.name} is no longer that of the shards in "
-                f"{self.shards.folder} ({found} instead of {self.shards.training}): its files, or arguments of the "
-                "source, have changed. Evaluated like this, users who were trained on could pass for unseen ones. "
-                f"{AGAIN}"
+                f"the training part of {self.tables.source.name} is not that of the shards in "
+                f"{self.shards.folder} ({found} instead of {self.shards.training}): its files or the "
+                "arguments of the source have changed. Users of the training part could be evaluated as "
+                f"unseen ones. {AGAIN}"
             )
         return self.tables.ratings
 
@@ -92,7 +92,9 @@ class ShardedTables:
 
     def use_texts(self) -> None:
         """Shards hold no texts."""
-        raise ValueError("prior.text=true needs the pictures' texts, which shards do not hold: use data=memory")
+        raise ValueError(
+            "prior.text=true needs the texts of the pictures, but shards do not store them: use data=memory"
+        )
 
     def training_batches(
         self, rule: DrawRule, *, batch_size: int, seed: int, rank: int, world: int, workers: int
@@ -123,7 +125,7 @@ class ShardedTables:
         for name in self.part_names:
             users = sum(shard.users for shard in shards.parts[name])
             lines.append(
-                f"  {name}: {shards.rating_count(name):,} ratings of {users:,} people in {len(shards.parts[name])} "
-                "shards"
+                f"  {name}: {shards.rating_count(name):,} ratings of {users:,} users in "
+                f"{len(shards.parts[name])} shards"
             )
         return "\n".join(lines)

@@ -50,13 +50,17 @@ class ShardBatches(Dataset[PreferenceBatch]):
         workers: int = 0,
     ) -> None:
         if batch_size % world:
-            raise ValueError(f"data.batch_size={batch_size} is for all {world} processes together: make it a multiple")
+            raise ValueError(
+                f"data.batch_size={batch_size} is the batch of all {world} processes together: make it a "
+                "multiple of their number"
+            )
         self.train = shards.parts["train"]
         self.lanes = world * max(workers, 1)
         if self.lanes > len(self.train):
             raise ValueError(
-                f"{shards.folder} has {len(self.train)} training shards for {world} processes with {workers} workers "
-                "each. Each of them needs a shard: make more (python shard.py least=...), or use fewer workers."
+                f"{shards.folder} has {len(self.train)} training shards for {world} processes with {workers} "
+                "workers each, but each worker needs a shard: make more (python shard.py least=...), or use "
+                "fewer workers."
             )
         self.rule, self.seed, self.window = rule, seed, window
         self.batch_size, self.local = batch_size, batch_size // world

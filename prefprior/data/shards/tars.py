@@ -80,7 +80,7 @@ def read_shard(shard: Shard, dim: int) -> Iterator[UserSample]:
     """The users of one shard, refused unless it is to the bit what the manifest says."""
     data = read_bytes(shard.path)
     if hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise ValueError(f"{shard.path} is not what it was when the shards were made. {AGAIN}")
+        raise ValueError(f"{shard.path} has changed since the shards were made. {AGAIN}")
     # The stream is opened here: webdataset's own opener takes a path such as pipe:... for a command.
     files = tar_file_expander([{"url": str(shard.path), "stream": io.BytesIO(data)}])
     count = ratings = 0
@@ -92,12 +92,13 @@ def read_shard(shard: Shard, dim: int) -> Iterator[UserSample]:
     except (tarfile.TarError, DecodingError, KeyError, ValueError, AttributeError) as error:
         told = f"there is no {error}" if isinstance(error, KeyError) else str(error.args[0] if error.args else "")
         raise ValueError(
-            f"{shard.path} does not hold ratings with embeddings of {dim} dimensions ({told or 'no arrays'}). {AGAIN}"
+            f"{shard.path} does not contain ratings with embeddings of {dim} dimensions "
+            f"({told or 'no arrays'}). {AGAIN}"
         ) from error
     if (count, ratings) != (shard.users, shard.ratings):
         raise ValueError(
-            f"{shard.path} holds {count} users with {ratings} ratings instead of {shard.users} with {shard.ratings}. "
-            f"{AGAIN}"
+            f"{shard.path} contains {count} users with {ratings} ratings instead of {shard.users} with "
+            f"{shard.ratings}. {AGAIN}"
         )
 
 

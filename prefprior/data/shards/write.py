@@ -20,7 +20,9 @@ OVERHEAD = 2048
 def write_shards(tables: PreferenceTables, folder: Path, *, shard_bytes: int, least: int) -> ShardSet:
     """Writes all parts, the training part as at least `least` shards; a folder is for one source and one space."""
     if shard_bytes < 1 or least < 1:
-        raise ValueError(f"shards need a size above 0, and at least 1 of them; got {shard_bytes} bytes and {least}")
+        raise ValueError(
+            f"shards need a size above 0, and there must be at least 1; got {shard_bytes} bytes and {least}"
+        )
     make_folder(folder)
     vectors_ID = tables.catalogue.embeddings_ND.numpy()
     parts = {}
@@ -29,7 +31,7 @@ def write_shards(tables: PreferenceTables, folder: Path, *, shard_bytes: int, le
         parts[name] = write_part(
             folder, name, sequences, vectors_ID, shard_bytes=shard_bytes, least=least if name == "train" else 1
         )
-        rank_zero_info(f"{name}: {len(sequences):,} people in {len(parts[name])} shards")
+        rank_zero_info(f"{name}: {len(sequences):,} users in {len(parts[name])} shards")
     digest = training_digest(tables.part("train"))
     made = ShardSet(folder, tables.source.name, tables.space, tables.scale, parts, tables.settled(), digest)
     made.write(tables.item_counts())

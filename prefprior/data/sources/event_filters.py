@@ -1,4 +1,4 @@
-"""Takes out of a log what no person did on purpose: repeats, bursts and bots.
+"""Removes from a log what no human did on purpose: repeats, bursts and bots.
 
 Shapes: E events, U users.
 """
@@ -37,7 +37,7 @@ class EventFilters(Loadable):
         """A burst is `burst` events of one user within `burst_seconds`; a bot has more than `bot_events_a_day` events
         in a day, or at least `bot_least_events` whose gaps vary by less than `bot_regularity` of their mean."""
         if min(burst, bot_events_a_day, bot_least_events) < 2 or min(burst_seconds, bot_regularity) < 0:
-            raise ValueError("filters count at least 2 events, and their seconds and shares are not below 0")
+            raise ValueError("filters need counts of at least 2 events, and seconds and shares of at least 0")
         self.burst, self.burst_seconds = burst, burst_seconds
         self.bot_events_a_day, self.bot_regularity, self.bot_least_events = (
             bot_events_a_day,

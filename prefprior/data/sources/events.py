@@ -40,7 +40,7 @@ WEIGHTS = {
 class EventsSource(Loadable):
     """A log with the columns user, item, event, time and, if known, dwell (seconds); CSV, TSV, JSONL or Parquet.
 
-    The rating of a person and a picture is the sum of what their events say (`weights`), cut to -1 and 1. A view or
+    The rating of a user and a picture is the sum of what their events say (`weights`), cut to -1 and 1. A view or
     click with a dwell below `short_dwell` was an accident and says nothing; a view below `long_dwell` says nothing
     either. Bursts and bots are taken out (`filters`); everything left out is counted. The log is your own.
     """
@@ -70,10 +70,10 @@ class EventsSource(Loadable):
             )
         unknown = sorted(set(columns or {}) - set(COLUMNS))
         if unknown:
-            raise ValueError(f"source.columns knows {', '.join(COLUMNS)}, not {', '.join(unknown)}")
+            raise ValueError(f"source.columns maps {', '.join(COLUMNS)}, not {', '.join(unknown)}")
         self.weights = {**WEIGHTS, **(weights or {})}
         if off := [f"{event}={weight:g}" for event, weight in self.weights.items() if not -1 <= weight <= 1]:
-            raise ValueError(f"source.weights are between -1 and 1, got {', '.join(off)}")
+            raise ValueError(f"source.weights must be between -1 and 1, got {', '.join(off)}")
         if not 0 <= short_dwell <= long_dwell:
             raise ValueError(f"source.short_dwell ({short_dwell}) must not be above source.long_dwell ({long_dwell})")
         self.path = Path(log)
@@ -86,7 +86,7 @@ class EventsSource(Loadable):
         self.filters = filters or EventFilters()
 
     def ratings(self) -> RatingsTable:
-        """What the log says of each person and picture."""
+        """One rating per user and picture of the log."""
         return self._ratings
 
     @cached_property
@@ -98,35 +98,38 @@ class EventsSource(Loadable):
         if strangers := [kind for kind in kinds if kind not in self.weights]:
             row = int(np.flatnonzero(event_E == list(kinds).index(strangers[0]))[0])
             raise ValueError(
-                f"{columns.where(row)}: the event {strangers[0]!r} has no weight{nearest(strangers[0], self.weights)}. "
-                f"Known are {', '.join(self.weights)}; say what it means with source.weights.{strangers[0]}=..."
+                f"{columns.where(row)}: the event {strangers[0]!r} has no "
+                f"weight{nearest(strangers[0], self.weights)}. Events with weights are "
+                f"{', '.join(self.weights)}; add a weight with source.weights.{strangers[0]}=..."
             )
         time_E = times(columns)
         if np.isnan(time_E).any():
             rows = np.flatnonzero(np.isnan(time_E))
-            raise ValueError(f"{columns.some(rows)}: there is no time. Every event has one; remove these rows.")
+            raise ValueError(f"{columns.some(rows)}: the time is missing. Every event needs one; remove these rows.")
         dwell_E = numbers(columns, "dwell") if "dwell" in columns.values else np.full(len(columns), np.nan)
         if (dwell_E < 0).any():
-            raise ValueError(f"{columns.some(np.flatnonzero(dwell_E < 0))}: the dwell is below 0. It is in seconds.")
+            raise ValueError(
+                f"{columns.some(np.flatnonzero(dwell_E < 0))}: the dwell time is below 0. It is in seconds."
+            )
         counts: dict[str, int] = {SPACES: spaces} if spaces else {}
         kept = self.filters.keep(Events(user_E, item_E, event_E, time_E), len(users), counts)
         weight_E = np.asarray([self.weights[kind] for kind in kinds])[event_E]
         viewed = np.isin(event_E, [i for i, kind in enumerate(kinds) if kind in ("view", "click")])
         short = viewed & (dwell_E < self.short_dwell)
         brief = np.isin(event_E, [i for i, kind in enumerate(kinds) if kind == "view"]) & ~(dwell_E >= self.long_dwell)
-        counts["too short dwell"] = int((short & kept).sum())
-        counts["view too brief to tell"] = int((brief & ~short & kept).sum())
+        counts["dwell time too short"] = int((short & kept).sum())
+        counts["view too short to interpret"] = int((brief & ~short & kept).sum())
         kept &= ~short & ~brief
 
         key_E = user_E.astype(np.int64) * len(items) + item_E
         key_R, first_R, of_E = np.unique(key_E[kept], return_index=True, return_inverse=True)
         if len(key_R) == 0:
             why = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
-            raise ValueError(f"{self.path}: no event is left that says anything ({why}). Loosen source.filters.")
+            raise ValueError(f"{self.path}: no usable events are left ({why}). Relax source.filters.")
         rating_R = np.clip(np.bincount(of_E, weights=weight_E[kept]), -1, 1)
         time_R = np.full(len(key_R), -np.inf)
         np.maximum.at(time_R, of_E, time_E[kept])
-        counts["picture with events that cancel out"] = int((rating_R == 0).sum())
+        counts["picture whose events cancel out"] = int((rating_R == 0).sum())
         told = rating_R != 0
         values = {
             "user": pa.array(users[key_R[told] // len(items)], pa.string()),

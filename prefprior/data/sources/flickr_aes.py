@@ -65,13 +65,14 @@ class FlickrAesSource(Loadable):
         path = self.root / RATINGS
         if not path.is_file():
             raise ValueError(
-                f"there is no {path}. Download FLICKR-AES (https://github.com/alanspike/personalizedImageAesthetics) "
-                "and name its folder with source.root=..."
+                f"there is no {path}. Download FLICKR-AES "
+                "(https://github.com/alanspike/personalizedImageAesthetics) and give its folder: "
+                "source.root=..."
             )
         columns, _ = read_columns(path, COLUMNS).stripped("user", "item")  # there is a space after each comma
         rating_N = numbers(columns, "rating")
         if (missing := np.flatnonzero(np.isnan(rating_N))).size:
-            raise ValueError(f"{columns.some(missing)}: there is no score. {COLUMNS.remedy}")
+            raise ValueError(f"{columns.some(missing)}: the score is missing. {COLUMNS.remedy}")
         user_N, users = ids(columns, "user")
         item_N, _ = ids(columns, "item")
         test_N = self._tests(user_N, users)[user_N]
@@ -84,7 +85,7 @@ class FlickrAesSource(Loadable):
         )
         assert table.part_N is not None
         left = table.part_N == LEFT_OUT
-        table.counts["rated by training workers, but a test worker's picture"] = int(left.sum())
+        table.counts["rated by training workers, but in the test part"] = int(left.sum())
         return table.take(np.flatnonzero(~left))
 
     def _tests(self, user_N: np.ndarray, users: np.ndarray) -> np.ndarray:
@@ -92,13 +93,13 @@ class FlickrAesSource(Loadable):
             listed = [line.strip() for line in read_lines(self.test_workers) if line.strip()]
             if not listed:
                 raise ValueError(
-                    f"{self.test_workers} names nobody. It has the id of one worker a line; without "
-                    "source.test_workers=... those with the fewest ratings are tested."
+                    f"{self.test_workers} lists no worker. It must have one worker id per line; without "
+                    "source.test_workers=... the workers with the fewest ratings form the test part."
                 )
             if strangers := sorted(set(listed) - set(users)):
                 raise ValueError(
-                    f"{self.test_workers} names workers who rated nothing: {', '.join(map(shown, strangers[:3]))}. "
-                    "It has the id of one worker a line."
+                    f"{self.test_workers} lists workers without ratings: {', '.join(map(shown, strangers[:3]))}. "
+                    "It must have one worker id per line."
                 )
             return np.isin(users.astype(str), listed)
         count = max(round(TEST_WORKERS / WORKERS * len(users)), 1)
@@ -113,7 +114,7 @@ class FlickrAesSource(Loadable):
             known = {line.split()[0] for line in read_lines(path) if line.split()}
             if known.isdisjoint(self.ratings().items):
                 raise ValueError(
-                    f"{path} and {self.root / RATINGS} have no picture in common. Copy both again from FLICKR-AES."
+                    f"{path} and {self.root / RATINGS} have no pictures in common. Copy both again from FLICKR-AES."
                 )
         return FolderPictures(self.root / PICTURES, ids=sorted(self.ratings().items))
 

@@ -1,4 +1,4 @@
-"""PAMELA: generated pictures rated by people, with parts for seen and unseen people."""
+"""PAMELA: ratings of generated pictures, with parts for seen and unseen users."""
 
 from functools import cached_property
 from pathlib import Path
@@ -60,11 +60,11 @@ class PamelaSource(Loadable):
             if path.exists():
                 found[part] = read_json_records(path, COLUMNS)
         if "train" not in found:
-            raise ValueError(f"there is no {folder / 'pamela_train.json'}. Name PAMELA's folder with source.root=...")
+            raise ValueError(f"there is no {folder / 'pamela_train.json'}. Give PAMELA's folder: source.root=...")
         columns = Columns.join(list(found.values()), folder)
         rating_N = numbers(columns, "rating")
         if (missing := np.flatnonzero(np.isnan(rating_N))).size:
-            raise ValueError(f"{columns.some(missing)}: there is no original_score. Copy the file again.")
+            raise ValueError(f"{columns.some(missing)}: the original_score is missing. Copy the file again.")
         return ratings_table(
             self.name,
             scale_of(columns, rating_N, self.low, self.high, self.likes_from),

@@ -12,7 +12,7 @@ from prefprior.data.columns.parquet import as_text, parquet_file
 from prefprior.data.decoding import BadPictureError, decode
 from prefprior.data.pictures import require_id, stamp_of
 
-PICTURE_REMEDY = "Name the columns with the pictures' bytes or paths with source.picture_0=... source.picture_1=..."
+PICTURE_REMEDY = "Choose the columns with the bytes or paths of the pictures: source.picture_0=... source.picture_1=..."
 
 
 class ParquetPictures:
@@ -87,7 +87,9 @@ def _require_bytes(path: Path, field: pa.Field) -> None:
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
     if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        raise ValueError(f"{path}: the column {field.name!r} holds {kind}, not the bytes of pictures. {PICTURE_REMEDY}")
+        raise ValueError(
+            f"{path}: the column {field.name!r} has type {kind}, not the bytes of pictures. {PICTURE_REMEDY}"
+        )
 
 
 def _bytes(value: object) -> bytes | None:

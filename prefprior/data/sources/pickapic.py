@@ -1,4 +1,4 @@
-"""Pick-a-Pic: which of two generated pictures a person preferred."""
+"""Pick-a-Pic: which of two generated pictures a user preferred."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -57,7 +57,7 @@ class PickapicSource(Loadable):
         self.root, self.picture_columns = Path(root), (picture_0, picture_1)
         unknown = sorted(set(columns or {}) - set(COLUMNS))
         if unknown:
-            raise ValueError(f"source.columns knows {', '.join(COLUMNS)}, not {', '.join(unknown)}")
+            raise ValueError(f"source.columns maps {', '.join(COLUMNS)}, not {', '.join(unknown)}")
         self.columns = {**COLUMNS, **(columns or {})}
 
     def ratings(self) -> RatingsTable:
@@ -75,7 +75,7 @@ class PickapicSource(Loadable):
         ]
         if not any(part == "train" for part, _ in found):
             raise ValueError(
-                f"there are no train*.parquet files in {folder}. Name Pick-a-Pic's folder with source.root=..."
+                f"there are no train*.parquet files in {folder}. Give Pick-a-Pic's folder: source.root=..."
             )
         return found
 
@@ -92,15 +92,15 @@ class PickapicSource(Loadable):
         if (wrong & ~unlabelled).any():
             rows = np.flatnonzero(wrong & ~unlabelled)
             raise ValueError(
-                f"{pairs.some(rows)}: the labels {won_0[rows[0]]:g} and {won_1[rows[0]]:g} are not 1 and 0, 0 and "
-                "1, or both 0.5. Correct these rows or remove them."
+                f"{pairs.some(rows)}: the labels are {won_0[rows[0]]:g} and {won_1[rows[0]]:g}; they must be "
+                "1 and 0, 0 and 1, or both 0.5. Correct or remove these rows."
             )
         same = pc.equal(pairs.values["item_0"], pairs.values["item_1"]).to_numpy(zero_copy_only=False).astype(bool)
         keep = np.flatnonzero(~unlabelled & ~same)
         if len(keep) == 0:
             raise ValueError(
-                f"{self.root} has no comparison that was decided: {int(unlabelled.sum())} have no label, "
-                f"{int(same.sum())} compare a picture with itself. Is it the whole data set?"
+                f"{self.root} has no comparison with a winner: {int(unlabelled.sum())} have no label, "
+                f"{int(same.sum())} compare a picture with itself. Is the data set complete?"
             )
         pair_P = np.arange(len(keep))
         part_P = np.concatenate([np.full(len(c), PART_NAMES[part], dtype="<U8") for part, c in read])[keep]
@@ -108,7 +108,7 @@ class PickapicSource(Loadable):
         first, second, user_P = (
             np.asarray(pairs.values[name].to_pylist(), dtype=object)[keep] for name in ("item_0", "item_1", "user")
         )
-        # One after the other: winner and loser of a pair stand together in a person's sequence.
+        # Interleaved: winner and loser of a pair are adjacent in a user's sequence.
         values = {
             "user": pa.array(np.repeat(user_P, 2), pa.string()),
             "item": pa.array(_interleave(first, second), pa.string()),
@@ -156,8 +156,8 @@ def _paths(files: Sequence[Path], places: Sequence[tuple[str, str]]) -> dict[str
             for row, (name, path) in enumerate(zip(*(told.values[key].to_pylist() for key in ("item", "path")))):
                 if paths.setdefault(name, path) != path:
                     raise ValueError(
-                        f"{told.where(row)}: the picture {shown(name)} is at {path!r} here, and at {paths[name]!r} "
-                        "before. Each picture has one path: correct these rows."
+                        f"{told.where(row)}: the picture {shown(name)} has the path {path!r} here, but "
+                        f"{paths[name]!r} in an earlier row. Each picture has one path: correct these rows."
                     )
     return paths
 

@@ -1,4 +1,4 @@
-"""Boards: a folder of liked pictures for each person."""
+"""Boards: a folder of liked pictures for each user."""
 
 from functools import cached_property
 from pathlib import Path
@@ -37,8 +37,8 @@ class PinterestSource(Loadable):
         paths = [item for item in self.pictures().ids if "/" in item]
         if not paths:
             raise ValueError(
-                f"{self.root} has pictures but no folders of pictures: put each person's pictures into a folder named "
-                "after them."
+                f"{self.root} has pictures but no folders of pictures: put the pictures of each user into a "
+                "folder named after the user."
             )
         values = {"user": pa.array([path.split("/")[0] for path in paths]), "item": pa.array(paths)}
         loose = len(self.pictures().ids) - len(paths)
@@ -47,7 +47,7 @@ class PinterestSource(Loadable):
             RatingScale(0, 1, 1, liked_only=True),
             Columns(self.root, values, 1, place_N=[str(self.root / path) for path in paths]),
             rating_N=np.ones(len(paths)),
-            counts={"outside every person's folder": loose},
+            counts={"outside the folders of users": loose},
         )
 
     def pictures(self) -> Pictures:

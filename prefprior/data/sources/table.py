@@ -54,16 +54,18 @@ class TableSource(Loadable):
         ready-made embeddings; `duplicates` settles differing repeats: error, first, last or mean."""
         self.name = require_name(name)
         if (embeddings is None) != (items is None):
-            raise ValueError("source.embeddings (an .npy) and source.items (its ids, one per line) belong together")
+            raise ValueError(
+                "source.embeddings (an .npy) and source.items (its ids, one per line) must be given together"
+            )
         if texts is not None and embeddings is None:
-            raise ValueError("source.texts (an .npy) has the rows of source.embeddings, which is missing")
+            raise ValueError("source.texts (an .npy) has one row per row of source.embeddings, which is missing")
         if embeddings is None and pictures is None:
             raise ValueError(
                 "source=table needs source.pictures=FOLDER, or source.embeddings=FILE.npy source.items=FILE.txt"
             )
         unknown = sorted(set(columns or {}) - set(COLUMNS))
         if unknown:
-            raise ValueError(f"source.columns knows {', '.join(COLUMNS)}, not {', '.join(unknown)}")
+            raise ValueError(f"source.columns maps {', '.join(COLUMNS)}, not {', '.join(unknown)}")
         self.path = Path(ratings)
         self.pictures_path = None if pictures is None else Path(pictures)
         self.vectors_path = None if embeddings is None else Path(embeddings)
@@ -85,8 +87,8 @@ class TableSource(Loadable):
             if np.isnan(rating_N).any():
                 rows = np.flatnonzero(np.isnan(rating_N))
                 raise ValueError(
-                    f"{columns.some(rows)}: there is no rating, though other rows have one. Complete these rows or "
-                    "remove them; if all rows are likes, leave the column out."
+                    f"{columns.some(rows)}: the rating is missing, but other rows have one. Complete or remove "
+                    "these rows; if all rows are likes, leave the column out."
                 )
             scale = scale_of(columns, rating_N, self.low, self.high, self.likes_from)
         else:
@@ -117,7 +119,7 @@ class TableSource(Loadable):
 
 
 def ready_made(space_name: str, vectors_path: Path, items_path: Path) -> EmbeddingTable:
-    """Embeddings somebody made: an .npy, and its ids, one a line."""
+    """Given embeddings: an .npy, and its ids, one per line."""
     vectors, ids = load_vectors(vectors_path), read_ids(items_path)
     return EmbeddingTable.of(space_name, ids, vectors, source=str(vectors_path), ids_source=str(items_path))
 
@@ -133,14 +135,15 @@ def offered_pictures(path: Path, ratings: RatingsTable) -> Pictures:
     for item in ratings.items:
         if not str(item).isascii() and item not in offered and (stored := _other_accents(str(item), offered)):
             raise ValueError(
-                f"the rated item {str(item)!r} is the picture {stored!r} of {path}, but its accents are stored "
-                "in another way (NFC, NFD). Rename the pictures (convmv --nfc) or write the ratings anew."
+                f"the rated item {str(item)!r} is the picture {stored!r} of {path}, but its accents are "
+                "encoded differently (NFC, NFD). Rename the pictures (convmv --nfc), or write the ratings "
+                "again."
             )
     if offered.isdisjoint(ratings.items):
         raise ValueError(
-            f"none of the {len(ratings.items)} rated items, such as {str(ratings.items[0])!r}, is among the pictures "
-            f"of {path}, such as {pictures.ids[0]!r}. Item ids are paths below the folder, with or without suffix, "
-            "or the names of a tar's members up to the first dot."
+            f"none of the {len(ratings.items)} rated items, such as {str(ratings.items[0])!r}, is among "
+            f"the pictures of {path}, such as {pictures.ids[0]!r}. Item ids are paths relative to the "
+            "folder, with or without suffix, or the names of a tar's members up to the first dot."
         )
     return pictures
 

@@ -14,7 +14,7 @@ DUPLICATES = ("error", "first", "last", "mean")
 # Ratings are kept with 32 bits: numbers above the first are infinite there, and differences below the second's share of
 # the largest are gone.
 LARGEST_RATING, LEAST_SPAN = 1e30, 1e-5
-SPACES = "space around a user's id"  # taken off, and counted
+SPACES = "space around a user id"  # taken off, and counted
 
 
 def ratings_table(
@@ -31,15 +31,16 @@ def ratings_table(
 ) -> RatingsTable:
     """Checks the scale and repeated ratings, and sorts by user and time. `columns` has `user` and `item`.
 
-    Paired comparisons (`pair_N`) may show a picture to a person again: their repeats are no mistakes.
+    Paired comparisons (`pair_N`) may show a picture to a user again: these repeats are not errors.
     """
     require_32_bits(columns, rating_N, scale.low, scale.high)
     off = (rating_N < scale.low) | (rating_N > scale.high) | ~np.isfinite(rating_N)
     if off.any():
         rows = np.flatnonzero(off)
         raise ValueError(
-            f"{columns.some(rows)}: the rating {rating_N[rows[0]]:g} is off the scale {scale.low:g} to {scale.high:g}. "
-            "Correct these rows, or state the scale with source.low=... source.high=..."
+            f"{columns.some(rows)}: the rating {rating_N[rows[0]]:g} is outside the scale {scale.low:g} "
+            f"to {scale.high:g}. Correct or remove these rows, or set the scale with source.low=... "
+            "source.high=..."
         )
     columns, spaces = columns.stripped("user")
     user_N, users = ids(columns, "user")
@@ -79,13 +80,14 @@ def scale_of(
         return RatingScale(min(bottom, 0.0), max(top, 0.0), bottom, liked_only=True)
     if not bottom < top:
         raise ValueError(
-            f"{columns.path}: the scale would run from {bottom:g} to {top:g} (the ratings are {rating_N.min():g} to "
-            f"{rating_N.max():g}). Set source.low below source.high, or leave both out."
+            f"{columns.path}: the scale would be {bottom:g} to {top:g} (the ratings are "
+            f"{rating_N.min():g} to {rating_N.max():g}). Set source.low below source.high, or leave both "
+            "out."
         )
     if likes_from is not None and not bottom <= likes_from <= top:
         raise ValueError(
-            f"{columns.path}: source.likes_from={likes_from:g} is off the scale {bottom:g} to {top:g}. Choose where on "
-            "it likes begin, or leave it out."
+            f"{columns.path}: source.likes_from={likes_from:g} is outside the scale {bottom:g} to "
+            f"{top:g}. Choose a value on the scale, or leave it out."
         )
     above = rating_N[rating_N > (bottom + top) / 2]
     return RatingScale(bottom, top, likes_from if likes_from is not None else float(above.min(initial=top)))
@@ -97,13 +99,13 @@ def require_32_bits(columns: Columns, rating_N: np.ndarray, low: float, high: fl
     if large.any():
         rows = np.flatnonzero(large)
         raise ValueError(
-            f"{columns.some(rows)}: the rating {rating_N[rows[0]]:g} is too large to be one. Correct these rows."
+            f"{columns.some(rows)}: the rating {rating_N[rows[0]]:g} is too large. Correct or remove these rows."
         )
     span, largest = high - low, max(abs(low), abs(high))
     if 0 < span < max(LEAST_SPAN * largest, 1 / LARGEST_RATING):
         raise ValueError(
-            f"{columns.path}: ratings from {low!r} to {high!r} differ too little to be kept with 32 bits. "
-            "Subtract what they have in common, and count from 0 to 1 or from 1 to 5."
+            f"{columns.path}: ratings from {low!r} to {high!r} cannot be distinguished in float32. "
+            "Subtract a constant or rescale them, for example to 0 to 1 or 1 to 5."
         )
 
 
@@ -130,12 +132,13 @@ def _without_duplicates(
         rows = np.sort(order[group == g])
         raise ValueError(
             f"{columns.some(rows)}: user {columns.text('user', int(rows[0]))} rates the item "
-            f"{columns.text('item', int(rows[0]))} {len(rows)} times and differently ({int(differ.sum())} "
-            "such cases). Correct the rows, or choose source.duplicates=first, last or mean."
+            f"{columns.text('item', int(rows[0]))} {len(rows)} times with different values "
+            f"({int(differ.sum())} such cases). Correct the rows, or choose source.duplicates=first, last "
+            "or mean."
         )
     agreeing = int(np.bincount(group)[~differ].sum() - (~differ).sum())
-    counts["repeated rating, agreeing"] = agreeing
-    counts[f"repeated rating, differing ({how} kept)"] = len(key) - total - agreeing
+    counts["repeated rating, same value"] = agreeing
+    counts[f"repeated rating, different values ({how} kept)"] = len(key) - total - agreeing
     if how == "mean":
         rating_N = rating_N.copy()
         rating_N[first] = np.bincount(group, weights=rating_N[order]) / np.bincount(group)

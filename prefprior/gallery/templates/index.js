@@ -4,7 +4,7 @@
   var columns = window.PEOPLE.columns, count = window.PEOPLE.count, folder = document.body.dataset.people;
   var find = document.getElementById("find"), sort = document.getElementById("sort"), grid = document.getElementById("grid");
   var where = document.getElementById("where"), back = document.getElementById("back"), forth = document.getElementById("forth");
-  var labels = { name: "Name", alike: "Similar people together", utility: "True utility", utility_decoded: "Utility of decoded pictures", better_than: "Rank among real pictures", diversity: "Diversity" };
+  var labels = { name: "Name", alike: "Similar users together", utility: "True utility", utility_decoded: "Utility of decoded pictures", better_than: "Rank among real pictures", diversity: "Diversity" };
   var shown = ["utility", "better_than", "diversity"].filter(function (key) { return columns[key]; });
   var page = 0, order = [];
   var lower = columns.name.map(function (name, i) { return (name + " " + (columns.taste ? columns.taste[i] : "")).toLowerCase(); });
@@ -34,7 +34,7 @@
     var text = document.createElement("span"), score = document.createElement("span"), below = document.createElement("div");
     link.href = folder + "/" + encodeURIComponent(columns.slug[i]) + "/index.html";
     image.loading = "lazy"; image.decoding = "async"; image.width = 384; image.height = 96;
-    image.alt = "Pictures made for " + columns.name[i];
+    image.alt = "Pictures generated for " + columns.name[i];
     image.src = folder + "/" + encodeURIComponent(columns.slug[i]) + "/strip.webp";
     name.className = "name"; score.className = "score"; below.className = "say";
     text.textContent = columns.name[i];
@@ -51,7 +51,7 @@
     var cards = order.slice(page * PER_PAGE, (page + 1) * PER_PAGE).map(card);
     grid.replaceChildren.apply(grid, cards);
     document.getElementById("none").hidden = order.length > 0;
-    where.textContent = "page " + (page + 1) + " of " + pages + " · " + order.length.toLocaleString("en") + (order.length === 1 ? " person" : " people");
+    where.textContent = "page " + (page + 1) + " of " + pages + " · " + order.length.toLocaleString("en") + (order.length === 1 ? " user" : " users");
     back.disabled = page === 0; forth.disabled = page === pages - 1;
     try { history.replaceState(null, "", "#" + new URLSearchParams({ page: page + 1, sort: sort.value, find: find.value })); } catch (error) { /* some viewers allow no history */ }
   }

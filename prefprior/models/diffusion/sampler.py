@@ -35,7 +35,7 @@ class Sampler(Recorded):
         if candidates < 1:
             raise ValueError(f"sampler.candidates must be at least 1, got {candidates}")
         if not diversity >= 0:
-            raise ValueError(f"sampler.diversity cannot be below 0, got {diversity}")
+            raise ValueError(f"sampler.diversity must be at least 0, got {diversity}")
         self.steps = 1 if isinstance(solver, OneStep) else steps
         self.guidance = guidance or Guidance()
         self.candidates = candidates

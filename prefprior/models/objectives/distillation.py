@@ -95,14 +95,14 @@ class RankingDistillation(AnswerLoss):
         self, batch: PreferenceBatch, retrieved: RetrieverOutput | None, generator: torch.Generator
     ) -> Candidates:
         """Those that the retriever was trained on in this batch."""
-        assert retrieved is not None, "checked when the model was put together"
+        assert retrieved is not None, "checked when the model was built"
         return retrieved.candidates
 
     def term(
         self, logits_BN: Tensor, candidates: Candidates, retrieved: RetrieverOutput | None, batch: PreferenceBatch
     ) -> Tensor:
         """Cross-entropy over all items but those of the history that the user likes."""
-        assert retrieved is not None, "checked when the model was put together"
+        assert retrieved is not None, "checked when the model was built"
         return distillation_loss(logits_BN, retrieved.score_BN / self.teacher_temperature, candidates, batch)
 
 

@@ -101,7 +101,7 @@ class InContextNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"a width of {width} cannot be split among {heads} heads")
+            raise ValueError(f"width {width} is not divisible by {heads} heads")
         self.context = context
         self.extra = EXTRA + time
         self.time_embedding = TimeEmbedding(width) if time else None
@@ -257,7 +257,7 @@ class InContextPrior(PriorNetwork):
         prompt_BCW = proj.bias.expand(target_BCW.shape)  # no prompt: the projection of nothing
         if text_BCD is not None:
             if not self.text:
-                raise ValueError("this prior was not trained with texts: prior.text=true")
+                raise ValueError("this prior was trained without texts; train with prior.text=true")
             said_BCW = proj(text_BCD)
             prompt_BCW = (
                 said_BCW

@@ -39,7 +39,7 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"a width of {width} cannot be split among {heads} heads")
+            raise ValueError(f"width {width} is not divisible by {heads} heads")
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.leave = nn.Linear(width, width, bias=False)
@@ -100,7 +100,7 @@ class ModulatedBlock(nn.Module):
     def __init__(self, width: int, heads: int, ratio: float, dropout: float) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"a width of {width} cannot be split among {heads} heads")
+            raise ValueError(f"width {width} is not divisible by {heads} heads")
         self.heads = heads
         self.hidden = hidden_width(width, ratio)
         self.norm = RMSNorm(width, eps=EPS, elementwise_affine=False)

@@ -59,7 +59,7 @@ class PriorNetwork(Recorded, nn.Module):
         text_BCD: Tensor | None = None,
         text_known_BC: Tensor | None = None,
     ) -> Any:
-        """Once per wish: the rating that the target should get, and a text of the same CLIP that says what it shows.
+        """Once per condition: the rating that the target should get, and the embedding of a text that describes it.
 
         Without `*_known` all are known; without a text, none is.
         """

@@ -62,11 +62,12 @@ def from_published(
     records its sizes, not where it came from: its checkpoint needs neither folder nor network.
     """
     if scale is not None and type(scale) is not Standardize:
-        raise ValueError("published weights bring the scale they were trained in: leave scale=... out")
+        raise ValueError("published weights include the scale they were trained in: leave scale=... out")
     if trained_in is not None and trained_in != space.name:
         raise ValueError(
-            f"the weights of {pretrained} were trained in the space {trained_in}, but the data are in {space.name}. "
-            "Embed them with that encoder (python embed.py encoder=...), or train from nothing: prior=in_context."
+            f"the weights of {pretrained} were trained in the space {trained_in}, but the data are in "
+            f"{space.name}. Embed them with that encoder (python embed.py encoder=...), or train from "
+            "random weights: prior=in_context."
         )
     folder = _found(pretrained, subfolder, revision)
     prior, transfer = from_prior_transformer(folder, space, text=text, dropout=dropout)
@@ -90,23 +91,24 @@ def from_prior_transformer(
     for key, supported in {**UNSUPPORTED, **plain}.items():
         given = config.get(key, supported)
         if given != supported and not (given is None and key in plain):
-            raise ValueError(f"{folder}: {key} is {given!r}; only {supported!r} can be taken over")
+            raise ValueError(f"{folder}: {key} is {given!r}; only {supported!r} is supported")
     if dim != space.dim:
         raise ValueError(
-            f"{folder} is a prior of {dim} dimensions, but the space {space.name} has {space.dim}. "
-            "Embed with the encoder it was trained with."
+            f"{folder} is a prior of {dim} dimensions, but the space {space.name} has {space.dim}. Embed "
+            "with the encoder it was trained with."
         )
     path = require_file(_present(folder, *WEIGHTS))
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a whole file of safetensors ({error}). {COPY}") from error
+        raise ValueError(f"{path} is not a complete safetensors file ({error}). {COPY}") from error
     time = any(name.startswith("time_embedding.") for name in weights)
     extra = config.get("additional_embeddings", EXTRA + time)
     if extra != EXTRA + time:
         raise ValueError(
-            f"{folder}: additional_embeddings is {extra}, but its weights are those of {EXTRA + time} "
-            f"({'with' if time else 'without'} a time). Are config.json and weights of one model?"
+            f"{folder}: additional_embeddings is {extra}, but the weights need {EXTRA + time} "
+            f"({'with' if time else 'without'} time conditioning). Do config.json and weights belong to "
+            "the same model?"
         )
     prior = InContextPrior(
         space=_with_scale_of(weights, space, time),
@@ -132,9 +134,9 @@ def transfer(weights: dict[str, Tensor], prior: InContextPrior) -> Transfer:
             if name in ("clip_mean", "clip_std"):
                 used.append(name)  # in the space's statistics
             elif ours is None:
-                refused[name] = "no such weight here"
+                refused[name] = "this model has no such weight"
             elif ours.shape != value.shape:
-                refused[name] = f"is {tuple(value.shape)}, {tuple(ours.shape)} here"
+                refused[name] = f"has shape {tuple(value.shape)}, but {tuple(ours.shape)} in this model"
             else:
                 ours.copy_(value)
                 used.append(name)
@@ -162,10 +164,10 @@ def _found(pretrained: str, subfolder: str | None, revision: str | None) -> Path
                 folder = Path(snapshot_download(pretrained, revision=revision, allow_patterns=wanted))
         except (HFValidationError, HfHubHTTPError, OSError) as error:
             raise ValueError(
-                f"{pretrained} is no folder here, and as a repository of the Hugging Face hub it could not be reached "
-                f"({type(error).__name__}). Where there is a network:\n"
-                f"  hf download {pretrained} {' '.join(wanted[:2])} --local-dir FOLDER\n"
-                "and then, on this machine, the same command with prior.pretrained=FOLDER"
+                f"{pretrained} is not a folder here, and the Hugging Face Hub could not be reached for a "
+                f"repository of that name ({type(error).__name__}). On a machine with a network:\n  hf "
+                f"download {pretrained} {' '.join(wanted[:2])} --local-dir FOLDER\nThen, on this machine, "
+                "give the same command with prior.pretrained=FOLDER"
             ) from error
     # A folder may be that of the whole pipeline, or that of the prior alone.
     inner = folder / subfolder if subfolder else folder
@@ -177,8 +179,9 @@ def _present(folder: Path, *names: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise ValueError(
-        f"{folder} holds no {' or '.join(names)}. It should be the `prior` folder of kandinsky-community/"
-        "kandinsky-2-2-prior, or the folder of another PriorTransformer, with safetensors weights."
+        f"{folder} contains no {' or '.join(names)}. It must be the `prior` folder of "
+        "kandinsky-community/kandinsky-2-2-prior, or the folder of another PriorTransformer, with "
+        "safetensors weights."
     )
 
 

@@ -125,7 +125,7 @@ class Prior(PriorNetwork):
         text_BCD: Tensor | None = None,
         text_known_BC: Tensor | None = None,
     ) -> Condition:
-        """Users and wishes, ready for any number of denoising steps."""
+        """Encoded users and conditions, ready for any number of denoising steps."""
         rating_BCW = self.rating(rating_BC)
         if rating_known_BC is not None:
             rating_BCW = torch.where(rating_known_BC[..., None], rating_BCW, self.rating_unknown_W.to(rating_BCW.dtype))
@@ -142,7 +142,7 @@ class Prior(PriorNetwork):
     def _text_tokens(self, text_BCD: Tensor, known_BC: Tensor | None) -> Tensor:
         """(B, C, W) what a text adds; 0 where it is unknown, so that a dropped text and no text are the same."""
         if self.text_proj is None:
-            raise ValueError("this prior was not trained with texts: prior.text=true")
+            raise ValueError("this prior was trained without texts; train with prior.text=true")
         # A text's length carries no meaning, and at norm sqrt(D) it is as large as a scaled picture.
         scaled_BCD = normalize(text_BCD, dim=-1) * text_BCD.shape[-1] ** 0.5
         token_BCW = self.text_proj(scaled_BCD)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prefprior.data.hashing import id_hashes
 
-UNKNOWN = ""  # nobody's id: sources refuse empty ones
+UNKNOWN = ""  # never a user id: sources refuse empty ones
 FREE = 2**63 - 1  # in rows that no user has
 
 
@@ -28,8 +28,8 @@ class UserIds(nn.Module):
         """Gives each of these users a row."""
         if len(users) > len(self.hash_P):
             raise ValueError(
-                f"prior.user_ids={len(self.hash_P)} is fewer than there are users to train on. "
-                f"Give prior.user_ids={len(users)} or more."
+                f"prior.user_ids={len(self.hash_P)} is less than the number of training users. Give "
+                f"prior.user_ids={len(users)} or more."
             )
         self.hash_P.fill_(FREE)
         self.hash_P[: len(users)] = torch.from_numpy(np.sort(_hashes(users)))

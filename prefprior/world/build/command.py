@@ -86,7 +86,7 @@ def _build(stages: list[str], cache: Path, force: bool) -> None:
         print(figures.table(measured))
         figures.write(measured)
         missed = [name for name, value in measured.items() if not figures.reached(name, value)]
-        print(f"figures: {figures.FIGURES}" + (f"; missed: {', '.join(missed)}" if missed else "; all promises kept"))
+        print(f"figures: {figures.FIGURES}" + (f"; missed: {', '.join(missed)}" if missed else "; all floors reached"))
 
 
 def _forget(cache: Path, *names: str) -> None:
@@ -118,7 +118,7 @@ def main() -> None:
         default=Path(tempfile.gettempdir()) / "prefprior-world",
         help="folder for renders, latents and training states, about 2 GB (default: %(default)s)",
     )
-    parser.add_argument("--force", action="store_true", help="make a stage again though its result is there")
+    parser.add_argument("--force", action="store_true", help="make a stage again although its result exists")
     parser.add_argument("--threads", type=int, help="threads of PyTorch; by default, as many as there are cores")
     chosen = parser.parse_args()
     unknown = sorted(set(chosen.stages) - set(STAGES))
@@ -128,5 +128,5 @@ def main() -> None:
         torch.set_num_threads(chosen.threads)
     try:
         build(chosen.stages or list(STAGES), chosen.cache, chosen.force)
-    except ValueError as error:  # a message for people
+    except ValueError as error:  # a message for the user
         sys.exit(f"error: {error}")

@@ -1,1 +1,1 @@
-"""Simulated people: what they like, how they come across pictures and how they rate them."""
+"""Simulated users: what they like, how they come across pictures and how they rate them."""

@@ -1,6 +1,6 @@
-"""How simulated people come across pictures and how they rate them, given their tastes.
+"""How simulated users come across pictures and how they rate them, given their tastes.
 
-Shapes: N pictures of the catalogue, R ratings of one person, K modes, M pictures near a mode.
+Shapes: N pictures of the catalogue, R ratings of one user, K modes, M pictures near a mode.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import numpy as np
 
 from prefprior.world.people.tastes import Perceived, Taste, TasteModel
 
-FEWEST, MOST = 8, 120  # ratings a person gives
-# Where most people draw the lines between 1, 2, 3, 4 and 5, as utilities. Utility is near 0 for most of what there is,
+FEWEST, MOST = 8, 120  # ratings a user gives
+# Where most users draw the lines between 1, 2, 3, 4 and 5, as utilities. Utility is near 0 for most of what there is,
 # so that the lines are closer together there.
 LINES = np.array([0.08, 0.25, 0.5, 0.75])
 
 
 class Rated(NamedTuple):
-    """One person's ratings, in the order in which they were given."""
+    """One user's ratings, in the order in which they were given."""
 
     item_R: np.ndarray  # int: row in the catalogue
     rating_R: np.ndarray  # int, 1 to 5
@@ -26,22 +26,22 @@ class Rated(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Habits:
-    """How people come across pictures and how they rate them."""
+    """How users come across pictures and how they rate them."""
 
     sought: float = 0.6  # share of pictures looked for near one's modes; the rest are random
     reach: float = 0.015  # share of the catalogue in which one looks around a mode
     noise: float = 0.08  # of a rating, in utility
-    strictness_std: float = 0.05  # over people: how high their lines between two ratings lie, in utility
-    line_distance_std: float = 0.2  # over people: how far apart those lines lie, as a logarithm
+    strictness_std: float = 0.05  # over users: how high their lines between two ratings lie, in utility
+    line_distance_std: float = 0.2  # over users: how far apart those lines lie, as a logarithm
 
     def __post_init__(self) -> None:
         if not 0 <= self.sought <= 1 or not 0 < self.reach <= 1:
             raise ValueError(f"sought must be in [0, 1] and reach in (0, 1], got {self.sought} and {self.reach}")
         if min(self.noise, self.strictness_std, self.line_distance_std) < 0:
-            raise ValueError("noise, strictness_std and line_distance_std must not be negative")
+            raise ValueError("noise, strictness_std and line_distance_std must be at least 0")
 
     def rate(self, taste: Taste, model: TasteModel, catalogue: Perceived, rng: np.random.Generator) -> Rated:
-        """What a person finds and how they rate it; no picture is rated twice."""
+        """What a user finds and how they rate it; no picture is rated twice."""
         count = int(np.exp(rng.uniform(np.log(FEWEST), np.log(MOST + 1))))
         item_R = self._found(taste, catalogue, min(count, len(catalogue)), rng)
         utility_R = model.utility(taste, catalogue.take(item_R), np.arange(len(item_R)))

@@ -1,6 +1,6 @@
-"""A population of simulated people: each has a known taste and ratings of their own.
+"""A population of simulated users: each has a known taste and ratings of their own.
 
-A person is a function of the seed and of their own number alone: asking for more people changes nobody.
+A user is a function of the seed and of their own number alone: more users do not change the others.
 
 Shapes: S schools, F views.
 """
@@ -15,7 +15,7 @@ from prefprior.world.people.tastes import Perceived, Taste, TasteModel
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """People over a catalogue, by number; what was once drawn of a person is kept."""
+    """Users over a catalogue, by number; what was once drawn of a user is kept."""
 
     seed: int
     count: int
@@ -27,14 +27,14 @@ class Population:
     _rated: dict[int, Rated] = field(default_factory=dict, init=False, repr=False)
 
     def taste(self, person: int) -> Taste:
-        """The taste of one person."""
+        """The taste of one user."""
         if person not in self._tastes:
             rng = np.random.default_rng([self.seed, person, 0])
             self._tastes[person] = self.model.draw(self.schools_SF, self.catalogue, rng)
         return self._tastes[person]
 
     def ratings(self, person: int) -> Rated:
-        """The ratings of one person."""
+        """The ratings of one user."""
         if person not in self._rated:
             rng = np.random.default_rng([self.seed, person, 1])
             self._rated[person] = self.habits.rate(self.taste(person), self.model, self.catalogue, rng)

@@ -1,7 +1,7 @@
-"""Forty-eight schools: kinds of picture that people of the world may like, each a partial description.
+"""Forty-eight schools: kinds of picture that users of the world may like, each a partial description.
 
 A school pins the hue of the ground, the shape, whether the inks are lighter or darker than the ground, and one trait of
-its own; all else is open. Every pair of hue and shape is one school, so that a person's schools can differ in
+its own; all else is open. Every pair of hue and shape is one school, so that a user's schools can differ in
 everything that matters at once.
 """
 

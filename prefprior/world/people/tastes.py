@@ -1,18 +1,18 @@
-"""What simulated people like: a few regions of the miniature CLIP's space each, and the exact utility of any embedding.
+"""What simulated users like: a few regions of the miniature CLIP's space each, and the exact utility of any embedding.
 
 Everybody perceives pictures alike: by *views*, the directions of the space in which the *schools* (kinds of picture
-that words can describe) differ most, and by a quality along one more direction. A person's taste has one to four
-*modes*, unit vectors in the views, each near a school but a little the person's own.
+that words can describe) differ most, and by a quality along one more direction. A user's taste has one to four
+*modes*, unit vectors in the views, each near a school but a little the user's own.
 
     pull_k(x)   = (cos(view(x), mode_k) - threshold_k) / width + quality_share * quality(x)
     utility(x)  = max_k weight_k(step) * sigmoid(pull_k(x))
 
 `threshold_k` is where the mode's best pictures begin, a small share of the catalogue: how many pictures please is the
 same for all modes, in any space. The sigmoid saturates: past a point, more of the same is not liked more. The maximum
-over modes means that what lies between two modes may please nobody. All people share `quality` in part.
-`weight_k(step)` drifts slowly between 1 - 2 * drift and 1 while a person rates pictures.
+over modes means that what lies between two modes may please nobody. All users share `quality` in part.
+`weight_k(step)` drifts slowly between 1 - 2 * drift and 1 while a user rates pictures.
 
-Shapes: N pictures, D dimension of the space, F views, K modes of one person, S schools.
+Shapes: N pictures, D dimension of the space, F views, K modes of one user, S schools.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-MODE_COUNTS = (0.25, 0.35, 0.25, 0.15)  # shares of the people with one, two, three and four modes
+MODE_COUNTS = (0.25, 0.35, 0.25, 0.15)  # shares of the users with one, two, three and four modes
 
 
 @dataclass(frozen=True, eq=False)
 class Perceived:
-    """Pictures as people perceive them."""
+    """Pictures in the coordinates in which users perceive them."""
 
     view_NF: np.ndarray  # unit vectors
     quality_N: np.ndarray  # mean 0 and standard deviation 1 over the catalogue
@@ -40,7 +40,7 @@ class Perceived:
 
 @dataclass(frozen=True, eq=False)
 class Perception:
-    """The way everybody perceives pictures, measured once on the catalogue."""
+    """How all users perceive pictures, measured once on the catalogue."""
 
     mean_D: np.ndarray  # of the catalogue's unit embeddings: what all pictures have in common is no difference
     axes_DF: np.ndarray  # orthonormal
@@ -52,7 +52,7 @@ class Perception:
         """Views that tell the schools' centres apart, and quality along the way from the mean to `fine_D`."""
         most = min(schools_SD.shape)
         if not 1 <= views <= most:
-            raise ValueError(f"views must be between 1 and {most}, what the schools can span, got {views}")
+            raise ValueError(f"views must be between 1 and {most}, the dimension that the schools span, got {views}")
         unit_ND = unit(catalogue_ND)
         mean_D = unit_ND.mean(0)
         _, _, axes_SD = np.linalg.svd(schools_SD - mean_D, full_matrices=False)
@@ -71,7 +71,7 @@ class Perception:
 
 @dataclass(frozen=True, eq=False)
 class Taste:
-    """One person's taste; `school_K` says in whose neighbourhood each mode lies."""
+    """One user's taste; `school_K` says in whose neighbourhood each mode lies."""
 
     modes_KF: np.ndarray  # unit vectors
     school_K: np.ndarray  # int
@@ -92,11 +92,11 @@ class TasteModel:
     drift: float = 0.1
     period: float = 160.0  # ratings in one full wave of a mode's weight: slow beside a history of 16
     deviation: float = 0.3  # length of the personal deviation beside a school's unit vector
-    max_mode_cosine: float = -0.2  # two modes of one person have at most this cosine, where the schools allow it
+    max_mode_cosine: float = -0.2  # two modes of one user have at most this cosine, where the schools allow it
     quality_most: float = 0.6
 
     def draw(self, schools_SF: np.ndarray, catalogue: Perceived, rng: np.random.Generator) -> Taste:
-        """A person's taste: modes far from each other, each a school with a personal deviation."""
+        """A user's taste: modes far from each other, each a school with a personal deviation."""
         count = 1 + int(rng.choice(len(MODE_COUNTS), p=MODE_COUNTS))
         cosine_SS = schools_SF @ schools_SF.T
         chosen = [int(rng.integers(len(schools_SF)))]

@@ -49,7 +49,7 @@ class Factors:
             wrong = sorted(set(self.values) ^ set(NAMES))
             raise ValueError(f"factors must be exactly {', '.join(NAMES)}; missing or unknown: {', '.join(wrong)}")
         if len({value.shape for value in self.values.values()}) != 1 or self.values["hue"].ndim != 1:
-            raise ValueError("every factor must be an array of one value a picture, all of one length")
+            raise ValueError("every factor must be an array with one value per picture, all of the same length")
 
     def __len__(self) -> int:
         return len(self.values["hue"])
@@ -108,7 +108,7 @@ def _pinned_range(name: str, value: Pinned) -> tuple[float, float]:
         raise ValueError(f"{name} takes a number or a (low, high) range, got {value!r}")
     start, stop = ends
     if name != "hue" and not (low <= start and stop <= high):
-        raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {value!r}")
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
     return start, stop
 
 
@@ -118,5 +118,5 @@ def _pinned_indices(name: str, value: Pinned) -> np.ndarray:
     chosen: list[float | str] = [value] if isinstance(value, (str, int, float)) else list(value)
     indices = [words.index(v) if isinstance(v, str) and v in words else v for v in chosen]
     if not indices or any(isinstance(i, str) or int(i) != i or not 0 <= i < len(words) for i in indices):
-        raise ValueError(f"{name} must be among {', '.join(words)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(words)}, got {value!r}")
     return np.array(indices, dtype=np.int64)

@@ -26,7 +26,7 @@ def render(factors: Factors, seeds: np.ndarray) -> np.ndarray:
     """Draw one 64 x 64 picture for each set of factors and seed: uint8, (N, 64, 64, 3)."""
     seeds = np.asarray(seeds, dtype=np.int64)
     if seeds.shape != (len(factors),):
-        raise ValueError(f"one seed a picture: {len(factors)} sets of factors, seeds of shape {seeds.shape}")
+        raise ValueError(f"pictures need one seed each: {len(factors)} sets of factors, seeds of shape {seeds.shape}")
     picture_NYXC = np.empty((len(factors), SIDE, SIDE, 3), dtype=np.uint8)
     # Grouping by shape family lets each group evaluate one distance function; the order is put back on writing.
     for family in range(len(CATEGORICAL["shape"])):

@@ -19,7 +19,7 @@ def test_unused_columns_may_be_duplicated_and_long(tmp_path: Path) -> None:
     path = csv(tmp_path / "r.csv", f"ann,a,{'x' * 3_000_000},1,2", header="user,item,prompt,note,note")
     read = read_columns(path, WANTED)
     assert {name: column.to_pylist() for name, column in read.values.items()} == {"user": ["ann"], "item": ["a"]}
-    with pytest.raises(ValueError, match=r"r.csv:1: the column 'note' is there 2 times"):
+    with pytest.raises(ValueError, match=r"r.csv:1: there are 2 columns named 'note'"):
         read_columns(path, Wanted({"user": "user", "item": "note"}))
 
 

@@ -114,7 +114,7 @@ def replaced(tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.Monke
 def test_another_picture_under_a_known_id_is_refused(
     replaced: tuple[Path, list[int]], encoder: OpenClipEncoder
 ) -> None:
-    with pytest.raises(ValueError, match=r"'002.png' is no longer the picture .*\(1 such of 6\).*changed=embed"):
+    with pytest.raises(ValueError, match=r"'002.png' is no longer the picture .*\(1 of 6 pictures\).*changed=embed"):
         run(replaced[0] / "p", encoder, replaced[0] / "e")
 
 
@@ -150,7 +150,7 @@ def test_a_table_without_digests_is_refused(tmp_path: Path, encoder: OpenClipEnc
     draw(tmp_path / "p", 0, 2)
     ids, vectors_ND = ["000.png", "001.png"], np.eye(2, encoder.dim, dtype=np.float16)
     EmbeddingTable.write(tmp_path / "e", encoder.space_name, ids, vectors_ND, encoder=encoder.identity())
-    with pytest.raises(ValueError, match=r"is not known to be the picture that was embedded \(2 such of 2\)"):
+    with pytest.raises(ValueError, match=r"cannot be verified as the picture that was embedded \(2 of 2 pictures\)"):
         run(tmp_path / "p", encoder, tmp_path / "e")
 
 
@@ -160,7 +160,7 @@ def test_a_part_with_changed_pictures_is_made_again(
     draw(tmp_path / "p", 0, 10)
     with monkeypatch.context() as patch:  # interrupted when all parts were stored
         patch.setattr("prefprior.data.embedding.encode.finish", lambda *a: None)
-        with pytest.raises(ValueError, match="holds no embeddings"):
+        with pytest.raises(ValueError, match="contains no embeddings"):
             run(tmp_path / "p", encoder, tmp_path / "e")
     assert len(list((tmp_path / "e" / PARTS).glob("*.npy"))) == 2
     draw(tmp_path / "q", 90, 91)
@@ -188,7 +188,7 @@ def test_two_sources_with_the_same_ids_do_not_share_embeddings(tmp_path: Path, e
     encode(pictures, encoder, folder, RULE, trainer())
     lookup = StoredEmbeddings(root=str(tmp_path / "e"))
     assert lookup.table(one).ids == ["000", "001", "002"]
-    with pytest.raises(ValueError, match=r"other pictures by the same names: of 3 that were compared, 3 have changed"):
+    with pytest.raises(ValueError, match=r"other pictures with the same ids: of 3 compared pictures, 3 have changed"):
         lookup.table(two)
 
 

@@ -189,7 +189,7 @@ def unfinished(tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.Mon
     draw(tmp_path / "p", 0, 10)
     with monkeypatch.context() as patch:
         patch.setattr("prefprior.data.embedding.encode.finish", lambda *a: None)
-        with pytest.raises(ValueError, match="holds no embeddings"):
+        with pytest.raises(ValueError, match="contains no embeddings"):
             run(tmp_path / "p", encoder, tmp_path / "e")
     return tmp_path
 
@@ -197,7 +197,7 @@ def unfinished(tmp_path: Path, encoder: OpenClipEncoder, monkeypatch: pytest.Mon
 def test_a_broken_part_is_refused_by_name(unfinished: Path, encoder: OpenClipEncoder) -> None:
     part = sorted((unfinished / "e" / PARTS).glob("*.npy"))[0]
     part.write_bytes(part.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=rf"{part.name} is broken"):
+    with pytest.raises(ValueError, match=rf"{part.name} is damaged"):
         run(unfinished / "p", encoder, unfinished / "e")
 
 
@@ -212,14 +212,14 @@ def test_another_encoder_is_refused_by_name(tmp_path: Path, encoder: OpenClipEnc
     other = OpenClipEncoder(model="world-clip")
     with torch.no_grad():
         next(p for n, p in other.model.named_parameters() if n.startswith("visual.")).add_(1)
-    with pytest.raises(ValueError, match=r"holds embeddings made by world-clip with the weights \w+; this encoder"):
+    with pytest.raises(ValueError, match=r"contains embeddings by world-clip with the weights \w+, but this encoder"):
         run(tmp_path / "p", other, tmp_path / "e")
 
 
 def test_another_precision_is_refused(tmp_path: Path, encoder: OpenClipEncoder) -> None:
     draw(tmp_path / "p", 0, 4)
     run(tmp_path / "p", encoder, tmp_path / "e")
-    with pytest.raises(ValueError, match="float16, dtype=float32 was asked for"):
+    with pytest.raises(ValueError, match="float16 embeddings, but dtype=float32 was requested"):
         run(tmp_path / "p", encoder, tmp_path / "e", EncodeRule(dtype="float32", batch_size=4, part_size=8))
 
 

@@ -52,7 +52,7 @@ def test_the_encoder_of_a_space_is_found_by_its_name() -> None:
 
 
 def test_a_space_without_encoder_needs_given_embeddings() -> None:
-    with pytest.raises(ValueError, match=r"must be embedded by mine/own, which is not at hand"):
+    with pytest.raises(ValueError, match=r"must be embedded with the encoder of mine/own, which is not available"):
         encoder_of("mine/own")
 
 

@@ -65,7 +65,7 @@ def test_changed_truncated_and_missing_files_are_refused_by_name(tmp_path: Path,
 
 
 def test_folders_without_a_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no embeddings.*embed\.py"):
+    with pytest.raises(ValueError, match=r"contains no embeddings.*embed\.py"):
         EmbeddingTable.open(tmp_path)
     write_json(tmp_path / MANIFEST, {"format": 99})
     with pytest.raises(ValueError, match="not a manifest of embeddings"):
@@ -83,7 +83,7 @@ def test_invalid_vectors_and_ids_are_refused(tmp_path: Path) -> None:
     for vectors, ids, message in (
         (infinite, IDS, "rows 3"),
         (VECTORS, [*IDS[:-1], IDS[0]], "already in line 1"),
-        (VECTORS, [*IDS[:-1], "two\nlines"], "cannot be an item id"),
+        (VECTORS, [*IDS[:-1], "two\nlines"], "is not a valid item id"),
         (VECTORS[:0], [], "is empty"),
     ):
         with pytest.raises(ValueError, match=message):

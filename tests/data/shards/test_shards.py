@@ -174,23 +174,23 @@ def test_a_tar_with_one_changed_bit_is_refused_by_name(tmp_path: Path) -> None:
     changed = bytearray(path.read_bytes())
     changed[changed.index(b"NUMPY") + 200] ^= 1
     path.write_bytes(changed)
-    with pytest.raises(ValueError, match=r"train-000001.tar is not what it was"):
+    with pytest.raises(ValueError, match=r"train-000001.tar has changed since"):
         read_shards(shards.parts["train"], 8)
 
 
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ({"npy": np.zeros(3)}, "does not hold ratings"),
-        ({"ratings.npy": np.zeros(2, RECORD)}, "does not hold ratings"),
+        ({"npy": np.zeros(3)}, "does not contain ratings"),
+        ({"ratings.npy": np.zeros(2, RECORD)}, "does not contain ratings"),
         ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 7))}, "embeddings of 8 dimensions"),
-        ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((3, 8))}, "does not hold ratings"),
-        ({"ratings.npy": np.zeros(2), "embeddings.npy": np.zeros((2, 8))}, "does not hold ratings"),
-        ({"ratings.npy": np.zeros(0, RECORD), "embeddings.npy": np.zeros((0, 8))}, "does not hold ratings"),
-        ({"ratings.npy": b"junk", "embeddings.npy": np.zeros((2, 8))}, "does not hold ratings"),
+        ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((3, 8))}, "does not contain ratings"),
+        ({"ratings.npy": np.zeros(2), "embeddings.npy": np.zeros((2, 8))}, "does not contain ratings"),
+        ({"ratings.npy": np.zeros(0, RECORD), "embeddings.npy": np.zeros((0, 8))}, "does not contain ratings"),
+        ({"ratings.npy": b"junk", "embeddings.npy": np.zeros((2, 8))}, "does not contain ratings"),
         (
             {"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 8))},
-            "holds 1 users with 2 ratings",
+            "contains 1 users with 2 ratings",
         ),
     ],
 )
@@ -205,7 +205,7 @@ def test_a_foreign_tar_is_refused_by_name(tmp_path: Path, sample: dict[str, Any]
 def test_a_file_that_is_not_a_tar_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(b"x" * 2000)
-    with pytest.raises(ValueError, match=r"x.tar does not hold ratings"):
+    with pytest.raises(ValueError, match=r"x.tar does not contain ratings"):
         read_shards([Shard.of(path, users=2, ratings=2)], 8)
 
 
@@ -266,7 +266,7 @@ def test_shards_of_other_ratings_are_refused(tmp_path: Path) -> None:
     same_people = streamed(tmp_path, table=ratings(users=60))
     assert len(same_people.part("train")) == same_people.stored.rating_count("train")
     for read in (lambda data: data.part("train"), lambda data: data.ratings):
-        with pytest.raises(ValueError, match=r"no longer that of the shards.*python shard\.py"):
+        with pytest.raises(ValueError, match=r"not that of the shards.*python shard\.py"):
             read(streamed(tmp_path, table=ratings(users=59)))
 
 
@@ -276,7 +276,7 @@ def test_shards_of_other_embeddings_are_refused(tmp_path: Path) -> None:
     shards = StoredShards(root=str(tmp_path))
     assert PreferenceDataModule(source=source, shards=shards).catalogue.ids == made.catalogue.ids
     source.ids, source.vectors = source.ids[1:], source.vectors[1:]  # each row is another picture now
-    with pytest.raises(ValueError, match=r"rows may stand for other pictures.*python shard\.py"):
+    with pytest.raises(ValueError, match=r"rows may refer to other pictures.*python shard\.py"):
         _ = PreferenceDataModule(source=source, shards=shards).catalogue
 
 

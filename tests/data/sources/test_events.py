@@ -45,9 +45,9 @@ def test_events_become_ratings(tmp_path: Path) -> None:
         "event in a burst": 0,
         "event of a bot": 0,
         "bot": 0,
-        "too short dwell": 1,
-        "view too brief to tell": 1,
-        "picture with events that cancel out": 1,
+        "dwell time too short": 1,
+        "view too short to interpret": 1,
+        "picture whose events cancel out": 1,
     }
     assert events.ratings().time_N is not None
     assert events.ratings().liked_N.tolist() == [True, False, True, False]
@@ -71,9 +71,9 @@ def test_bursts_and_bots_are_filtered(tmp_path: Path) -> None:
     ("row", "message"),
     [
         ("ann,a,lik,100,", r"log.csv:3: the event 'lik' has no weight; did you mean like.*source.weights.lik="),
-        ("ann,a,like,,", r"log.csv:3: there is no time"),
+        ("ann,a,like,,", r"log.csv:3: the time is missing"),
         ("ann,a,like,soon,", r"log.csv:3: the time 'soon' is not a time"),
-        ("ann,a,view,100,-1", r"log.csv:3: the dwell is below 0"),
+        ("ann,a,view,100,-1", r"log.csv:3: the dwell time is below 0"),
         ("ann,a,view,100,long", r"log.csv:3: the dwell 'long' is not a finite number"),
     ],
 )
@@ -85,7 +85,7 @@ def test_invalid_events_are_named(tmp_path: Path, row: str, message: str) -> Non
 
 def test_a_log_without_usable_events_is_refused(tmp_path: Path) -> None:
     path = csv(tmp_path / "log.csv", "ann,b,click,50,0.1", header=HEADER)
-    with pytest.raises(ValueError, match=r"no event is left.*too short dwell: 1"):
+    with pytest.raises(ValueError, match=r"no usable events are left.*dwell time too short: 1"):
         source(path).ratings()
     with pytest.raises(ValueError, match="between -1 and 1"):
         source(path, weights={"like": 5.0})

@@ -60,7 +60,7 @@ def test_flickr_aes_protocols(tmp_path: Path) -> None:
     assert {str(u) for u in table.users[table.user_N[test]]} == {"A5", "A6"}
     assert not set(table.item_N[test]) & set(table.item_N[~test])
     (tmp_path / "tests.txt").write_text("B1\n")
-    with pytest.raises(ValueError, match=r"workers who rated nothing: 'B1'"):
+    with pytest.raises(ValueError, match=r"lists workers without ratings: 'B1'"):
         FlickrAesSource(root=str(tmp_path), test_workers=str(tmp_path / "tests.txt")).ratings()
 
 
@@ -70,7 +70,7 @@ def test_flickr_aes_problems(tmp_path: Path) -> None:
     flickr(tmp_path / "f")
     with open(tmp_path / "f" / RATINGS, "a") as file:
         file.write("A0, farm1_9.jpg, 6\n")
-    with pytest.raises(ValueError, match=r"each_worker.csv:104: the rating 6 is off the scale 1 to 5"):
+    with pytest.raises(ValueError, match=r"each_worker.csv:104: the rating 6 is outside the scale 1 to 5"):
         FlickrAesSource(root=str(tmp_path / "f")).ratings()
 
 
@@ -105,7 +105,7 @@ def test_pamela(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"pamela_val_seen.json:6: the rating 'high' is not a finite number"):
         PamelaSource(root=str(tmp_path)).ratings()
     path.write_text(json.dumps(records)[:-30])
-    with pytest.raises(ValueError, match=r"pamela_val_seen.json:1: not JSON.*cut short"):
+    with pytest.raises(ValueError, match=r"pamela_val_seen.json:1: not JSON.*truncated"):
         PamelaSource(root=str(tmp_path)).ratings()
     path.write_text(json.dumps([{"participant": "p", "image_path": "x", "original_score": 1}]))
     with pytest.raises(ValueError, match=r"'participant_id'; did you mean participant\?"):
@@ -118,7 +118,7 @@ def test_pamela_paths_cannot_leave_the_folder(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     records = [{"participant_id": "p", "image_path": "../../etc/passwd", "original_score": 1}]
     (tmp_path / "annotations" / "pamela_train.json").write_text(json.dumps(records))
-    with pytest.raises(ValueError, match=r"would leave the folder"):
+    with pytest.raises(ValueError, match=r"points outside the folder"):
         PamelaSource(root=str(tmp_path)).pictures()
 
 
@@ -133,12 +133,12 @@ def test_pinterest(tmp_path: Path) -> None:
     assert table.scale.liked_only
     assert sorted(table.items) == ["ann lee/1.jpg", "ann lee/deep/2.png", "bob/3.JPG"]
     assert sorted(table.users) == ["ann lee", "bob"]
-    assert table.counts["outside every person's folder"] == 1
+    assert table.counts["outside the folders of users"] == 1
     (tmp_path / "flat").mkdir()
     picture(1).save(tmp_path / "flat" / "a.jpg")
     with pytest.raises(ValueError, match="no folders"):
         PinterestSource(root=str(tmp_path / "flat")).ratings()
-    with pytest.raises(ValueError, match="no folder of pictures"):
+    with pytest.raises(ValueError, match="cannot use the folder of pictures"):
         PinterestSource(root=str(tmp_path / "gone")).ratings()
 
 
@@ -200,7 +200,7 @@ def test_pickapic_with_paths(tmp_path: Path) -> None:
         PickapicSource(root=str(tmp_path)).pictures()
     frame["label_0"] = 0.7
     frame.to_parquet(tmp_path / "train.parquet")
-    with pytest.raises(ValueError, match=r"train.parquet:0, .*the labels 0.7 and 0 are not"):
+    with pytest.raises(ValueError, match=r"train.parquet:0, .*the labels are 0.7 and 0"):
         PickapicSource(root=str(tmp_path)).ratings()
     with pytest.raises(ValueError, match=r"no train\*.parquet"):
         PickapicSource(root=str(tmp_path / "p")).ratings()

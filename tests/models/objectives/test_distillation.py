@@ -114,7 +114,7 @@ def test_distillation_needs_a_retriever(space: Space) -> None:
 
 def test_distillation_needs_a_teacher_with_a_softmax(space: Space) -> None:
     pairs = ContrastiveLoss(softmax_weight=0.0)
-    with pytest.raises(ValueError, match="softmax_weight=0 trains none"):
+    with pytest.raises(ValueError, match="softmax_weight=0 does not train one"):
         make_module(make_model(space, make_retriever(space, loss=pairs)), Regression(), RankingDistillation())
 
 

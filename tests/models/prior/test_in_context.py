@@ -108,7 +108,7 @@ def changed(folder: Path, **config: Any) -> Path:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"additional_embeddings": 3}, "additional_embeddings is 3, but its weights are those of 4"),
+        ({"additional_embeddings": 3}, "additional_embeddings is 3, but the weights need 4"),
         ({"norm_in_type": "layer"}, "norm_in_type is 'layer'"),
         ({"clip_embed_dim": 5}, "clip_embed_dim is 5; only 12"),
         ({"embedding_dim": 1280}, "1280 dimensions, but the space test/space has 12"),
@@ -124,11 +124,11 @@ def test_a_configuration_that_does_not_fit_is_refused_by_name(
 def test_a_weight_of_another_shape_is_refused_by_name(published: tuple[Any, Path], space: Space) -> None:
     _, transfer = from_prior_transformer(changed(published[1], num_embeddings=5), space)
     assert list(transfer.refused) == ["positional_embedding"]
-    assert "(1, 11, 16), (1, 9, 16) here" in str(transfer)
+    assert "(1, 11, 16), but (1, 9, 16) in this model" in str(transfer)
 
 
 def test_a_folder_without_weights_is_named(space: Space, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no config\.json"):
+    with pytest.raises(ValueError, match=r"contains no config\.json"):
         from_prior_transformer(tmp_path, space)
 
 

@@ -127,5 +127,5 @@ def test_with_read_history_false_the_denoiser_sees_only_read_outs(space: Space) 
 
 @pytest.mark.parametrize(("argument", "value"), [("depth", 0), ("readouts", 0), ("dropout", 1.0), ("heads", 5)])
 def test_invalid_arguments_are_refused(space: Space, argument: str, value: float) -> None:
-    with pytest.raises(ValueError, match=r"at least 1|dropout|cannot be split"):
+    with pytest.raises(ValueError, match=r"at least 1|dropout|not divisible"):
         make_prior(space, **{argument: value})
