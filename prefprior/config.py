@@ -53,7 +53,7 @@ def build(node: Any, kind: type | None = None, *, shared: Mapping[str, Any] | No
     made = construct(values, shared=shared, **runtime)
     if kind is not None and not isinstance(made, kind):
         named = values["_target_"] if isinstance(values, dict) else values
-        raise ValueError(f"{named} is not a {kind.__name__}: choose another class")
+        raise ValueError(f"{named} does not create a {kind.__name__}: choose another class")
     return made
 
 

@@ -97,7 +97,7 @@ def test_controls_are_printed(first: Finished) -> None:
     assert "+permuted" in first.printed
 
 
-def test_every_figure_is_there_with_its_interval(first: Finished) -> None:
+def test_every_metric_has_an_interval(first: Finished) -> None:
     assert first.figures.keys() <= first.intervals.keys()
     resampled = {key: bounds for key, bounds in first.intervals.items() if bounds["low"] is not None}
     outside = [key for key, bounds in resampled.items() if not bounds["low"] <= bounds["value"] <= bounds["high"]]
@@ -105,15 +105,15 @@ def test_every_figure_is_there_with_its_interval(first: Finished) -> None:
     assert {key.split("/")[-1] for key in resampled} >= {"auc@2", "coverage_20@2", "fair_satisfied_20@all"}
 
 
-def test_differences_stand_beside_the_figures(first: Finished) -> None:
+def test_differences_are_written_with_the_metrics(first: Finished) -> None:
     assert first.intervals["table/unseen/prior-mean/auc@all"]["people"] > 0
 
 
-def test_a_baseline_that_can_learn_this_taste_does(first: Finished) -> None:
+def test_a_baseline_learns_this_taste(first: Finished) -> None:
     assert first.figures["table/unseen/svm/auc@all"] > 0.7
 
 
-def test_prior_and_baselines_are_measured_and_only_a_world_has_an_oracle(first: Finished) -> None:
+def test_prior_and_baselines_are_evaluated_and_only_a_world_has_an_oracle(first: Finished) -> None:
     rows = {key.split("/")[2] for key in first.figures}
     assert {"prior", "random", "wals", "rocchio+permuted"} <= rows
     assert "oracle" not in rows
@@ -124,7 +124,7 @@ def test_report_and_configuration_are_written(first: Finished) -> None:
     assert (first.folder / "config.yaml").is_file()
 
 
-def test_two_checkpoints_are_compared_person_by_person(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_checkpoints_are_compared_by_paired_users(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("checkpoint=runs/train/one", "compare=runs/train/two", "predictors=[prior]", "run_dir=runs/evaluate/two")
     run(monkeypatch, folder, "evaluate", *SMALL, *words)
     intervals = read_json(folder / "runs" / "evaluate" / "two" / "metrics_intervals.json")
@@ -144,7 +144,7 @@ def compared(folder: Path) -> Path:
     return folder / "runs/evaluate/all"
 
 
-def test_a_prior_that_was_trained_on_the_people_is_called_so_in_the_metrics(compared: Path) -> None:
+def test_training_users_are_marked_in_the_metrics(compared: Path) -> None:
     rows = {key.split("/")[2] for key in read_json(compared / "metrics_intervals.json")}
     (label,) = {row for row in rows if row.startswith("compared")} - {row for row in rows if "+" in row}
     people = read_json(compared / "metrics_intervals.json")[f"table/unseen/{label}/auc@all"]["people"]
@@ -154,11 +154,11 @@ def test_a_prior_that_was_trained_on_the_people_is_called_so_in_the_metrics(comp
     assert "prior" in rows
 
 
-def test_a_prior_that_was_trained_on_the_people_is_called_so_in_the_report(compared: Path) -> None:
+def test_training_users_are_marked_in_the_report(compared: Path) -> None:
     assert "compared (trained on" in (compared / "report.html").read_text()
 
 
-def test_another_split_on_the_command_line_does_not_make_people_unseen(
+def test_another_split_does_not_make_training_users_unseen(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("checkpoint=runs/train/one", "predictors=[prior]", "data.splits.seed=5", "run_dir=runs/evaluate/resplit")
@@ -166,7 +166,7 @@ def test_another_split_on_the_command_line_does_not_make_people_unseen(
     assert "prior (trained on" in capsys.readouterr().out
 
 
-def test_a_checkpoint_whose_ratings_are_not_at_hand_is_called_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_with_unavailable_training_data_is_marked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lone = folder / "lone.safetensors"
     shutil.copy(folder / "runs/train/two/prior.safetensors", lone)
     words = (
@@ -193,14 +193,14 @@ def refined(folder: Path) -> Path:
     return folder
 
 
-def test_refined_embeddings_change_what_is_measured(refined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refined_embeddings_change_the_metrics(refined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*TABLE, "embeddings=wals", "predictors=[mean]", "run_dir=runs/evaluate/refined")
     run(monkeypatch, refined, "evaluate", *SMALL, *words)
     runs, key = refined / "runs" / "evaluate", "table/unseen/mean/auc@all"
     assert read_metrics(runs / "export")[key] != read_metrics(runs / "refined")[key]
 
 
-def test_a_prior_trained_on_refined_embeddings_has_a_space_of_its_own(
+def test_a_prior_trained_on_refined_embeddings_has_its_own_space(
     refined: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(monkeypatch, refined, "train", *ON_REFINED, "run_dir=runs/refined/one")
@@ -208,14 +208,18 @@ def test_a_prior_trained_on_refined_embeddings_has_a_space_of_its_own(
     assert saved.model.prior.space.name == "e+wals"
 
 
-def test_the_command_that_makes_refined_embeddings_is_told(refined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_refined_embeddings_are_an_error_with_the_command(
+    refined: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = (*ON_REFINED, "embeddings.folder=nowhere", "run_dir=runs/refined/two")
     message = fails(monkeypatch, refined, "train", *words)
     assert "python evaluate.py source=table source.ratings=r.csv" in message
     assert "baselines.wals.export=nowhere" in message
 
 
-def test_baselines_alone_are_measured_on_the_last_runs_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baselines_alone_are_evaluated_on_the_data_of_the_last_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(monkeypatch, folder, "evaluate", *SMALL, "predictors=[mean]", "run_dir=runs/evaluate/five")
     assert "table/unseen/mean/auc@all" in read_metrics(folder / "runs" / "evaluate" / "five")
 
@@ -231,7 +235,7 @@ def test_sampled_candidates_are_labelled(folder: Path, monkeypatch: pytest.Monke
     assert read_json(here / "metrics_intervals.json")[key]["items"] == 60
 
 
-def test_without_data_a_source_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_data_a_source_is_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "add source=" in fails(monkeypatch, tmp_path, "evaluate", "predictors=[mean]")
 
 
@@ -258,7 +262,7 @@ def test_without_data_a_source_is_asked_for(tmp_path: Path, monkeypatch: pytest.
         (("scoreboard.controls=[odd]",), "controls are"),
     ],
 )
-def test_mistakes_are_named(
+def test_invalid_arguments_are_explained(
     folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
 ) -> None:
     assert message in fails(monkeypatch, folder, "evaluate", *words)
@@ -290,7 +294,7 @@ def test_a_share_of_a_model_without_cold_start_is_refused(folder: Path, monkeypa
     assert "item_identity_ensemble" in fails(monkeypatch, folder, "evaluate", *SMALL, *words)
 
 
-def test_a_catalogue_of_other_embeddings_has_no_known_item(cold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_catalogue_of_other_embeddings_is_refused_for_cold_start(cold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cold / "other").mkdir()
     np.save(cold / "other" / "e.npy", np.load(cold / "e.npy") * 1.01)
     words = ("checkpoint=runs/cold/one", "source.embeddings=other/e.npy", "run_dir=runs/evaluate/refused")
@@ -313,7 +317,7 @@ def test_ranking_by_samples_is_reported(folder: Path, monkeypatch: pytest.Monkey
         (("predictors=[mean]", "cold_start_share=0.1"), "add prior to"),
     ],
 )
-def test_wrong_settings_of_ranking_are_named(
+def test_invalid_ranking_settings_are_explained(
     folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
 ) -> None:
     one = ("checkpoint=runs/train/one", "predictors=[prior]")  # trained without a retriever

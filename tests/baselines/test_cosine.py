@@ -20,18 +20,18 @@ def test_the_ranker_is_the_cosine_of_directions(tastes: Tastes, queries_BD: torc
     assert torch.allclose(CosineRanker()(queries_BD, tastes.catalogue), expected, atol=1e-5)
 
 
-def test_the_ranker_knows_one_catalogue_from_another(tastes: Tastes, queries_BD: torch.Tensor) -> None:
+def test_the_ranker_distinguishes_catalogues(tastes: Tastes, queries_BD: torch.Tensor) -> None:
     ranker, whole = CosineRanker(), tastes.catalogue
     half = Catalogue(whole.space, whole.ids[:100], whole.embeddings_ND[100:])
     scores_BN = ranker(queries_BD, whole)
     assert torch.allclose(ranker(queries_BD, half), scores_BN[:, 100:], atol=1e-6)
 
 
-def test_a_query_of_zeros_scores_nothing(tastes: Tastes) -> None:
+def test_a_zero_query_scores_0(tastes: Tastes) -> None:
     assert not CosineRanker()(torch.zeros(1, 8), tastes.catalogue).any()
 
 
-def test_parts_of_a_catalogue_make_the_whole(
+def test_scores_do_not_depend_on_catalogue_chunks(
     tastes: Tastes, queries_BD: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole_BN = inner(queries_BD, tastes.catalogue)
@@ -45,7 +45,7 @@ def test_the_shell_keeps_the_direction(tastes: Tastes, queries_BD: torch.Tensor)
     assert torch.allclose(torch.cosine_similarity(on_shell_BD, expected_BD), torch.ones(3))
 
 
-def test_the_shell_has_the_length_of_pictures(tastes: Tastes, queries_BD: torch.Tensor) -> None:
+def test_the_shell_has_the_norm_of_pictures(tastes: Tastes, queries_BD: torch.Tensor) -> None:
     space = tastes.catalogue.space
     assert torch.allclose(shell(space, queries_BD).norm(dim=1), torch.tensor(space.norm), rtol=1e-4)
 
@@ -54,7 +54,7 @@ def test_a_mean_without_weights_is_zero() -> None:
     assert weighted_mean(torch.ones(1, 2, 3), torch.zeros(1, 2)).tolist() == [[0, 0, 0]]
 
 
-def test_a_weighted_mean_counts_by_weight() -> None:
+def test_a_weighted_mean_uses_the_weights() -> None:
     vectors_BKD = torch.tensor([[[0.0], [4.0]]])
     assert weighted_mean(vectors_BKD, torch.tensor([[3.0, 1.0]])).tolist() == [[1.0]]
 

@@ -37,14 +37,14 @@ def dense(factors_MD: Tensor, ratings: Sparse, anchor_RD: Tensor, zeros: float) 
 
 @SHAPES
 @ZEROS
-def test_exact_is_the_minimum(columns: int, dim: int, zeros: float) -> None:
+def test_the_exact_solution_is_the_minimum(columns: int, dim: int, zeros: float) -> None:
     factors_MD, ratings, anchor_RD = problem(columns, dim)
     found = exact(Shared(factors_MD, zeros, STRENGTH), *ratings.padded(ROWS), anchor_RD)
     assert torch.allclose(found, dense(factors_MD, ratings, anchor_RD, zeros), atol=1e-4)
 
 
 @ZEROS
-def test_exact_for_few_columns_is_the_minimum(zeros: float) -> None:
+def test_the_exact_solution_for_few_columns_is_the_minimum(zeros: float) -> None:
     factors_MD, ratings, anchor_RD = problem(6, 20)
     found = exact_narrow(Shared(factors_MD, zeros, STRENGTH), *ratings.padded(ROWS), anchor_RD)
     assert torch.allclose(found, dense(factors_MD, ratings, anchor_RD, zeros), atol=1e-4)
@@ -52,13 +52,13 @@ def test_exact_for_few_columns_is_the_minimum(zeros: float) -> None:
 
 @SHAPES
 @ZEROS
-def test_conjugate_gradient_ends_at_the_minimum(columns: int, dim: int, zeros: float) -> None:
+def test_conjugate_gradient_converges_to_the_minimum(columns: int, dim: int, zeros: float) -> None:
     factors_MD, ratings, anchor_RD = problem(columns, dim)
     start_RD, shared = torch.zeros_like(anchor_RD), Shared(factors_MD, zeros, STRENGTH)
     found = conjugate_gradient(shared, *ratings.padded(ROWS), anchor_RD, start_RD, 3 * dim)
     assert torch.allclose(found, dense(factors_MD, ratings, anchor_RD, zeros), atol=1e-3)
 
 
-def test_batches_hold_every_row_once() -> None:
+def test_batches_contain_every_row_once() -> None:
     _, ratings, _ = problem(20, 6)
     assert torch.cat(list(ratings.batches(1 << 20))).sort().values.tolist() == ROWS.tolist()

@@ -9,7 +9,7 @@ from tests.evaluation.tastes import Tastes
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_likes_alone_still_point_at_them(method: str, tastes: Tastes) -> None:
+def test_likes_alone_give_a_direction_towards_them(method: str, tastes: Tastes) -> None:
     predictor, history = fitted(PersonalDirection(method=method), tastes), tastes.people.history()
     history.valid_BK &= history.ratings_BK > 0
     scores_BN = predictor.rank(history, tastes.catalogue)
@@ -19,7 +19,7 @@ def test_likes_alone_still_point_at_them(method: str, tastes: Tastes) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_dislikes_alone_point_away_from_them(method: str, tastes: Tastes) -> None:
+def test_dislikes_alone_give_a_direction_away_from_them(method: str, tastes: Tastes) -> None:
     predictor, history = fitted(PersonalDirection(method=method), tastes), tastes.people.history()
     history.valid_BK &= history.ratings_BK < 0
     scores_BN = predictor.rank(history, tastes.catalogue)
@@ -28,7 +28,7 @@ def test_dislikes_alone_point_away_from_them(method: str, tastes: Tastes) -> Non
     assert (disliked < scores_BN.mean(1)).float().mean() > 0.9
 
 
-def test_an_unknown_method_is_refused_with_the_nearest() -> None:
+def test_an_unknown_method_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="did you mean svm"):
         PersonalDirection(method="svn")
 

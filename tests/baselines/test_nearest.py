@@ -18,12 +18,12 @@ def sampled_Bn(tastes: Tastes) -> torch.Tensor:
     return rows_Bn
 
 
-def test_samples_are_pictures_that_were_not_seen(sampled_Bn: torch.Tensor, tastes: Tastes) -> None:
+def test_samples_are_unseen_pictures(sampled_Bn: torch.Tensor, tastes: Tastes) -> None:
     for rows_n, seen_K in zip(sampled_Bn.tolist(), tastes.people.history().items_BK.tolist(), strict=True):
         assert not set(rows_n) & set(seen_K)
 
 
-def test_samples_are_nearer_to_likes_than_most_pictures(sampled_Bn: torch.Tensor, tastes: Tastes) -> None:
+def test_samples_are_closer_to_likes_than_most_pictures(sampled_Bn: torch.Tensor, tastes: Tastes) -> None:
     scores_BN = fitted(NearestToLikes(), tastes).rank(tastes.people.history(), tastes.catalogue)
     assert (scores_BN.gather(1, sampled_Bn) > scores_BN.median(1, keepdim=True).values).float().mean() > 0.9
 
@@ -35,6 +35,6 @@ def test_a_like_is_nearest_to_itself(tastes: Tastes) -> None:
     assert torch.allclose(own_BK[history.liked_BK], torch.ones(()), atol=1e-5)
 
 
-def test_no_pictures_to_choose_from_are_refused() -> None:
+def test_a_k_of_0_is_refused() -> None:
     with pytest.raises(ValueError, match="k must be at least 1"):
         NearestToLikes(k=0)

@@ -46,12 +46,12 @@ def counted(tastes: Tastes) -> tuple[np.ndarray, torch.Tensor]:
     return count, found(liked(np.repeat(np.arange(150), count), tastes.catalogue), tastes.catalogue)
 
 
-def test_where_embeddings_say_nothing_it_is_a_count(counted: tuple[np.ndarray, torch.Tensor]) -> None:
+def test_with_uninformative_embeddings_it_counts_ratings(counted: tuple[np.ndarray, torch.Tensor]) -> None:
     count, popularity_N = counted
     assert spearmanr(popularity_N[:150], count).statistic > 0.99
 
 
-def test_items_that_nobody_rated_stand_in_the_middle(counted: tuple[np.ndarray, torch.Tensor]) -> None:
+def test_unrated_items_rank_in_the_middle(counted: tuple[np.ndarray, torch.Tensor]) -> None:
     rated, unrated = counted[1][:150], counted[1][150:]
     assert rated.min() < unrated.min() < unrated.max() < rated.max()
 
@@ -65,12 +65,16 @@ def predicted(tastes: Tastes) -> tuple[TrainingPart, np.ndarray]:
     return liked(np.repeat(np.arange(150), count), catalogue), rate_N
 
 
-def test_embeddings_predict_items_that_nobody_rated(predicted: tuple[TrainingPart, np.ndarray], tastes: Tastes) -> None:
+def test_embeddings_predict_the_popularity_of_unrated_items(
+    predicted: tuple[TrainingPart, np.ndarray], tastes: Tastes
+) -> None:
     training, rate_N = predicted
     assert spearmanr(found(training, tastes.catalogue)[150:], rate_N[150:]).statistic > 0.9
 
 
-def test_items_are_known_by_id_in_another_catalogue(predicted: tuple[TrainingPart, np.ndarray], tastes: Tastes) -> None:
+def test_items_are_matched_by_id_in_another_catalogue(
+    predicted: tuple[TrainingPart, np.ndarray], tastes: Tastes
+) -> None:
     training, catalogue = predicted[0], tastes.catalogue
     reversed_ = Catalogue(catalogue.space, catalogue.ids[::-1], catalogue.embeddings_ND.flip(0))
     assert torch.allclose(found(training, reversed_), found(training, catalogue).flip(0), atol=1e-5)
@@ -86,12 +90,12 @@ def noisy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return truth, mean, rated.shrunk(np.zeros(100), np.ones(100, dtype=bool))
 
 
-def test_many_ratings_are_believed(noisy: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_items_with_many_ratings_are_hardly_shrunk(noisy: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     _, mean, shrunk = noisy
     assert np.abs(shrunk[50:] - mean[50:]).max() < 0.1
 
 
-def test_few_ratings_are_nearer_to_the_truth_when_shrunk(noisy: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_shrinkage_improves_items_with_few_ratings(noisy: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     truth, mean, shrunk = noisy
     assert np.square(shrunk[:50] - truth[:50]).mean() < 0.5 * np.square(mean[:50] - truth[:50]).mean()
 

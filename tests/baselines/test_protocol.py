@@ -51,7 +51,7 @@ def test_samples_are_finite_embeddings(predictor: Predictor, tastes: Tastes) -> 
     assert samples_BnD.isfinite().all()
 
 
-def test_samples_follow_from_the_generator(predictor: Predictor, tastes: Tastes) -> None:
+def test_samples_come_from_the_generator(predictor: Predictor, tastes: Tastes) -> None:
     one, other = (predictor.sample(tastes.people.history(), 3, torch.Generator().manual_seed(0)) for _ in range(2))
     assert torch.equal(one, other)
 
@@ -62,7 +62,7 @@ def test_each_item_of_a_catalogue_has_a_finite_score(predictor: Predictor, taste
     assert scores_BN.isfinite().all()
 
 
-def test_padding_changes_nothing(predictor: Predictor, tastes: Tastes) -> None:
+def test_padding_has_no_effect(predictor: Predictor, tastes: Tastes) -> None:
     history = tastes.people.history(5)
     scores_BN = predictor.rank(history, tastes.catalogue)
     assert torch.allclose(scores_BN, predictor.rank(padded(history), tastes.catalogue), atol=1e-4)
@@ -70,7 +70,7 @@ def test_padding_changes_nothing(predictor: Predictor, tastes: Tastes) -> None:
 
 # Diffusion ranks by samples whose noise is drawn for all users at once.
 @pytest.mark.parametrize("predictor", [name for name in ALL if name != "user_diffusion"], indirect=True)
-def test_other_users_change_nothing(predictor: Predictor, tastes: Tastes) -> None:
+def test_scores_do_not_depend_on_other_users(predictor: Predictor, tastes: Tastes) -> None:
     history = tastes.people.history(5)
     alone_1N = predictor.rank(history.take([3]), tastes.catalogue)
     assert torch.allclose(alone_1N, predictor.rank(history, tastes.catalogue)[3:4], atol=1e-4)
@@ -92,6 +92,6 @@ def test_a_personal_baseline_finds_a_known_taste(name: str, tastes: Tastes) -> N
     assert float(auc(scored.score_BT, held_out.held_liked_BT, held_out.held_disliked_BT).nanmean()) > 0.7
 
 
-def test_what_was_not_fit_says_so(tastes: Tastes) -> None:
+def test_ranking_before_fit_is_an_error(tastes: Tastes) -> None:
     with pytest.raises(ValueError, match="before it was fit"):
         MeanOfLikes().sample(tastes.people.history(), 1, torch.Generator())

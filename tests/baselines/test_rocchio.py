@@ -7,11 +7,11 @@ from tests.baselines.conftest import fitted
 from tests.evaluation.tastes import Tastes
 
 
-def test_dislikes_are_used_where_they_help(tastes: Tastes) -> None:
+def test_dislikes_are_used_if_they_help(tastes: Tastes) -> None:
     assert fitted(Rocchio(), tastes).weight > 0
 
 
-def test_without_weight_it_is_the_mean_of_likes(tastes: Tastes) -> None:
+def test_with_weight_0_it_is_the_mean_of_likes(tastes: Tastes) -> None:
     history = tastes.people.history()
     predictor = fitted(Rocchio(weights=(0.0,)), tastes)
     query_BD = predictor.query(history)

@@ -25,27 +25,27 @@ def sequential(many: Tastes) -> Sequential:
     )
 
 
-def test_it_reads_a_taste_from_the_history(sequential: Sequential, many: Tastes) -> None:
+def test_it_learns_tastes_from_histories(sequential: Sequential, many: Tastes) -> None:
     scored, held_out = score(sequential, many.people), many.people
     assert float(auc(scored.score_BT, held_out.held_liked_BT, held_out.held_disliked_BT).nanmean()) > 0.65
 
 
-def test_an_empty_history_prefers_nothing(sequential: Sequential, many: Tastes) -> None:
+def test_an_empty_history_scores_all_items_alike(sequential: Sequential, many: Tastes) -> None:
     assert not sequential.rank(emptied(many.people.history(5)), many.catalogue).any()
 
 
-def test_the_order_in_which_a_history_is_stored_changes_nothing(sequential: Sequential, many: Tastes) -> None:
+def test_scores_do_not_depend_on_the_order_of_storage(sequential: Sequential, many: Tastes) -> None:
     history = many.people.history(5)
     backwards_BK = torch.arange(history.valid_BK.shape[1] - 1, -1, -1).expand(len(history), -1)
     scores_BN = sequential.rank(history, many.catalogue)
     assert torch.allclose(sequential.rank(history.gather(backwards_BK), many.catalogue), scores_BN, atol=1e-5)
 
 
-def test_a_width_that_heads_do_not_divide_is_refused() -> None:
+def test_a_width_that_is_not_divisible_by_heads_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple of heads"):
         Sequential(width=10, heads=3)
 
 
-def test_what_was_not_fit_says_so(tastes: Tastes) -> None:
+def test_ranking_before_fit_is_an_error(tastes: Tastes) -> None:
     with pytest.raises(ValueError, match="before it was fit"):
         Sequential().rank(tastes.people.history(), tastes.catalogue)

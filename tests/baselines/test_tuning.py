@@ -12,7 +12,7 @@ from tests.evaluation.tastes import Oracle, Tastes, make_tastes
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(1, 1.0), (-1, 0.0)])
-def test_where_there_are_dislikes_it_is_the_auc(sign: int, expected: float, tastes: Tastes) -> None:
+def test_with_dislikes_tuning_maximises_the_auc(sign: int, expected: float, tastes: Tastes) -> None:
     oracle = Oracle(tastes)
     found = quality(lambda history, catalogue: sign * oracle.rank(history, catalogue), tastes.people)
     assert found == pytest.approx(expected)
@@ -37,7 +37,7 @@ def test_without_dislikes_there_is_no_auc(one_like: HeldOutUsers) -> None:
     assert mean_auc(torch.zeros(1, 1), one_like) is None
 
 
-def test_without_dislikes_it_is_the_gain_of_a_likes_place_among_what_was_not_seen(one_like: HeldOutUsers) -> None:
+def test_without_dislikes_tuning_maximises_the_rank_of_likes_among_unseen_items(one_like: HeldOutUsers) -> None:
     # Items by number: the seen one is out of the way, two are above the like.
     found = quality(lambda history, _: -torch.arange(20.0).repeat(len(history), 1), one_like)
     assert found == pytest.approx(1 / np.log2(4))

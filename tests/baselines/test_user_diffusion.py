@@ -27,23 +27,23 @@ def gap(by_id: UserDiffusion, history: History, many: Tastes) -> PersonalGap:
     return found
 
 
-def test_samples_for_users_it_was_trained_on_are_personal(by_id: UserDiffusion, many: Tastes) -> None:
+def test_samples_for_training_users_are_personal(by_id: UserDiffusion, many: Tastes) -> None:
     assert gap(by_id, many.people.history(), many).p_value < 0.05
 
 
-def test_samples_for_others_are_not(by_id: UserDiffusion, many: Tastes) -> None:
+def test_samples_for_other_users_are_not_personal(by_id: UserDiffusion, many: Tastes) -> None:
     strangers = many.people.history()
     strangers.users = [f"stranger {i}" for i in range(100)]
     assert gap(by_id, strangers, many).gap < 0.5 * gap(by_id, many.people.history(), many).gap
 
 
-def test_ratings_change_nothing(by_id: UserDiffusion, many: Tastes) -> None:
+def test_ratings_have_no_effect(by_id: UserDiffusion, many: Tastes) -> None:
     history = many.people.history()
     before = by_id.sample(history, 2, torch.Generator().manual_seed(0))
     history.ratings_BK.neg_()
     assert torch.equal(by_id.sample(history, 2, torch.Generator().manual_seed(0)), before)
 
 
-def test_what_was_not_fit_says_so(many: Tastes) -> None:
+def test_sampling_before_fit_is_an_error(many: Tastes) -> None:
     with pytest.raises(ValueError, match="before it was fit"):
         UserDiffusion().sample(many.people.history(), 1, torch.Generator())

@@ -19,7 +19,7 @@ from tests.evaluation.tastes import Tastes, make_tastes
 @pytest.mark.parametrize("dim", [8, 40])
 @pytest.mark.parametrize("zeros", [0.0, 0.05])
 @pytest.mark.parametrize("few", [0, 64])
-def test_the_objective_never_rises(dim: int, zeros: float, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_objective_never_increases(dim: int, zeros: float, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prefprior.baselines.wals.FEW", few)
     wals = Wals(zeros=zeros, pull=0.3, steps=2)
     wals.begin(make_tastes(dim=dim).training)
@@ -31,7 +31,7 @@ def test_the_objective_never_rises(dim: int, zeros: float, few: int, monkeypatch
     assert values[-1] < 0.9 * values[0]
 
 
-def test_a_user_folded_in_is_the_user_who_was_fit(tastes: Tastes) -> None:
+def test_folding_in_a_training_user_gives_the_fitted_factor(tastes: Tastes) -> None:
     wals = fitted(Wals(pull=1.0, user_strength=1.0, zeros=0.05, sweeps=60, steps=8), tastes)
     assert torch.allclose(wals.fold_in(tastes.people.history()), wals._users_UD, atol=2e-2)
 
@@ -48,7 +48,7 @@ def sparse() -> Tastes:
     return make_tastes(users=6, items=300)
 
 
-def test_a_strong_pull_ties_items_to_their_embeddings(sparse: Tastes) -> None:
+def test_a_strong_pull_keeps_items_at_their_embeddings(sparse: Tastes) -> None:
     wals, catalogue = fitted(Wals(pull=1e6, user_strength=1.0, zeros=0.0), sparse), sparse.catalogue
     assert torch.allclose(wals._items(catalogue), catalogue.space.directions(catalogue.embeddings_ND), atol=1e-3)
 
@@ -60,7 +60,7 @@ def test_only_rated_items_leave_their_embeddings(sparse: Tastes) -> None:
     assert (distance_N > 1e-3).nonzero()[:, 0].tolist() == rated.tolist()
 
 
-def test_items_are_known_by_id_in_another_catalogue(tastes: Tastes) -> None:
+def test_items_are_matched_by_id_in_another_catalogue(tastes: Tastes) -> None:
     wals, catalogue, history = fitted(Wals(), tastes), tastes.catalogue, tastes.people.history()
     reversed_ = Catalogue(catalogue.space, catalogue.ids[::-1], catalogue.embeddings_ND.flip(0))
     assert torch.allclose(wals.rank(history, reversed_), wals.rank(history, catalogue).flip(1), atol=1e-6)
@@ -73,7 +73,7 @@ def exported(tastes: Tastes, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return wals, EmbeddingTable.open(folder)
 
 
-def test_refined_embeddings_are_a_space_of_their_own(exported: tuple[Wals, EmbeddingTable], tastes: Tastes) -> None:
+def test_refined_embeddings_have_their_own_space(exported: tuple[Wals, EmbeddingTable], tastes: Tastes) -> None:
     assert exported[1].space.name == f"{tastes.catalogue.space.name}+wals"
 
 
@@ -81,7 +81,9 @@ def test_refined_embeddings_keep_the_items(exported: tuple[Wals, EmbeddingTable]
     assert exported[1].ids == tastes.catalogue.ids
 
 
-def test_refined_embeddings_point_where_the_factors_do(exported: tuple[Wals, EmbeddingTable], tastes: Tastes) -> None:
+def test_refined_embeddings_have_the_direction_of_the_factors(
+    exported: tuple[Wals, EmbeddingTable], tastes: Tastes
+) -> None:
     wals, table = exported
     directions_ND = tastes.catalogue.space.directions(torch.from_numpy(np.array(table.vectors)))
     factors_ND = torch.nn.functional.normalize(wals._items(tastes.catalogue), dim=1)
@@ -103,21 +105,21 @@ def agreeing(users: int = 300, items: int = 200, groups: int = 10, rated: int = 
     return TrainingPart(table, catalogue)
 
 
-def test_items_stay_at_their_embeddings_where_those_tell_what_is_liked(tastes: Tastes) -> None:
+def test_a_strong_pull_is_selected_if_embeddings_predict_likes(tastes: Tastes) -> None:
     assert fitted(Wals(), tastes).weights == CHOICES[0]
 
 
-def test_items_come_loose_where_users_agree_on_items() -> None:
+def test_a_weak_pull_is_selected_if_users_agree_on_items() -> None:
     wals = Wals()
     wals.fit(agreeing(), None, torch.Generator().manual_seed(0))
     assert wals.weights.pull < CHOICES[0].pull
 
 
-def test_a_given_weight_is_kept_in_every_choice() -> None:
+def test_a_given_weight_is_kept_in_every_candidate() -> None:
     assert {choice.pull for choice in Wals(pull=3.0).choices} == {3.0}
 
 
-def test_weights_that_are_all_given_leave_one_choice() -> None:
+def test_if_all_weights_are_given_there_is_one_candidate() -> None:
     assert len(Wals(pull=3.0, user_strength=1.0, zeros=0.0).choices) == 1
 
 

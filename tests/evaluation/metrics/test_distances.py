@@ -20,7 +20,7 @@ def test_frechet_of_a_cloud_with_itself_is_0() -> None:
     assert frechet(cloud, cloud) == pytest.approx(0, abs=1e-9)
 
 
-def test_mmd_by_hand_and_masked_points_do_not_count() -> None:
+def test_mmd_agrees_with_a_computation_by_hand_and_ignores_masked_points() -> None:
     a, b = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [99.0]])
 
     def k(d: float) -> float:
@@ -44,7 +44,7 @@ def test_prdc_of_equal_clouds(clouds: torch.Tensor) -> None:
     assert same["density"] == pytest.approx(1, abs=0.2)
 
 
-def test_prdc_of_clouds_apart(clouds: torch.Tensor) -> None:
+def test_prdc_of_distant_clouds(clouds: torch.Tensor) -> None:
     real, made = clouds
     assert prdc(real, made + 50) == {"precision": 0, "recall_cloud": 0, "density": 0, "coverage_cloud": 0}
 

@@ -94,11 +94,11 @@ def gap_of(samples_BnD: Tensor, people: HeldOutUsers, seed: int = 0) -> Personal
     return found
 
 
-def test_verifiers_tell_likes_from_dislikes(tastes: Tastes) -> None:
+def test_verifiers_separate_likes_from_dislikes(tastes: Tastes) -> None:
     assert float(verifier_auc(tastes.people).nanmean()) > 0.8
 
 
-def test_verifiers_find_what_is_personal(tastes: Tastes) -> None:
+def test_verifiers_detect_personal_samples(tastes: Tastes) -> None:
     own = gap_of(samples_of(MeanOfLikes(), tastes), tastes.people)
     assert own.gap > 1
     assert own.p_value < 0.01
@@ -113,18 +113,18 @@ def test_random_samples_are_not_personal(tastes: Tastes) -> None:
     assert gap_of(samples_of(RandomPredictor(), tastes), tastes.people).p_value > 0.01
 
 
-def test_the_permutation_test_is_fair(tastes: Tastes) -> None:
+def test_the_permutation_test_has_uniform_p_values(tastes: Tastes) -> None:
     noise = [torch.randn(40, 2, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(40)]
     values = [gap_of(noise_BnD, tastes.people, seed).p_value for seed, noise_BnD in enumerate(noise)]
     # Under the null, p is uniform: its mean over 40 tests is within .5 +- 4 x .289 / sqrt(40).
     assert abs(sum(values) / 40 - 0.5) < 0.19
 
 
-def test_samples_that_are_not_finite_are_named(tastes: Tastes) -> None:
+def test_samples_that_are_not_finite_are_refused(tastes: Tastes) -> None:
     with pytest.raises(ValueError, match="not finite"):
         require_samples(torch.full((40, N, 8), torch.nan), tastes.people, N, tastes.catalogue.space, "x")
 
 
-def test_samples_of_the_wrong_shape_are_named(tastes: Tastes) -> None:
+def test_samples_of_the_wrong_shape_are_refused(tastes: Tastes) -> None:
     with pytest.raises(ValueError, match="instead of 40 people x 6 x 8"):
         require_samples(torch.zeros(40, N, 9), tastes.people, N, tastes.catalogue.space, "x")

@@ -20,16 +20,16 @@ def vectors(tastes: Tastes) -> torch.Tensor:
     return user_vectors(samples_BnD, tastes.people)
 
 
-def test_people_with_alike_vectors_like_alike(tastes: Tastes, vectors: torch.Tensor) -> None:
+def test_users_with_similar_vectors_have_similar_likes(tastes: Tastes, vectors: torch.Tensor) -> None:
     assert float(lookalikes(vectors, tastes.people).nanmean()) > 0.3
 
 
-def test_permuted_vectors_tell_nothing_of_likes(tastes: Tastes, vectors: torch.Tensor) -> None:
+def test_permuted_vectors_are_unrelated_to_likes(tastes: Tastes, vectors: torch.Tensor) -> None:
     shuffled = vectors[torch.randperm(80, generator=torch.Generator().manual_seed(0))]
     assert abs(float(lookalikes(shuffled, tastes.people).nanmean())) < 0.1
 
 
-def test_people_of_a_segment_like_alike(tastes: Tastes, vectors: torch.Tensor) -> None:
+def test_users_of_a_segment_have_similar_likes(tastes: Tastes, vectors: torch.Tensor) -> None:
     labels, lift = segments(vectors, tastes.people, 4)
     assert len(np.unique(labels)) == 4
     assert float(lift.nanmean()) > 0.2

@@ -18,7 +18,7 @@ from prefprior.predictor import By, Catalogue
 from tests.evaluation.tastes import Oracle, make_tastes
 
 
-def test_ranks_agree_with_sorting_and_skip_what_was_seen() -> None:
+def test_ranks_agree_with_sorting_and_skip_seen_items() -> None:
     people = make_tastes().people
     scores = torch.rand(len(people), len(people.catalogue), generator=torch.Generator().manual_seed(0))
     scored = reduce_scores(scores, people, k=7)
@@ -90,7 +90,7 @@ def random() -> tuple[HeldOutUsers, Scored]:
     return tastes.people, score(predictor, tastes.people, k=30)
 
 
-def test_random_recall_is_the_lists_share_of_all_candidates(random: tuple[HeldOutUsers, Scored]) -> None:
+def test_recall_of_random_scores_is_k_over_the_candidates(random: tuple[HeldOutUsers, Scored]) -> None:
     people, scored = random
     recall = ranking(scored.rank_BT, people.held_liked_BT, (30,))["recall_30"]
     held = recall[people.held_liked_BT.any(1)]
@@ -98,7 +98,7 @@ def test_random_recall_is_the_lists_share_of_all_candidates(random: tuple[HeldOu
     assert abs(float(held.mean()) - expected) < 4 * float(held.std()) / len(held) ** 0.5
 
 
-def test_random_reciprocal_rank_is_the_harmonic_mean(random: tuple[HeldOutUsers, Scored]) -> None:
+def test_reciprocal_rank_of_random_scores_is_the_harmonic_mean(random: tuple[HeldOutUsers, Scored]) -> None:
     people, scored = random
     first_BT = people.held_liked_BT & (people.held_liked_BT.cumsum(1) == 1)  # one like a person
     found = ranking(scored.rank_BT, first_BT, (30,))["mrr"]
@@ -107,7 +107,7 @@ def test_random_reciprocal_rank_is_the_harmonic_mean(random: tuple[HeldOutUsers,
     assert abs(float(found.nanmean()) - expected) < 4 * float(found[~found.isnan()].std()) / len(people) ** 0.5
 
 
-def test_scoring_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     tastes = make_tastes()
     whole = score(Oracle(tastes), tastes.people)
     chunks = tastes.people.chunks
@@ -146,7 +146,7 @@ def test_a_predictor_with_one_score_is_asked_once(monkeypatch: pytest.MonkeyPatc
     assert asked == ["interaction"]
 
 
-def test_a_ranking_of_the_wrong_shape_is_named() -> None:
+def test_a_ranking_of_the_wrong_shape_is_refused() -> None:
     people = make_tastes().people
     with pytest.raises(ValueError, match="instead of 24 people x 200"):
         reduce_scores(torch.zeros(24, 5), people, k=1)
@@ -160,18 +160,18 @@ def people() -> HeldOutUsers:
 SAMPLED = SampledCandidates(40, seed=3)
 
 
-def test_sampled_candidates_are_unseen_and_beside_what_is_held_out(people: HeldOutUsers) -> None:
+def test_sampled_candidates_are_unseen_and_not_held_out(people: HeldOutUsers) -> None:
     mask_BN, seen_BS = SAMPLED.mask(people), people.seen_item_BS
     assert torch.equal(mask_BN.sum(1), people.held_valid_BT.sum(1) + 40)
     assert not mask_BN.gather(1, seen_BS.clamp_min(0))[seen_BS >= 0].any()
 
 
-def test_sampled_candidates_do_not_depend_on_who_else_is_there(people: HeldOutUsers) -> None:
+def test_sampled_candidates_do_not_depend_on_other_users(people: HeldOutUsers) -> None:
     some = torch.tensor([5, 2])
     assert torch.equal(SAMPLED.mask(people.take(some)), SAMPLED.mask(people)[some])
 
 
-def test_among_sampled_candidates_ranks_look_better(people: HeldOutUsers) -> None:
+def test_ranks_among_sampled_candidates_are_better(people: HeldOutUsers) -> None:
     whole, few = (
         score(RandomPredictor(), people, candidates=candidates).rank_BT[people.held_liked_BT]
         for candidates in (None, SAMPLED)

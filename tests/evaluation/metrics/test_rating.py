@@ -29,7 +29,7 @@ def test_pairwise_accuracy_by_hand() -> None:
     assert float(pairwise_accuracy(score, ratings, torch.ones(1, 4, dtype=torch.bool))) == pytest.approx(3.5 / 5)
 
 
-def test_undefined_figures_are_nan_and_constant_scores_say_nothing() -> None:
+def test_undefined_metrics_are_nan_and_constant_scores_are_uninformative() -> None:
     valid = torch.ones(2, 4, dtype=torch.bool)
     ratings = torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1]])
     figures = rating(torch.zeros(2, 4), ratings, valid, ratings > 0, ratings < 0)

@@ -89,12 +89,12 @@ def test_an_oracle_scores_one_and_random_zero(figures: dict[str, Figure]) -> Non
     assert abs(figures["world/unseen/random/utility@16"].value) < 0.2
 
 
-def test_modes_are_covered_by_people_who_have_several(results: Results, figures: dict[str, Figure]) -> None:
+def test_mode_coverage_is_measured_for_users_with_several_modes(results: Results, figures: dict[str, Figure]) -> None:
     several = figures["world/unseen/oracle/utility_several_modes@all"].people
     assert figures["world/unseen/oracle/modes@all"].people == several < len(results.people)
 
 
-def test_one_taste_and_several_make_up_everybody(results: Results, figures: dict[str, Figure]) -> None:
+def test_users_with_one_and_several_tastes_are_all_users(results: Results, figures: dict[str, Figure]) -> None:
     one, several, everybody = (
         figures[f"world/unseen/random/{name}@all"] for name in ("utility_one_mode", "utility_several_modes", "utility")
     )
@@ -111,7 +111,7 @@ def enough(results: Results) -> np.ndarray:
     return enough_B
 
 
-def test_figures_of_a_length_are_of_people_with_such_a_history(
+def test_metrics_at_a_length_use_users_with_that_many_ratings(
     results: Results, figures: dict[str, Figure], enough: np.ndarray
 ) -> None:
     outcome = results.find("random", Condition(16))
@@ -120,21 +120,21 @@ def test_figures_of_a_length_are_of_people_with_such_a_history(
     assert figures["world/unseen/random/utility@16"].people == enough.sum()
 
 
-def test_samples_of_a_length_are_of_people_with_such_a_history(results: Results, enough: np.ndarray) -> None:
+def test_sample_metrics_at_a_length_use_users_with_that_many_ratings(results: Results, enough: np.ndarray) -> None:
     outcome = results.find("random", Condition(16))
     assert outcome is not None
     assert outcome.users == [user for user, yes in zip(results.people.users, enough) if yes]
 
 
-def test_figures_of_all_people_together_say_how_many_they_are(figures: dict[str, Figure], enough: np.ndarray) -> None:
+def test_population_metrics_record_their_number_of_users(figures: dict[str, Figure], enough: np.ndarray) -> None:
     assert figures["world/unseen/random/coverage_5@16"].people == enough.sum()
 
 
-def test_figures_of_whole_histories_are_of_everybody(results: Results, figures: dict[str, Figure]) -> None:
+def test_metrics_of_whole_histories_use_all_users(results: Results, figures: dict[str, Figure]) -> None:
     assert figures["world/unseen/random/utility@all"].people == len(results.people)
 
 
-def test_a_length_that_hardly_anybody_reaches_is_left_out(
+def test_a_length_that_few_users_reach_is_left_out(
     world: WorldSource, data: PreferenceDataModule, results: Results
 ) -> None:
     scoreboard = Scoreboard(lengths=(500,), samples=2, ks=(5,), controls=())
@@ -144,7 +144,7 @@ def test_a_length_that_hardly_anybody_reaches_is_left_out(
     assert [outcome.condition.length for outcome in outcomes] == [None]  # whole histories are always among the lengths
 
 
-def test_decoded_utility_is_that_of_what_the_decoder_shows(
+def test_decoded_utility_is_the_utility_of_decoded_pictures(
     world: WorldSource, results: Results, figures: dict[str, Figure], decoder: Nearest
 ) -> None:
     assert figures["world/unseen/oracle/utility_decoded@16"].value == pytest.approx(1, abs=0.05)
@@ -159,7 +159,7 @@ def test_the_first_table_shows_decoded_utility_with_its_length(results: Results)
     assert label(results, "utility_decoded").endswith("decoded @16")
 
 
-def test_made_pictures_are_shown_of_the_people_who_have_some(results: Results, world: WorldSource) -> None:
+def test_the_report_shows_decoded_pictures_of_users_who_have_some(results: Results, world: WorldSource) -> None:
     outcome = results.find("oracle", Condition(16))
     assert outcome is not None
     rows = picture_rows(results, outcome, world.pictures())
@@ -175,14 +175,14 @@ def test_the_report_shows_decoded_utility(
     assert f"{figures['world/unseen/oracle/utility_decoded@16'].value:.3f}" in html
 
 
-def test_decoded_pictures_are_compared_too(results: Results) -> None:
+def test_differences_include_decoded_pictures(results: Results) -> None:
     gap = results.differences["world/unseen/oracle-random/utility_decoded@16"]
     assert gap.people == 4
     assert gap.value > 0.3
     assert "world/unseen/oracle-random/utility@16" not in results.differences
 
 
-def test_lengths_that_are_not_measured_cannot_be_decoded(
+def test_decoding_lengths_that_are_not_measured_is_refused(
     results: Results, world: WorldSource, decoder: Nearest
 ) -> None:
     decoding = Decoding(decoder=decoder, encoder=decoder, lengths=(8,))
@@ -190,7 +190,7 @@ def test_lengths_that_are_not_measured_cannot_be_decoded(
         Scoreboard(lengths=(2,)).run(RandomPredictor(), results.people, world, decoding=decoding)
 
 
-def test_a_world_keeps_silent_on_other_spaces(world: WorldSource, data: PreferenceDataModule) -> None:
+def test_a_world_gives_no_utility_in_other_spaces(world: WorldSource, data: PreferenceDataModule) -> None:
     assert truth_known(world, data.space)
     assert not truth_known(world, Space.measure("world-clip+wals", np.array(world.embeddings().vectors)))
     assert not truth_known(object(), data.space)

@@ -24,7 +24,7 @@ def test_history_is_the_newest_ratings_with_their_embeddings() -> None:
     assert torch.equal(full.last(4).items_BK, history.items_BK)
 
 
-def test_ragged_people_are_padded_and_masked() -> None:
+def test_users_with_different_lengths_are_padded_and_masked() -> None:
     tastes = make_tastes(users=4, rated=8)
     table = tastes.training.ratings
     keep = np.flatnonzero((table.user_N != 2) | (np.arange(len(table)) % 5 == 0))
@@ -49,7 +49,7 @@ def test_where_keeps_only_some_held_out_items() -> None:
     assert int(liked.held_valid_BT.sum()) == int(people.held_liked_BT.sum())
 
 
-def test_chunks_are_the_people_in_order() -> None:
+def test_chunks_contain_the_users_in_order() -> None:
     people = make_tastes().people
     chunks = list(people.chunks(scores=5 * len(people.catalogue)))
     assert [len(c) for c in chunks] == [5, 5, 5, 5, 4]
@@ -57,7 +57,7 @@ def test_chunks_are_the_people_in_order() -> None:
 
 
 @pytest.mark.parametrize("change", [other_user, permuted_ratings, negated_ratings])
-def test_controls_leave_held_out_and_seen_alone(change: Control) -> None:
+def test_controls_do_not_change_held_out_and_seen_items(change: Control) -> None:
     people = make_tastes().people
     changed = change(people, torch.Generator().manual_seed(1))
     assert torch.equal(changed.held_item_BT, people.held_item_BT)
@@ -65,7 +65,7 @@ def test_controls_leave_held_out_and_seen_alone(change: Control) -> None:
 
 
 @pytest.mark.parametrize("change", [permuted_ratings, negated_ratings])
-def test_controls_of_ratings_change_ratings_and_not_their_sizes(change: Control) -> None:
+def test_rating_controls_keep_the_number_of_ratings(change: Control) -> None:
     people = make_tastes().people
     changed = change(people, torch.Generator().manual_seed(1))
     assert torch.equal(changed.item_BK, people.item_BK)
@@ -74,7 +74,7 @@ def test_controls_of_ratings_change_ratings_and_not_their_sizes(change: Control)
     assert not torch.equal(after, before)
 
 
-def test_everybody_gets_the_history_of_another() -> None:
+def test_every_user_gets_the_history_of_another_user() -> None:
     people = make_tastes().people
     changed = other_user(people, torch.Generator().manual_seed(1))
     own = {tuple(row.tolist()) for row in people.item_BK}
@@ -82,7 +82,7 @@ def test_everybody_gets_the_history_of_another() -> None:
     assert not (changed.item_BK == people.item_BK).all(1).any()
 
 
-def test_under_another_persons_history_predictors_see_that_persons_id() -> None:
+def test_with_another_users_history_predictors_see_that_users_id() -> None:
     """Else those that know people by their ids would be told who it really is."""
     people = make_tastes(users=6).people
     other = other_user(people, torch.Generator().manual_seed(0))
@@ -95,7 +95,7 @@ def test_under_another_persons_history_predictors_see_that_persons_id() -> None:
     assert torch.equal(other.item_BK, people.item_BK[giver])
 
 
-def test_the_scale_of_a_short_history_is_its_own() -> None:
+def test_the_scale_of_a_short_history_is_computed_from_it() -> None:
     tastes = make_tastes(users=3, rated=10)
     table = tastes.training.ratings
     scale = RatingScaling(weight=1e-6).fit(table)
@@ -106,7 +106,7 @@ def test_the_scale_of_a_short_history_is_its_own() -> None:
         assert ((ratings * valid).sum(1).abs() < 1e-3)[(ratings.abs() < 1).all(1)].all()
 
 
-def test_without_times_the_order_of_the_file_does_not_matter() -> None:
+def test_without_times_the_order_of_rows_does_not_matter() -> None:
     table = make_tastes(users=3, rated=10).training.ratings
     order = np.random.default_rng(0).permutation(len(table))
     assert np.array_equal(first_share(table, 0.5)[order], first_share(table.take(order), 0.5))

@@ -57,7 +57,7 @@ def test_a_faithful_decoder_does_not_drift(outcome_and_results: tuple[Outcome, R
     assert figures["toy/unseen/random/drift_decoded@all"].people == 5
 
 
-def test_pictures_are_made_of_some_samples_of_some_people_from_chosen_lengths(
+def test_decoding_is_limited_to_users_samples_and_lengths(
     outcome_and_results: tuple[Outcome, Results],
 ) -> None:
     outcome, results = outcome_and_results
@@ -66,7 +66,7 @@ def test_pictures_are_made_of_some_samples_of_some_people_from_chosen_lengths(
     assert [len(row) for row in outcome.decoded.pictures] == [3] * 5
 
 
-def test_figures_of_a_faithful_decoders_pictures_are_those_of_samples(
+def test_metrics_of_a_faithful_decoder_equal_those_of_samples(
     outcome_and_results: tuple[Outcome, Results],
 ) -> None:
     outcome, results = outcome_and_results
@@ -80,7 +80,7 @@ def test_figures_of_a_faithful_decoders_pictures_are_those_of_samples(
     assert {"precision_decoded", "coverage_cloud_decoded", "mmd_all_decoded"} <= outcome.overall.keys()
 
 
-def test_pictures_stand_beside_likes_in_the_report(outcome_and_results: tuple[Outcome, Results]) -> None:
+def test_the_report_shows_decoded_pictures_next_to_likes(outcome_and_results: tuple[Outcome, Results]) -> None:
     outcome, results = outcome_and_results
     rows = picture_rows(results, outcome, Numbered())
     assert len(rows) == 5
@@ -102,7 +102,7 @@ def test_samples_of_another_space_are_refused() -> None:
         decoding.decode_and_embed(tastes.people.held_embeddings(), tastes.catalogue.space, 0)
 
 
-def test_decoded_metrics_have_words() -> None:
+def test_decoded_metrics_have_descriptions() -> None:
     assert describe("utility_decoded").label == "utility, decoded"
 
 

@@ -48,7 +48,7 @@ SETTINGS: dict[str, tuple[Draw, int]] = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_intervals_cover_the_truth(setting: str) -> None:
+def test_intervals_have_their_coverage(setting: str) -> None:
     draw, items = SETTINGS[setting]
     rng = np.random.default_rng(1)
     values: dict[str, list[float]] = {}
@@ -65,13 +65,13 @@ def test_intervals_cover_the_truth(setting: str) -> None:
         assert ((low <= truth) & (truth <= high)).mean() >= 0.92, name
 
 
-def test_a_mean_gets_the_interval_of_a_mean() -> None:
+def test_the_interval_of_a_mean_agrees_with_the_standard_one() -> None:
     values = np.random.default_rng(0).normal(0.5, 0.1, 400)
     without = (values.sum() - values) / 399
     low, high = jackknife(float(values.mean()), without)
     assert (high - low) / 2 == pytest.approx(1.966 * values.std(ddof=1) / 20, rel=1e-3)
 
 
-def test_an_interval_keeps_to_what_is_possible_and_to_its_value() -> None:
+def test_an_interval_is_within_the_range_and_contains_its_value() -> None:
     assert jackknife(0.99, np.array([0.9, 0.99, 0.8]))[1] == 1
     assert jackknife(1 + 1e-12, np.ones(5)) == (1 + 1e-12, 1 + 1e-12)

@@ -36,33 +36,33 @@ def test_users_ratings_and_pictures_are_counted(table: RatingsTable, people: Hel
     assert everything.pictures == len(held[held >= 0].unique())
 
 
-def test_other_codes_for_the_same_ids_change_nothing(table: RatingsTable, people: HeldOutUsers) -> None:
+def test_overlap_is_computed_by_ids_and_not_by_codes(table: RatingsTable, people: HeldOutUsers) -> None:
     turned = replace(
         table, users=table.users[::-1], user_N=7 - table.user_N, items=table.items[::-1], item_N=39 - table.item_N
     )
     assert Overlap.of(turned, people) == Overlap.of(table, people)
 
 
-def test_as_promised_there_is_nothing_to_say(table: RatingsTable, people: HeldOutUsers) -> None:
+def test_without_overlap_there_is_no_note(table: RatingsTable, people: HeldOutUsers) -> None:
     assert what_it_saw(of_users(table, 1, 2), of_users(table, 5, 6), people, "test") is None
 
 
-def test_people_who_were_trained_on_are_told(table: RatingsTable, people: HeldOutUsers) -> None:
+def test_training_users_are_reported(table: RatingsTable, people: HeldOutUsers) -> None:
     assert what_it_saw(of_users(table, 1, 2, 3), of_users(table, 5), people, "unseen") == "trained on 3 of 8 people"
 
 
-def test_held_out_ratings_that_were_trained_on_are_told(table: RatingsTable, people: HeldOutUsers) -> None:
+def test_held_out_training_ratings_are_reported(table: RatingsTable, people: HeldOutUsers) -> None:
     history = table.take(np.flatnonzero(first_share(table, 0.5)))
     held = int(people.held_valid_BT.sum())
     assert what_it_saw(table, history, people, "seen") == f"trained on {held} of {held} held-out ratings"
 
 
-def test_pictures_count_where_they_have_to_be_new(table: RatingsTable, people: HeldOutUsers) -> None:
+def test_training_pictures_are_reported_for_unseen_items(table: RatingsTable, people: HeldOutUsers) -> None:
     nobody = replace(table, users=np.array([f"other{u}" for u in range(8)]))
     few = nobody.take(np.arange(3))
     assert what_it_saw(nobody, few, people, "unseen") is None
     assert "of the held-out pictures" in str(what_it_saw(nobody, few, people, "unseen_items"))
 
 
-def test_unknown_ratings_are_called_so(table: RatingsTable, people: HeldOutUsers) -> None:
+def test_unknown_training_data_are_reported(table: RatingsTable, people: HeldOutUsers) -> None:
     assert what_it_saw(None, table, people, "unseen") == OTHER

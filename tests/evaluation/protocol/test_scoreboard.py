@@ -51,7 +51,7 @@ def figures(results: Results) -> dict[str, Figure]:
     return results.figures
 
 
-def test_every_figure_is_named_finite_and_inside_its_interval(figures: dict[str, Figure]) -> None:
+def test_every_metric_is_finite_and_inside_its_interval(figures: dict[str, Figure]) -> None:
     for key, figure in figures.items():
         data, part, _, metric = key.split("/")
         assert (data, part) == ("toy", "unseen")
@@ -72,7 +72,7 @@ def test_the_oracle_scores_one_and_random_a_half(figures: dict[str, Figure]) -> 
     assert figures["toy/unseen/oracle/personal_p@all"].value < 0.01
 
 
-def test_controls_take_away_what_is_personal(figures: dict[str, Figure]) -> None:
+def test_controls_remove_personalisation(figures: dict[str, Figure]) -> None:
     def auc(row: str) -> float:
         return figures[f"toy/unseen/{row}/auc@all"].value
 
@@ -93,7 +93,7 @@ def test_paired_differences_are_differences(results: Results, figures: dict[str,
 
 
 @pytest.mark.parametrize("predictor", [PersonalDirection(method="ridge"), Rocchio(), NearestToLikes(), Wals()])
-def test_permuted_ratings_bring_any_predictor_down_to_a_half(predictor: Predictor) -> None:
+def test_with_permuted_ratings_every_auc_is_a_half(predictor: Predictor) -> None:
     tastes = make_tastes(users=60, items=150, rated=40)
     predictor.fit(tastes.training, None, torch.Generator().manual_seed(0))
     scoreboard = Scoreboard(lengths=(None,), samples=3, ks=(5,), controls=("permuted",))
@@ -103,7 +103,7 @@ def test_permuted_ratings_bring_any_predictor_down_to_a_half(predictor: Predicto
     assert abs(permuted.value - 0.5) < 0.12
 
 
-def test_sampled_candidates_are_said_in_every_name() -> None:
+def test_sampled_candidates_are_marked_in_every_name() -> None:
     scoreboard = Scoreboard(sampled_candidates=100)
     assert scoreboard.labelled("unseen") == "unseen (100 sampled candidates)"
     assert Scoreboard().labelled("unseen") == "unseen"
@@ -121,7 +121,7 @@ def test_the_same_run_gives_the_same_figures() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 90, 250])
-def test_the_terminal_shows_predictors_and_controls_whatever_its_width(
+def test_the_terminal_shows_predictors_and_controls_at_any_width(
     results: Results, figures: dict[str, Figure], width: int
 ) -> None:
     printed = io.StringIO()
@@ -136,7 +136,7 @@ def test_the_terminal_shows_predictors_and_controls_whatever_its_width(
     assert len(tables) == 2 or width < 250
 
 
-def test_the_report_is_one_file_that_needs_nothing_else(results: Results, tmp_path: Path) -> None:
+def test_the_report_is_one_self_contained_file(results: Results, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_report(path, results, {"checkpoint": "runs/<x>"}, Drawn())
     html = path.read_text()
@@ -166,7 +166,7 @@ def test_metrics_are_ordered() -> None:
     assert order({"recall_20", "recall_5", "auc"}) == ["auc", "recall_5", "recall_20"]
 
 
-def test_unknown_metrics_have_no_words() -> None:
+def test_unknown_metrics_have_no_description() -> None:
     with pytest.raises(KeyError):
         describe("nonsense_3")
 
@@ -179,6 +179,6 @@ def test_unknown_metrics_have_no_words() -> None:
         ({"sampled_candidates": 10, "ks": (20,)}, "the whole catalogue is ranked"),
     ],
 )
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Scoreboard(**arguments)

@@ -38,7 +38,7 @@ class Data:
         return name in self.part_names
 
 
-def test_unseen_people_bring_their_own_first_ratings() -> None:
+def test_histories_of_unseen_users_are_their_first_ratings() -> None:
     name, people = select(Data(), None, HistoryCut(), 512)
     assert name == "unseen"
     assert people.users == ["u4", "u5"]
@@ -46,7 +46,7 @@ def test_unseen_people_bring_their_own_first_ratings() -> None:
     assert people.held_valid_BT.sum(1).tolist() == [5, 5]
 
 
-def test_seen_people_have_their_training_ratings_as_history() -> None:
+def test_histories_of_seen_users_are_their_training_ratings() -> None:
     data = Data()
     _, people = select(data, "seen", HistoryCut(), 512)
     assert people.users == ["u3"]
@@ -54,16 +54,16 @@ def test_seen_people_have_their_training_ratings_as_history() -> None:
     assert people.held_item_BT[0].tolist() == data.ratings.item_N[36:40].tolist()
 
 
-def test_where_everybody_was_trained_on_the_seen_are_evaluated() -> None:
+def test_without_unseen_users_seen_users_are_evaluated() -> None:
     assert select(Data(with_strangers=False), None, HistoryCut(), 512)[0] == "seen"
 
 
-def test_a_part_by_name_holds_seen_and_unseen_people() -> None:
+def test_a_named_part_may_contain_seen_and_unseen_users() -> None:
     _, people = select(Data(), "val", HistoryCut(), 512)
     assert people.users == ["u3", "u4", "u5"]
 
 
-def test_of_unseen_items_nobody_rated_any_in_training() -> None:
+def test_unseen_items_have_no_training_ratings() -> None:
     data = Data()
     _, fresh = select(data, "unseen_items", HistoryCut(), 512)
     rated = set(data.part("train").item_N.tolist())
@@ -72,7 +72,7 @@ def test_of_unseen_items_nobody_rated_any_in_training() -> None:
     assert not held & rated
 
 
-def test_a_picture_that_comes_back_is_not_held_out_again() -> None:
+def test_a_picture_rated_again_is_not_held_out() -> None:
     data = Data()
     data.ratings.item_N[45:47] = data.ratings.item_N[40:42]  # u4's first half holds both
     _, people = select(data, "unseen", HistoryCut(), 512)
@@ -81,20 +81,20 @@ def test_a_picture_that_comes_back_is_not_held_out_again() -> None:
     assert not set(people.held_item_BT[0].tolist()) & set(people.item_BK[0].tolist())
 
 
-def test_who_has_nothing_left_to_hold_out_is_left_out() -> None:
+def test_users_without_held_out_ratings_are_left_out() -> None:
     data = Data()
     data.ratings.item_N[45:50] = data.ratings.item_N[40:45]  # all of u4's second half
     _, people = select(data, "unseen", HistoryCut(), 512)
     assert (people.users, people.repeated) == (["u5"], 5)
 
 
-def test_what_is_evaluated_is_never_learned_from() -> None:
+def test_evaluated_ratings_are_never_training_ratings() -> None:
     training, validation = fitting_parts(Data(), "unseen")
     assert validation is None  # validation stands for the test here, so nothing may be tuned on it
     assert set(training.ratings.user_N) == {0, 1, 2, 3}
 
 
-def test_an_unknown_part_is_answered_with_the_nearest() -> None:
+def test_an_unknown_part_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="did you mean unseen"):
         select(Data(), "unsen", HistoryCut(), 512)
 
@@ -102,16 +102,16 @@ def test_an_unknown_part_is_answered_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"), [({"share": 1.5}, "between 0 and 1"), ({"count": 0}, "history_first")]
 )
-def test_an_impossible_cut_is_refused(arguments: dict[str, Any], message: str) -> None:
+def test_an_invalid_history_share_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         HistoryCut(**arguments)
 
 
-def test_a_part_without_anybody_is_named() -> None:
+def test_a_part_without_users_is_refused() -> None:
     with pytest.raises(ValueError, match="nobody with both"):
         select(Data(with_strangers=False), "unseen", HistoryCut(), 512)
 
 
-def test_a_history_may_be_so_many_first_ratings() -> None:
+def test_a_history_can_be_a_number_of_first_ratings() -> None:
     _, people = select(Data(), "unseen", HistoryCut(count=2), 512)
     assert people.valid_BK.sum(1).tolist() == [2, 2]

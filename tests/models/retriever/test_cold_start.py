@@ -55,7 +55,7 @@ def make(space: Space, table: Tensor, rated: Tensor) -> Make:
 
 
 @pytest.mark.parametrize("kept", [torch.float32, torch.float16])
-def test_rated_items_are_known_in_either_precision_and_any_order(
+def test_rated_items_are_recognised_in_any_precision_and_order(
     table: Tensor, rated: Tensor, kept: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(known_items, "AT_ONCE", 7)
@@ -67,13 +67,13 @@ def test_rated_items_are_known_in_either_precision_and_any_order(
     assert not known(table[:RATED].half() + 0.01).any()
 
 
-def test_both_zeros_are_one() -> None:
+def test_positive_and_negative_zero_are_equal() -> None:
     known = KnownItems()
     known.learn(torch.zeros(1, DIM), torch.tensor([True]))
     assert known(-torch.zeros(1, DIM)).all()
 
 
-def test_before_anything_is_learned_nothing_is_known(table: Tensor) -> None:
+def test_before_training_no_item_is_rated(table: Tensor) -> None:
     assert not KnownItems()(table).any()
 
 
@@ -120,7 +120,7 @@ def test_top_leaves_out_the_history_and_nothing_else(make: Make, catalogue: Cata
     assert set(rows[1][scores[1].isfinite()].tolist()) == {*range(RATED), *range(RATED + 4, ITEMS)}
 
 
-def test_samples_are_scored_as_the_real_items_they_are_compared_with(make: Make, table: Tensor) -> None:
+def test_scores_of_samples_do_not_depend_on_the_share(make: Make, table: Tensor) -> None:
     history = make_history(2, 6)
     assert torch.equal(make(share=0.4).score(history, table), make(share=0.0).score(history, table))
 
@@ -138,7 +138,7 @@ def test_ranking_is_independent_of_chunk_size(
 
 
 @pytest.mark.parametrize("only_rated", [True, False])
-def test_a_catalogue_of_one_kind_is_ranked_by_score(
+def test_a_catalogue_of_only_rated_or_only_new_items_is_ranked_by_score(
     make: Make, space: Space, table: Tensor, rated: Tensor, only_rated: bool
 ) -> None:
     history, some = make_history(4, 6), rated if only_rated else ~rated
@@ -154,7 +154,7 @@ def test_without_likes_all_new_items_are_equally_probable(make: Make, catalogue:
     torch.testing.assert_close(new, new[:, :1].expand(-1, 10))
 
 
-def test_a_checkpoint_knows_the_rated_items(make: Make, catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_checkpoint_stores_the_rated_items(make: Make, catalogue: Catalogue, tmp_path: Path) -> None:
     history, predictor = make_history(3, 6), make(share=0.3)
     predictor.save(tmp_path / "prior.safetensors")
     loaded = TrainedPredictor.load(tmp_path / "prior.safetensors")
@@ -162,16 +162,16 @@ def test_a_checkpoint_knows_the_rated_items(make: Make, catalogue: Catalogue, tm
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_an_impossible_share_is_refused(space: Space, share: float) -> None:
+def test_a_share_out_of_range_is_refused(space: Space, share: float) -> None:
     with pytest.raises(ValueError, match="below 1"):
         ColdStart(retriever=make_retriever(space), share=share)
 
 
-def test_a_share_needs_scores_that_a_softmax_trained(space: Space) -> None:
+def test_a_share_needs_a_softmax_loss(space: Space) -> None:
     with pytest.raises(ValueError, match="softmax_weight"):
         ColdStart(retriever=make_retriever(space, loss=ContrastiveLoss(softmax_weight=0.0)))
 
 
-def test_an_impossible_sharpness_is_refused(space: Space) -> None:
+def test_a_sharpness_out_of_range_is_refused(space: Space) -> None:
     with pytest.raises(ValueError, match="sharpness"):
         ColdStart(retriever=make_retriever(space), sharpness=0.0)

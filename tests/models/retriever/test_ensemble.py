@@ -24,7 +24,7 @@ def test_the_score_is_the_members_mean(space: Space, kind: str) -> None:
     assert not torch.allclose(each[0], each[1], atol=1e-3)
 
 
-def test_each_member_trains_as_if_it_were_alone(space: Space) -> None:
+def test_each_member_is_trained_independently(space: Space) -> None:
     model = make_model(space, "identities")
     assert isinstance(model.retriever, Ensemble)
     found = losses(model, OBJECTIVES[0], make_batch(users=16))
@@ -44,6 +44,6 @@ def test_members_share_the_read_outs_evenly(space: Space) -> None:
         make_model(space, "ensemble", readouts=5)
 
 
-def test_an_ensemble_has_a_member(space: Space) -> None:
+def test_an_empty_ensemble_is_refused(space: Space) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Ensemble(retriever=make_retriever(space), n=0)

@@ -27,7 +27,7 @@ def identity(space: Space) -> ItemIdentity:
 
 
 @pytest.mark.parametrize("bandwidth", [0.5, 1.0, 2.0])
-def test_products_are_a_gaussian_kernel(bandwidth: float) -> None:
+def test_products_of_features_approximate_a_gaussian_kernel(bandwidth: float) -> None:
     # cos a cos b + sin a sin b averages to exp(-bandwidth^2 |x - y|^2 / 2D) (Rahimi & Recht 2007, Bochner's theorem).
     torch.manual_seed(0)
     features = FourierFeatures(dim=DIM, frequencies=20000, bandwidth=bandwidth)
@@ -46,7 +46,7 @@ def test_a_checkpoint_holds_its_frequencies(space: Space, tmp_path: Path) -> Non
     assert torch.equal(loaded.score(history, items()), predictor.score(history, items()))
 
 
-def test_padding_changes_nothing_even_if_it_is_nan(space: Space) -> None:
+def test_padding_has_no_effect_even_if_it_is_nan(space: Space) -> None:
     retriever, history, spoiled = identity(space), make_history(4, 9), make_history(4, 9)
     spoiled.embeddings_BKD[~spoiled.valid_BK] = torch.nan
     one, other = retriever.user_tokens(history), retriever.user_tokens(spoiled)
@@ -54,7 +54,7 @@ def test_padding_changes_nothing_even_if_it_is_nan(space: Space) -> None:
     assert torch.equal(one, other)
 
 
-def test_a_user_is_described_by_items_and_ratings_alone(space: Space) -> None:
+def test_user_features_depend_only_on_items_and_ratings(space: Space) -> None:
     retriever, history = identity(space), make_history(3, 5)
     other = replace(history, users=["x", "y", "z"], ages_BK=history.ages_BK * 9)
     assert torch.equal(retriever.user_tokens(history), retriever.user_tokens(other))
@@ -67,7 +67,7 @@ def test_for_an_empty_history_the_score_is_the_popularity_bias(space: Space) -> 
     assert torch.equal(retriever.score(tokens, items())[0], retriever.items(items())[1])
 
 
-def test_a_dislike_counts_as_the_opposite_of_a_like(space: Space) -> None:
+def test_a_dislike_has_the_opposite_sign_of_a_like(space: Space) -> None:
     features, history = identity(space).features, make_history(3, 5)
     negated = replace(history, ratings_BK=-history.ratings_BK)
     torch.testing.assert_close(features.of_history(negated), -features.of_history(history))
@@ -82,6 +82,6 @@ def test_user_tokens_condition_the_generator(space: Space) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"frequencies": 0}, {"bandwidth": 0.0}, {"tokens": 0}, {"dropout": 1.0}])
-def test_impossible_arguments_are_refused(space: Space, changes: dict[str, float]) -> None:
+def test_invalid_arguments_are_refused(space: Space, changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         make_retriever(space, "identity", **changes)

@@ -56,7 +56,7 @@ def with_shared_items(batch: PreferenceBatch) -> PreferenceBatch:
     return batch
 
 
-def test_popularity_and_the_personal_score_learn_apart(space: Space) -> None:
+def test_popularity_and_personal_score_are_trained_separately(space: Space) -> None:
     batch, model = make_batch(users=16), make_model(space)
     terms, towers = step(model, batch).terms, model.retriever
     assert isinstance(towers, TwoTower)
@@ -70,7 +70,7 @@ def test_popularity_and_the_personal_score_learn_apart(space: Space) -> None:
     assert [g is None for g in grads] == [False] * len(popular) + [True] * len(personal)
 
 
-def test_sampled_softmax_against_a_plain_loop(space: Space) -> None:
+def test_sampled_softmax_agrees_with_a_plain_loop(space: Space) -> None:
     batch = with_shared_items(make_batch(users=6, targets=3))
     g = torch.Generator().manual_seed(3)
     catalogue = torch.randn(50, DIM, generator=g)
@@ -142,7 +142,7 @@ def test_with_enough_negatives_the_softmax_is_exact(space: Space) -> None:
     torch.testing.assert_close(found, torch.stack(losses).mean())
 
 
-def test_pairwise_loss_against_a_plain_loop(space: Space) -> None:
+def test_pairwise_loss_agrees_with_a_plain_loop(space: Space) -> None:
     batch = make_batch(users=6, targets=3)
     loss = ContrastiveLoss(softmax_weight=0.0, pairwise_weight=1.0)
     model = make_model(space, make_retriever(space, loss=loss))
@@ -159,7 +159,7 @@ def test_pairwise_loss_against_a_plain_loop(space: Space) -> None:
     torch.testing.assert_close(found, torch.stack(losses).sum() / torch.stack(weights).sum())
 
 
-def test_a_catalogue_of_another_size_names_the_command() -> None:
+def test_a_catalogue_of_another_size_is_refused_with_the_command() -> None:
     with pytest.raises(ValueError, match=r"50 items, but training counts 49[^$]*python shard\.py"):
         Negatives().use_catalogue(torch.zeros(50, 4), torch.ones(49))
 
@@ -174,6 +174,6 @@ def test_sampled_negatives_need_a_catalogue() -> None:
         Negatives(count=4).candidates(make_batch(), torch.Generator())
 
 
-def test_a_loss_without_weights_is_no_loss() -> None:
+def test_a_loss_without_weights_is_refused() -> None:
     with pytest.raises(ValueError, match="retriever=none"):
         ContrastiveLoss(softmax_weight=0.0, pairwise_weight=0.0)
