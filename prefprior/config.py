@@ -13,9 +13,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from prefprior.errors import nearest
 from prefprior.files import make_folder
@@ -136,6 +137,20 @@ def run_folder() -> Path:
 def overrides() -> list[str]:
     """The command's own words, as they must be given again to repeat it."""
     return [word.removeprefix("++") for word in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def recomposed(command: str, cfg: DictConfig, words: list[str], *, instead_of: str) -> DictConfig:
+    """The configuration of the running command with `words` in the place of one of its own."""
+    running = HydraConfig.get()
+    given = [word for word in running.overrides.task if word != instead_of]
+    made = compose(command, [*given, *words], return_hydra_config=True)
+    with read_write(made), open_dict(made):
+        made.hydra.runtime.output_dir = running.runtime.output_dir
+        made.hydra.overrides.task = running.overrides.task  # as they must be given again
+        HydraConfig.instance().set_config(made.copy())
+        del made.hydra
+        made.run_dir = cfg.run_dir  # a time stamp would be another one by now
+    return made
 
 
 def command_again(command: str, folder: Path | None = None) -> str:

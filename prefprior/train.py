@@ -23,10 +23,13 @@ from prefprior.command_line import call
 from prefprior.composition import facts_of_data
 from prefprior.config import (
     build,
+    check,
     chosen,
     command_again,
     effective,
+    overrides,
     plain,
+    recomposed,
     run_folder,
     set_by_option,
 )
@@ -34,6 +37,7 @@ from prefprior.continuation import Earlier, End
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding_lookup import Embeddings
 from prefprior.data.sources.source import Source
+from prefprior.data_settings import settings_for, without_given
 from prefprior.invocation import as_called
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.diffusion.sampler import Sampler
@@ -53,12 +57,15 @@ from prefprior.trainer import build_trainer, stopped_by_hand
 
 def run(cfg: DictConfig) -> Run:
     """Trains, goes on training or makes a run longer, in the run's folder; the figure is the monitored one."""
-    folder, config = run_folder(), effective(cfg, TrainConfig)
+    folder = run_folder()
+    source = build(cfg.source, Source)
+    cfg = _suited(cfg, source)
+    config = effective(cfg, TrainConfig)
     earlier = Earlier(folder)
     earlier.require_continuable(config)
     keep_freed_memory()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-    source, embeddings = build(cfg.source, Source), build(cfg.embeddings, Embeddings)
+    embeddings = build(cfg.embeddings, Embeddings)
     data = build(cfg.data, PreferenceDataModule, source=source, embeddings=embeddings, seed=cfg.seed)
     data.setup()
     saving, kept = Saving(cfg, folder, data), KeepMetrics(MetricsCsv(folder))
@@ -99,6 +106,20 @@ def run(cfg: DictConfig) -> Run:
             + f"{data.space.name}, or with pictures of the data)"
         )
     return Run(folder, _monitored(cfg, kept.figures, _best(trainer)))
+
+
+def _suited(cfg: DictConfig, source: Source) -> DictConfig:
+    """The configuration that suits the data, where the user left the choice: `experiment=table`."""
+    if chosen("experiment") != "table":
+        return cfg
+    words, reason = settings_for(source.ratings())
+    if words := without_given(words, overrides()):
+        rank_zero_only(print)(f"experiment=table chooses {' '.join(words)}: {reason}")
+        named = any(word.startswith("experiment=") for word in words)
+        table = "experiment=table"
+        cfg = recomposed("train", cfg, words if named else [table, *words], instead_of=table)
+        check(cfg, TrainConfig)
+    return cfg
 
 
 class Saving:

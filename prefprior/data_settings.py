@@ -1,0 +1,36 @@
+"""Which settings suit a user's own table of ratings: what `experiment=table` chooses once it has read the data."""
+
+import numpy as np
+
+from prefprior.ratings import RatingsTable
+
+SHORTEST, LONGEST = 8, 64  # histories of likes
+MEMBERS = 4  # of the ensemble, where histories are shortest
+COMPONENTS = {"prior", "retriever", "objective", "distillation", "scale"}
+FEW_RATINGS = 1_000_000  # up to here the smallest prior does as well, and trains in minutes
+
+
+def settings_for(ratings: RatingsTable) -> tuple[list[str], str]:
+    """Words of a command line, and the reason for them in a sentence."""
+    counts = np.bincount(ratings.user_N)
+    median = int(np.median(counts[counts > 0])) if len(ratings) else 0
+    if ratings.scale.liked_only:
+        cap = min(max(SHORTEST, 1 << (median - 1).bit_length()), LONGEST)
+        reason = f"all ratings are likes, {median} a user in the median: users agree on items more than on looks"
+        # One training of longer histories varies less, and costs more: members and epochs give way, down to one and
+        # half of them.
+        members, epochs = max(1, MEMBERS * SHORTEST // cap), 6 if cap <= 16 else 3
+        words = [f"data.draws.history_cap={cap}", f"retriever.retriever.n={members}", f"trainer.max_epochs={epochs}"]
+        return ["experiment=likes", *words], reason
+    if len(ratings) < FEW_RATINGS:
+        return ["prior=tiny", "trainer.max_epochs=5"], f"{len(ratings):,} graded ratings are few for a larger prior"
+    return [], f"{len(ratings):,} graded ratings"
+
+
+def without_given(chosen: list[str], given: list[str]) -> list[str]:
+    """The chosen words less those of keys that the command itself gives; nothing where it chooses components that the
+    chosen experiment would replace."""
+    keys = {word.lstrip("+~").split("=", 1)[0] for word in given}
+    if any(word.startswith("experiment=") for word in chosen) and keys & COMPONENTS:
+        return []
+    return [word for word in chosen if word.split("=", 1)[0] not in keys - {"experiment"}]
