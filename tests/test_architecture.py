@@ -38,7 +38,7 @@ LAYERS = [
     {"inference"},
     {"decoders", "baselines", "world"},
     {"evaluation", "gallery"},
-    {"runs", "config", "command_line", "composition", "trainer", "model_card", "pipeline", "replay"},
+    {"runs", "config", "data_settings", "command_line", "composition", "trainer", "model_card", "pipeline", "replay"},
     {"callbacks"},
     {"continuation"},
     ENTRY_FILES,
