@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior import checkpoint
+from prefprior.baselines.search import Search
 from prefprior.command_line import call
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node, training_part
-from prefprior.config import build, plain, run_folder
+from prefprior.config import build, plain, plain_node, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.data.held_out import HeldOutUsers
@@ -22,19 +23,22 @@ from prefprior.evaluation.protocol.oracle import Oracle
 from prefprior.evaluation.protocol.overlap import what_it_saw
 from prefprior.evaluation.protocol.results import Results
 from prefprior.evaluation.protocol.scoreboard import LEAST_PEOPLE, Scoreboard
-from prefprior.evaluation.protocol.split import HistoryCut, fitting_parts, select
+from prefprior.evaluation.protocol.split import HistoryCut, fitting_parts, for_tuning, select
+from prefprior.evaluation.protocol.tuning import Tuned, Tuner
 from prefprior.evaluation.report.html import write_report
 from prefprior.evaluation.report.table import terminal_tables
 from prefprior.files import write_json
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.retriever.cold_start import ColdStart
-from prefprior.predictor import Catalogue, Predictor
+from prefprior.nodes import importable
+from prefprior.predictor import Catalogue, Predictor, TrainingPart
 from prefprior.runs import INTERVALS, Run, find_checkpoint, save_config, told, write_metrics
 from prefprior.schemas import EvaluateConfig
 from prefprior.world.source import truth_known
 
 REPORT = "report.html"
+TUNING = "tuning.json"  # every setting that was tried, where baselines were tuned
 
 
 def run(cfg: DictConfig) -> Path:
@@ -49,7 +53,15 @@ def run(cfg: DictConfig) -> Path:
     priors = _priors(cfg)
     data = load_data(cfg, priors)
     decoding = _decoding(cfg, data)
-    part, people = select(data, cfg.part, HistoryCut(cfg.history_share, cfg.history_first), cfg.history_cap)
+    cut = HistoryCut(cfg.history_share, cfg.history_first)
+    part, people = select(data, cfg.part, cut, cfg.history_cap)
+    reported, tuner = part, None
+    if cfg.tune is not None:
+        choosing, chooser, people, reported = for_tuning(data, part, people, cut, cfg.history_cap)
+        tuner = Tuner(
+            choosing, chooser, budget=cfg.tune, figures=cfg.tune_for, ks=scoreboard.ks,
+            candidates=scoreboard.candidates, seed=cfg.seed,
+        )  # fmt: skip
     people = people if cfg.people is None else people.first(cfg.people)
     _name_by_training(cfg, priors, data, part, people)
     predictors, facts = _predictors(cfg, priors, data), _facts(cfg, priors, people)
@@ -58,17 +70,25 @@ def run(cfg: DictConfig) -> Path:
             f"left out: histories of {', '.join(map(str, short))}, which fewer than {LEAST_PEOPLE} people have"
         )
     training = fitting_parts(data, part)
-    outcomes = []
+    outcomes, tuned = [], dict[str, Tuned]()
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(predictors) * len(scoreboard.conditions()))
-        for predictor in predictors:
+        for name, predictor in predictors:
             progress.update(task, description=predictor.name)
-            predictor.fit(*training, torch.Generator().manual_seed(cfg.seed))
+            if tuner is not None and (search := _search(cfg, name)):
+                found = tuned[name] = _tuned(cfg, name, tuner, search, training)
+                progress.console.print(f"{name}: {found}", highlight=False, soft_wrap=True)
+                predictor = found.predictor
+            else:
+                predictor.fit(*training, torch.Generator().manual_seed(cfg.seed))
             outcomes += scoreboard.run(predictor, people, data.source, lambda: progress.advance(task), decoding)
-    results = Results(data.source.name, scoreboard.labelled(part), people, outcomes, cfg.seed)
+    results = Results(data.source.name, scoreboard.labelled(reported), people, outcomes, cfg.seed)
+    if tuner is not None:
+        facts |= {"tuned": str(tuner)} | {f"{name} tuned to": str(found) for name, found in tuned.items()}
+        write_json(folder / TUNING, {"how": str(tuner), **{name: found.plain() for name, found in tuned.items()}})
     save_config(folder, plain(cfg))
-    _write_figures(folder, results)
+    _write_figures(folder, results, tuned)
     write_report(folder / REPORT, results, facts, data.source.pictures())
     for table in terminal_tables(results, console.width):
         console.print(table)
@@ -82,11 +102,17 @@ def _require_sense(cfg: DictConfig) -> None:
     """Refuses what contradicts itself, before anything is read."""
     if cfg.people is not None and cfg.people < 3:
         raise ValueError(f"people must be at least 3, or null for all, got {cfg.people}")
+    if cfg.tune is None and cfg.tune_for is not None:
+        raise ValueError("tune_for=... says what baselines are tuned for: add tune=20, or leave it out")
     there = [name for name, baseline in (cfg.baselines or {}).items() if baseline is not None]
     for name in cfg.predictors:
         require_choice("a predictor", name, ("prior", *there, "oracle"))
     if len(set(cfg.predictors)) < len(cfg.predictors):
         raise ValueError(f"predictors are {', '.join(cfg.predictors)}: name each once")
+    if cfg.tune is not None and not any(_search(cfg, name) for name in cfg.predictors):
+        raise ValueError(
+            f"tune={cfg.tune} has no effect: none of {', '.join(cfg.predictors)} has anything to tune that is not given"
+        )
     if cfg.history_first is not None and cfg.history_first > cfg.history_cap:
         raise ValueError(
             f"history_first={cfg.history_first} is more than history_cap={cfg.history_cap}: raise that too"
@@ -168,18 +194,40 @@ def _name_by_training(
             prior.name = f"{prior.name} ({told})"
 
 
-def _predictors(cfg: DictConfig, priors: dict[str, TrainedPredictor], data: PreferenceDataModule) -> list[Predictor]:
-    chosen: list[Predictor] = []
+def _predictors(
+    cfg: DictConfig, priors: dict[str, TrainedPredictor], data: PreferenceDataModule
+) -> list[tuple[str, Predictor]]:
+    """Each with its name among `predictors`."""
+    chosen: list[tuple[str, Predictor]] = []
     for name in cfg.predictors:
         if name == "prior":  # two where they are compared
-            chosen += priors.values()
+            chosen += [(name, prior) for prior in priors.values()]
         elif name != "oracle":
-            chosen.append(build(cfg.baselines[name], Predictor))
+            chosen.append((name, build(cfg.baselines[name], Predictor)))
         elif truth_known(data.source, data.space):  # elsewhere the table goes without
-            chosen.append(Oracle(data.source))
+            chosen.append((name, Oracle(data.source)))
     if not chosen:
         raise ValueError(f"no predictors to evaluate; choose some of prior, {', '.join(cfg.baselines)}")
     return chosen
+
+
+def _search(cfg: DictConfig, name: str) -> Search:
+    """What a baseline may be tuned over: arguments that the configuration leaves to it."""
+    if name in ("prior", "oracle"):
+        return {}
+    node = plain_node(cfg.baselines[name])
+    search: Search = getattr(importable(node["_target_"]), "search", {})
+    return {argument: values for argument, values in search.items() if argument not in node}
+
+
+def _tuned(
+    cfg: DictConfig, name: str, tuner: Tuner, search: Search, training: tuple[TrainingPart, TrainingPart | None]
+) -> Tuned:
+    """A baseline with the best settings, which the run's configuration then holds."""
+    node = plain_node(cfg.baselines[name])
+    found = tuner(lambda drawn: build(node | drawn, Predictor), search, training)
+    cfg.baselines[name] = node | found.best.settings
+    return found
 
 
 def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
@@ -245,11 +293,17 @@ def _known(prior: TrainedPredictor, catalogue: Catalogue) -> str | None:
     return f"{len(catalogue) - rated:,} of {len(catalogue):,}, with a probability of {cold_start.share:.0%} together"
 
 
-def _write_figures(folder: Path, results: Results) -> None:
+def _write_figures(folder: Path, results: Results, tuned: dict[str, Tuned]) -> None:
     """`metrics.json`, and the same with intervals and paired differences beside them."""
-    write_metrics(folder, {key: figure.value for key, figure in results.figures.items()})
+    nothing = float("nan")  # what chose a setting has no interval
+    chosen_by = {
+        f"{results.data}/tuning/{name}/tuned_for@all": Figure(found.best.figure, nothing, nothing, found.people)
+        for name, found in tuned.items()
+    }
+    figures = {**results.figures, **chosen_by}
+    write_metrics(folder, {key: figure.value for key, figure in figures.items()})
     items = len(results.people.catalogue)
-    every = {**results.figures, **results.differences}
+    every = {**figures, **results.differences}
     write_json(folder / INTERVALS, {key: _described(figure, items) for key, figure in every.items()})
 
 

@@ -118,6 +118,8 @@ class EvaluateConfig:
     encoder: Any = node(None)  # default: the encoder of the decoder's space
     decoding: Any = node(None)  # which samples are decoded; null: none
     people: int | None = 200  # at most this many users; null: all
+    tune: int | None = None  # settings of each baseline to compare on validation users; null: no tuning
+    tune_for: list[str] | None = None  # compare by the mean of these metrics; default: NDCG, and AUC for graded ratings
     history_share: float = 0.5  # of an unseen user's ratings; the rest is held out
     history_first: int | None = None  # or this number of ratings, as in 10-shot and 100-shot protocols
     history_cap: int = 512

@@ -1,18 +1,26 @@
 """What every baseline shares: a name, and the catalogue it was fit on."""
 
+from typing import ClassVar
+
 import torch
 
+from prefprior.baselines.search import Search
 from prefprior.predictor import Catalogue, TrainingPart
 
 
 class Baseline:
     """Keeps the training catalogue; most baselines learn nothing else before they see a history."""
 
-    two_scores = False
+    search: ClassVar[Search] = {}  # what `evaluate.py tune=...` draws settings from
 
     def __init__(self, *, name: str) -> None:
         self.name = name
         self._catalogue: Catalogue | None = None
+
+    @property
+    def two_scores(self) -> bool:
+        """Most have one score for all of `By`."""
+        return False
 
     @property
     def catalogue(self) -> Catalogue:

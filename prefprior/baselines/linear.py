@@ -3,6 +3,8 @@
 Shapes: B users, K history, M catalogue pictures that stand for "others", N catalogue, n samples, D dimension.
 """
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import history_directions, inner, weighted_mean
+from prefprior.baselines.search import LogUniform, Search
 from prefprior.baselines.top_samples import draw_best
 from prefprior.errors import require_choice
 from prefprior.history import History
@@ -21,6 +24,8 @@ METHODS = ("svm", "logistic", "ridge")
 
 class PersonalDirection(Baseline):
     """Ranks by the inner product with a direction that separates a user's likes from what they did not like."""
+
+    search: ClassVar[Search] = {"strength": LogUniform(0.01, 100)}
 
     def __init__(
         self, *, method: str, strength: float = 1.0, others: int = 64, pool: int = 64, name: str | None = None

@@ -1,85 +1,26 @@
-"""Popularity: what everybody likes. Not personal, and often hard to beat.
+"""Popularity: what everybody comes to, and what everybody likes. Not personal, and often hard to beat.
 
-Two estimates of an item's popularity are shrunk towards each other (empirical Bayes): what a ridge regression predicts
-from its embedding, and its own ratings in training. Items nobody rated have the first alone; the more ratings an item
-has, and the less embeddings explain, the more the second counts.
-
-Shapes: N catalogue, M rated items, B users, n samples, D dimension.
+Shapes: N catalogue, B users, n samples, D dimension.
 """
 
-from dataclasses import dataclass
+import math
 
-import numpy as np
 import torch
-from scipy.special import gammaln
 from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
-from prefprior.baselines.cosine import ROWS
+from prefprior.baselines.item_appeal import ItemAppeal, ItemRatings
 from prefprior.baselines.top_samples import draw_best
 from prefprior.history import History
 from prefprior.predictor import By, Catalogue, TrainingPart
 
-# Shapes of the gamma prior that are tried: from "embeddings say nothing" to "they say all".
-SHAPES = np.logspace(-1, 2, 13)
-# A predicted count below this would never be forgiven by the likes there are.
-LEAST_COUNT = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class ItemRatings:
-    """What the ratings of some items say: a mean rating each, or how often each was liked."""
-
-    row_M: np.ndarray  # catalogue rows of the items that were rated
-    count_M: np.ndarray
-    mean_M: np.ndarray  # of signed ratings
-    noise: float  # variance of single ratings around their item's mean; 0 where all are likes
-    counted: bool  # all ratings are likes: their number is the popularity
-
-    @classmethod
-    def of(cls, training: TrainingPart) -> "ItemRatings":
-        """Sums up the training part."""
-        table, size = training.ratings, len(training.catalogue)
-        count = np.bincount(table.item_N, minlength=size).astype(np.float64)
-        rating_N = table.scale.signed(table.rating_N).astype(np.float64)
-        # Items nobody rated were perhaps never shown: that they have no ratings says nothing.
-        rows = np.flatnonzero(count)
-        mean = np.bincount(table.item_N, weights=rating_N, minlength=size)[rows] / count[rows]
-        squares = np.bincount(table.item_N, weights=rating_N**2, minlength=size)[rows] - count[rows] * mean**2
-        noise = max(float(squares.sum()), 0.0) / max(len(table) - len(rows), 1)
-        return cls(rows, count[rows], mean, noise, table.scale.liked_only)
-
-    @property
-    def target_M(self) -> np.ndarray:
-        """What embeddings are to predict: counts vary by factors, so their logarithm."""
-        return np.log(self.count_M) if self.counted else self.mean_M
-
-    @property
-    def weight_M(self) -> np.ndarray:
-        """A mean of many ratings is surer."""
-        return np.ones(len(self.row_M)) if self.counted else self.count_M
-
-    def shrunk(self, guess_M: np.ndarray, held_M: np.ndarray) -> np.ndarray:
-        """(M,) posterior means; how far guesses are off is learned from `held_M`, items no guess was fit on."""
-        if self.counted:
-            return self._counts(guess_M, held_M)
-        error_M = held_M * (self.mean_M - guess_M) ** 2 * self.count_M
-        # The squared error of a mean of c ratings is variance + noise / c; weighted by c and summed, that can be solved
-        # for the variance.
-        variance = (error_M.sum() - held_M.sum() * self.noise) / max((held_M * self.count_M).sum(), 1.0)
-        trust_M = self.count_M * max(variance, 0.0)
-        return guess_M + trust_M / (trust_M + max(self.noise, 1e-9)) * (self.mean_M - guess_M)
-
-    def _counts(self, guess_M: np.ndarray, held_M: np.ndarray) -> np.ndarray:
-        """Counts are Poisson, their rates gamma with the guess as mean: the posterior mean is a mean of both."""
-        rate_M, count_M = np.maximum(np.exp(guess_M), LEAST_COUNT), self.count_M
-        rate_M = rate_M * count_M.sum() / rate_M.sum()  # the logarithm's mean is not the mean's logarithm
-        shape = max(SHAPES, key=lambda a: (held_M * _negative_binomial(count_M, rate_M, a)).sum())
-        return np.log((shape + count_M) / (shape / rate_M + 1))
-
 
 class Popularity(Baseline):
-    """Mean rating of an item (log count where all ratings are likes), shrunk to what its embedding predicts."""
+    """By interaction the log count of an item's ratings, by rating their mean; both shrunk to what embeddings predict.
+
+    By both it is the logarithm of their product: of the sum of ratings, taken from 0 to 1. Where all ratings are likes
+    there is the count alone.
+    """
 
     def __init__(
         self,
@@ -88,80 +29,48 @@ class Popularity(Baseline):
         pool: int = 64,
         name: str = "popularity",
     ) -> None:
-        """`strengths` of the ridge are tried on a tenth of the items; samples are drawn from the `pool` most popular
-        pictures."""
+        """`strengths` of the ridge are tried on a tenth of the items; samples are drawn from the `pool` pictures that
+        are rated best (most often, where all are likes)."""
         super().__init__(name=name)
         if not strengths or min(strengths) <= 0:
             raise ValueError(f"baseline {name}: strengths must be positive numbers, got {strengths}")
         self.strengths, self.pool = tuple(strengths), pool
-        self.strength = self.strengths[0]
-        self._weights_D, self._offset, self._range = torch.empty(0), 0.0, (0.0, 0.0)
-        self._known: dict[str, float] = {}
-        self._last: tuple[Catalogue, Tensor] | None = None
+        self._count: ItemAppeal | None = None
+        self._rating: ItemAppeal | None = None
+
+    @property
+    def two_scores(self) -> bool:
+        """Whether there are mean ratings beside counts."""
+        return self._rating is not None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Weighted ridge over rated items; the strength that predicts a held-out tenth of them best is kept."""
+        """Counts ratings and, where they differ, takes their means."""
         super().fit(training, validation, generator)
-        catalogue, rated = training.catalogue, ItemRatings.of(training)
-        features = catalogue.space.to_model(catalogue.embeddings_ND[torch.from_numpy(rated.row_M)].float()).double()
-        y, w = torch.from_numpy(rated.target_M), torch.from_numpy(rated.weight_M)
-        self._range = (float(y.min()), float(y.max()))
-        held = torch.rand(len(y), generator=generator) < 0.1
-        guess_M, known = torch.full_like(y, float((w * y).sum() / w.sum())), torch.ones_like(held)
-        if held.any() and (~held).any():
-            fits = _ridge(features[~held], y[~held], w[~held], self.strengths)
-            guesses = [(features @ a + b).clamp(*self._range) for a, b in fits]
-            errors = [float((w * (guess - y) ** 2)[held].sum()) for guess in guesses]
-            self.strength = self.strengths[int(np.argmin(errors))]
-            guess_M, known = guesses[int(np.argmin(errors))], held
-        ((weights_D, offset),) = _ridge(features, y, w, (self.strength,))
-        self._weights_D, self._offset = weights_D.float(), offset
-        shrunk_M = rated.shrunk(guess_M.numpy(), known.numpy())
-        self._known = {catalogue.ids[row]: float(value) for row, value in zip(rated.row_M, shrunk_M, strict=True)}
-        self._last = None
 
-    def popularity(self, catalogue: Catalogue) -> Tensor:
-        """(N,) expected rating (log count) of each item."""
-        if self._last is None or self._last[0] is not catalogue:
-            found_N = torch.cat([self._guess(catalogue, start) for start in range(0, len(catalogue), ROWS)])
-            for row, item in enumerate(catalogue.ids):
-                if item in self._known:
-                    found_N[row] = self._known[item]
-            self._last = (catalogue, found_N)
-        return self._last[1]
+        def appeal(counted: bool) -> ItemAppeal:
+            rated = ItemRatings.of(training, counted=counted)
+            return ItemAppeal(training.catalogue, rated, self.strengths, generator)
+
+        self._rating = None if training.ratings.scale.liked_only else appeal(counted=False)
+        self._count = appeal(counted=True)
+
+    def popularity(self, catalogue: Catalogue, by: By) -> Tensor:
+        """(N,) log count, expected rating, or the logarithm of both's product."""
+        if self._count is None:
+            raise ValueError(f"the baseline {self.name} was asked before it was fit")
+        if self._rating is None or by == "interaction":
+            return self._count.of(catalogue)
+        rating_N = self._rating.of(catalogue)
+        if by == "rating":
+            return rating_N
+        # The worst possible rating counts as nearly nothing rather than nothing: such items keep an order.
+        return self._count.of(catalogue) + ((1 + rating_N) / 2).clamp_min(math.exp(-10)).log()
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
         """(B, n, D): pictures everybody likes, less what the user has seen."""
-        return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
+        scores_BN = self.rank(history, self.catalogue, "rating")
+        return draw_best(scores_BN, history, self.catalogue, n, self.pool, generator)
 
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) the same scores for everybody."""
-        return self.popularity(catalogue).repeat(len(history), 1)
-
-    def _guess(self, catalogue: Catalogue, start: int) -> Tensor:
-        """From embeddings; never beyond what any item had, however odd a picture is."""
-        features = catalogue.space.to_model(catalogue.embeddings_ND[start : start + ROWS].float())
-        return (features @ self._weights_D + self._offset).clamp(*self._range)
-
-
-def _negative_binomial(count_M: np.ndarray, rate_M: np.ndarray, shape: float) -> np.ndarray:
-    """(M,) log-likelihood of Poisson counts whose rates are gamma of this shape, up to what does not depend on it."""
-    share_M = rate_M / (rate_M + shape)
-    return gammaln(count_M + shape) - gammaln(shape) + shape * np.log1p(-share_M) + count_M * np.log(share_M)
-
-
-def _ridge(
-    features_MD: Tensor, target_M: Tensor, weight_M: Tensor, strengths: tuple[float, ...]
-) -> list[tuple[Tensor, float]]:
-    """Weights and offset for every strength, from one decomposition."""
-    weight_M = weight_M / weight_M.mean()
-    center_D = (weight_M[:, None] * features_MD).mean(0)
-    level = float((weight_M * target_M).mean())
-    x, y = features_MD - center_D, target_M - level
-    values, vectors = torch.linalg.eigh(x.T @ (weight_M[:, None] * x))
-    moment = vectors.T @ (x.T @ (weight_M * y))
-    fits = []
-    for strength in strengths:
-        weights_D = vectors @ (moment / (values.clamp_min(0) + strength * x.shape[1]))
-        fits.append((weights_D, level - float(center_D @ weights_D)))
-    return fits
+        return self.popularity(catalogue, by).repeat(len(history), 1)

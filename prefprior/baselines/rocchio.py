@@ -3,11 +3,14 @@
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from prefprior.baselines.cosine import history_directions, weighted_mean
 from prefprior.baselines.mean import MeanOfLikes
+from prefprior.baselines.search import OneOf, Search
 from prefprior.baselines.tuning import mean_auc
 from prefprior.data.held_out import HeldOutUsers
 from prefprior.history import History
@@ -16,6 +19,8 @@ from prefprior.predictor import TrainingPart
 
 class Rocchio(MeanOfLikes):
     """Likes minus dislikes; how much minus is chosen on users of the validation part."""
+
+    search: ClassVar[Search] = {"weights": OneOf(tuple([k / 10] for k in range(16)))}
 
     def __init__(
         self, *, weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0), users: int = 200, name: str = "rocchio"

@@ -7,6 +7,8 @@ Shapes: B users, K history (oldest first inside the network), M sampled items, N
 W width.
 """
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import ROWS
+from prefprior.baselines.search import LogUniform, OneOf, Search
 from prefprior.baselines.top_samples import draw_best
 from prefprior.history import History
 from prefprior.predictor import By, Catalogue, TrainingPart
@@ -23,6 +26,12 @@ from prefprior.space import Space
 
 class Sequential(Baseline):
     """Ranks by the inner product of the last state with a learned tower over item embeddings."""
+
+    search: ClassVar[Search] = {
+        "width": OneOf((64, 128, 256)),
+        "learning_rate": LogUniform(2e-4, 5e-3),
+        "dropout": OneOf((0.0, 0.1, 0.3)),
+    }
 
     def __init__(
         self,

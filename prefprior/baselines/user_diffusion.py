@@ -6,6 +6,8 @@ here to show what reading the history is worth.
 Shapes: B users, U trained users, n samples, N catalogue, D dimension, W width.
 """
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torch.nn.functional import silu
 
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import CosineRanker
+from prefprior.baselines.search import LogUniform, OneOf, Search
 from prefprior.history import History
 from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.diffusion.solvers import Euler
@@ -26,6 +29,8 @@ DROP = 0.15
 
 class UserDiffusion(Baseline):
     """Noise prediction by a small MLP over a user's learned vector and the rating; ranks by the nearest sample."""
+
+    search: ClassVar[Search] = {"guidance": OneOf((1.0, 2.0, 4.0)), "learning_rate": LogUniform(2e-4, 5e-3)}
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ Shapes: U users, I items (I = N, the catalogue), B users, K history, n samples, 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import ROWS
 from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow, folded
+from prefprior.baselines.search import LogUniform, Search
 from prefprior.baselines.top_samples import draw_best
 from prefprior.baselines.tuning import quality
 from prefprior.data.embedding.table import EmbeddingTable
@@ -57,6 +59,12 @@ CHOICES = (Weights(10.0, 1.0, 0.01), Weights(1.0, 20.0, 0.02), Weights(0.1, 100.
 
 class Wals(Baseline):
     """Matrix factorisation in CLIP space; `refined` are the item embeddings that ratings moved."""
+
+    search: ClassVar[Search] = {
+        "pull": LogUniform(0.03, 30),
+        "user_strength": LogUniform(0.3, 300),
+        "zeros": LogUniform(0.003, 0.3),
+    }
 
     def __init__(
         self,

@@ -1,11 +1,14 @@
 """prefprior/baselines/popularity.py: an item's ratings, shrunk to what its embedding predicts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 
-from prefprior.baselines.popularity import ItemRatings, Popularity
+from prefprior.baselines.item_appeal import ItemRatings
+from prefprior.baselines.popularity import Popularity
 from prefprior.predictor import Catalogue, TrainingPart
 from prefprior.ratings import RatingScale, RatingsTable
 from tests.baselines.conftest import fitted
@@ -27,7 +30,7 @@ def found(training: TrainingPart, catalogue: Catalogue) -> torch.Tensor:
     """(N,) the popularity that training says a catalogue has."""
     predictor = Popularity()
     predictor.fit(training, None, torch.Generator().manual_seed(0))
-    return predictor.popularity(catalogue)
+    return predictor.popularity(catalogue, "interaction")
 
 
 def test_mean_ratings_are_recovered() -> None:
@@ -35,7 +38,7 @@ def test_mean_ratings_are_recovered() -> None:
     scaled_ND = tastes.catalogue.space.to_model(tastes.catalogue.embeddings_ND)
     truth_N, ratings = scaled_ND[:, 0] - scaled_ND[:, 1], tastes.training.ratings
     ratings.rating_N[:] = truth_N[torch.from_numpy(ratings.item_N).long()].numpy()
-    popularity_N = fitted(Popularity(), tastes).popularity(tastes.catalogue)
+    popularity_N = fitted(Popularity(), tastes).popularity(tastes.catalogue, "rating")
     assert float(torch.corrcoef(torch.stack([popularity_N, truth_N]))[0, 1]) > 0.99
 
 
@@ -98,6 +101,44 @@ def test_items_with_many_ratings_are_hardly_shrunk(noisy: tuple[np.ndarray, np.n
 def test_shrinkage_improves_items_with_few_ratings(noisy: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     truth, mean, shrunk = noisy
     assert np.square(shrunk[:50] - truth[:50]).mean() < 0.5 * np.square(mean[:50] - truth[:50]).mean()
+
+
+@pytest.fixture(scope="module")
+def graded() -> tuple[TrainingPart, np.ndarray]:
+    """Ratings of -1 and 1 whose number an item rises with its row, and whose mean falls with it."""
+    catalogue, count = make_tastes(users=1, items=40, rated=1).catalogue, np.arange(10, 50)
+    item_N = np.repeat(np.arange(40), count)
+    liked_N = np.random.default_rng(0).random(len(item_N)) > item_N / 45
+    training = liked(item_N, catalogue)
+    table = replace(training.ratings, scale=RatingScale(-1, 1, 1), rating_N=np.where(liked_N, 1, -1).astype(np.float32))
+    return TrainingPart(table, catalogue), count
+
+
+def test_by_interaction_it_is_how_many_ratings_there_are(graded: tuple[TrainingPart, np.ndarray]) -> None:
+    training, count = graded
+    assert spearmanr(found(training, training.catalogue), count).statistic > 0.99
+
+
+def test_by_rating_it_is_what_they_are(graded: tuple[TrainingPart, np.ndarray]) -> None:
+    training, count = graded
+    predictor = Popularity()
+    predictor.fit(training, None, torch.Generator().manual_seed(0))
+    assert predictor.two_scores
+    assert spearmanr(predictor.popularity(training.catalogue, "rating"), count).statistic < -0.9
+
+
+def test_by_both_it_is_how_many_likes_there_are(graded: tuple[TrainingPart, np.ndarray]) -> None:
+    training, _ = graded
+    predictor, table = Popularity(), training.ratings
+    predictor.fit(training, None, torch.Generator().manual_seed(0))
+    likes = np.bincount(table.item_N[table.rating_N > 0], minlength=40)
+    assert spearmanr(predictor.popularity(training.catalogue, "both"), likes).statistic > 0.95
+
+
+def test_where_all_are_likes_there_is_one_score(predicted: tuple[TrainingPart, np.ndarray]) -> None:
+    predictor = Popularity()
+    predictor.fit(predicted[0], None, torch.Generator().manual_seed(0))
+    assert not predictor.two_scores
 
 
 def test_strengths_must_be_positive() -> None:

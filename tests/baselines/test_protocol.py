@@ -5,6 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from prefprior.baselines.blend import Blend
+from prefprior.baselines.ease import Ease
+from prefprior.baselines.ials import Ials
 from prefprior.baselines.linear import METHODS, PersonalDirection
 from prefprior.baselines.mean import MeanOfLikes
 from prefprior.baselines.nearest import NearestToLikes
@@ -29,6 +32,9 @@ PERSONAL: dict[str, Callable[[], Predictor]] = {
 }
 ALL: dict[str, Callable[[], Predictor]] = {
     **PERSONAL,
+    "blend": Blend,
+    "ease": Ease,
+    "ials": Ials,
     "popularity": lambda: Popularity(pool=16),
     "random": RandomPredictor,
     "sequential": lambda: Sequential(width=16, depth=1, steps=5, length=24, sampled=64),

@@ -3,23 +3,36 @@
 Shapes: B users, T held out, V of them valid.
 """
 
+from collections.abc import Callable, Collection
+
 import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+NAMES = ("auc", "pairwise", "spearman", "pearson", "mae")
+
 
 def rating(
-    score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor, liked_BT: Tensor, disliked_BT: Tensor
+    score_BT: Tensor,
+    rating_BT: Tensor,
+    valid_BT: Tensor,
+    liked_BT: Tensor,
+    disliked_BT: Tensor,
+    names: Collection[str] = NAMES,
 ) -> dict[str, Tensor]:
-    """AUC, pairwise accuracy, Spearman, Pearson and MAE by user; NaN where a user's ratings do not define it."""
-    return {
-        "auc": auc(score_BT, liked_BT, disliked_BT),
-        "pairwise": pairwise_accuracy(score_BT, rating_BT, valid_BT),
-        "spearman": correlation(_ranks(score_BT, valid_BT), _ranks(rating_BT, valid_BT), valid_BT),
-        "pearson": correlation(score_BT, rating_BT, valid_BT),
-        "mae": calibrated_error(score_BT, rating_BT, valid_BT),
+    """AUC, pairwise accuracy, Spearman, Pearson and MAE by user, or some of them.
+
+    NaN where a user's ratings do not define a figure.
+    """
+    measures: dict[str, Callable[[], Tensor]] = {
+        "auc": lambda: auc(score_BT, liked_BT, disliked_BT),
+        "pairwise": lambda: pairwise_accuracy(score_BT, rating_BT, valid_BT),
+        "spearman": lambda: correlation(_ranks(score_BT, valid_BT), _ranks(rating_BT, valid_BT), valid_BT),
+        "pearson": lambda: correlation(score_BT, rating_BT, valid_BT),
+        "mae": lambda: calibrated_error(score_BT, rating_BT, valid_BT),
     }
+    return {name: measures[name]() for name in NAMES if name in names}
 
 
 def auc(score_BT: Tensor, liked_BT: Tensor, disliked_BT: Tensor) -> Tensor:

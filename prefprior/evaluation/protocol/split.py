@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.hashing import fraction, id_hashes
 from prefprior.data.held_out import HeldOutUsers, first_share
 from prefprior.errors import nearest
 from prefprior.predictor import TrainingPart
@@ -79,6 +80,23 @@ def fitting_parts(data: PreferenceDataModule, part: str) -> tuple[TrainingPart, 
     if part == "train" or evaluated.startswith("val") or not data.has_part("val"):
         return training, None
     return training, TrainingPart(data.part("val"), data.catalogue)
+
+
+def for_tuning(
+    data: PreferenceDataModule, part: str, people: HeldOutUsers, cut: HistoryCut, cap: int
+) -> tuple[HeldOutUsers, str, HeldOutUsers, str]:
+    """The users whom settings are compared on, and those whom figures are of; each with what they are called.
+
+    The first are the validation part's. Where those are evaluated themselves, a half of them by hash chooses and the
+    other half reports: what chooses a setting does not report it.
+    """
+    evaluated = held_part(data) if part in KINDS and part != "train" else part
+    if data.has_part("val") and not evaluated.startswith("val"):
+        _, choosing = select(data, "val", cut, cap)
+        return choosing, "val", people, part
+    chooses = torch.from_numpy(fraction(id_hashes(people.users, salt="tuning")) < 0.5)
+    halves = [people.take(rows.nonzero()[:, 0]) for rows in (chooses, ~chooses)]
+    return halves[0], f"{part} (first half)", halves[1], f"{part} (second half)"
 
 
 def _people(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) -> HeldOutUsers:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from prefprior.data.scaling import PersonScale
-from prefprior.evaluation.protocol.split import HistoryCut, fitting_parts, select
+from prefprior.evaluation.protocol.split import HistoryCut, fitting_parts, for_tuning, select
 from prefprior.ratings import RatingScale, RatingsTable
 from tests.evaluation.tastes import make_tastes
 
@@ -115,3 +115,29 @@ def test_a_part_without_users_is_refused() -> None:
 def test_a_history_can_be_a_number_of_first_ratings() -> None:
     _, people = select(Data(), "unseen", HistoryCut(count=2), 512)
     assert people.valid_BK.sum(1).tolist() == [2, 2]
+
+
+def test_settings_are_compared_on_validation_people() -> None:
+    data = WithTest()
+    part, people = select(data, None, HistoryCut(), 512)
+    choosing, chooser, reported, name = for_tuning(data, part, people, HistoryCut(), 512)
+    assert (chooser, name) == ("val", "unseen")
+    assert choosing.users == ["u3", "u4"]
+    assert reported.users == people.users == ["u5"]
+
+
+def test_where_validation_is_evaluated_one_half_chooses_and_the_other_reports() -> None:
+    people = make_tastes(users=40).people
+    choosing, chooser, reported, name = for_tuning(Data(), "val", people, HistoryCut(), 512)
+    assert (chooser, name) == ("val (first half)", "val (second half)")
+    assert sorted([*choosing.users, *reported.users]) == sorted(people.users)
+    assert 10 < len(choosing) < 30
+
+
+class WithTest(Data):
+    """One of those who are in validation only is in the test part instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts[self.ratings.user_N == 5] = "test"
+        self.part_names = ["train", "val", "test"]
