@@ -18,7 +18,7 @@ from prefprior.files import read_json, write_json, written_whole
 from prefprior.gallery.settings import GallerySettings
 
 AGAIN = "Make the gallery again: python sample.py"
-FORMAT = "prefprior-gallery-2"  # 1 called a score a fit, and held paths
+FORMAT = "prefprior-gallery-3"  # 2 had a sampler that put samples at one length; 1 called a score a fit, and held paths
 MANIFEST = "manifest.json"
 SETTINGS = "gallery.json"
 SAMPLES = "samples.parquet"

@@ -54,18 +54,8 @@ def guided(
         x0_GBSD = x0.view(groups, *noisy_BSD.shape)
         if groups == 1:
             return x0_GBSD[0]
-        moved = x0_GBSD[0] + sum(s * (x0_GBSD[0] - other) for s, other in zip(scales, x0_GBSD[1:]))
-        return with_norm_of(prior, moved, x0_GBSD[0])
+        # What this adds in length is bounded at the end (`models/lengths.py`). If each step kept the length, samples
+        # would be drawn to pictures that are as long as what guidance moves away from.
+        return x0_GBSD[0] + sum(s * (x0_GBSD[0] - other) for s, other in zip(scales, x0_GBSD[1:]))
 
     return denoise
-
-
-def with_norm_of(prior: PriorNetwork, moved: Tensor, original: Tensor) -> Tensor:
-    """`moved` in direction, `original` in length, both seen as raw projections.
-
-    Guidance extrapolates, and what it adds in length is no taste; real pictures lie on a shell (as Lin et al. 2024,
-    arXiv:2305.08891, sec. 3.4, rescale the standard deviation of pictures).
-    """
-    raw_moved, raw_original = prior.scale.from_model(moved), prior.scale.from_model(original)
-    ratio = raw_original.norm(dim=-1, keepdim=True) / raw_moved.norm(dim=-1, keepdim=True).clamp(min=1e-8)
-    return prior.scale.to_model(raw_moved * ratio)

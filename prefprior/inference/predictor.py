@@ -268,7 +268,7 @@ class TrainedPredictor:
         for rows in torch.arange(len(history)).split(_users_at_once(history, RANKING_SAMPLES)):
             some = history.take(rows)
             users = self.model.encode(some)
-            # Not put onto the shell: that is a change of length about 0, and of direction about the mean.
+            # Their lengths are not bounded: that is a change of length about 0, and of direction about the mean.
             made_BSD = self._scaled(some, users, noise_BSD[rows], 1.0, self.sampler, None)
             means.append(normalize(normalize(made_BSD, dim=-1).mean(1), dim=-1))
         return torch.cat(means)
@@ -291,8 +291,7 @@ class TrainedPredictor:
             users = self.model.encode(some)
             text_bD = None if text_BD is None else text_BD[rows]
             scaled_bMD = self._scaled(some, users, noise_BMD[rows], rating, sampler, text_bD)
-            raw_bMD = self.model.prior.scale.from_model(scaled_bMD)
-            raw_BMD[rows] = raw_bMD = self.space.onto_shell(raw_bMD) if sampler.on_shell else raw_bMD
+            raw_BMD[rows] = raw_bMD = self.model.lengths.bounded(self.model.prior.scale.from_model(scaled_bMD))
             if scored and self.model.retriever is not None:
                 score_BM[rows] = rating * self._scores_of(users, raw_bMD)
         return raw_BMD, score_BM

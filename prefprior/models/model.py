@@ -1,4 +1,4 @@
-"""A generator and, beside it, a retriever and a rating head: what is trained together and saved together."""
+"""A generator with a retriever, a rating head and the lengths of pictures: what is trained and saved together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prefprior.history import History
+from prefprior.models.lengths import Lengths
 from prefprior.models.preparation import TrainingData, prepare_all
 from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.rating.rating_head import RatingHead
@@ -37,6 +38,7 @@ class PreferenceModel(nn.Module):
         self.prior = prior
         self.retriever = retriever
         self.rating = rating
+        self.lengths = Lengths(prior.space.dim)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -64,7 +66,7 @@ class PreferenceModel(nn.Module):
 
     def prepare(self, data: TrainingData) -> None:
         """Has every component learn what it must know of the training part."""
-        prepare_all([self.prior.scale, self.prior, self.retriever, self.rating], data)
+        prepare_all([self.prior.scale, self.prior, self.retriever, self.rating, self.lengths], data)
 
     def encode(self, history: History) -> EncodedUsers:
         """Once per user. A user tower of the retriever's own may condition the generator."""

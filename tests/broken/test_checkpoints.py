@@ -87,7 +87,7 @@ def unsealed(folder: Path) -> None:
 
 
 def first(values: dict[str, Any], change: Callable[[Any], Any]) -> None:
-    name = sorted(values)[0]
+    name = sorted(name for name, value in values.items() if value.numel())[0]
     values[name] = change(values[name])
 
 
@@ -150,6 +150,7 @@ CHECKPOINTS = [
     case("a wider prior than its weights", told(lambda d: d["model"]["prior"].update(width=64)), f"{NAME} does not fit its own configuration", "Train again"),
     case("a weight that is gone", weights(lambda w: w.pop(sorted(w)[0])), f"{NAME} does not fit its own configuration", "train again"),
     case("a weight too many", weights(lambda w: w.update(more=torch.zeros(1))), f"{NAME} does not fit its own configuration", "Train again"),
+    case("lengths of pictures without their directions", weights(lambda v: v.update({"lengths.length_P": torch.ones(3)})), f"{NAME} does not fit its own configuration", "lengths.direction_PD", "train again"),
     case("a weight of another shape", weights(lambda w: first(w, lambda v: torch.zeros(1, 2, 3))), f"{NAME} does not fit its own configuration", "Train again"),
     case("a weight that is not a number", weights(lambda w: first(w, lambda v: torch.full_like(v, torch.nan))), f"{NAME}: the weights", "contain NaN or infinity", "train again"),
     case("no weights", lambda f: weights(lambda w: w.clear())(f), f"{NAME} does not fit its own configuration", "train again"),

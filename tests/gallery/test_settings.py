@@ -14,7 +14,7 @@ from prefprior.models.diffusion.solvers import Ancestral, Heun
 from tests.gallery.tiny import SETTINGS
 
 ALL = replace(
-    SETTINGS, sampler=Sampler(solver=Ancestral(eta=0.3), steps=7, guidance=Guidance(history=2.0), on_shell=False),
+    SETTINGS, sampler=Sampler(solver=Ancestral(eta=0.3), steps=7, guidance=Guidance(history=2.0), diversity=0.5),
     safety="prude", negative=True, nearest=0, prompt="red ground", prompt_weight=0.3, command={"users": ["a"], "n": 3},
 )  # fmt: skip
 
@@ -32,12 +32,12 @@ def test_settings_survive_a_round_trip_through_json() -> None:
 def test_the_sampler_is_loaded_with_its_solver() -> None:
     sampler = GallerySettings.from_dict(through_json(ALL)).sampler
     assert isinstance(sampler.solver, Ancestral)
-    assert (sampler.solver.eta, sampler.steps, sampler.guidance.history, sampler.on_shell) == (0.3, 7, 2.0, False)
+    assert (sampler.solver.eta, sampler.steps, sampler.guidance.history, sampler.diversity) == (0.3, 7, 2.0, 0.5)
 
 
 def test_defaults_are_written_down() -> None:
     sampler = SETTINGS.to_dict()["sampler"]
-    assert sampler["on_shell"] is True
+    assert sampler["diversity"] == Sampler().diversity
     assert sampler["guidance"] == {"_target_": "prefprior.models.diffusion.guidance.Guidance"} | vars_of(Guidance())
 
 

@@ -1,8 +1,9 @@
-"""Samples of the trained predictor: repeatable, on the shell, the best of their candidates, no near-copies."""
+"""Samples of the trained predictor: repeatable, as long as pictures, the best of their candidates, no near-copies."""
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from prefprior.history import History
 from prefprior.inference import predictor as module
@@ -57,9 +58,14 @@ def test_samples_are_repeatable(trained: TrainedPredictor) -> None:
     assert torch.equal(sample(trained, history), sample(trained, history))
 
 
-def test_samples_lie_on_the_shell(trained: TrainedPredictor) -> None:
-    norms = sample(trained, make_history(3, 6)).norm(dim=-1)
-    torch.testing.assert_close(norms, torch.full((3, 4), trained.space.norm))
+@pytest.mark.parametrize("guidance", [Guidance(), Guidance(history=6.0, rating=3.0)])
+@pytest.mark.parametrize("length", [0.5, 50.0])
+def test_samples_are_as_long_as_pictures_whatever_the_guidance(
+    trained: TrainedPredictor, guidance: Guidance, length: float
+) -> None:
+    trained.model.lengths.learn(normalize(torch.randn(500, DIM, generator=seeded(3)), dim=1) * length)
+    norms = sample(trained, make_history(3, 6), sampler=Sampler(steps=3, guidance=guidance)).norm(dim=-1)
+    torch.testing.assert_close(norms, torch.full((3, 4), length))
 
 
 def test_samples_of_one_user_differ(trained: TrainedPredictor) -> None:

@@ -16,8 +16,7 @@ class Sampler(Recorded):
 
     `candidates` times as many embeddings as asked for are sampled, which is cheap. Those are kept that score best and
     differ most (maximal marginal relevance); `diversity` is the weight of a difference beside the score, and 0 looks at
-    the score alone. With `candidates` 1, samples are independent draws from the learned distribution. `on_shell` puts
-    them at the median norm of real embeddings, which decoders expect.
+    the score alone. With `candidates` 1, samples are independent draws from the learned distribution.
     """
 
     def __init__(
@@ -28,7 +27,6 @@ class Sampler(Recorded):
         guidance: Guidance | None = None,
         candidates: int = 4,
         diversity: float = 1.0,
-        on_shell: bool = True,
     ) -> None:
         self.solver = solver or Euler()
         require_between("sampler.steps", steps, 1, MOST_STEPS)
@@ -40,7 +38,6 @@ class Sampler(Recorded):
         self.guidance = guidance or Guidance()
         self.candidates = candidates
         self.diversity = diversity
-        self.on_shell = on_shell
 
     def changed(self, **changes: Any) -> "Sampler":
         """This sampler with some of its settings replaced."""

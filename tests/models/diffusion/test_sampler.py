@@ -9,9 +9,9 @@ from prefprior.models.diffusion.solvers import Heun
 
 def test_changing_a_sampler_keeps_its_other_settings() -> None:
     solver, guidance = Heun(), Guidance(history=3.0)
-    changed = Sampler(solver=solver, guidance=guidance, candidates=7, diversity=0.5, on_shell=False).changed(steps=5)
+    changed = Sampler(solver=solver, guidance=guidance, candidates=7, diversity=0.5).changed(steps=5)
     assert (changed.steps, changed.solver, changed.guidance) == (5, solver, guidance)
-    assert (changed.candidates, changed.diversity, changed.on_shell) == (7, 0.5, False)
+    assert (changed.candidates, changed.diversity) == (7, 0.5)
 
 
 def test_changing_a_sampler_returns_a_copy() -> None:

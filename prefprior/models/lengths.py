@@ -1,0 +1,75 @@
+"""How long pictures are in each direction of a space: what bounds the lengths of samples.
+
+Shapes: P pictures kept, k of them near a sample, S samples bounded together, D dimension; `...` any leading shape.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from prefprior.models.preparation import TrainingData
+
+KEPT = 4096  # pictures: 10 MB at 1280 dimensions
+NEAR = 32  # pictures whose lengths bound a sample's
+TRIMMED = 1  # of them at either end: the shortest and the longest of 32 may be outliers
+AT_ONCE = 4096  # samples compared with all pictures kept: 67 MB of cosines
+
+
+class Lengths(nn.Module):
+    """Bounds the length of a sample by those of the pictures that are nearest to it in direction.
+
+    Solvers of few steps, guidance and means of many answers get lengths wrong that no picture has, and decoders show
+    it. But length may say what a picture is, so that no length suits all. Within the bounds a sample keeps the length
+    that the generator gave it. What is kept is a random part of the catalogue, in half precision; until it is learned,
+    there are no bounds.
+    """
+
+    direction_PD: Tensor
+    length_P: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("direction_PD", torch.zeros(0, dim, dtype=torch.float16))
+        self.register_buffer("length_P", torch.zeros(0))
+
+    def prepare(self, data: TrainingData) -> None:
+        """Keeps a part of the catalogue."""
+        self.learn(data.catalogue.embeddings_ND)
+
+    def learn(self, raw_ND: Tensor) -> None:
+        """Keeps at most `KEPT` of these embeddings, the same ones each time."""
+        chosen = torch.randperm(len(raw_ND), generator=torch.Generator().manual_seed(0))[:KEPT]
+        raw_PD = raw_ND[chosen.sort().values].to(self.length_P.device, torch.float32)  # in the order of a mapped file
+        raw_PD = raw_PD[raw_PD.any(dim=1)]  # a vector of zeros has no direction
+        self.direction_PD = normalize(raw_PD, dim=1).to(self.direction_PD.dtype)
+        self.length_P = raw_PD.norm(dim=1)
+
+    def bounded(self, raw: Tensor) -> Tensor:
+        """(..., D) samples in their own directions, none shorter or longer than the pictures around it."""
+        if not len(self.length_P):
+            return raw
+        parts_SD = raw.flatten(0, -2).split(AT_ONCE)
+        return torch.cat([self._bounded(part_SD) for part_SD in parts_SD]).view_as(raw)
+
+    def _bounded(self, raw_SD: Tensor) -> Tensor:
+        count = min(NEAR, len(self.length_P))
+        with torch.autocast(raw_SD.device.type, enabled=False):  # half precision would confuse neighbours
+            raw_SD = raw_SD.float()
+            cosine_SP = normalize(raw_SD, dim=1) @ self.direction_PD.float().T
+        near_Sk = self.length_P[cosine_SP.topk(count, dim=1).indices].sort(dim=1).values
+        trimmed = min(TRIMMED, (count - 1) // 2)
+        shortest_S1, longest_S1 = near_Sk[:, trimmed, None], near_Sk[:, count - 1 - trimmed, None]
+        length_S1 = raw_SD.norm(dim=1, keepdim=True)
+        bound_S1 = torch.minimum(torch.maximum(length_S1, shortest_S1), longest_S1)
+        return raw_SD * (bound_S1 / length_S1.clamp(min=1e-12))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # How many pictures there are is part of what was learned.
+        saved = state_dict.get(f"{prefix}length_P")
+        if saved is not None:
+            count, device = saved.numel(), self.length_P.device
+            self.length_P = torch.zeros(count, device=device)
+            self.direction_PD = self.direction_PD.new_zeros(count, self.direction_PD.shape[1], device=device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
