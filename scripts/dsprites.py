@@ -47,8 +47,8 @@ NETWORK = 9  # the seed of the untrained network
 RADIUS = 0.16  # of a shape, where the picture is 1 wide
 TRAINING = (
     "experiment=table", "prior=tiny", "data.splits.by=item", "data.splits.val=0.05", "data.splits.test=0",
-    "data.batch_size=64", "data.epoch_batches=100", "data.draws.history_cap=32", "data.draws.targets_per_user=6",
-    "optimizer.lr=2e-3",
+    "data.batch_size=16", "data.epoch_batches=100", "data.draws.history_cap=32", "data.draws.targets_per_user=24",
+    "scale=whiten", "optimizer.lr=2e-3",
 )  # fmt: skip
 
 
