@@ -20,9 +20,9 @@ AT_ONCE = 4096  # samples compared with all pictures kept: 67 MB of cosines
 class Lengths(nn.Module):
     """Bounds the length of a sample by those of the pictures that are nearest to it in direction.
 
-    Solvers of few steps, guidance and means of many answers get lengths wrong that no picture has, and decoders show
-    it. But length may say what a picture is, so that no length suits all. Within the bounds a sample keeps the length
-    that the generator gave it. What is kept is a random part of the catalogue, in half precision; until it is learned,
+    Few steps, guidance and the mean of several answers make lengths that no picture has and no decoder expects. But
+    length may say what a picture is, so that no single length suits all. Within the bounds a sample keeps the length
+    that the generator gave it. What is kept is a random part of the catalogue, in half precision; before it is learned,
     there are no bounds.
     """
 
@@ -47,7 +47,7 @@ class Lengths(nn.Module):
         self.length_P = raw_PD.norm(dim=1)
 
     def bounded(self, raw: Tensor) -> Tensor:
-        """(..., D) samples in their own directions, none shorter or longer than the pictures around it."""
+        """(..., D) each sample in its own direction, neither shorter nor longer than the pictures around it."""
         if not len(self.length_P):
             return raw
         parts_SD = raw.flatten(0, -2).split(AT_ONCE)
