@@ -97,8 +97,8 @@ class Simulation:
         users = [user for _ in range(count) for user in range(len(KINDS))]
         rows_BK = torch.stack([torch.cat([some(self.liked_UN[user]), some(~self.liked_UN[user])]) for user in users])
         liked_BK = (torch.arange(rows_BK.shape[1]) < 16).float().expand(rows_BK.shape).numpy()
-        ratings_BK = data.scale.signed(liked_BK, liked_BK, np.ones_like(liked_BK, dtype=bool))
-        rows_BK, ratings_BK = shuffled(rows_BK, torch.from_numpy(ratings_BK), generator)
+        signed_BK = data.scale.signed(liked_BK, liked_BK, np.ones_like(liked_BK, dtype=bool))
+        rows_BK, ratings_BK = shuffled(rows_BK, torch.from_numpy(signed_BK), generator)
         return History.from_rows(self.embeddings_ND, rows_BK, ratings_BK, [str(user) for user in users])
 
     def precision(self, samples_BnD: Tensor) -> Tensor:
@@ -174,7 +174,8 @@ def main() -> None:
         sys.exit(f"error: {error}")
     predictor = TrainedPredictor.load(run / CHECKPOINT)
     named = {key.removeprefix("source."): value for key, value in (word.split("=", 1) for word in words)}
-    data = PreferenceDataModule(source=TableSource(**named))
+    source = TableSource(ratings=named["ratings"], embeddings=named["embeddings"], items=named["items"])
+    data = PreferenceDataModule(source=source)
     history = simulation.histories(data, args.histories, torch.Generator().manual_seed(args.seed))
     print("| samples | " + " | ".join(KINDS) + " |")
     print("|---" * (1 + len(KINDS)) + "|")
