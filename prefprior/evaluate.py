@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> Path:
     predictors, facts = _predictors(cfg, priors, data), _facts(cfg, priors, people)
     if short := [n for n in scoreboard.lengths if n is not None and people.with_history_of(n) < LEAST_PEOPLE]:
         console.print(
-            f"left out: histories of {', '.join(map(str, short))}, which fewer than {LEAST_PEOPLE} people have"
+            f"left out: histories of {', '.join(map(str, short))}, which fewer than {LEAST_PEOPLE} users have"
         )
     training = fitting_parts(data, part)
     outcomes, tuned = [], dict[str, Tuned]()
@@ -93,7 +93,7 @@ def run(cfg: DictConfig) -> Path:
     for table in terminal_tables(results, console.width):
         console.print(table)
     if people.repeated:
-        console.print(f"left out: {people.repeated:,} held-out ratings of pictures that the same person rated before")
+        console.print(f"left out: {people.repeated:,} held-out ratings of pictures that the same user rated before")
     console.print(f"report: {folder / REPORT}", highlight=False)
     return folder
 
@@ -108,14 +108,14 @@ def _require_sense(cfg: DictConfig) -> None:
     for name in cfg.predictors:
         require_choice("a predictor", name, ("prior", *there, "oracle"))
     if len(set(cfg.predictors)) < len(cfg.predictors):
-        raise ValueError(f"predictors are {', '.join(cfg.predictors)}: name each once")
+        raise ValueError(f"predictors are {', '.join(cfg.predictors)}: name each only once")
     if cfg.tune is not None and not any(_search(cfg, name) for name in cfg.predictors):
         raise ValueError(
-            f"tune={cfg.tune} has no effect: none of {', '.join(cfg.predictors)} has anything to tune that is not given"
+            f"tune={cfg.tune} has no effect: none of {', '.join(cfg.predictors)} has a parameter left to tune"
         )
     if cfg.history_first is not None and cfg.history_first > cfg.history_cap:
         raise ValueError(
-            f"history_first={cfg.history_first} is more than history_cap={cfg.history_cap}: raise that too"
+            f"history_first={cfg.history_first} is more than history_cap={cfg.history_cap}: raise history_cap too"
         )
 
 
@@ -154,18 +154,18 @@ def _trained_on(cfg: DictConfig) -> Path | None:
         if cfg.checkpoint is not None or "prior" in cfg.predictors:
             raise
         raise ValueError(
-            f"there is no data to evaluate on: add source=... (for example source=world). {error}"
+            f"there are no data to evaluate on: add source=... (for example source=world). {error}"
         ) from None
 
 
 def _priors(cfg: DictConfig) -> dict[str, TrainedPredictor]:
     if "prior" not in cfg.predictors:
         if cfg.compare is not None:
-            raise ValueError("compare=... sets a second prior beside the first: add prior to predictors")
+            raise ValueError("compare=... adds a second prior to the first: add prior to predictors")
         if cfg.cold_start_share is not None:
-            raise ValueError("cold_start_share=... says how the prior ranks new items: add prior to predictors")
+            raise ValueError("cold_start_share=... changes how the prior ranks new items: add prior to predictors")
         if cfg.rank_by is not None:
-            raise ValueError("rank_by=... says what the prior ranks by: add prior to predictors")
+            raise ValueError("rank_by=... changes how the prior ranks: add prior to predictors")
         return {}
     priors = {"prior": TrainedPredictor.load(find_checkpoint(cfg.checkpoint), cfg.device, trust=cfg.trust)}
     found = {"prior": find_checkpoint(cfg.checkpoint)}
@@ -234,14 +234,14 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
     """Samples are decoded by the decoder that was chosen and, on a world, by its own: that takes seconds."""
     chosen = cfg.decoder is not None
     if cfg.decoding is None and (chosen or cfg.encoder is not None):
-        raise ValueError("decoding=null decodes nothing: leave it out, or leave decoder=... and encoder=... out")
+        raise ValueError(
+            "with decoding=null nothing is decoded: leave it out, or leave decoder=... and encoder=... out"
+        )
     decodes = cfg.decoding is not None and (chosen or truth_known(data.source, data.space))
     if cfg.encoder is not None and not decodes:
-        raise ValueError("encoder=... embeds decoded pictures again: add decoder=..., or leave encoder out")
+        raise ValueError("encoder=... embeds decoded pictures: add decoder=..., or leave encoder out")
     if cfg.encoder is not None and "_target_" not in cfg.encoder:
-        raise ValueError(
-            "an encoder is chosen before its arguments are changed: add encoder=... (such as encoder=world)"
-        )
+        raise ValueError("encoder arguments need an encoder: add encoder=... (such as encoder=world)")
     if not decodes:
         return None
     space = data.space.name
@@ -264,15 +264,15 @@ def _facts(cfg: DictConfig, priors: dict[str, TrainedPredictor], people: HeldOut
         if known := _known(prior, people.catalogue):
             facts[f"cold-start items of the {name}"] = known
     if people.repeated:
-        facts["held-out ratings left out because the same person rated the picture before"] = f"{people.repeated:,}"
+        facts["held-out ratings left out because the same user rated the picture before"] = f"{people.repeated:,}"
     return {**facts, "seed": cfg.seed}
 
 
 def _require_cold_start(prior: TrainedPredictor) -> ColdStart:
     if prior.cold_start is None:
         raise ValueError(
-            "cold_start_share=... is a setting of a ColdStart retriever that ranks, and this model has none: leave it "
-            "out, or train with retriever=item_identity_ensemble"
+            "cold_start_share=... needs a ColdStart retriever that ranks, and this model has none: leave "
+            "it out, or train with retriever=item_identity_ensemble"
         )
     return prior.cold_start
 
@@ -286,9 +286,9 @@ def _known(prior: TrainedPredictor, catalogue: Catalogue) -> str | None:
     rated = sum(int(cold_start.known(part.to(prior.device)).sum()) for part in parts)
     if not rated:
         raise ValueError(
-            f"cold_start_share={cold_start.share}, but not one of the {len(catalogue):,} items here was rated in "
-            "training: these are other embeddings, or other items. Give cold_start_share=0, or evaluate on what it was "
-            "trained on."
+            f"cold_start_share={cold_start.share}, but none of the {len(catalogue):,} items here was "
+            "rated in training: these are other embeddings or other items. Give cold_start_share=0, or "
+            "evaluate on the data it was trained on."
         )
     return f"{len(catalogue) - rated:,} of {len(catalogue):,}, with a probability of {cold_start.share:.0%} together"
 

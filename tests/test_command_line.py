@@ -57,7 +57,7 @@ EMPTY = "is empty: give a value, or"
         ("evaluate baselines=5", "baselines is 5, but it maps names to parts"),
         ("evaluate baselines.mean=5", "baselines.mean is 5: choose an option"),
         ("evaluate baselines.mean=null predictors=[mean]", "a predictor is 'mean'; it must be one of prior, random"),
-        ("evaluate predictors=[mean,mean]", "name each once"),
+        ("evaluate predictors=[mean,mean]", "name each only once"),
         ("evaluate history_share=nan", "history_share is nan; it must be a finite number"),
         ("train callbacks.ema=5", "callbacks.ema is 5: choose an option"),
         ("train logger.mine=5", "logger.mine is 5: choose an option"),

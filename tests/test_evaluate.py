@@ -252,14 +252,14 @@ def test_without_data_a_source_is_required(tmp_path: Path, monkeypatch: pytest.M
         (("decoder=retrieval",), "shows real pictures"),
         (("encoder=world",), "add decoder="),
         (("decoder=kandinsky",), "ViT-bigG-14/laion2b_s39b_b160k, but the prior generates embeddings of e"),
-        (("decoder=retrieval", "decoding=null"), "decoding=null decodes nothing"),
+        (("decoder=retrieval", "decoding=null"), "with decoding=null nothing is decoded"),
         (("people=-1",), "people must be at least 3"),
         (("history_first=900",), "more than history_cap=512"),
         (("decoder.stepps=5",), "decoder.stepps is unknown"),
         (("baselines.wals.pul=3",), "did you mean pull"),
         (("source.raings=r.csv",), "did you mean ratings"),
         (("part=seen",), "train with data.splits.by=item"),
-        (("scoreboard.controls=[odd]",), "controls are"),
+        (("scoreboard.controls=[odd]",), "controls must be"),
     ],
 )
 def test_invalid_arguments_are_explained(
@@ -298,7 +298,7 @@ def test_a_catalogue_of_other_embeddings_is_refused_for_cold_start(cold: Path, m
     (cold / "other").mkdir()
     np.save(cold / "other" / "e.npy", np.load(cold / "e.npy") * 1.01)
     words = ("checkpoint=runs/cold/one", "source.embeddings=other/e.npy", "run_dir=runs/evaluate/refused")
-    assert "not one of the 60" in fails(monkeypatch, cold, "evaluate", *SMALL, *words)
+    assert "none of the 60" in fails(monkeypatch, cold, "evaluate", *SMALL, *words)
 
 
 def test_ranking_by_samples_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def published(pipe: PreferencePriorPipeline, tmp_path: Path) -> Path:  # noqa: F
 def test_the_card_states_intended_use_and_risks(published: Path) -> None:
     card = (published / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: prefprior\n")
-    assert all(f"**{risk}.**" in card for risk in ("Persuasion", "Filter bubbles", "Private tastes"))
+    assert all(f"**{risk}.**" in card for risk in ("Persuasion", "Filter bubbles", "Sensitive data"))
     assert f'prefprior.load("{REPO}")' in card
 
 

@@ -26,7 +26,7 @@ class Baseline:
     def catalogue(self) -> Catalogue:
         """The catalogue of the training part."""
         if self._catalogue is None:
-            raise ValueError(f"the baseline {self.name} was asked before it was fit")
+            raise ValueError(f"the baseline {self.name} must be fit before it can rank or sample")
         return self._catalogue
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:

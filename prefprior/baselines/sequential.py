@@ -67,7 +67,7 @@ class Sequential(Baseline):
         liked_UK = (item_UK >= 0) & (rating_UK > 0)
         usable = liked_UK[:, 1:].any(1).nonzero()[:, 0]
         if len(usable) == 0:
-            raise ValueError(f"baseline {self.name}: no user of the training part has a second rating that is a like")
+            raise ValueError(f"baseline {self.name}: no user of the training part has a like after the first rating")
         with initialised_by(generator):
             network = _Network(catalogue.space, self.width, self.depth, self.heads, self.length, self.dropout)
             optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=0.01)
@@ -98,7 +98,7 @@ class Sequential(Baseline):
         """(B, N) how likely each item is to be liked next."""
         network = self._network
         if network is None:
-            raise ValueError(f"the baseline {self.name} was asked before it was fit")
+            raise ValueError(f"the baseline {self.name} must be fit before it can rank or sample")
         recent = history.last(self.length)
         count_B = recent.valid_BK.sum(1)
         # Oldest first, as in training; the state of the last valid place has seen everything.

@@ -89,7 +89,7 @@ class UserDiffusion(Baseline):
         """(B, n, D): samples for each user's id at the highest rating; unconditional in the user for unknown ids."""
         network = self._network
         if network is None:
-            raise ValueError(f"the baseline {self.name} was asked before it was fit")
+            raise ValueError(f"the baseline {self.name} must be fit before it can rank or sample")
         unknown = len(self._row)
         user_Bn = torch.tensor([self._row.get(user, unknown) for user in history.users])[:, None].expand(-1, n)
         loved, known = torch.ones(user_Bn.shape), torch.zeros(user_Bn.shape, dtype=torch.bool)

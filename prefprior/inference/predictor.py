@@ -320,8 +320,8 @@ def _users_at_once(history: History, samples: int) -> int:
 def _check_text(text_BD: Tensor | None, weight: float, users: int, dim: int) -> None:
     if text_BD is not None and text_BD.shape != (users, dim):
         raise ValueError(
-            f"text_BD is {tuple(text_BD.shape)}; it takes a row for each of {users} users, of {dim} dimensions (zeros "
-            "for whoever has no text)"
+            f"text_BD is {tuple(text_BD.shape)}; it must have a row for each of {users} users, of {dim} "
+            "dimensions (zeros for users without a text)"
         )
     if not 0 <= weight <= 1:
-        raise ValueError(f"text_weight must lie between 0 (the user's taste) and 1 (the text), got {weight}")
+        raise ValueError(f"text_weight must be between 0 (the user's taste) and 1 (the text), got {weight}")

@@ -99,5 +99,5 @@ def test_a_personal_baseline_finds_a_known_taste(name: str, tastes: Tastes) -> N
 
 
 def test_ranking_before_fit_is_an_error(tastes: Tastes) -> None:
-    with pytest.raises(ValueError, match="before it was fit"):
+    with pytest.raises(ValueError, match="must be fit before"):
         MeanOfLikes().sample(tastes.people.history(), 1, torch.Generator())

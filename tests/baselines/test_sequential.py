@@ -47,5 +47,5 @@ def test_a_width_that_is_not_divisible_by_heads_is_refused() -> None:
 
 
 def test_ranking_before_fit_is_an_error(tastes: Tastes) -> None:
-    with pytest.raises(ValueError, match="before it was fit"):
+    with pytest.raises(ValueError, match="must be fit before"):
         Sequential().rank(tastes.people.history(), tastes.catalogue)

@@ -45,5 +45,5 @@ def test_ratings_have_no_effect(by_id: UserDiffusion, many: Tastes) -> None:
 
 
 def test_sampling_before_fit_is_an_error(many: Tastes) -> None:
-    with pytest.raises(ValueError, match="before it was fit"):
+    with pytest.raises(ValueError, match="must be fit before"):
         UserDiffusion().sample(many.people.history(), 1, torch.Generator())

@@ -156,7 +156,7 @@ def test_a_text_weight_above_1_is_refused(trained: TrainedPredictor) -> None:
 
 
 def test_texts_of_another_shape_are_refused(trained: TrainedPredictor) -> None:
-    with pytest.raises(ValueError, match=r"\(2, 12\); it takes a row for each of 3 users"):
+    with pytest.raises(ValueError, match=r"\(2, 12\); it must have a row for each of 3 users"):
         sample(trained, make_history(3, 6), text_BD=texts(2))
 
 

@@ -78,7 +78,7 @@ def sample_recall(
 
 
 def cloud_distances(samples_BnD: Tensor, people: HeldOutUsers, generator: torch.Generator) -> dict[str, float]:
-    """All samples against everybody's held-out likes, as two clouds of at most 2,000 points of equal size."""
+    """All samples against the held-out likes of all users, as two clouds of equal size, at most 2,000 points each."""
     made = on_sphere(samples_BnD.flatten(0, 1))
     liked = people.held_item_BT[people.held_liked_BT]
     size = min(len(made), len(liked), CLOUD)
@@ -94,12 +94,12 @@ def require_samples(samples: Tensor, people: HeldOutUsers, n: int, space: Space,
     """Checks what a predictor made before anything is measured on it."""
     if samples.shape != (len(people), n, space.dim):
         raise ValueError(
-            f"the predictor {name} made samples of shape {tuple(samples.shape)} instead of {len(people)} people x "
-            f"{n} x {space.dim}"
+            f"the predictor {name} returned samples of shape {tuple(samples.shape)} instead of "
+            f"{len(people)} users x {n} x {space.dim}"
         )
     if not samples.isfinite().all():
         broken = int((~samples.isfinite()).any(-1).sum())
-        raise ValueError(f"the predictor {name} made {broken} samples with values that are not finite")
+        raise ValueError(f"the predictor {name} returned {broken} samples with values that are not finite")
     return samples.float()
 
 

@@ -1,4 +1,4 @@
-"""Is it personal? Each user's samples, judged by a verifier of their own taste and by everybody else's.
+"""Personalisation: each user's samples, scored by a verifier of their own taste and by those of all other users.
 
 The verifier of a user is a ridge direction fit on their held-out ratings, which no predictor has seen. The test
 follows REBECA (Patron et al. 2025): if samples are personal, their owner's verifier prefers them to other users'.

@@ -103,7 +103,8 @@ def _held_out(scores_BN: Tensor, people: HeldOutUsers) -> Tensor:
     """(B, T) scores of the held-out items, 0 where there is none."""
     if scores_BN.shape != (len(people), len(people.catalogue)):
         raise ValueError(
-            f"a predictor ranked {tuple(scores_BN.shape)} instead of {len(people)} people x {len(people.catalogue)}"
+            f"a predictor returned scores of shape {tuple(scores_BN.shape)} instead of {len(people)} "
+            f"users x {len(people.catalogue)}"
         )
     score_BT = scores_BN.gather(1, people.held_item_BT.clamp_min(0)).float()
     return score_BT.masked_fill(~people.held_valid_BT, 0.0)

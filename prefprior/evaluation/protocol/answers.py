@@ -24,7 +24,7 @@ from prefprior.world.source import truth_known
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Scores for everybody who has such a history, samples for the first few of them."""
+    """Scores for all users with a history of this length, samples for the first few of them."""
 
     people: HeldOutUsers
     scored: Scored

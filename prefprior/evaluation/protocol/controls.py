@@ -11,10 +11,10 @@ Control = Callable[[HeldOutUsers, torch.Generator], HeldOutUsers]
 
 
 def other_user(people: HeldOutUsers, generator: torch.Generator) -> HeldOutUsers:
-    """Everybody gets somebody else's history; what they have seen and what is held out stay their own."""
+    """Every user gets another user's history; their seen and held-out items do not change."""
     order = torch.randperm(len(people), generator=generator)
     giver = torch.empty_like(order)
-    giver[order] = order.roll(1)  # one cycle through everybody: nobody keeps their own
+    giver[order] = order.roll(1)  # one cycle through all users: no user keeps their own
     givers = tuple(people.users[b] for b in giver.tolist())  # predictors that know users by id see the giver's
     return replace(people, item_BK=people.item_BK[giver], raw_BK=people.raw_BK[giver], shown_as=givers)
 

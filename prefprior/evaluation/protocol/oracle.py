@@ -13,7 +13,7 @@ from prefprior.world.source import WorldSource
 
 
 class Oracle:
-    """Knows everybody's taste and shows the best of the catalogue."""
+    """Knows the true utility of every user and returns the best items of the catalogue."""
 
     name = "oracle"
     two_scores = False
@@ -28,7 +28,7 @@ class Oracle:
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
         """(B, n, D): the best n pictures of the catalogue."""
-        assert self._catalogue is not None, "an oracle is fit on a catalogue before it is asked"
+        assert self._catalogue is not None, "the oracle must be fit before it can rank or sample"
         best_Bn = self.rank(history, self._catalogue).topk(n, dim=1).indices
         return self._catalogue.embeddings_ND[best_Bn].float()
 

@@ -14,7 +14,7 @@ from prefprior.data.hashing import id_hashes, mix, rating_hashes
 from prefprior.data.held_out import HeldOutUsers
 from prefprior.ratings import RatingsTable
 
-OTHER = "trained on other ratings"  # and nobody can tell any more which
+OTHER = "trained on other ratings"  # which ones is unknown
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Overlap:
 
     people: int
     ratings: int  # held out
-    pictures: int  # held out, rated by anybody
+    pictures: int  # held out, and rated by any training user
 
     @classmethod
     def of(cls, training: RatingsTable, evaluated: HeldOutUsers) -> "Overlap":

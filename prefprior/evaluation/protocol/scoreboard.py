@@ -46,13 +46,16 @@ class Scoreboard:
         if not lengths or any(n is not None and n < 1 for n in lengths):
             raise ValueError(f"lengths must be numbers of at least 1 (null: whole histories), got {list(lengths)}")
         if not ks or min(ks) < 1 or samples < 2 or sample_people < 3:
-            raise ValueError(f"ks must be at least 1, samples 2, sample_people 3; got {ks}, {samples}, {sample_people}")
+            raise ValueError(
+                f"ks must be at least 1, samples at least 2, sample_people at least 3; got {ks}, {samples}, "
+                f"{sample_people}"
+            )
         if unknown := [name for name in controls if name not in CONTROLS]:
-            raise ValueError(f"controls are {', '.join(CONTROLS)}; got {', '.join(unknown)}")
+            raise ValueError(f"controls must be among {', '.join(CONTROLS)}; got {', '.join(unknown)}")
         if sampled_candidates is not None and sampled_candidates < max(ks):
             raise ValueError(
-                f"sampled_candidates is {sampled_candidates}, but metrics are taken at up to {max(ks)} (ks). Raise it, "
-                "or leave it out: then the whole catalogue is ranked"
+                f"sampled_candidates is {sampled_candidates}, but metrics are computed at up to {max(ks)} "
+                "(ks). Raise it, or leave it out to rank the whole catalogue"
             )
         self.candidates = None if sampled_candidates is None else SampledCandidates(sampled_candidates, seed)
         # Tables, comparisons and the report are of whole histories.
@@ -79,9 +82,8 @@ class Scoreboard:
         """One outcome for each condition that at least a few users have a history for."""
         if decoding is not None and not set(decoding.lengths) & set(self.lengths):
             raise ValueError(
-                f"pictures are to be decoded from histories of {list(decoding.lengths)} (decoding.lengths), but only "
-                f"those of {list(self.lengths)} are measured (scoreboard.lengths; null: whole ones). Make them agree, "
-                "or decode nothing: decoding=null"
+                f"decoding.lengths is {list(decoding.lengths)}, but only the lengths {list(self.lengths)} are "
+                "measured (scoreboard.lengths; null: whole histories). Make them agree, or give decoding=null"
             )
         outcomes = []
         for condition in self.conditions():

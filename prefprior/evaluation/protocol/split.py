@@ -2,7 +2,7 @@
 
 unseen        users of the test (else validation) part who were never trained on; their first ratings are the history
 seen          users who were trained on, and what was held out of them; their training ratings are the history
-unseen_items  what is held out is only pictures that nobody rated in training
+unseen_items  held-out items are only pictures without training ratings
 train         users who were trained on, over ratings that were trained on: how much was memorised
 <part>        a part of the data by its own name (val, test, test_unseen, ...): seen and unseen users together
 """
@@ -42,15 +42,15 @@ class HistoryCut:
 
 # What to do about a part that a split by users leaves empty.
 REMEDIES = {
-    "seen": "It takes a split that holds back ratings of people who are trained on: train with data.splits.by=item or "
-    "data.splits.by=time, or evaluate part=unseen.",
-    "unseen_items": "It takes pictures that nobody rated in training: train with data.splits.by=item, or evaluate "
+    "seen": "It needs a split that holds out ratings of training users: train with data.splits.by=item "
+    "or data.splits.by=time, or evaluate part=unseen.",
+    "unseen_items": "It needs pictures without training ratings: train with data.splits.by=item, or evaluate "
     "part=unseen.",
 }
 
 
 def select(data: PreferenceDataModule, part: str | None, cut: HistoryCut, cap: int) -> tuple[str, HeldOutUsers]:
-    """The users of a part; by default of `unseen`, or of `seen` where everybody was trained on. Names its choice."""
+    """The users of a part; default: `unseen`, or `seen` if all users were trained on. Returns the part too."""
     if part is None:
         part = "unseen" if len(_unseen(data, held_part(data))) else "seen"
     known = [*KINDS, *data.part_names, "val", "test"]
@@ -59,8 +59,8 @@ def select(data: PreferenceDataModule, part: str | None, cut: HistoryCut, cap: i
     people = _people(data, part, cut, cap)
     if len(people) == 0:
         raise ValueError(
-            f"the part {part} of {data.source.name} has nobody with both a history and held-out ratings. "
-            + REMEDIES.get(part, f"Choose another part (there are {', '.join(dict.fromkeys(known))}).")
+            f"the part {part} of {data.source.name} has no user with both a history and held-out ratings. "
+            + REMEDIES.get(part, f"Choose another part (the parts are {', '.join(dict.fromkeys(known))}).")
         )
     return part, people
 
@@ -105,7 +105,7 @@ def _people(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) ->
         return _split(data, train, cut, cap)
     table = data.part(held_part(data) if part in KINDS else part)
     unseen = ~np.isin(table.user_N, train.user_N)
-    # The past of users who were trained on is all of the training part; everybody else's is cut from their own.
+    # Histories of training users are their whole training part; those of all others are cut from their own ratings.
     first = unseen & cut.history_mask(table)
     if part == "unseen":
         before, after = table.take(np.flatnonzero(first)), table.take(np.flatnonzero(unseen & ~first))

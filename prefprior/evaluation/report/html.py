@@ -102,7 +102,7 @@ def differences(results: Results, names: list[str]) -> list[dict[str, Any]]:
     rows = []
     for predictor in results.predictors[1:]:
         cells = [_difference_cell(results.difference(predictor, name)) for name in names]
-        rows.append({"name": f"less {predictor}", "control": False, "cells": cells})
+        rows.append({"name": f"minus {predictor}", "control": False, "cells": cells})
     return rows
 
 

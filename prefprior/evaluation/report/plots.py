@@ -102,7 +102,7 @@ def permutation(outcome: Outcome) -> str | None:
         ha="right",
         va="top",
     )
-    axes.set_xlabel("own samples less other people's, in the verifier's standard deviations")
+    axes.set_xlabel("own samples minus other users' samples, in the verifier's standard deviations")
     axes.set_ylabel("permutations")
     return _svg(canvas)
 
@@ -130,7 +130,7 @@ def taste_map(results: Results, outcome: Outcome, seed: int = 0) -> str | None:
     axes.set_xticks([])
     axes.set_yticks([])
     share = plane.explained_variance_ratio_.sum()
-    axes.set_xlabel(f"the two main directions of the catalogue ({share:.0%} of its variance)")
+    axes.set_xlabel(f"the two first principal components of the catalogue ({share:.0%} of its variance)")
     axes.legend(frameon=False, loc="upper right", fontsize=9)
     return _svg(canvas)
 

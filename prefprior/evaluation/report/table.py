@@ -61,11 +61,14 @@ def terminal_tables(results: Results, width: int) -> list[Table]:
         top = best(results, name)
         cells = [_bold(_with_interval(figure, name), figure is not None and figure.value == top) for figure in found]
         columns.append((label(results, name), cells))
-    size = f"{len(results.people):,} people, {len(results.people.catalogue):,} pictures"
+    size = f"{len(results.people):,} users, {len(results.people.catalogue):,} pictures"
     tables = _tables(f"{results.data}, {results.part}: {size}", [o.row for o in rows], columns, width)
     if any(outcome.condition.control for outcome in results.outcomes):
         tables += _tables(
-            "controls: what is personal must vanish", results.predictors, _control_columns(results), width
+            "controls: a personal predictor must lose its lead here",
+            results.predictors,
+            _control_columns(results),
+            width,
         )
     return tables
 

@@ -31,8 +31,8 @@ class ColdStart(Retriever):
             raise ValueError(f"retriever.sharpness must be above 0, got {sharpness}")
         if not retriever.loss.softmax_weight:
             raise ValueError(
-                "a share of probability needs scores that a softmax trained. "
-                "Give the retriever's loss.softmax_weight a value above 0, or leave ColdStart out."
+                "the share of cold-start items needs scores that were trained with a softmax. Give the "
+                "retriever's loss.softmax_weight a value above 0, or leave ColdStart out."
             )
         self.retriever = retriever
         self.sharpness = sharpness

@@ -35,8 +35,8 @@ class Ensemble(Retriever):
         self.members[0].require_readouts(1 + (count - 1) // len(self.members))
         if self.shares_encoder and (count - 1) % len(self.members):
             raise ValueError(
-                f"{len(self.members)} retrievers cannot share {count - 1} read-outs evenly. "
-                f"Give prior.readouts={1 + len(self.members) * -(-(count - 1) // len(self.members))}."
+                f"{count - 1} read-outs cannot be divided evenly among {len(self.members)} retrievers. Give "
+                f"prior.readouts={1 + len(self.members) * -(-(count - 1) // len(self.members))}."
             )
 
     def user_tokens(self, history: History) -> Tensor | None:
@@ -66,5 +66,5 @@ class Ensemble(Retriever):
     @staticmethod
     def _own_tokens(member: Retriever, history: History) -> Tensor:
         tokens_BIW = member.user_tokens(history)
-        assert tokens_BIW is not None, "all members are of one kind"
+        assert tokens_BIW is not None, "all members are of one class"
         return tokens_BIW

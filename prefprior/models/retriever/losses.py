@@ -26,8 +26,8 @@ class ContrastiveLoss(Recorded):
     ) -> None:
         if min(softmax_weight, pairwise_weight) < 0 or softmax_weight + pairwise_weight == 0:
             raise ValueError(
-                "softmax_weight and pairwise_weight cannot be below 0, nor both 0; "
-                f"got {softmax_weight} and {pairwise_weight}. To train no retriever: retriever=none"
+                "softmax_weight and pairwise_weight must be at least 0, and one of them above 0; got "
+                f"{softmax_weight} and {pairwise_weight}. To train no retriever: retriever=none"
             )
         self.softmax_weight = softmax_weight
         self.pairwise_weight = pairwise_weight

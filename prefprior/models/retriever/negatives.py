@@ -49,7 +49,7 @@ class Negatives(Recorded):
         nobody rated in training are no negatives unless `include_unrated`: that nobody likes a new item yet says
         nothing about it. `log_q_correction` corrects sampled softmax for how often each item is expected."""
         if count < 0:
-            raise ValueError(f"negatives.count cannot be below 0, got {count}")
+            raise ValueError(f"negatives.count must be at least 0, got {count}")
         self.count = count
         self.include_unrated = include_unrated
         self.log_q_correction = log_q_correction
@@ -63,8 +63,9 @@ class Negatives(Recorded):
         """Where negatives are sampled from, and how often each item is a training target."""
         if len(embeddings_ID) != len(target_counts_I):
             raise ValueError(
-                f"the catalogue has {len(embeddings_ID):,} items, but training counts {len(target_counts_I):,}. "
-                "Shards that were made with another table of embeddings must be made again: python shard.py"
+                f"the catalogue has {len(embeddings_ID):,} items, but training counts "
+                f"{len(target_counts_I):,}. If the shards were made with another embedding table, make them "
+                "again: python shard.py"
             )
         counts_I = target_counts_I.double()
         rows_R = ((counts_I > 0) | self.include_unrated).nonzero()[:, 0]
@@ -79,8 +80,8 @@ class Negatives(Recorded):
         catalogue = self._catalogue if self.count else None
         if self.count and catalogue is None:
             raise ValueError(
-                f"negatives.count={self.count} items are to be sampled from the catalogue, but none was given. "
-                "Call prepare first, or set negatives.count=0."
+                f"negatives.count={self.count} needs a catalogue to sample from, but none was given. Call "
+                "prepare first, or set negatives.count=0."
             )
         few_enough = catalogue is not None and len(catalogue.rows_R) <= self.count
         if catalogue is not None and few_enough and bool((items_BT >= 0).eq(valid_BT).all()):

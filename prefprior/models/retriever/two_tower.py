@@ -108,7 +108,7 @@ class TwoTower(Towers):
         size `own`. `token_width` is the generator's."""
         require_choice("retriever.encoder", encoder, ("shared", "own"))
         if own is not None and encoder == "shared":
-            raise ValueError("retriever.own is the size of an encoder of its own: add retriever.encoder=own")
+            raise ValueError("retriever.own is the size of a separate encoder: add retriever.encoder=own")
         super().__init__(token_width=token_width, dim=dim, loss=loss)
         self.scale = scale
         self.shares_encoder = encoder == "shared"
@@ -136,8 +136,8 @@ class TwoTower(Towers):
         """One read-out beside the summary is enough."""
         if self.shares_encoder and count < 2:
             raise ValueError(
-                "retriever.encoder=shared reads the generator's read-outs beside the first, and this prior has none. "
-                "Give prior.readouts=9, retriever.encoder=own, or retriever=none."
+                "retriever.encoder=shared needs read-outs of the generator besides the first, but this prior "
+                "has none. Give prior.readouts=9, retriever.encoder=own, or retriever=none."
             )
 
     def user_tokens(self, history: History) -> Tensor | None:

@@ -126,5 +126,5 @@ def test_samples_that_are_not_finite_are_refused(tastes: Tastes) -> None:
 
 
 def test_samples_of_the_wrong_shape_are_refused(tastes: Tastes) -> None:
-    with pytest.raises(ValueError, match="instead of 40 people x 6 x 8"):
+    with pytest.raises(ValueError, match="instead of 40 users x 6 x 8"):
         require_samples(torch.zeros(40, N, 9), tastes.people, N, tastes.catalogue.space, "x")

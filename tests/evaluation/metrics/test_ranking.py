@@ -148,7 +148,7 @@ def test_a_predictor_with_one_score_is_asked_once(monkeypatch: pytest.MonkeyPatc
 
 def test_a_ranking_of_the_wrong_shape_is_refused() -> None:
     people = make_tastes().people
-    with pytest.raises(ValueError, match="instead of 24 people x 200"):
+    with pytest.raises(ValueError, match="instead of 24 users x 200"):
         reduce_scores(torch.zeros(24, 5), people, k=1)
 
 

@@ -130,7 +130,7 @@ def test_the_terminal_shows_predictors_and_controls_at_any_width(
     for table in tables:
         console.print(table)
     text = printed.getvalue()
-    for word in ("oracle", "AUC", "NDCG@20", "coverage@20", "40 people", "+permuted", f"{figures[KEY].value:.3f}"):
+    for word in ("oracle", "AUC", "NDCG@20", "coverage@20", "40 users", "+permuted", f"{figures[KEY].value:.3f}"):
         assert word in text
     assert "…" not in text  # nothing was cut off
     assert len(tables) == 2 or width < 250
@@ -174,9 +174,9 @@ def test_unknown_metrics_have_no_description() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"controls": ("permutd",)}, "controls are other_user, permuted, negated"),
+        ({"controls": ("permutd",)}, "controls must be among other_user, permuted, negated"),
         ({"lengths": (0,)}, "at least 1"),
-        ({"sampled_candidates": 10, "ks": (20,)}, "the whole catalogue is ranked"),
+        ({"sampled_candidates": 10, "ks": (20,)}, "rank the whole catalogue"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -108,7 +108,7 @@ def test_an_invalid_history_share_is_refused(arguments: dict[str, Any], message:
 
 
 def test_a_part_without_users_is_refused() -> None:
-    with pytest.raises(ValueError, match="nobody with both"):
+    with pytest.raises(ValueError, match="no user with both"):
         select(Data(with_strangers=False), "unseen", HistoryCut(), 512)
 
 

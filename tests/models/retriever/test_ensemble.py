@@ -40,7 +40,9 @@ def test_each_member_is_trained_independently(space: Space) -> None:
 
 
 def test_members_share_the_read_outs_evenly(space: Space) -> None:
-    with pytest.raises(ValueError, match=r"3 retrievers cannot share 4 read-outs evenly. Give prior.readouts=7"):
+    with pytest.raises(
+        ValueError, match=r"4 read-outs cannot be divided evenly among 3 retrievers. Give prior.readouts=7"
+    ):
         make_model(space, "ensemble", readouts=5)
 
 
