@@ -70,7 +70,7 @@ def test_for_a_prior_without_texts_a_prompt_selects_candidates(folder: Path, mon
         ("told", ("prompt=red ground", "prompt_weight=0.2"), "set guidance_text"),
         ("told", ("guidance_text=2",), "Give prompt=... too"),
         ("plain", ("prompt_weight=0.2",), "Give prompt=... too"),
-        ("plain", ("prompt=red ground", "prompt_weight=0"), "does nothing here"),
+        ("plain", ("prompt=red ground", "prompt_weight=0"), "has no effect"),
         ("plain", ("prompt=red ground", "prompt_weight=2"), "between 0 and 1"),
     ],
 )

@@ -37,7 +37,6 @@ def test_the_sampler_is_loaded_with_its_solver() -> None:
 
 def test_defaults_are_written_down() -> None:
     sampler = SETTINGS.to_dict()["sampler"]
-    assert sampler["diversity"] == Sampler().diversity
     assert sampler["guidance"] == {"_target_": "prefprior.models.diffusion.guidance.Guidance"} | vars_of(Guidance())
 
 

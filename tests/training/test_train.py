@@ -109,7 +109,7 @@ def test_different_seeds_give_different_weights(unbroken: Path, folder: Path, mo
         (["source=table"], "source.ratings has no value: add source.ratings=..."),
         (["data.seed=1"], "data.seed has no effect: the command sets it itself"),
         (["trainer.logger=false"], "trainer.logger has no effect"),
-        (["scheduler.final_lr=2"], "final_lr are shares of 1"),
+        (["scheduler.final_lr=2"], "must be fractions between 0 and 1"),
         (["run_dir=/dev/null/x"], "/dev/null"),
         (["prior._target_=os.nothing"], "prior._target_ is 'os.nothing': os.nothing cannot be imported"),
     ],
@@ -164,7 +164,7 @@ def test_early_stopping_stops_and_prints_why(folder: Path, monkeypatch: pytest.M
 
 def test_early_stopping_without_validation_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*QUICK, "callbacks=early_stopping", "trainer.limit_val_batches=0")
-    assert "nothing is validated" in fails(monkeypatch, folder, "train", *words)
+    assert "validation is off" in fails(monkeypatch, folder, "train", *words)
 
 
 @pytest.fixture(scope="module")
