@@ -142,7 +142,7 @@ def overrides() -> list[str]:
 def recomposed(command: str, cfg: DictConfig, words: list[str], *, instead_of: str) -> DictConfig:
     """The configuration of the running command with `words` in the place of one of its own."""
     running = HydraConfig.get()
-    given = [word for word in running.overrides.task if word != instead_of]
+    given = [word for word in running.overrides.task if word.lstrip("+") != instead_of]
     made = compose(command, [*given, *words], return_hydra_config=True)
     with read_write(made), open_dict(made):
         made.hydra.runtime.output_dir = running.runtime.output_dir

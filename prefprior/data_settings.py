@@ -7,7 +7,7 @@ from prefprior.ratings import RatingsTable
 SHORTEST, LONGEST = 8, 64  # histories of likes
 MEMBERS = 4  # of the ensemble, where histories are shortest
 COMPONENTS = {"prior", "retriever", "objective", "distillation", "scale"}
-FEW_RATINGS = 1_000_000  # up to here the smallest prior does as well, and trains in minutes
+FEW_RATINGS = 1_000_000  # below it a first model comes from the smallest prior, in minutes
 
 
 def settings_for(ratings: RatingsTable) -> tuple[list[str], str]:
@@ -16,15 +16,13 @@ def settings_for(ratings: RatingsTable) -> tuple[list[str], str]:
     median = int(np.median(counts[counts > 0])) if len(ratings) else 0
     if ratings.scale.liked_only:
         cap = min(max(SHORTEST, 1 << (median - 1).bit_length()), LONGEST)
-        reason = f"all ratings are likes, {median} a user in the median: users agree on items more than on looks"
-        # One training of longer histories varies less, and costs more: members and epochs give way, down to one and
-        # half of them.
+        reason = f"all ratings are likes, {median} per user in the median"
+        # A step costs as much as histories are long and the ensemble has members.
         members, epochs = max(1, MEMBERS * SHORTEST // cap), 6 if cap <= 16 else 3
         words = [f"data.draws.history_cap={cap}", f"retriever.retriever.n={members}", f"trainer.max_epochs={epochs}"]
         return ["experiment=likes", *words], reason
-    if len(ratings) < FEW_RATINGS:
-        return ["prior=tiny", "trainer.max_epochs=5"], f"{len(ratings):,} graded ratings are few for a larger prior"
-    return [], f"{len(ratings):,} graded ratings"
+    reason = f"{len(ratings):,} graded ratings"
+    return (["prior=tiny", "trainer.max_epochs=5"] if len(ratings) < FEW_RATINGS else []), reason
 
 
 def without_given(chosen: list[str], given: list[str]) -> list[str]:

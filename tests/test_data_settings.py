@@ -19,7 +19,7 @@ def table(counts: list[int], *, liked_only: bool) -> RatingsTable:
 def test_histories_of_likes_are_as_long_as_those_of_half_of_the_users(median: int, cap: int) -> None:
     words, reason = settings_for(table([1, median, median, 2 * median], liked_only=True))
     assert words[:2] == ["experiment=likes", f"data.draws.history_cap={cap}"]
-    assert f"{median} a user" in reason
+    assert f"{median} per user" in reason
 
 
 @pytest.mark.parametrize(("median", "members", "epochs"), [(8, 4, 6), (16, 2, 6), (32, 1, 3), (100, 1, 3)])

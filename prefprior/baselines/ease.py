@@ -81,8 +81,7 @@ class Ease(Baseline):
 
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
         """(B, N) sums of the weights of a user's likes; 0 for items that training's catalogue does not have."""
-        if self._solution is None:
-            raise ValueError(f"the baseline {self.name} was asked before it was fit")
+        assert self._solution is not None, "ease must be fit before it can rank or sample"
         scores_BM = self._solution.scores(self._items.history_matrix(history, catalogue, self.unliked))
         return self._items.spread(torch.from_numpy(scores_BM), catalogue)
 

@@ -56,8 +56,7 @@ class Popularity(Baseline):
 
     def popularity(self, catalogue: Catalogue, by: By) -> Tensor:
         """(N,) log count, expected rating, or the logarithm of both's product."""
-        if self._count is None:
-            raise ValueError(f"the baseline {self.name} was asked before it was fit")
+        assert self._count is not None, "popularity must be fit before it can rank or sample"
         if self._rating is None or by == "interaction":
             return self._count.of(catalogue)
         rating_N = self._rating.of(catalogue)

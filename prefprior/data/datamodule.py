@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from prefprior.data.embedding_lookup import StoredEmbeddings
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import FixedLoader, TrainingLoader
-from prefprior.data.histories.sequences import HeldOutRatings, build_histories
+from prefprior.data.histories.sequences import HeldOutRatings, Sequences, build_histories
 from prefprior.data.scaling import PersonScale, RatingScaling
 from prefprior.data.shards.stored import ShardedTables, StoredShards
 from prefprior.data.sources.source import Source
@@ -153,6 +153,11 @@ class PreferenceDataModule(Loadable, LightningDataModule):
     def item_counts(self) -> np.ndarray:
         """How often each row of the catalogue was rated in training, (I,) int64."""
         return self.stored.item_counts()
+
+    def training_sequences(self, most: int) -> Sequences:
+        """Users of the training part with their ratings: all of them, or so many at random that there are at most
+        `most` ratings."""
+        return self.stored.training_sequences(most)
 
     def train_dataloader(self) -> TrainingLoader:
         """The endless stream, an epoch at a time, from where a resumed training stopped."""

@@ -116,6 +116,10 @@ class PreferenceTables:
         """The users of a part with their ratings in order."""
         return Sequences.of(self.part(name), self.past(name))
 
+    def training_sequences(self, most: int) -> Sequences:
+        """Users of the training part: all, or the first in the order of their hashes with at most `most` ratings."""
+        return self.sequences("train").first_ratings(most)
+
     def assembler(self, name: str) -> Assembler:
         """What makes batches of the users of a part."""
         return Assembler(self.sequences(name), self.catalogue.embeddings_ND, self.scale, texts_ND=self._texts_ND)

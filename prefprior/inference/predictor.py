@@ -253,12 +253,14 @@ class TrainedPredictor:
         rating = self.model.rating if by != "interaction" and self.two_scores else None
         if rating is None:
             yield from retriever.rank(users.tokens_BIW, history, parts)
-        elif by == "rating":
+            return
+        posterior = rating.posterior(history)
+        if by == "rating":
             for _, raw_ND in parts():
-                yield rating.rate(history, raw_ND, self._scores_of(users, raw_ND))
+                yield posterior.rate(raw_ND, self._scores_of(users, raw_ND))
         else:
             for (_, raw_ND), score_BN in zip(parts(), retriever.rank(users.tokens_BIW, history, parts)):
-                yield score_BN + rating.log_liking(history, raw_ND, self._scores_of(users, raw_ND))
+                yield score_BN + posterior.log_liking(raw_ND, self._scores_of(users, raw_ND))
 
     def _mean_of_samples(self, history: History) -> Tensor:
         """The mean direction of each user's samples in model scale (B, D)."""

@@ -3,19 +3,18 @@
 Shapes: I items of a table, P known items, N items, D dimension; `...` any leading shape.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prefprior.data.hashing import mix
+from prefprior.models.learned_tables import LearnedTables
 
 FACTORS = 0x70726566  # any number, but never another: checkpoints hold hashes made with it
 AT_ONCE = 8192  # rows hashed together: each takes eight bytes a dimension for a moment
 
 
-class KnownItems(nn.Module):
+class KnownItems(LearnedTables):
     """Items that were rated in training, by 62-bit hashes of their embeddings, so that any catalogue can be asked.
 
     Embeddings are compared in half precision, so that it makes no difference whether a catalogue is kept in that or in
@@ -24,9 +23,10 @@ class KnownItems(nn.Module):
 
     hash_P: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("hash_P", torch.zeros(0, dtype=torch.long))
+    def __init__(self, *columns: str) -> None:
+        """`columns` name numbers that are known of each item; `learn` leaves them to be set."""
+        super().__init__(hash_P=torch.zeros(0, dtype=torch.long), **{name: torch.zeros(0) for name in columns})
+        self.columns = columns
 
     def learn(self, embeddings_ID: Tensor, rated_I: Tensor) -> Tensor:
         """Knows those items of a table that are marked as rated; returns the place of each among the P. Items of equal
@@ -48,12 +48,12 @@ class KnownItems(nn.Module):
         place = torch.searchsorted(self.hash_P, wanted).clamp(max=len(self.hash_P) - 1)
         return torch.where(self.hash_P[place] == wanted, place, -1).view(raw.shape[:-1])
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # How many items there are is part of what was learned.
-        saved = state_dict.get(f"{prefix}hash_P")
-        if saved is not None:
-            self.hash_P = saved.new_zeros(saved.shape).to(self.hash_P.device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+    def values(self, raw: Tensor) -> list[Tensor]:
+        """(..., D) -> each column (...), 0 for unknown items."""
+        if not len(self.hash_P):
+            return [raw.new_zeros(raw.shape[:-1]) for _ in self.columns]
+        place = self.place(raw)
+        return [torch.where(place >= 0, getattr(self, name)[place], 0) for name in self.columns]
 
 
 def _hashes(raw_ND: Tensor) -> Tensor:

@@ -3,12 +3,11 @@
 Shapes: P pictures kept, k of them near a sample, S samples bounded together, D dimension; `...` any leading shape.
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
+from prefprior.models.learned_tables import LearnedTables
 from prefprior.models.preparation import TrainingData
 
 KEPT = 4096  # pictures: 10 MB at 1280 dimensions
@@ -17,7 +16,7 @@ TRIMMED = 1  # of them at either end: the shortest and the longest of 32 may be 
 AT_ONCE = 4096  # samples compared with all pictures kept: 67 MB of cosines
 
 
-class Lengths(nn.Module):
+class Lengths(LearnedTables):
     """Bounds the length of a sample by those of the pictures that are nearest to it in direction.
 
     Few steps, guidance and the mean of several answers make lengths that no picture has and no decoder expects. But
@@ -30,9 +29,7 @@ class Lengths(nn.Module):
     length_P: Tensor
 
     def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("direction_PD", torch.zeros(0, dim, dtype=torch.float16))
-        self.register_buffer("length_P", torch.zeros(0))
+        super().__init__(length_P=torch.zeros(0), direction_PD=torch.zeros(0, dim, dtype=torch.float16))
 
     def prepare(self, data: TrainingData) -> None:
         """Keeps a part of the catalogue."""
@@ -64,12 +61,3 @@ class Lengths(nn.Module):
         length_S1 = raw_SD.norm(dim=1, keepdim=True)
         bound_S1 = torch.minimum(torch.maximum(length_S1, shortest_S1), longest_S1)
         return raw_SD * (bound_S1 / length_S1.clamp(min=1e-12))
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # How many pictures there are is part of what was learned.
-        saved = state_dict.get(f"{prefix}length_P")
-        if saved is not None:
-            count, device = saved.numel(), self.length_P.device
-            self.length_P = torch.zeros(count, device=device)
-            self.direction_PD = self.direction_PD.new_zeros(count, self.direction_PD.shape[1], device=device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)

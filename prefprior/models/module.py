@@ -97,8 +97,11 @@ class PreferenceModule(lightning.LightningModule):
 
     def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
         """The same loss on held-out users, with the same random numbers each time."""
-        if self.model.rating is not None:
-            self.model.rating.calibrate(batch, self._scores(batch))
+        rating, retriever = self.model.rating, self.model.retriever
+        if rating is not None and rating.has_learned and retriever is not None:
+            users = self.model.encode(batch.history)  # again: the loss may have dropped the history
+            assert users.tokens_BIW is not None, "a retriever always has user tokens"
+            rating.calibrate(batch, retriever.score(users.tokens_BIW, batch.target_BTD))
         self._log("val", self.losses(batch, self._generator(0, batch_idx)), batch)
 
     def configure_optimizers(self) -> Any:
@@ -131,14 +134,6 @@ class PreferenceModule(lightning.LightningModule):
             )
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-    def _scores(self, batch: PreferenceBatch) -> Tensor | None:
-        """(B, T) the retriever's scores of the targets."""
-        if self.model.retriever is None:
-            return None
-        users = self.model.encode(batch.history)
-        assert users.tokens_BIW is not None, "a retriever always has user tokens"
-        return self.model.retriever.score(users.tokens_BIW, batch.target_BTD)
 
     def _generator(self, round_: int, batch_idx: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(seed_of(self.seed, round_, batch_idx, self.global_rank))

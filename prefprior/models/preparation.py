@@ -8,9 +8,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale
 from prefprior.predictor import Catalogue
-from prefprior.ratings import RatingsTable
 
 
 class TrainingData(Protocol):
@@ -24,8 +24,9 @@ class TrainingData(Protocol):
     def scale(self) -> PersonScale:
         """How ratings of different users compare."""
 
-    def part(self, name: str) -> RatingsTable:
-        """The ratings of a part, whose `item_N` index the catalogue's rows."""
+    def training_sequences(self, most: int) -> Sequences:
+        """The users of the training part with their ratings, or so many users at random that there are at most `most`
+        ratings."""
 
     def item_counts(self) -> np.ndarray:
         """(I,) how often each row of the catalogue was rated in training."""

@@ -66,6 +66,26 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.users)
 
+    def first_ratings(self, most: int) -> "Sequences":
+        """The first users in the order of their hashes, as many as have at most `most` ratings; all where that is
+        all."""
+        if len(self.item_N) <= most:
+            return self
+        order = np.argsort(self.hash_U, kind="stable")
+        chosen = order[: np.searchsorted(np.cumsum(self.count_U[order]), most, side="right")]
+        count_U, start_U = self.count_U[chosen], self.start_U[chosen]
+        rows_N = np.arange(count_U.sum()) + np.repeat(start_U - (np.cumsum(count_U) - count_U), count_U)
+        return Sequences(
+            users=[self.users[user] for user in chosen],
+            start_U=np.cumsum(count_U) - count_U,
+            count_U=count_U,
+            past_U=self.past_U[chosen],
+            hash_U=self.hash_U[chosen],
+            item_N=self.item_N[rows_N],
+            rating_N=self.rating_N[rows_N],
+            pair_N=None if self.pair_N is None else self.pair_N[rows_N],
+        )
+
 
 class Assembler:
     """Turns drawn positions into a batch of tensors, whole columns at a time."""

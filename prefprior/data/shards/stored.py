@@ -3,13 +3,16 @@
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from prefprior.data.hashing import training_digest
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import CountedBatches
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.shards.manifest import AGAIN, MANIFEST, ShardSet
 from prefprior.data.shards.streaming import FixedShardBatches, ShardBatches
+from prefprior.data.shards.tars import read_ratings
 from prefprior.data.splits import belongs, in_order
 from prefprior.data.tables import PreferenceTables
 from prefprior.history import PreferenceBatch
@@ -95,6 +98,14 @@ class ShardedTables:
         raise ValueError(
             "prior.text=true needs the texts of the pictures, but shards do not store them: use data=memory"
         )
+
+    def training_sequences(self, most: int) -> Sequences:
+        """Users of the training part: all, or those of the first shards with at most `most` ratings. Users went to
+        shards in the order of hashes."""
+        train = self.shards.parts["train"]
+        ends = np.cumsum([shard.ratings for shard in train])
+        count = max(1, int(np.searchsorted(ends, most, side="right")))
+        return read_ratings(train[:count], self.space.dim)
 
     def training_batches(
         self, rule: DrawRule, *, batch_size: int, seed: int, rank: int, world: int, workers: int

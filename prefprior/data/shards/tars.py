@@ -9,6 +9,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -48,13 +49,23 @@ def write_shard(path: Path, sequences: Sequences, user_B: np.ndarray, vectors_ID
 def read_shards(shards: Sequence[Shard], dim: int) -> tuple[Sequences, Tensor]:
     """The users of some shards, and the vectors of their ratings: row i of the one is rating i of the other."""
     users: list[UserSample] = [user for shard in shards for user in read_shard(shard, dim)]
-    record_N = np.concatenate([user.record_N for user in users])
     vectors_ND = np.concatenate([user.vectors_ND for user in users])
-    count_U = np.asarray([len(user.record_N) for user in users], dtype=np.int64)
+    sequences = _sequences([user.name for user in users], [user.record_N for user in users])
+    return replace(sequences, vector_N=np.arange(len(vectors_ND))), torch.from_numpy(vectors_ND)
+
+
+def read_ratings(shards: Sequence[Shard], dim: int) -> Sequences:
+    """The users of some shards without the vectors, which are in memory for one user at a time."""
+    users = [(user.name, user.record_N) for shard in shards for user in read_shard(shard, dim)]
+    return _sequences([name for name, _ in users], [record_N for _, record_N in users])
+
+
+def _sequences(names: list[str], records: list[np.ndarray]) -> Sequences:
+    record_N = np.concatenate(records)
+    count_U = np.asarray([len(record) for record in records], dtype=np.int64)
     start_U = np.cumsum(count_U) - count_U
     pair_N = np.ascontiguousarray(record_N["pair"])
-    names = [user.name for user in users]
-    sequences = Sequences(
+    return Sequences(
         users=names,
         start_U=start_U,
         count_U=count_U,
@@ -63,9 +74,7 @@ def read_shards(shards: Sequence[Shard], dim: int) -> tuple[Sequences, Tensor]:
         item_N=np.ascontiguousarray(record_N["item"]),
         rating_N=np.ascontiguousarray(record_N["rating"]),
         pair_N=pair_N if (pair_N >= 0).any() else None,
-        vector_N=np.arange(len(record_N)),
     )
-    return sequences, torch.from_numpy(vectors_ND)
 
 
 class UserSample(NamedTuple):

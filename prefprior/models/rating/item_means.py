@@ -23,11 +23,19 @@ RATIOS = np.logspace(-3, 1, 17)  # to the same variance, tried as `shared`
 ROUNDS = 3  # between users' offsets and items' means, which are estimated in turn
 
 
-class ItemMeans(nn.Module):
-    """Posterior mean and variance of how items are rated, by embedding."""
+class RatedItems(KnownItems):
+    """Items with the sum and the number of their ratings."""
 
     sum_P: Tensor
     count_P: Tensor
+
+    def __init__(self) -> None:
+        super().__init__("sum_P", "count_P")
+
+
+class ItemMeans(nn.Module):
+    """Posterior mean and variance of how items are rated, by embedding."""
+
     weights_D: Tensor
     level: Tensor
     own: Tensor
@@ -36,9 +44,7 @@ class ItemMeans(nn.Module):
     def __init__(self, scale: Standardize) -> None:
         super().__init__()
         self.scale = scale
-        self.known = KnownItems()
-        for name in ("sum_P", "count_P"):
-            self.register_buffer(name, torch.zeros(0))
+        self.known = RatedItems()
         self.register_buffer("weights_D", torch.zeros(scale.space.dim))
         for name, value in {"level": 0.0, "own": 0.0, "noise": 1.0}.items():
             self.register_buffer(name, torch.tensor(value))
@@ -51,37 +57,38 @@ class ItemMeans(nn.Module):
         """From ratings that are comparable between users."""
         count_I = np.bincount(item_N, minlength=len(embeddings_ID))
         rows_M = np.flatnonzero(count_I)
-        place_M = self.known.learn(embeddings_ID, torch.from_numpy(count_I > 0))
+        place_M = self.known.learn(embeddings_ID, torch.from_numpy(count_I > 0)).numpy()
         place_I = np.full(len(embeddings_ID), -1)
-        place_I[rows_M] = place_M.numpy()
+        place_I[rows_M] = place_M
         place_N = place_I[item_N]
-        row_P = torch.zeros(len(self.known.hash_P), dtype=torch.long).scatter(0, place_M, torch.from_numpy(rows_M))
-        self.count_P = torch.from_numpy(np.bincount(place_N, minlength=len(row_P))).float()
+        row_P = np.empty(len(self.known.hash_P), dtype=np.int64)
+        row_P[place_M] = rows_M
+        self.known.count_P = torch.from_numpy(np.bincount(place_N, minlength=len(row_P))).float()
         mean_N = np.zeros(len(rating_N))
         for _ in range(ROUNDS):
             value_N = rating_N - _offsets(user_N, rating_N - mean_N)[user_N]
-            self._fit(embeddings_ID, row_P, place_N, value_N)
-            mean_P = torch.cat([self(embeddings_ID[rows])[0] for rows in row_P.split(ROWS_AT_ONCE)])
+            mean_P = self._fit(embeddings_ID, torch.from_numpy(row_P), place_N, value_N)
             mean_N = mean_P.double().numpy()[place_N]
 
-    def forward(self, raw: Tensor, without: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(..., D) -> mean and variance (...). `without` is one rating of each item to be left out: that of the user
-        whose other ratings are to be predicted."""
-        guess = self.features(raw) @ self.weights_D + self.level
-        place = self.known.place(raw)
-        if not len(self.count_P):
-            return guess, self.own.expand(guess.shape)
-        count, total = (torch.where(place >= 0, column_P[place], 0) for column_P in (self.count_P, self.sum_P))
+    def forward(self, raw: Tensor, x: Tensor, without: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Items (..., D) and their features -> mean and variance (...). `without` is one rating of each item to be left
+        out: that of the user whose other ratings are to be predicted."""
+        total, count = self.known.values(raw)
         if without is not None:
             there = count > 0
             count, total = count - there.float(), total - torch.where(there, without, 0)
+        return self._posterior(x @ self.weights_D + self.level, total, count)
+
+    def _posterior(self, guess: Tensor, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance, from the guess and an item's own ratings."""
         trust = self.own * count / (self.own * count + self.noise)
         return guess + trust * (total / count.clamp(min=1) - guess), self.own * (1 - trust)
 
-    def _fit(self, embeddings_ID: Tensor, row_P: Tensor, place_N: np.ndarray, value_N: np.ndarray) -> None:
-        sum_P = np.bincount(place_N, weights=value_N, minlength=len(row_P))
-        self.sum_P = torch.from_numpy(sum_P).float()
-        count_P, mean_P = self.count_P.double(), torch.from_numpy(sum_P) / self.count_P.double()
+    def _fit(self, embeddings_ID: Tensor, row_P: Tensor, place_N: np.ndarray, value_N: np.ndarray) -> Tensor:
+        """(P,) the posterior means."""
+        sum_P = torch.from_numpy(np.bincount(place_N, weights=value_N, minlength=len(row_P)))
+        self.known.sum_P, count_P = sum_P.float(), self.known.count_P.double()
+        mean_P = sum_P / count_P
         within = float(np.square(value_N - mean_P.numpy()[place_N]).sum()) / max(len(value_N) - len(row_P), 1)
         noise = within if within > 0 else max(float(value_N.var()), 1e-6)
         level = float(value_N.mean())
@@ -97,12 +104,8 @@ class ItemMeans(nn.Module):
             moment_D += weighted_SD.T @ (mean_P[part_S] - level)
         self.weights_D = torch.linalg.solve(outer_DD, moment_D).float()
         self.level, self.own, self.noise = (torch.tensor(value).float() for value in (level, own, noise))
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
-        for name in ("sum_P", "count_P"):  # how many items there are is part of what was learned
-            if (saved := state_dict.get(prefix + name)) is not None:
-                setattr(self, name, saved.new_zeros(saved.shape).to(self.level.device))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        parts = [self.features(embeddings_ID[rows_S]) @ self.weights_D for rows_S in row_P.split(ROWS_AT_ONCE)]
+        return self._posterior(torch.cat(parts) + self.level, self.known.sum_P, self.known.count_P)[0]
 
 
 def _offsets(user_N: np.ndarray, residual_N: np.ndarray) -> np.ndarray:

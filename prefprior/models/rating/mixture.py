@@ -45,10 +45,8 @@ class Mixture(nn.Module):
         self.weights_2.copy_(weights_2)
         self.level.copy_(mean_3[2] - weights_2 @ mean_3[:2])
 
-    def forward(self, expected_BN: Tensor, score_BN: Tensor | None) -> Tensor:
+    def forward(self, expected_BN: Tensor, score_BN: Tensor) -> Tensor:
         """(B, N) the weighted sum."""
-        if score_BN is None:
-            return expected_BN
         return self.weights_2[0] * expected_BN + self.weights_2[1] * score_BN + self.level
 
 

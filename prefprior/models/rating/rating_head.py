@@ -9,27 +9,30 @@ Shapes: B users, K history, T targets, N items, D dimension.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 from torch.optim import Adam
 from torch.special import log_ndtr
 
+from prefprior.data.histories.sequences import Sequences
 from prefprior.history import History, PreferenceBatch
 from prefprior.models.preparation import TrainingData
 from prefprior.models.rating.item_means import ItemMeans
 from prefprior.models.rating.mixture import Mixture
 from prefprior.models.recorded import Recorded
 from prefprior.models.scale import Standardize
-from prefprior.ratings import RatingsTable
 from prefprior.space import Space
 
+MOST_RATINGS = 20_000_000  # learned from, of users at random: 16 bytes each
 USERS, LONGEST, TARGETS = 128, 64, 32  # what the process's variances are fitted on
 STEPS, RATE = 60, 0.2  # of their ascent: three logarithms, which begin within a factor of ten
 
 
-class RatingHead(Recorded, nn.Module):
+class RatingHead(Recorded, Module):
     """Expected ratings on the scale of a history's, -1 to 1; learned in closed form before training.
 
     What a retriever has learned by gradient is added with the weight that predicts validation users best.
@@ -52,73 +55,62 @@ class RatingHead(Recorded, nn.Module):
 
     def prepare(self, data: TrainingData) -> None:
         """Learns from the training part, unless all of its ratings are the same."""
-        table = data.part("train")
-        if table.scale.liked_only or len(table) == 0 or np.ptp(table.rating_N) == 0:
+        if data.scale.scale.liked_only:
             return
-        embeddings_ID, users = data.catalogue.embeddings_ND, _by_user(table)
-        signed_N = np.zeros(len(table), dtype=np.float32)
-        for rows in users:
-            raw_1K = table.rating_N[rows][None]
-            signed_N[rows] = data.scale.signed(raw_1K, raw_1K, np.ones_like(raw_1K, dtype=bool))[0]
-        self.means.learn(embeddings_ID, table.item_N, table.user_N, signed_N)
-        self._learn_variances(data, table, users, signed_N)
+        users = data.training_sequences(MOST_RATINGS)
+        if len(users.rating_N) == 0 or np.ptp(users.rating_N) == 0:
+            return
+        signed_N = np.empty(len(users.rating_N), dtype=np.float32)
+        for start, count in zip(users.start_U, users.count_U, strict=True):
+            raw_1K = users.rating_N[None, start : start + count]
+            signed_N[start : start + count] = data.scale.signed(raw_1K, raw_1K, np.ones_like(raw_1K, dtype=bool))[0]
+        user_N = np.repeat(np.arange(len(users)), users.count_U)
+        self.means.learn(data.catalogue.embeddings_ND, users.item_N, user_N, signed_N)
+        self._learn_variances(data, users, signed_N)
         self.learned = torch.tensor(True)
 
-    def expected(self, history: History, raw: Tensor) -> Tensor:
-        """(B, N) expected ratings of items of one catalogue (N, D) or of each user's own (B, N, D)."""
-        with torch.autocast(raw.device.type, enabled=False):
+    def posterior(self, history: History) -> "RatingPosterior":
+        """What histories tell of their users; once for any number of items."""
+        with torch.autocast(history.embeddings_BKD.device.type, enabled=False):
             offset, taste, noise = self.log_variances.exp()
-            mean_BK, unsure_BK = self.means(history.embeddings_BKD)
-            x_BKD = self.means.features(history.embeddings_BKD) * history.valid_BK[..., None]
+            x_BKD = self.means.features(history.embeddings_BKD)
+            mean_BK, unsure_BK = self.means(history.embeddings_BKD, x_BKD)
+            x_BKD = x_BKD * history.valid_BK[..., None]
             same_BKK = history.valid_BK[:, :, None] & history.valid_BK[:, None]
             kernel_BKK = taste * (x_BKD @ x_BKD.mT) + offset * same_BKK
             residual_BK = torch.where(history.valid_BK, history.ratings_BK - mean_BK, 0)
             weight_BK = _solved(kernel_BKK, noise + unsure_BK, residual_BK)
             taste_BD = taste * (weight_BK[:, None] @ x_BKD)[:, 0]
-            mean, _ = self.means(raw)
-            x = self.means.features(raw)
-            personal_BN = taste_BD @ x.T if raw.ndim == 2 else (x @ taste_BD[..., None])[..., 0]
-            return mean + personal_BN + offset * weight_BK.sum(1, keepdim=True)
+            return RatingPosterior(self, taste_BD, offset * weight_BK.sum(1, keepdim=True))
 
-    def calibrate(self, batch: PreferenceBatch, score_BT: Tensor | None) -> None:
+    def calibrate(self, batch: PreferenceBatch, score_BT: Tensor) -> None:
         """Has the mixture see what both scores say of validation targets."""
-        if self.has_learned and score_BT is not None:
-            expected_BT = self.expected(batch.history, batch.target_BTD)
-            self.mixture.see(expected_BT, score_BT, batch.target_rating_BT, batch.target_valid_BT)
+        expected_BT = self.posterior(batch.history).expected(batch.target_BTD)
+        self.mixture.see(expected_BT, score_BT, batch.target_rating_BT, batch.target_valid_BT)
 
-    def rate(self, history: History, raw: Tensor, score_BN: Tensor | None) -> Tensor:
-        """(B, N) expected ratings together with the retriever's score of the same items."""
-        return self.mixture(self.expected(history, raw), score_BN)
-
-    def log_liking(self, history: History, raw: Tensor, score_BN: Tensor | None) -> Tensor:
-        """(B, N) the log-probability that a rating is above 0, where likes begin."""
-        return log_ndtr(self.rate(history, raw, score_BN) / (0.5 * self.log_variances[2]).exp())
-
-    def _learn_variances(
-        self, data: TrainingData, table: RatingsTable, users: list[np.ndarray], signed_N: np.ndarray
-    ) -> None:
+    def _learn_variances(self, data: TrainingData, users: Sequences, signed_N: np.ndarray) -> None:
         """Those under which what users rated is likeliest, given some of their ratings and the items' means without
         their own."""
+        # In the order of hashes, so that memory and shards give the same users.
+        chosen = [user for user in np.argsort(users.hash_U, kind="stable") if users.count_U[user] > 1][:USERS]
+        if not chosen:
+            return
         draws = np.random.default_rng(0)
-        users = [rows for rows in users if len(rows) > 1]
-        chosen = [users[i] for i in draws.permutation(len(users))[:USERS]]
         rows_BX = np.full((len(chosen), LONGEST + TARGETS), -1)
-        for rows_X, rows in zip(rows_BX, chosen):
-            order = draws.permutation(rows)
-            count = min(int(math.exp(draws.uniform(0, math.log(LONGEST + 1)))), len(rows) - 1)
+        for rows_X, user in zip(rows_BX, chosen, strict=True):
+            order = users.start_U[user] + draws.permutation(users.count_U[user])
+            count = min(int(math.exp(draws.uniform(0, math.log(LONGEST + 1)))), len(order) - 1)
             rows_X[:count] = order[:count]
             targets = order[count : count + TARGETS]
             rows_X[LONGEST : LONGEST + len(targets)] = targets
-        if not len(chosen):
-            return
         filled_BX, there_BX = rows_BX >= 0, np.maximum(rows_BX, 0)
-        rated_BX = np.where(filled_BX, table.rating_N[there_BX], 0)
+        rated_BX = np.where(filled_BX, users.rating_N[there_BX], 0)
         # As in use: on the scale that the history alone gives.
         signed_BX = data.scale.signed(rated_BX, rated_BX[:, :LONGEST], filled_BX[:, :LONGEST])
-        raw_BXD = data.catalogue.embeddings_ND[torch.from_numpy(table.item_N[there_BX]).long()].float()
-        mean_BX, unsure_BX = self.means(raw_BXD, without=torch.from_numpy(signed_N[there_BX]))
-        valid_BX = torch.from_numpy(filled_BX)
-        x_BXD = self.means.features(raw_BXD).double() * valid_BX[..., None]
+        raw_BXD = data.catalogue.embeddings_ND[torch.from_numpy(users.item_N[there_BX]).long()].float()
+        x_BXD, valid_BX = self.means.features(raw_BXD), torch.from_numpy(filled_BX)
+        mean_BX, unsure_BX = self.means(raw_BXD, x_BXD, without=torch.from_numpy(signed_N[there_BX]))
+        x_BXD = x_BXD.double() * valid_BX[..., None]
         residual_BX = torch.where(valid_BX, torch.from_numpy(signed_BX).double() - mean_BX, 0)
         cosine_BXX, both_BXX = x_BXD @ x_BXD.mT, valid_BX[:, :, None] & valid_BX[:, None]
         past, target, valid_BT = slice(LONGEST), slice(LONGEST, None), valid_BX[:, LONGEST:]
@@ -141,10 +133,30 @@ class RatingHead(Recorded, nn.Module):
         self.log_variances = logs.detach().float()
 
 
-def _by_user(table: RatingsTable) -> list[np.ndarray]:
-    """The rows of each user."""
-    order = np.argsort(table.user_N, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(table.user_N[order])) + 1)
+@dataclass(frozen=True, eq=False)
+class RatingPosterior:
+    """How users depart from the items' means: an offset, and a direction in the features of items."""
+
+    head: RatingHead
+    taste_BD: Tensor
+    offset_B1: Tensor
+
+    def expected(self, raw: Tensor) -> Tensor:
+        """(B, N) expected ratings of items of one catalogue (N, D) or of each user's own (B, N, D)."""
+        with torch.autocast(raw.device.type, enabled=False):
+            means = self.head.means
+            x = means.features(raw)
+            mean, _ = means(raw, x)
+            personal_BN = self.taste_BD @ x.T if raw.ndim == 2 else (x @ self.taste_BD[..., None])[..., 0]
+            return mean + personal_BN + self.offset_B1
+
+    def rate(self, raw: Tensor, score_BN: Tensor) -> Tensor:
+        """(B, N) expected ratings, mixed with the retriever's score of the same items."""
+        return self.head.mixture(self.expected(raw), score_BN)
+
+    def log_liking(self, raw: Tensor, score_BN: Tensor) -> Tensor:
+        """(B, N) the log-probability that a rating is above 0, where likes begin."""
+        return log_ndtr(self.rate(raw, score_BN) / (0.5 * self.head.log_variances[2]).exp())
 
 
 def _solved(kernel_BKK: Tensor, noise_BK: Tensor, residual_BK: Tensor) -> Tensor:

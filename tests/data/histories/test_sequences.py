@@ -7,7 +7,7 @@ import pytest
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.histories.draws import DrawRule
-from prefprior.data.histories.sequences import HeldOutRatings
+from prefprior.data.histories.sequences import HeldOutRatings, Sequences
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.splits import Splits
 from prefprior.history import History, PreferenceBatch
@@ -172,3 +172,14 @@ def test_validation_histories_are_training_ratings_and_targets_are_validation_ra
     for batch in seen.fixed_loader("val"):
         assert all(item in trained for _, _, user, item in shown(batch) if user in known)
         assert not any(item in trained for _, _, _, item in asked(batch))
+
+
+def test_the_first_ratings_are_of_whole_users(data: PreferenceDataModule) -> None:
+    whole = Sequences.of(data.part("train"))
+    some = whole.first_ratings(len(whole.item_N) // 2)
+    assert 0 < len(some.item_N) <= len(whole.item_N) // 2
+    for user, start, count in zip(some.users, some.start_U, some.count_U):
+        place = whole.users.index(user)
+        rows = slice(whole.start_U[place], whole.start_U[place] + whole.count_U[place])
+        assert some.item_N[start : start + count].tolist() == whole.item_N[rows].tolist()
+        assert some.rating_N[start : start + count].tolist() == whole.rating_N[rows].tolist()

@@ -12,7 +12,7 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.hashing import mix
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import DRAW, FixedBatches
-from prefprior.data.histories.sequences import Assembler
+from prefprior.data.histories.sequences import Assembler, Sequences
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.shards.manifest import COUNTS, MANIFEST, Shard, ShardSet
 from prefprior.data.shards.stored import StoredShards
@@ -116,6 +116,26 @@ def test_the_stream_resumes_and_repeats(tmp_path: Path) -> None:
     assert len(list(helped.val_dataloader())) >= 1
     assert helped.item_counts().sum() == helped.stored.rating_count("train")
     assert len(helped.catalogue) == len(helped.item_counts())
+
+
+def test_shards_and_memory_give_the_same_ratings_to_learn_from(tmp_path: Path) -> None:
+    def rated(found: Sequences) -> dict[str, list[tuple[int, float]]]:
+        return {
+            user: list(zip(found.item_N[rows].tolist(), found.rating_N[rows].tolist()))
+            for user, start, count in zip(found.users, found.start_U, found.count_U)
+            for rows in [slice(start, start + count)]
+        }
+
+    data = sharded(tmp_path)
+    assert rated(streamed(tmp_path).training_sequences(10**9)) == rated(data.training_sequences(10**9))
+
+
+def test_few_ratings_to_learn_from_are_those_of_the_first_shards(tmp_path: Path) -> None:
+    data = sharded(tmp_path)
+    most = len(data.part("train")) // 2
+    some = streamed(tmp_path).training_sequences(most)
+    assert 0 < len(some.rating_N) <= most
+    assert set(some.users) < set(data.users("train"))
 
 
 def test_webdataset_reads_the_shards(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingScale, RatingsTable
@@ -37,6 +38,7 @@ def ratings_of(space: Space, *, liked_only: bool = False, seed: int = 0) -> Any:
         catalogue=Catalogue(space, list(table.items), torch.from_numpy(raw_ND)),
         scale=PersonScale(scale, "scale", 1.0, 0.0, 1.0),
         part=lambda name: table,
+        training_sequences=lambda most: Sequences.of(table).first_ratings(most),
         appeal_N=appeal_N,
         taste_UD=taste_UD,
         unit_ND=unit_ND,

@@ -42,7 +42,7 @@ def test_more_ratings_say_more(head: RatingHead, population: Any) -> None:
     found = []
     for count in (1, 8, 32):
         history, truth_UN = strangers(population, count)
-        found.append(agreement(head.expected(history, population.catalogue.embeddings_ND), truth_UN))
+        found.append(agreement(head.posterior(history).expected(population.catalogue.embeddings_ND), truth_UN))
     assert found[0] < found[1] < found[2]
     assert found[2] > 0.85
 
@@ -51,25 +51,25 @@ def test_negated_ratings_ask_for_the_opposite(head: RatingHead, population: Any)
     history, truth_UN = strangers(population, 32)
     personal_UN = truth_UN - population.appeal_N
     raw_ND = population.catalogue.embeddings_ND
-    mean_N, _ = head.means(raw_ND)
-    true = agreement(head.expected(history, raw_ND) - mean_N, personal_UN)
+    mean_N, _ = head.means(raw_ND, head.means.features(raw_ND))
+    true = agreement(head.posterior(history).expected(raw_ND) - mean_N, personal_UN)
     history.ratings_BK.neg_()
     assert true > 0.7
-    assert agreement(head.expected(history, raw_ND) - mean_N, personal_UN) < -0.2
+    assert agreement(head.posterior(history).expected(raw_ND) - mean_N, personal_UN) < -0.2
 
 
 def test_permuted_ratings_say_less(head: RatingHead, population: Any) -> None:
     history, truth_UN = strangers(population, 32)
     raw_ND = population.catalogue.embeddings_ND
-    true = agreement(head.expected(history, raw_ND), truth_UN)
+    true = agreement(head.posterior(history).expected(raw_ND), truth_UN)
     history.ratings_BK = history.ratings_BK.roll(7, dims=1)
-    assert agreement(head.expected(history, raw_ND), truth_UN) < true - 0.2
+    assert agreement(head.posterior(history).expected(raw_ND), truth_UN) < true - 0.2
 
 
 def test_an_empty_history_is_given_the_items_means(head: RatingHead, population: Any) -> None:
     raw_ND = population.catalogue.embeddings_ND
-    expected_1N = head.expected(make_history(2, 5).empty(), raw_ND)
-    torch.testing.assert_close(expected_1N[0], head.means(raw_ND)[0])
+    expected_1N = head.posterior(make_history(2, 5).empty()).expected(raw_ND)
+    torch.testing.assert_close(expected_1N[0], head.means(raw_ND, head.means.features(raw_ND))[0])
 
 
 def test_it_is_the_closed_form_of_a_gaussian_process(head: RatingHead, population: Any) -> None:
@@ -77,27 +77,27 @@ def test_it_is_the_closed_form_of_a_gaussian_process(head: RatingHead, populatio
     raw_ND = population.catalogue.embeddings_ND[:9]
     offset, taste, noise = head.log_variances.double().exp()
     x_KD, x_ND = (head.means.features(raw).double() for raw in (history.embeddings_BKD[0], raw_ND))
-    mean_K, unsure_K = head.means(history.embeddings_BKD[0])
+    mean_K, unsure_K = head.means(history.embeddings_BKD[0], head.means.features(history.embeddings_BKD[0]))
     gram_KK = taste * x_KD @ x_KD.T + offset + torch.diag(noise + unsure_K)
     weight_K = torch.linalg.solve(gram_KK, (history.ratings_BK[0] - mean_K).double())
-    expected_N = head.means(raw_ND)[0] + (taste * x_ND @ x_KD.T + offset) @ weight_K
-    torch.testing.assert_close(head.expected(history, raw_ND)[0], expected_N.float(), atol=1e-5, rtol=1e-4)
+    expected_N = head.means(raw_ND, head.means.features(raw_ND))[0] + (taste * x_ND @ x_KD.T + offset) @ weight_K
+    torch.testing.assert_close(head.posterior(history).expected(raw_ND)[0], expected_N.float(), atol=1e-5, rtol=1e-4)
 
 
 def test_padding_and_order_do_not_matter(head: RatingHead) -> None:
     history, raw_ND = make_history(3, 6), torch.randn(7, DIM)
-    expected_BN = head.expected(history, raw_ND)
+    expected_BN = head.posterior(history).expected(raw_ND)
     mirrored = history.gather(torch.arange(5, -1, -1).expand(3, -1))
-    torch.testing.assert_close(head.expected(mirrored, raw_ND), expected_BN)
+    torch.testing.assert_close(head.posterior(mirrored).expected(raw_ND), expected_BN)
     hidden = make_history(3, 6)
     hidden.embeddings_BKD[~hidden.valid_BK] = 1e3
-    torch.testing.assert_close(head.expected(hidden, raw_ND), expected_BN)
+    torch.testing.assert_close(head.posterior(hidden).expected(raw_ND), expected_BN)
 
 
 def test_own_items_of_each_user_are_rated_as_those_of_a_catalogue(head: RatingHead) -> None:
     history, raw_ND = make_history(3, 6), torch.randn(7, DIM)
     own_BND = raw_ND.expand(3, -1, -1)
-    torch.testing.assert_close(head.expected(history, own_BND), head.expected(history, raw_ND))
+    torch.testing.assert_close(head.posterior(history).expected(own_BND), head.posterior(history).expected(raw_ND))
 
 
 def test_of_likes_alone_nothing_is_learned(space: Space) -> None:
@@ -112,12 +112,13 @@ def test_what_was_learned_is_in_the_state(head: RatingHead, space: Space, popula
     history, _ = strangers(population, 4)
     raw_ND = population.catalogue.embeddings_ND
     assert again.has_learned
-    assert torch.equal(again.expected(history, raw_ND), head.expected(history, raw_ND))
+    assert torch.equal(again.posterior(history).expected(raw_ND), head.posterior(history).expected(raw_ND))
 
 
 def test_probably_liked_is_what_is_rated_highly(head: RatingHead, population: Any) -> None:
     history, _ = strangers(population, 8)
     raw_ND = population.catalogue.embeddings_ND
-    expected_BN, liking_BN = head.rate(history, raw_ND, None), head.log_liking(history, raw_ND, None)
+    posterior, score_BN = head.posterior(history), torch.randn(len(history), len(raw_ND))
+    expected_BN, liking_BN = posterior.rate(raw_ND, score_BN), posterior.log_liking(raw_ND, score_BN)
     assert torch.equal(expected_BN.argsort(1), liking_BN.argsort(1))
     assert bool((liking_BN <= 0).all())
