@@ -14,6 +14,7 @@ from prefprior.data.held_out import HeldOutUsers
 from prefprior.evaluation.metrics.personalisation import PersonalGap
 from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.evaluation.protocol.decoding import DECODED, Decoded
+from prefprior.evaluation.protocol.jackknife import Jackknife
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Outcome:
     users: list[str]  # for whom samples were made, in their order
     by_user: dict[str, np.ndarray] = field(default_factory=dict)  # (B,) each, NaN where undefined
     overall: dict[str, float] = field(default_factory=dict)  # figures of all users together
-    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)  # intervals of some of those
+    exposure: dict[str, Jackknife] = field(default_factory=dict)  # those of all users' lists, with their intervals
     personal: PersonalGap | None = None
     samples_BnD: Tensor | None = None
     segment_B: np.ndarray | None = None
@@ -83,7 +84,7 @@ class Results:
     def figures(self) -> dict[str, Figure]:
         """Every figure with its interval, keyed `<data>/<part>/<predictor>/<metric>@<history length>`.
 
-        Figures of all users together without a way to resample them have the interval (NaN, NaN).
+        Figures of all users' samples together have the interval (NaN, NaN).
         """
         found: dict[str, Figure] = {}
         for outcome in self.outcomes:
@@ -92,13 +93,14 @@ class Results:
                 if figure is not None:
                     found[self.key(outcome, name)] = figure
             for name, value in outcome.overall.items():
-                low, high = outcome.bounds.get(name, (float("nan"), float("nan")))
-                found[self.key(outcome, name)] = Figure(value, low, high, outcome.people)
+                shown = outcome.exposure.get(name)
+                figure = Figure(value, float("nan"), float("nan"), outcome.people) if shown is None else shown.figure
+                found[self.key(outcome, name)] = figure
         return found
 
     @cached_property
     def differences(self) -> dict[str, Figure]:
-        """The first predictor less each other one, user by user: from whole histories, and of decoded pictures."""
+        """Paired differences, first predictor minus each other one: from whole histories, and of decoded pictures."""
         found: dict[str, Figure] = {}
         for predictor in self.predictors[1:]:
             for length in dict.fromkeys((None, self.decoded_length)):
@@ -106,11 +108,8 @@ class Results:
                 first, other = self.find(self.predictors[0], condition), self.find(predictor, condition)
                 if first is None or other is None:
                     continue
-                for name in first.by_user.keys() & other.by_user.keys():
-                    if length is not None and not name.endswith(DECODED):
-                        continue
-                    figure = difference(first.by_user[name], other.by_user[name], self._weights_RB)
-                    if figure is not None:
+                for name, figure in self._paired(first, other).items():
+                    if condition.is_full or name.endswith(DECODED):
                         found[self._difference_key(predictor, name, condition)] = figure
         return found
 
@@ -121,7 +120,7 @@ class Results:
         return self.figures.get(self.key(outcome, metric))
 
     def difference(self, predictor: str, metric: str) -> Figure | None:
-        """The first predictor less another, as `figure` chooses the histories."""
+        """The first predictor minus another, from the same histories as in `figure`."""
         condition = Condition(self.decoded_length) if metric.endswith(DECODED) else FULL
         return self.differences.get(self._difference_key(predictor, metric, condition))
 
@@ -158,6 +157,18 @@ class Results:
     @cached_property
     def _weights_RB(self) -> np.ndarray:
         return weights(len(self.people), self.seed)
+
+    def _paired(self, first: Outcome, other: Outcome) -> dict[str, Figure]:
+        """The differences of two outcomes under one condition, by metric."""
+        found = {
+            name: (first.exposure[name] - other.exposure[name]).figure
+            for name in first.exposure.keys() & other.exposure.keys()
+        }
+        for name in first.by_user.keys() & other.by_user.keys():
+            figure = difference(first.by_user[name], other.by_user[name], self._weights_RB)
+            if figure is not None:
+                found[name] = figure
+        return found
 
     def _difference_key(self, predictor: str, metric: str, condition: Condition) -> str:
         return f"{self.data}/{self.part}/{self.predictors[0]}-{predictor}/{metric}@{condition.shots}"

@@ -18,7 +18,7 @@ from prefprior.evaluation.metrics.scoring import SampledCandidates, score
 from prefprior.evaluation.protocol.answers import OF_SAMPLES, OF_SCORES, Answers, measured
 from prefprior.evaluation.protocol.controls import CONTROLS
 from prefprior.evaluation.protocol.decoding import DECODED, Decoding
-from prefprior.evaluation.protocol.jackknife import jackknife
+from prefprior.evaluation.protocol.jackknife import Jackknife
 from prefprior.evaluation.protocol.results import Condition, Outcome
 from prefprior.predictor import Predictor
 
@@ -140,12 +140,12 @@ class Scoreboard:
         return outcome
 
     def _add_exposure(self, outcome: Outcome, top_BK: Tensor, items: int) -> None:
-        """Figures of all lists together, with intervals that leave out one list at a time."""
+        """Figures of all lists together, and the same without each user's list in turn."""
         shown = exposure(top_BK, items)
         outcome.overall |= shown
         if len(top_BK) > 1:
             without, steps = exposure_without_each(top_BK, items), exposure_steps(top_BK, items)
-            outcome.bounds = {name: jackknife(value, without[name], step=steps[name]) for name, value in shown.items()}
+            outcome.exposure = {name: Jackknife(value, without[name], steps[name]) for name, value in shown.items()}
 
     def _add_whole(self, outcome: Outcome, answers: Answers) -> None:
         """What is measured once, from whole histories: it is slow, or the report shows it."""

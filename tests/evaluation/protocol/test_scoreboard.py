@@ -92,6 +92,14 @@ def test_paired_differences_are_differences(results: Results, figures: dict[str,
     assert gap.low > 0
 
 
+def test_exposure_has_paired_differences(results: Results, figures: dict[str, Figure]) -> None:
+    values = {name: figures[f"toy/unseen/{name}/coverage_20@all"].value for name in ("mean", "oracle")}
+    gap = results.differences["toy/unseen/mean-oracle/coverage_20@all"]
+    assert gap.value == pytest.approx(values["mean"] - values["oracle"], abs=1e-9)
+    assert gap.low < gap.value < gap.high
+    assert results.difference("random", "fair_gini_20") is not None
+
+
 @pytest.mark.parametrize("predictor", [PersonalDirection(method="ridge"), Rocchio(), NearestToLikes(), Wals()])
 def test_with_permuted_ratings_every_auc_is_a_half(predictor: Predictor) -> None:
     tastes = make_tastes(users=60, items=150, rated=40)
