@@ -1,23 +1,23 @@
-"""Which settings suit a user's own table of ratings: what `experiment=table` chooses once it has read the data."""
+"""Settings for your own table of ratings: what `experiment=table` chooses after it has read the data."""
 
 import numpy as np
 
 from prefprior.ratings import RatingsTable
 
 SHORTEST, LONGEST = 8, 64  # histories of likes
-MEMBERS = 4  # of the ensemble, where histories are shortest
+MEMBERS = 4  # of the ensemble, for the shortest histories
 COMPONENTS = {"prior", "retriever", "objective", "distillation", "scale"}
-FEW_RATINGS = 1_000_000  # below it a first model comes from the smallest prior, in minutes
+FEW_RATINGS = 1_000_000  # below this the smallest prior is the default, which trains in minutes
 
 
 def settings_for(ratings: RatingsTable) -> tuple[list[str], str]:
-    """Words of a command line, and the reason for them in a sentence."""
+    """Overrides as on a command line, and the reason for them."""
     counts = np.bincount(ratings.user_N)
     median = int(np.median(counts[counts > 0])) if len(ratings) else 0
     if ratings.scale.liked_only:
         cap = min(max(SHORTEST, 1 << (median - 1).bit_length()), LONGEST)
-        reason = f"all ratings are likes, {median} per user in the median"
-        # A step costs as much as histories are long and the ensemble has members.
+        reason = f"all ratings are likes, with a median of {median} per user"
+        # The cost of a step grows with the length of histories and the number of members.
         members, epochs = max(1, MEMBERS * SHORTEST // cap), 6 if cap <= 16 else 3
         words = [f"data.draws.history_cap={cap}", f"retriever.retriever.n={members}", f"trainer.max_epochs={epochs}"]
         return ["experiment=likes", *words], reason
@@ -26,8 +26,8 @@ def settings_for(ratings: RatingsTable) -> tuple[list[str], str]:
 
 
 def without_given(chosen: list[str], given: list[str]) -> list[str]:
-    """The chosen words less those of keys that the command itself gives; nothing where it chooses components that the
-    chosen experiment would replace."""
+    """The chosen overrides, except those of keys that the command line sets; none if the command line sets a component
+    that the chosen experiment would replace."""
     keys = {word.lstrip("+~").split("=", 1)[0] for word in given}
     if any(word.startswith("experiment=") for word in chosen) and keys & COMPONENTS:
         return []

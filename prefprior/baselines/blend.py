@@ -1,4 +1,4 @@
-"""Content and popularity: what resembles a user's likes, and what everybody comes to.
+"""Content plus popularity: cosine to the mean of a user's likes, and how popular an item is.
 
 Shapes: B users, N catalogue, n samples, D dimension.
 """
@@ -17,9 +17,10 @@ from prefprior.predictor import By, Catalogue, TrainingPart
 
 
 class Blend(MeanOfLikes):
-    """Cosine to the mean of likes plus a share of popularity: of the log count by interaction, of the mean by rating.
+    """Cosine to the mean of likes plus weighted popularity.
 
-    By both it adds both.
+    Popularity is the log count of an item's ratings for `interaction`, their mean for `rating`, and both terms for
+    `both`.
     """
 
     search: ClassVar[Search] = {"weight": LogUniform(0.003, 1), "rating_weight": LogUniform(0.03, 10)}
@@ -27,8 +28,8 @@ class Blend(MeanOfLikes):
     def __init__(
         self, *, weight: float = 0.05, rating_weight: float = 0.5, pool: int = 64, name: str = "blend"
     ) -> None:
-        """`weight` of the log count of an item's ratings, `rating_weight` of their mean, beside a cosine; samples are
-        drawn from the `pool` best pictures."""
+        """`weight` of the log count of an item's ratings and `rating_weight` of their mean, relative to the cosine;
+        samples are drawn from the `pool` best pictures."""
         super().__init__(name=name)
         if min(weight, rating_weight) < 0:
             raise ValueError(
@@ -39,16 +40,16 @@ class Blend(MeanOfLikes):
 
     @property
     def two_scores(self) -> bool:
-        """Whether there are mean ratings beside counts."""
+        """Whether the training part has graded ratings."""
         return self._popularity.two_scores
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Learns popularity."""
+        """Fits the popularity of items."""
         super().fit(training, validation, generator)
         self._popularity.fit(training, validation, generator)
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures it ranks high."""
+        """(B, n, D): pictures from the top of its ranking."""
         scores_BN = self.rank(history, self.catalogue, "both")
         return draw_best(scores_BN, history, self.catalogue, n, self.pool, generator)
 

@@ -1,7 +1,7 @@
-"""EASE: weights between items in closed form (Steck 2019, arXiv:1905.03375, eq. 8), with or without their embeddings.
+"""EASE: item-item weights in closed form (Steck 2019, arXiv:1905.03375, eq. 8), optionally with item embeddings.
 
 B minimises |X - X B|^2 + strength * |B|^2 with a diagonal of 0. With P = (X^T X + strength I)^-1 it is
-B_ij = -P_ij / P_jj. Embeddings take part as more users: each dimension "likes" items as far as they have it.
+B_ij = -P_ij / P_jj. Embeddings are added as further users: each dimension "likes" an item by its value there.
 
 Shapes: U users and E embedding dimensions are the rows R of X, M items are its columns; B users, N catalogue,
 n samples, D dimension.
@@ -23,12 +23,12 @@ from prefprior.errors import require_between
 from prefprior.history import History
 from prefprior.predictor import By, Catalogue, TrainingPart
 
-# Columns handled at once, beside what a solution keeps: 1024 x 20,000 in float64 is 164 MB.
+# Columns per block, in addition to the solution itself: 1024 x 20,000 in float64 is 164 MB.
 COLUMNS = 1024
 
 
 class Ease(Baseline):
-    """Ranks by what a user's likes say of each item, by weights between items."""
+    """Scores an item by the sum of the item-item weights of a user's likes."""
 
     search: ClassVar[Search] = {
         "strength": LogUniform(10, 10_000),
@@ -46,9 +46,9 @@ class Ease(Baseline):
         pool: int = 64,
         name: str = "ease",
     ) -> None:
-        """`strength` of the ridge; `features` is what an embedding counts beside a like, 0 for nothing: then items
-        that nobody liked in training score 0. `unliked` is what a rating that is no like counts for. A matrix of at
-        most `largest` x `largest` is inverted: of items or of users and dimensions, whichever are fewer."""
+        """`strength` of the ridge; `features` is the weight of an embedding relative to a like. With 0, items without
+        likes in training score 0. `unliked` is the value of a rating that is not a like. The matrix to invert is at
+        most `largest` x `largest`: over items, or over users and dimensions, whichever are fewer."""
         super().__init__(name=name)
         if not strength > 0 or features < 0 or largest < 1:
             raise ValueError(
@@ -62,10 +62,10 @@ class Ease(Baseline):
         self._solution: _Solution | None = None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Inverts the smaller of two matrices."""
+        """Inverts the Gram matrix of items, or that of users and dimensions, whichever is smaller."""
         super().fit(training, validation, generator)
         catalogue, liked_UN = self.catalogue, training_matrix(training, self.unliked)
-        # Without embeddings, items that nobody liked have no weights at all.
+        # Without embeddings, items without likes have no weights.
         rows = np.arange(len(catalogue)) if self.features else np.unique(liked_UN.indices)
         self._items = Items([catalogue.ids[row] for row in rows])
         directions_MD = catalogue.space.directions(catalogue.embeddings_ND[torch.from_numpy(rows)]).numpy()
@@ -76,11 +76,11 @@ class Ease(Baseline):
         self._solution = solve(liked_UM, features_ME, self.strength)
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures it ranks high."""
+        """(B, n, D): pictures from the top of its ranking."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
-        """(B, N) sums of the weights of a user's likes; 0 for items that training's catalogue does not have."""
+        """(B, N) sums of weights over a user's likes; 0 for items outside the training catalogue."""
         assert self._solution is not None, "ease must be fit before it can rank or sample"
         scores_BM = self._solution.scores(self._items.history_matrix(history, catalogue, self.unliked))
         return self._items.spread(torch.from_numpy(scores_BM), catalogue)
@@ -90,9 +90,9 @@ class Ease(Baseline):
             gigabytes = 8 * min(rows, items) ** 2 / 1e9
             raise ValueError(
                 f"baseline {self.name}: {items:,} items and {rows:,} users and dimensions are too many for a closed "
-                f"form, which inverts a dense matrix of the fewer ({gigabytes:,.0f} GB; largest={self.largest:,}). "
-                f"Leave {self.name} out and compare with ials or wals, which take any number, or raise "
-                f"baselines.{self.name}.largest if there is the memory"
+                f"form, which inverts a dense matrix over the fewer of both ({gigabytes:,.0f} GB; "
+                f"largest={self.largest:,}). Leave {self.name} out and compare with ials or wals, which scale to any "
+                f"number, or raise baselines.{self.name}.largest if memory allows"
             )
 
 
@@ -102,7 +102,7 @@ class _Solution(Protocol):
 
 
 class _ByItems:
-    """B itself, for fewer items than users and dimensions."""
+    """The weight matrix B, if there are fewer items than users and dimensions."""
 
     def __init__(self, liked_UM: csr_array, features_ME: np.ndarray, strength: float) -> None:
         items, by_item = liked_UM.shape[1], liked_UM.tocsc().astype(np.float64)
@@ -124,7 +124,7 @@ class _ByItems:
 
 
 class _ByRows:
-    """The same without B, for more items than users and dimensions.
+    """The same scores without forming B, if there are more items than users and dimensions.
 
     By the Woodbury identity strength * P = I - X^T K X with K = (X X^T + strength I)^-1, so that with h the diagonal of
     X^T K X, (x B)_j = ((x X^T K X)_j - h_j x_j) / (1 - h_j).
@@ -158,14 +158,14 @@ class _ByRows:
 
 
 def _inverse(gram: np.ndarray, strength: float) -> np.ndarray:
-    """(gram + strength I)^-1, in the memory of gram: a symmetric matrix in Fortran's order, in float64."""
+    """(gram + strength I)^-1, computed in place; `gram` is symmetric, in float64 and Fortran order."""
     gram[np.diag_indices(len(gram))] += strength
     factor, failed = lapack.dpotrf(gram, lower=1, overwrite_a=1, clean=0)
     inverse, failed_too = lapack.dpotri(factor, lower=1, overwrite_c=1)
     assert failed == failed_too == 0, "a Gram matrix and a ridge are positive definite"
     for start in range(0, len(gram), COLUMNS):
         block, after = slice(start, start + COLUMNS), slice(start + COLUMNS, None)
-        lower = np.tril(inverse[block, block])  # the half that LAPACK fills
+        lower = np.tril(inverse[block, block])  # LAPACK fills this half
         inverse[block, block] = lower + np.tril(lower, -1).T
         inverse[block, after] = inverse[after, block].T
     return inverse

@@ -5,10 +5,10 @@ Minimises over users u and items v
     sum over likes (u.v - value)^2 + unobserved * sum over all pairs (u.v)^2
       + strength * (sum over users (n_u + unobserved * I) |u|^2 + sum over items (n_v + unobserved * U) |v|^2)
 
-with n_u the number of a user's likes and n_v that of an item's. It knows items by their ids alone: one that nobody
-liked in training scores 0. Users not seen in training are folded in by one solve.
+with n_u the number of a user's likes and n_v that of an item's. It uses no features, so an item without likes in
+training scores 0. Users outside the training part are folded in by one solve.
 
-Shapes: U users, M items that somebody liked, B users, K history, N catalogue, n samples, D factors, R rows, b rows
+Shapes: U users, M items with likes, B users, K history, N catalogue, n samples, D factors, R rows, b rows
 solved together.
 """
 
@@ -26,12 +26,12 @@ from prefprior.errors import require_between
 from prefprior.history import History
 from prefprior.predictor import By, Catalogue, TrainingPart
 
-# Numbers in the matrices of rows that are solved together: 64 MB in float32.
+# Elements of the systems that are solved at once: 64 MB in float32.
 AT_ONCE = 1 << 24
 
 
 class Ials(Baseline):
-    """Matrix factorisation of likes, with every other pair as a weak 0."""
+    """Matrix factorisation of likes, in which every other pair is a 0 of low weight."""
 
     search: ClassVar[Search] = {
         "dim": OneOf((16, 32, 64, 128)),
@@ -51,8 +51,8 @@ class Ials(Baseline):
         pool: int = 64,
         name: str = "ials",
     ) -> None:
-        """`dim` factors; `unobserved` is the weight of every pair as a 0; `strength` of the ridge; `unliked` is what a
-        rating that is no like counts for."""
+        """`dim` factors; `unobserved` is the weight of every pair as a 0; `strength` of the ridge; `unliked` is the
+        value of a rating that is not a like."""
         super().__init__(name=name)
         if not (unobserved > 0 and strength > 0):
             raise ValueError(
@@ -68,7 +68,7 @@ class Ials(Baseline):
         self._gram_DD = torch.empty(dim, dim)
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Alternates between users and items, from random items."""
+        """Alternates between users and items, starting from random item factors."""
         super().fit(training, validation, generator)
         likes = training_matrix(training, self.unliked).tocoo()
         warm, item = torch.from_numpy(likes.col).long().unique(return_inverse=True)
@@ -84,9 +84,9 @@ class Ials(Baseline):
         self._gram_DD = self._factors_MD.T @ self._factors_MD
 
     def _side(self, likes: Sparse, factors_OD: Tensor) -> Tensor:
-        """(R, D) the best rows given the factors of the other side."""
+        """(R, D) least-squares factors of one side, given those of the other."""
         rows_RD, gram_DD = torch.empty(len(likes.count_R), self.dim), factors_OD.T @ factors_OD
-        # Rows with up to 1, 2, 4, ... likes together: less than half of what is gathered is padding.
+        # Rows are grouped by their number of likes (up to 1, 2, 4, ...), so less than half of a batch is padding.
         group_R = likes.count_R.clamp_min(1).log2().ceil()
         for group in group_R.unique().tolist():
             for rows in (group_R == group).nonzero()[:, 0].split(self._rows_at_once(int(2**group))):
@@ -99,7 +99,7 @@ class Ials(Baseline):
         return max(1, AT_ONCE // (self.dim * max(self.dim, likes)))
 
     def _solved(self, factors_bnD: Tensor, value_bn: Tensor, valid_bn: Tensor, gram_DD: Tensor, others: int) -> Tensor:
-        """(b, D) minimisers given the factors of what each row likes, 0 where padded."""
+        """(b, D) minimisers, given the factors of each row's likes (0 for padding)."""
         ridge_b = self.strength * (valid_bn.sum(1) + self.unobserved * others)
         left_bDD = factors_bnD.transpose(1, 2) @ factors_bnD + self.unobserved * gram_DD
         left_bDD.diagonal(dim1=1, dim2=2).add_(ridge_b[:, None])
@@ -107,7 +107,7 @@ class Ials(Baseline):
         return torch.cholesky_solve(right_bD[..., None], torch.linalg.cholesky(left_bDD))[..., 0]
 
     def fold_in(self, history: History, catalogue: Catalogue) -> Tensor:
-        """(B, D) user factors given their histories alone, whose items are rows of that catalogue."""
+        """(B, D) user factors from histories, whose items are rows of this catalogue."""
         place_BK, value_BK = self._items.histories(history, catalogue, self.unliked)
         counted_BK = value_BK > 0
         parts = []
@@ -119,9 +119,9 @@ class Ials(Baseline):
         return torch.cat(parts)
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures from the far end of a user's factors."""
+        """(B, n, D): pictures from the top of its ranking."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
-        """(B, N) inner products of users and items; 0 for items that nobody liked in training."""
+        """(B, N) inner products of users and items; 0 for items without likes in training."""
         return self._items.spread(self.fold_in(history, catalogue) @ self._factors_MD.T, catalogue)
