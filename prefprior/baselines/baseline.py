@@ -1,4 +1,4 @@
-"""What every baseline shares: a name, and the catalogue it was fit on."""
+"""The base class of baselines: a name, and the catalogue it was fit on."""
 
 from typing import ClassVar
 
@@ -9,9 +9,9 @@ from prefprior.predictor import Catalogue, TrainingPart
 
 
 class Baseline:
-    """Keeps the training catalogue; most baselines learn nothing else before they see a history."""
+    """Keeps the training catalogue, which is all that most baselines need before they see a history."""
 
-    search: ClassVar[Search] = {}  # what `evaluate.py tune=...` draws settings from
+    search: ClassVar[Search] = {}  # the search space of `evaluate.py tune=...`
 
     def __init__(self, *, name: str) -> None:
         self.name = name
@@ -19,7 +19,7 @@ class Baseline:
 
     @property
     def two_scores(self) -> bool:
-        """Most have one score for all of `By`."""
+        """Most baselines have one score, whatever `by` is."""
         return False
 
     @property
@@ -30,5 +30,5 @@ class Baseline:
         return self._catalogue
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Learns from the training part."""
+        """Keeps the catalogue of the training part."""
         self._catalogue = training.catalogue

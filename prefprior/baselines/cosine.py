@@ -1,4 +1,4 @@
-"""Cosines of a space's directions (`Space.directions`): how the baselines compare pictures.
+"""Cosines in the standardised space (`Space.directions`), with which baselines compare pictures.
 
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
@@ -11,20 +11,20 @@ from prefprior.history import History
 from prefprior.predictor import Catalogue
 from prefprior.space import Space
 
-# Catalogue rows standardised or multiplied at once: 65,536 x 1280 in float32 is 336 MB.
+# Catalogue rows per block: 65,536 x 1280 in float32 is 336 MB.
 ROWS = 65536
 
 
 def shell(space: Space, direction: Tensor) -> Tensor:
-    """Directions of the standardised space -> raw projections of the length real pictures have.
+    """Directions in the standardised space -> raw projections with the norm of real pictures.
 
-    Standardised vectors of real pictures have a length of about sqrt(D), by definition of the scale.
+    Standardised vectors of real pictures have a norm of about sqrt(D), by definition of the scale.
     """
     return space.onto_shell(space.from_model(normalize(direction, dim=-1) * space.dim**0.5))
 
 
 def weighted_mean(vectors_BKD: Tensor, weights_BK: Tensor) -> Tensor:
-    """(B, D) means; where all weights are 0 the mean is 0."""
+    """(B, D) weighted means; 0 if all weights are 0."""
     total_B = weights_BK.sum(1)
     return torch.einsum("bkd,bk->bd", vectors_BKD, weights_BK) / torch.where(total_B > 0, total_B, 1.0)[:, None]
 
@@ -42,7 +42,7 @@ def inner(query_BD: Tensor, catalogue: Catalogue) -> Tensor:
 
 
 def lengths(catalogue: Catalogue) -> Tensor:
-    """(N,) lengths of the standardised catalogue."""
+    """(N,) norms of the standardised catalogue."""
     return torch.cat(
         [
             torch.linalg.vector_norm(
@@ -54,19 +54,19 @@ def lengths(catalogue: Catalogue) -> Tensor:
 
 
 class CosineRanker:
-    """Standardised cosine of queries with a catalogue; the catalogue's lengths are kept for the next call."""
+    """Cosines of queries with a standardised catalogue, whose norms are cached."""
 
     def __init__(self) -> None:
         self._catalogue: Catalogue | None = None
         self._lengths_N = torch.empty(0)
 
     def __call__(self, query_BD: Tensor, catalogue: Catalogue) -> Tensor:
-        """(B, N) cosines; a query of zeros scores 0 everywhere."""
+        """(B, N) cosines; a zero query scores 0 for all items."""
         if self._catalogue is not catalogue:
             self._catalogue, self._lengths_N = catalogue, lengths(catalogue)
         return inner(normalize(query_BD.float(), dim=-1), catalogue).div_(self._lengths_N)
 
 
 def history_directions(space: Space, history: History) -> Tensor:
-    """(B, K, D) unit vectors of the history, zero where there is none."""
+    """(B, K, D) unit vectors of the history; padding is zero."""
     return space.directions(history.embeddings_BKD) * history.valid_BK[..., None]

@@ -1,9 +1,9 @@
-"""Likes as a sparse matrix of users and items: what a baseline counts that knows items by their ids alone.
+"""The sparse user-item matrix of likes, for baselines that identify items by id.
 
-A like is 1. Any other rating is `unliked`, from 0 (as if never seen) to 1 (whatever was rated was chosen). Whether a
-rating is a like says the source's threshold in training, and the user's own middle in a history, as everywhere.
+A like is 1. Any other rating is `unliked`, from 0 (as if never seen) to 1 (every rating counts as an interaction). As
+elsewhere, the source's threshold defines a like in training, and the user's own rating scale does in a history.
 
-Shapes: U users of the training part, B users, N catalogue, M items that are counted, K history.
+Shapes: U users of the training part, B users, N catalogue, M items of the matrix, K history.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from prefprior.predictor import Catalogue, TrainingPart
 
 
 class Items:
-    """Items by their ids, and where they stand in any catalogue."""
+    """Items by id, and their positions in any catalogue."""
 
     def __init__(self, ids: list[str]) -> None:
         self.ids = ids
@@ -27,26 +27,26 @@ class Items:
         return len(self.ids)
 
     def places(self, catalogue: Catalogue) -> Tensor:
-        """(N,) int64: which of these each item of a catalogue is, -1 for none; kept for the next call."""
+        """(N,) int64: the index of each catalogue item among these, -1 if it is not one of them; cached."""
         if self._last is None or self._last[0] is not catalogue:
             self._last = (catalogue, torch.tensor([self._place.get(item, -1) for item in catalogue.ids]))
         return self._last[1]
 
     def spread(self, scores_BM: Tensor, catalogue: Catalogue) -> Tensor:
-        """(B, N) scores of a catalogue from those of these items; 0 for items that are none of them."""
+        """(B, N) scores of a catalogue from scores of these items; 0 for all others."""
         place_N = self.places(catalogue)
         scores_BN = scores_BM[:, place_N.clamp_min(0)]
         return scores_BN if (place_N >= 0).all() else scores_BN.masked_fill_(place_N < 0, 0.0)
 
     def histories(self, history: History, catalogue: Catalogue, unliked: float) -> tuple[Tensor, Tensor]:
-        """(B, K) which of these each item of a history is, -1 for none, and its value; rows are of that catalogue."""
+        """(B, K) the index of each history item among these (-1: none), and its value. Rows refer to this catalogue."""
         known_BK = history.valid_BK & (history.items_BK >= 0)
         place_BK = self.places(catalogue)[history.items_BK.clamp_min(0)].masked_fill(~known_BK, -1)
         value_BK = torch.where(history.liked_BK, 1.0, unliked)
         return place_BK, torch.where(place_BK >= 0, value_BK, 0.0)
 
     def history_matrix(self, history: History, catalogue: Catalogue, unliked: float) -> csr_array:
-        """(B, M) float32 the same as a matrix."""
+        """(B, M) float32: the same as a sparse matrix."""
         place_BK, value_BK = self.histories(history, catalogue, unliked)
         user, entry = value_BK.nonzero(as_tuple=True)
         place, value = place_BK[user, entry].numpy(), value_BK[user, entry].numpy()
@@ -54,7 +54,7 @@ class Items:
 
 
 def training_matrix(training: TrainingPart, unliked: float) -> csr_array:
-    """(U, N) float32 of the users who have any; of several ratings of one item the newest counts."""
+    """(U, N) float32, of users with ratings. The newest of several ratings of an item counts."""
     table = training.ratings
     liked_N = np.ones(len(table), dtype=bool) if table.scale.liked_only else table.liked_N
     value_N = np.where(liked_N, 1.0, unliked).astype(np.float32)
@@ -63,7 +63,7 @@ def training_matrix(training: TrainingPart, unliked: float) -> csr_array:
 
 
 def _matrix(row_X: np.ndarray, column_X: np.ndarray, value_X: np.ndarray, shape: tuple[int, int]) -> csr_array:
-    """Of several values for one place the last; zeros are left out."""
+    """The sparse matrix; the last of several values of an entry counts, and zeros are dropped."""
     place_X = row_X.astype(np.int64) * shape[1] + column_X
     _, last = np.unique(place_X[::-1], return_index=True)
     kept = len(place_X) - 1 - last

@@ -1,8 +1,8 @@
-"""How much an item appeals to everybody: one number each, shrunk to what its embedding predicts.
+"""The general appeal of items: a mean rating or a number of ratings, shrunk towards a prediction from the embedding.
 
-Two estimates are shrunk towards each other (empirical Bayes): what a ridge regression predicts from an item's
-embedding, and its own ratings in training. Items nobody rated have the first alone; the more ratings an item has, and
-the less embeddings explain, the more the second counts.
+Empirical Bayes: a ridge regression on embeddings gives the prior of an item, and its training ratings update it. Items
+without ratings keep the prior. The more ratings an item has, and the less embeddings explain, the more its ratings
+count.
 
 Shapes: N catalogue, M rated items, D dimension.
 """
@@ -18,21 +18,21 @@ from torch import Tensor
 from prefprior.baselines.cosine import ROWS
 from prefprior.predictor import Catalogue, TrainingPart
 
-# Shapes of the gamma prior that are tried: from "embeddings say nothing" to "they say all".
+# Candidate shapes of the gamma prior: from uninformative embeddings to embeddings that explain everything.
 SHAPES = np.logspace(-1, 2, 13)
-# A predicted count below this would never be forgiven by the ratings there are.
+# The least predicted count: with one near 0, an item's own ratings could not raise its estimate.
 LEAST_COUNT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class ItemRatings:
-    """What the ratings of some items say: a mean rating each, or how many there are."""
+    """Mean and number of ratings of the rated items, and which of both is estimated."""
 
     row_M: np.ndarray  # catalogue rows of the items that were rated
     count_M: np.ndarray
     mean_M: np.ndarray  # of signed ratings
-    noise: float  # variance of single ratings around their item's mean; 0 where all are likes
-    counted: bool  # the number of ratings is what is estimated, not their mean
+    noise: float  # variance of single ratings around their item's mean; 0 if all are likes
+    counted: bool  # estimates the number of ratings instead of their mean
 
     @classmethod
     def of(cls, training: TrainingPart, *, counted: bool) -> "ItemRatings":
@@ -40,7 +40,7 @@ class ItemRatings:
         table, size = training.ratings, len(training.catalogue)
         count = np.bincount(table.item_N, minlength=size).astype(np.float64)
         rating_N = table.scale.signed(table.rating_N).astype(np.float64)
-        # Items nobody rated were perhaps never shown: that they have no ratings says nothing.
+        # Items without ratings may never have been shown, so their count of 0 is not evidence.
         rows = np.flatnonzero(count)
         mean = np.bincount(table.item_N, weights=rating_N, minlength=size)[rows] / count[rows]
         squares = np.bincount(table.item_N, weights=rating_N**2, minlength=size)[rows] - count[rows] * mean**2
@@ -49,40 +49,40 @@ class ItemRatings:
 
     @property
     def target_M(self) -> np.ndarray:
-        """What embeddings are to predict: counts vary by factors, so their logarithm."""
+        """The regression target: mean ratings or log counts (counts vary by orders of magnitude)."""
         return np.log(self.count_M) if self.counted else self.mean_M
 
     @property
     def weight_M(self) -> np.ndarray:
-        """A mean of many ratings is surer."""
+        """The weights of the regression: a mean of many ratings has a smaller variance."""
         return np.ones(len(self.row_M)) if self.counted else self.count_M
 
     def shrunk(self, guess_M: np.ndarray, held_M: np.ndarray) -> np.ndarray:
-        """(M,) posterior means; how far guesses are off is learned from `held_M`, items no guess was fit on."""
+        """(M,) posterior means. The error of guesses is estimated on `held_M`, items that they were not fit on."""
         if self.counted:
             return self._counts(guess_M, held_M)
         error_M = held_M * (self.mean_M - guess_M) ** 2 * self.count_M
-        # The squared error of a mean of c ratings is variance + noise / c; weighted by c and summed, that can be solved
-        # for the variance.
+        # The squared error of a mean of c ratings is variance + noise / c. Weighted by c and summed, this is an
+        # equation for the variance.
         variance = (error_M.sum() - held_M.sum() * self.noise) / max((held_M * self.count_M).sum(), 1.0)
         trust_M = self.count_M * max(variance, 0.0)
         return guess_M + trust_M / (trust_M + max(self.noise, 1e-9)) * (self.mean_M - guess_M)
 
     def _counts(self, guess_M: np.ndarray, held_M: np.ndarray) -> np.ndarray:
-        """Counts are Poisson, their rates gamma with the guess as mean: the posterior mean is a mean of both."""
+        """Log posterior means of Poisson rates with a gamma prior whose mean is the guess."""
         rate_M, count_M = np.maximum(np.exp(guess_M), LEAST_COUNT), self.count_M
-        rate_M = rate_M * count_M.sum() / rate_M.sum()  # the logarithm's mean is not the mean's logarithm
+        rate_M = rate_M * count_M.sum() / rate_M.sum()  # exp of a mean logarithm is below the mean
         shape = max(SHAPES, key=lambda a: (held_M * _negative_binomial(count_M, rate_M, a)).sum())
         return np.log((shape + count_M) / (shape / rate_M + 1))
 
 
 class ItemAppeal:
-    """The mean rating of each item, or the logarithm of how many ratings it has, for any catalogue."""
+    """The estimated mean rating, or log number of ratings, of each item of any catalogue."""
 
     def __init__(
         self, catalogue: Catalogue, rated: ItemRatings, strengths: Sequence[float], generator: torch.Generator
     ) -> None:
-        """Weighted ridge over rated items; of `strengths`, the one that predicts a held-out tenth of them best."""
+        """Weighted ridge over rated items, with the best of `strengths` on a held-out tenth of them."""
         features = catalogue.space.to_model(catalogue.embeddings_ND[torch.from_numpy(rated.row_M)].float()).double()
         y, w = torch.from_numpy(rated.target_M), torch.from_numpy(rated.weight_M)
         self._range = (float(y.min()), float(y.max()))
@@ -102,7 +102,7 @@ class ItemAppeal:
         self._last: tuple[Catalogue, Tensor] | None = None
 
     def of(self, catalogue: Catalogue) -> Tensor:
-        """(N,) the estimate for each item; kept for the next call."""
+        """(N,) the estimate for each item; cached."""
         if self._last is None or self._last[0] is not catalogue:
             found_N = torch.cat([self._guess(catalogue, start) for start in range(0, len(catalogue), ROWS)])
             for row, item in enumerate(catalogue.ids):
@@ -112,13 +112,13 @@ class ItemAppeal:
         return self._last[1]
 
     def _guess(self, catalogue: Catalogue, start: int) -> Tensor:
-        """From embeddings; never beyond what any item had, however odd a picture is."""
+        """Predictions from embeddings, clamped to the range of the training targets."""
         features = catalogue.space.to_model(catalogue.embeddings_ND[start : start + ROWS].float())
         return (features @ self._weights_D + self._offset).clamp(*self._range)
 
 
 def _negative_binomial(count_M: np.ndarray, rate_M: np.ndarray, shape: float) -> np.ndarray:
-    """(M,) log-likelihood of Poisson counts whose rates are gamma of this shape, up to what does not depend on it."""
+    """(M,) log-likelihood of Poisson counts with gamma rates of this shape, up to terms independent of the shape."""
     share_M = rate_M / (rate_M + shape)
     return gammaln(count_M + shape) - gammaln(shape) + shape * np.log1p(-share_M) + count_M * np.log(share_M)
 

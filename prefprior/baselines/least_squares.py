@@ -4,8 +4,9 @@ For every row y with ratings r of columns whose factors are F_o, minimises
 
     |F_o y - r|^2 + zeros * |F y|^2 + strength * |y - anchor|^2
 
-The middle term asks all scores, rated or not, to be small; it needs no rows x columns matrix, because it is the same
-quadratic form F^T F for every row (Hu, Koren & Volinsky 2008). A row differs from the others by a matrix of low rank.
+The middle term shrinks all scores, rated or not. It needs no rows x columns matrix, because its quadratic form F^T F
+is the same for every row (Hu, Koren & Volinsky 2008). The system of a row differs from the shared one by a low-rank
+matrix.
 
 Shapes: R rows, M columns (F is M x D), N ratings, n ratings of one row, b rows solved together, D dimension.
 """
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Numbers gathered at once: 2**24 in float32 are 64 MB.
+# Elements gathered at once: 2**24 in float32 are 64 MB.
 GATHER = 1 << 24
 
 
@@ -31,7 +32,7 @@ class Sparse:
 
     @classmethod
     def of(cls, row_N: np.ndarray, column_N: np.ndarray, rating_N: np.ndarray, rows: int) -> "Sparse":
-        """Groups unordered ratings."""
+        """Groups ratings that are in any order."""
         order = np.argsort(row_N, kind="stable")
         start = np.r_[0, np.bincount(row_N, minlength=rows).cumsum()]
         return cls(
@@ -42,11 +43,11 @@ class Sparse:
 
     @property
     def count_R(self) -> Tensor:
-        """How many ratings each row has."""
+        """(R,) the number of ratings of each row."""
         return self.start_R.diff()
 
     def padded(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(b, n) columns, ratings and which of them exist, for some rows."""
+        """(b, n) padded columns and ratings of some rows, and the valid mask."""
         count = self.count_R[rows]
         place = torch.arange(max(int(count.max()), 1)).expand(len(rows), -1)
         valid = place < count[:, None]
@@ -54,7 +55,7 @@ class Sparse:
         return self.column_N[at] * valid, self.rating_N[at] * valid, valid
 
     def batches(self, width: int) -> Iterator[Tensor]:
-        """Rows of similar counts together, so that little is padded; `width` numbers are gathered for each rating."""
+        """Batches of rows with similar counts, to limit padding; `width` elements are gathered for each rating."""
         order = self.count_R.argsort(stable=True)
         counts, start = self.count_R[order], 0
         while start < len(order):
@@ -66,7 +67,7 @@ class Sparse:
 
 
 class Shared:
-    """A = zeros * F^T F + strength * I, which all rows have in common, and products with its inverse."""
+    """The matrix A = zeros * F^T F + strength * I that all rows share, and products with A and its inverse."""
 
     def __init__(self, factors_MD: Tensor, zeros: float, strength: float) -> None:
         self.factors_MD, self.zeros, self.strength = factors_MD, zeros, strength
@@ -76,7 +77,7 @@ class Shared:
         self.narrow = columns < dim
         if zeros > 0 and not self.narrow:
             factors = factors_MD.numpy()
-            # numpy computes A^T A as the symmetric product it is, in half the time.
+            # numpy uses the symmetry of F^T F, which takes half the time.
             self.gram_DD = zeros * torch.from_numpy(factors.T @ factors)
         if self.narrow:
             # Woodbury: A^-1 = (I - F^T Q F) / strength with an M x M matrix Q.
@@ -106,13 +107,13 @@ class Shared:
 
 
 def exact(shared: Shared, column_bn: Tensor, rating_bn: Tensor, valid_bn: Tensor, anchor_bD: Tensor) -> Tensor:
-    """(b, D) minimisers by the Woodbury identity: one n x n solve for each row, whatever D is."""
+    """(b, D) minimisers by the Woodbury identity: one n x n solve per row, independent of D."""
     factors_bnD = shared.factors_MD[column_bn] * valid_bn[..., None]
     return folded(shared, factors_bnD, rating_bn, anchor_bD)
 
 
 def folded(shared: Shared, factors_bnD: Tensor, rating_bn: Tensor, anchor_bD: Tensor) -> Tensor:
-    """The same with the rated columns' factors given (0 where padded): for rows and columns not seen in fitting."""
+    """`exact` with given factors of the rated columns (0 for padding), which need not be among those of the fit."""
     b, n, dim = factors_bnD.shape
     start_bD = shared.solve(shared.strength * anchor_bD)
     solved_bnD = shared.solve(factors_bnD.reshape(b * n, dim)).reshape(b, n, dim)
@@ -123,7 +124,7 @@ def folded(shared: Shared, factors_bnD: Tensor, rating_bn: Tensor, anchor_bD: Te
 
 
 def exact_narrow(shared: Shared, column_bn: Tensor, rating_bn: Tensor, valid_bn: Tensor, anchor_bD: Tensor) -> Tensor:
-    """`exact` for fewer columns than dimensions: everything is a combination of the M columns added to the anchor.
+    """`exact` for fewer columns than dimensions: the solution is the anchor plus a combination of the M columns.
 
     Two products with F for a whole batch replace gathering n factors for each row.
     """
@@ -149,7 +150,7 @@ def conjugate_gradient(
     start_bD: Tensor,
     steps: int,
 ) -> Tensor:
-    """(b, D) better rows after a few steps from where they are; never worse (each step lowers the quadratic)."""
+    """(b, D) rows after a few steps from `start_bD`; each step lowers the objective."""
     factors_bnD = shared.factors_MD[column_bn] * valid_bn[..., None]
 
     def operator(y_bD: Tensor) -> Tensor:
@@ -159,10 +160,10 @@ def conjugate_gradient(
     y_bD, residual_bD = start_bD.clone(), target_bD - operator(start_bD)
     step_bD, norm_b = residual_bD, residual_bD.square().sum(1)
     for _ in range(steps):
-        turned_bD = operator(step_bD)
-        size_b = norm_b / (step_bD * turned_bD).sum(1).clamp_min(1e-30)
+        product_bD = operator(step_bD)
+        size_b = norm_b / (step_bD * product_bD).sum(1).clamp_min(1e-30)
         y_bD = y_bD + size_b[:, None] * step_bD
-        residual_bD = residual_bD - size_b[:, None] * turned_bD
+        residual_bD = residual_bD - size_b[:, None] * product_bD
         last_b, norm_b = norm_b, residual_bD.square().sum(1)
         step_bD = residual_bD + (norm_b / last_b.clamp_min(1e-30))[:, None] * step_bD
     return y_bD

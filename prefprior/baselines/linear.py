@@ -1,6 +1,6 @@
-"""One linear direction per user, fit on nothing but their own history: SVM, logistic regression or ridge.
+"""One linear direction per user, fit on their own history alone: SVM, logistic regression or ridge.
 
-Shapes: B users, K history, M catalogue pictures that stand for "others", N catalogue, n samples, D dimension.
+Shapes: B users, K history, M random pictures as negatives, N catalogue, n samples, D dimension.
 """
 
 from typing import ClassVar
@@ -23,16 +23,16 @@ METHODS = ("svm", "logistic", "ridge")
 
 
 class PersonalDirection(Baseline):
-    """Ranks by the inner product with a direction that separates a user's likes from what they did not like."""
+    """Ranks by the inner product with a direction that separates a user's likes from their dislikes."""
 
     search: ClassVar[Search] = {"strength": LogUniform(0.01, 100)}
 
     def __init__(
         self, *, method: str, strength: float = 1.0, others: int = 64, pool: int = 64, name: str | None = None
     ) -> None:
-        """`strength` regularises; `others` random pictures stand for dislikes where a user has none.
+        """`strength` of the regularisation; `others` random pictures are the negatives of users without dislikes.
 
-        Samples are drawn from the `pool` best pictures: the direction is the normal of a plane, not a place.
+        Samples are drawn from the `pool` best pictures: a direction is the normal of a plane, not a point.
         """
         require_choice("baseline method", method, METHODS)
         super().__init__(name=name or method)
@@ -42,13 +42,13 @@ class PersonalDirection(Baseline):
         self._others_MD = torch.empty(0)
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Draws the pictures that stand for dislikes."""
+        """Draws the random negatives."""
         super().fit(training, validation, generator)
         rows = torch.randperm(len(training.catalogue), generator=generator)[: self.others]
         self._others_MD = training.catalogue.space.directions(training.catalogue.embeddings_ND[rows])
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures from the far end of the direction."""
+        """(B, n, D): pictures from the top of its ranking."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
@@ -69,15 +69,15 @@ class PersonalDirection(Baseline):
         )
 
     def _ridge(self, directions_KD: Tensor, ratings_K: Tensor) -> Tensor:
-        """Ratings on likeness, in the dual form: a K x K solve however many dimensions there are."""
+        """Ridge regression of ratings in the dual form: one K x K solve, independent of D."""
         gram_KK = directions_KD @ directions_KD.T
-        # Not centred on the user's mean rating: with likes alone the direction must still point at them.
+        # Ratings are not centred: with likes alone the direction must still point at them.
         return directions_KD.T @ torch.linalg.solve(gram_KK + self.strength * torch.eye(len(directions_KD)), ratings_K)
 
     def _classifier(self, directions_KD: Tensor, ratings_K: Tensor) -> Tensor:
         likes_KD, dislikes_KD = directions_KD[ratings_K > 0], directions_KD[ratings_K < 0]
         if len(likes_KD) == 0:
-            # Away from what is disliked is all that is known.
+            # Without likes, the direction points away from the mean of dislikes.
             return -weighted_mean(dislikes_KD[None], torch.ones(1, len(dislikes_KD)))[0]
         if len(dislikes_KD) == 0:
             dislikes_KD = self._others_MD

@@ -1,4 +1,4 @@
-"""The mean of what a user liked: the simplest personal predictor, and a hard one to beat with few likes.
+"""The mean of a user's likes: the simplest personal predictor, and hard to beat with few likes.
 
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
@@ -20,7 +20,7 @@ class MeanOfLikes(Baseline):
         self._cosine = CosineRanker()
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): the mean direction at the length of real pictures, n times."""
+        """(B, n, D): the mean direction with the norm of real pictures, n times."""
         space = self.catalogue.space
         return shell(space, self.query(history))[:, None].expand(-1, n, -1)
 

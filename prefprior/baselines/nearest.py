@@ -1,4 +1,4 @@
-"""Nearest neighbours of what a user liked: keeps several tastes apart where a mean would blur them.
+"""Nearest neighbours of a user's likes: keeps separate tastes apart, which a mean would blur.
 
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
@@ -13,7 +13,7 @@ from prefprior.predictor import By, Catalogue
 
 
 class NearestToLikes(Baseline):
-    """Scores an item by its cosine to the closest liked picture; samples are nearest to randomly drawn likes."""
+    """Scores an item by its cosine to the closest liked picture; samples are neighbours of randomly drawn likes."""
 
     def __init__(self, *, k: int = 8, name: str = "nearest") -> None:
         """A sample is one of the `k` catalogue pictures nearest to a liked one."""
@@ -24,7 +24,7 @@ class NearestToLikes(Baseline):
         self._cosine = CosineRanker()
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): each sample a picture near one randomly drawn like; random pictures where nothing is liked."""
+        """(B, n, D): each sample is a picture near a randomly drawn like; random pictures for users without likes."""
         directions_BKD, liked_BK = history_directions(self.catalogue.space, history), history.liked_BK
         size = min(self.k, len(self.catalogue))
         rows_Bn = torch.randint(len(self.catalogue), (len(history), n), generator=generator)
@@ -41,7 +41,7 @@ class NearestToLikes(Baseline):
         return self.catalogue.embeddings_ND[rows_Bn].float()
 
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
-        """(B, N) cosine to the closest like; 0 everywhere for users who liked nothing."""
+        """(B, N) cosine to the closest like; 0 for users without likes."""
         directions_BKD, liked_BK = history_directions(self.catalogue.space, history), history.liked_BK
         best = []
         for directions_KD, liked_K in zip(directions_BKD, liked_BK, strict=True):

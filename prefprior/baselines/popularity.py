@@ -1,4 +1,4 @@
-"""Popularity: what everybody comes to, and what everybody likes. Not personal, and often hard to beat.
+"""Popularity: how many ratings an item has, and how high they are. Not personal, and often hard to beat.
 
 Shapes: N catalogue, B users, n samples, D dimension.
 """
@@ -16,10 +16,10 @@ from prefprior.predictor import By, Catalogue, TrainingPart
 
 
 class Popularity(Baseline):
-    """By interaction the log count of an item's ratings, by rating their mean; both shrunk to what embeddings predict.
+    """The log count of an item's ratings for `interaction`, their mean for `rating`.
 
-    By both it is the logarithm of their product: of the sum of ratings, taken from 0 to 1. Where all ratings are likes
-    there is the count alone.
+    Both are shrunk towards predictions from embeddings. For `both`, the score is the log of their product, with the
+    mean rescaled to 0..1. If all ratings are likes, the count is the only score.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class Popularity(Baseline):
         pool: int = 64,
         name: str = "popularity",
     ) -> None:
-        """`strengths` of the ridge are tried on a tenth of the items; samples are drawn from the `pool` pictures that
-        are rated best (most often, where all are likes)."""
+        """`strengths` of the ridge are compared on a tenth of the items; samples are drawn from the `pool` pictures
+        with the best ratings (with the most, if all are likes)."""
         super().__init__(name=name)
         if not strengths or min(strengths) <= 0:
             raise ValueError(f"baseline {name}: strengths must be positive numbers, got {strengths}")
@@ -40,11 +40,11 @@ class Popularity(Baseline):
 
     @property
     def two_scores(self) -> bool:
-        """Whether there are mean ratings beside counts."""
+        """Whether the training part has graded ratings."""
         return self._rating is not None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Counts ratings and, where they differ, takes their means."""
+        """Estimates counts and, for graded ratings, means."""
         super().fit(training, validation, generator)
 
         def appeal(counted: bool) -> ItemAppeal:
@@ -55,21 +55,21 @@ class Popularity(Baseline):
         self._count = appeal(counted=True)
 
     def popularity(self, catalogue: Catalogue, by: By) -> Tensor:
-        """(N,) log count, expected rating, or the logarithm of both's product."""
+        """(N,) log count, expected rating, or the log of their product."""
         assert self._count is not None, "popularity must be fit before it can rank or sample"
         if self._rating is None or by == "interaction":
             return self._count.of(catalogue)
         rating_N = self._rating.of(catalogue)
         if by == "rating":
             return rating_N
-        # The worst possible rating counts as nearly nothing rather than nothing: such items keep an order.
+        # The floor keeps the log finite, so items with the worst rating are still ordered by count.
         return self._count.of(catalogue) + ((1 + rating_N) / 2).clamp_min(math.exp(-10)).log()
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures everybody likes, less what the user has seen."""
+        """(B, n, D): the best rated pictures that the user has not seen."""
         scores_BN = self.rank(history, self.catalogue, "rating")
         return draw_best(scores_BN, history, self.catalogue, n, self.pool, generator)
 
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
-        """(B, N) the same scores for everybody."""
+        """(B, N) the same scores for every user."""
         return self.popularity(catalogue, by).repeat(len(history), 1)

@@ -1,4 +1,4 @@
-"""Random pictures in a random order: what any predictor must beat.
+"""Random pictures in random order, which any predictor must beat.
 
 Shapes: B users, N catalogue, n samples, D dimension.
 """
@@ -14,7 +14,7 @@ from prefprior.seeding import generator_of
 
 
 class RandomPredictor(Baseline):
-    """Scores are noise, seeded by the user's id: the same whoever else is in the batch."""
+    """Scores are noise seeded by the user's id, so they do not depend on the batch."""
 
     def __init__(self, *, name: str = "random") -> None:
         super().__init__(name=name)

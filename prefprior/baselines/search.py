@@ -1,4 +1,4 @@
-"""What a baseline may be tuned over: arguments of its constructor, and what their values are drawn from."""
+"""Search spaces of baselines: constructor arguments and the distributions of their values."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ import torch
 
 
 class Values(Protocol):
-    """Something that values of one argument are drawn from."""
+    """The distribution of one argument's values."""
 
     def draw(self, generator: torch.Generator) -> Any:
         """One value, as plain data."""
@@ -17,13 +17,13 @@ class Values(Protocol):
 
 @dataclass(frozen=True)
 class LogUniform:
-    """A number whose logarithm is uniform: for weights, of which the order of magnitude is unknown."""
+    """A log-uniform number, for weights of unknown order of magnitude."""
 
     low: float
     high: float
 
     def draw(self, generator: torch.Generator) -> float:
-        """To three digits, so that what is printed is what was used."""
+        """Rounded to three digits, so that the printed value is the one used."""
         place = float(torch.rand((), generator=generator, dtype=torch.float64))
         value = math.exp(math.log(self.low) + place * (math.log(self.high) - math.log(self.low)))
         return float(f"{value:.3g}")
@@ -31,7 +31,7 @@ class LogUniform:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of a few values, all as likely."""
+    """A uniform choice among a few values."""
 
     values: tuple[Any, ...]
 
@@ -44,10 +44,10 @@ Search = Mapping[str, Values]
 
 
 def settings(search: Search, budget: int, generator: torch.Generator) -> Iterator[dict[str, Any]]:
-    """At most `budget` different settings: first none, which leaves all defaults, then draws."""
+    """At most `budget` distinct settings: first the defaults (an empty dict), then draws."""
     seen: list[dict[str, Any]] = [{}]
     yield {}
-    # Where there are few different values, draws repeat: give up long after all have probably been seen.
+    # In a small search space draws repeat: stop long after all settings have probably been seen.
     for _ in range(50 * budget):
         if len(seen) >= budget:
             return

@@ -1,7 +1,7 @@
-"""A causal transformer that predicts the next liked item from features, SASRec's kind (Kang & McAuley 2018).
+"""A causal transformer that predicts the next liked item from features, similar to SASRec (Kang & McAuley 2018).
 
-Items enter through their embeddings instead of learned ids, so that it can rank pictures and serve users it has
-never seen; a softmax over sampled items replaces SASRec's binary loss.
+Items are represented by their embeddings instead of learned ids, so that it can rank new items and serve new users. A
+sampled softmax replaces SASRec's binary loss.
 
 Shapes: B users, K history (oldest first inside the network), M sampled items, N catalogue, n samples, D dimension,
 W width.
@@ -25,7 +25,7 @@ from prefprior.space import Space
 
 
 class Sequential(Baseline):
-    """Ranks by the inner product of the last state with a learned tower over item embeddings."""
+    """Ranks by the inner product of the last hidden state with a learned item tower over embeddings."""
 
     search: ClassVar[Search] = {
         "width": OneOf((64, 128, 256)),
@@ -48,7 +48,7 @@ class Sequential(Baseline):
         pool: int = 64,
         name: str = "sequential",
     ) -> None:
-        """`length` of sequences; each step contrasts the next likes with `sampled` random items."""
+        """`length` of sequences; the negatives of each step are `sampled` random items and the other targets."""
         super().__init__(name=name)
         if min(width, depth, heads, length, steps, batch_size, sampled) < 1 or width % heads or learning_rate <= 0:
             raise ValueError(
@@ -60,7 +60,7 @@ class Sequential(Baseline):
         self._network: _Network | None = None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Next-like prediction at every place of random users' sequences."""
+        """Trains next-like prediction at every position of random users' sequences."""
         super().fit(training, validation, generator)
         catalogue = self.catalogue
         item_UK, rating_UK = _sequences(training, self.length + 1)
@@ -79,7 +79,7 @@ class Sequential(Baseline):
                 target = item_UK[user, 1:][next_BK]
                 others = torch.randint(len(catalogue), (self.sampled,), generator=generator)
                 logits = state_BKW[next_BK] @ network.items(_raw(catalogue, torch.cat([target, others]))).T
-                # Several places may have the same target: they are no negatives of each other.
+                # Positions with the same target are not negatives of each other.
                 same = torch.cat([target, others])[None, :] == target[:, None]
                 same.fill_diagonal_(False)
                 loss = cross_entropy(logits.masked_fill(same, -torch.inf), torch.arange(len(target)))
@@ -90,18 +90,18 @@ class Sequential(Baseline):
         self._network = network.eval()
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures it ranks high."""
+        """(B, n, D): pictures from the top of its ranking."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
     @torch.no_grad()
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
-        """(B, N) how likely each item is to be liked next."""
+        """(B, N) logits of the next liked item."""
         network = self._network
         if network is None:
             raise ValueError(f"the baseline {self.name} must be fit before it can rank or sample")
         recent = history.last(self.length)
         count_B = recent.valid_BK.sum(1)
-        # Oldest first, as in training; the state of the last valid place has seen everything.
+        # Oldest first, as in training; the state at the last valid position attends to the whole history.
         place_BK = count_B[:, None] - 1 - torch.arange(recent.valid_BK.shape[1])
         order_BK = place_BK.clamp_min(0)
         oldest_first = recent.gather(order_BK)
@@ -116,13 +116,13 @@ class Sequential(Baseline):
 
 
 class _Network(nn.Module):
-    """Causal transformer over rated items, and the tower that items are compared through."""
+    """Causal transformer over rated items, and the item tower."""
 
     def __init__(self, space: Space, width: int, depth: int, heads: int, length: int, dropout: float) -> None:
         super().__init__()
         self.space = space
         self.enter, self.rating = nn.Linear(space.dim, width), nn.Linear(1, width)
-        # Likes and dislikes of one look must be able to cancel at once, which a sum of the two above cannot do.
+        # The interaction of embedding and rating: a like and a dislike of similar items can cancel.
         self.rated = nn.Linear(space.dim, width, bias=False)
         self.place = nn.Embedding(length, width)
         layer = nn.TransformerEncoderLayer(
@@ -133,7 +133,7 @@ class _Network(nn.Module):
         self.tower = nn.Sequential(nn.Linear(space.dim, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, raw_BKD: Tensor, rating_BK: Tensor) -> Tensor:
-        """(B, K, W) states; padding at the end cannot reach what stands before it."""
+        """(B, K, W) states; the causal mask hides padding at the end from earlier positions."""
         length = raw_BKD.shape[1]
         features, rating = self._features(raw_BKD), rating_BK[..., None]
         x = self.enter(features) + self.rated(features * rating) + self.rating(rating) + self.place.weight[:length]
@@ -141,7 +141,7 @@ class _Network(nn.Module):
         return self.norm(self.blocks(x, mask=mask, is_causal=True))
 
     def items(self, raw_ND: Tensor) -> Tensor:
-        """(N, W) items as the states see them."""
+        """(N, W) item vectors, to be multiplied with states."""
         return self.tower(self._features(raw_ND))
 
     def _features(self, raw: Tensor) -> Tensor:
@@ -154,7 +154,7 @@ def _raw(catalogue: Catalogue, rows: Tensor) -> Tensor:
 
 
 def _sequences(training: TrainingPart, length: int) -> tuple[Tensor, Tensor]:
-    """(U, length) items, oldest first and -1 padded at the end, and their ratings: each user's newest."""
+    """(U, length) each user's newest items, oldest first and padded with -1 at the end, and their ratings."""
     table = training.ratings
     order = np.argsort(table.user_N, kind="stable")
     starts = np.flatnonzero(np.diff(table.user_N[order], prepend=-1))

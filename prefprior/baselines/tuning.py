@@ -1,4 +1,4 @@
-"""How well a ranking meets ratings that were held out: what a baseline chooses its own settings by.
+"""The quality of a ranking on held-out ratings, by which a baseline chooses its own settings.
 
 Shapes: B users, T held out, N catalogue.
 """
@@ -18,7 +18,7 @@ Rank = Callable[[History, Catalogue], Tensor]
 
 
 def mean_auc(score_BT: Tensor, held_out: HeldOutUsers) -> float | None:
-    """How well likes are told from dislikes, over users who have both; None if there are none."""
+    """Mean AUC of likes against dislikes, over users who have both; None if there are none."""
     values = []
     for score_T, liked_T, disliked_T in zip(score_BT, held_out.held_liked_BT, held_out.held_disliked_BT, strict=True):
         if liked_T.any() and disliked_T.any():
@@ -28,7 +28,7 @@ def mean_auc(score_BT: Tensor, held_out: HeldOutUsers) -> float | None:
 
 
 def quality(rank: Rank, held_out: HeldOutUsers) -> float:
-    """Mean AUC of held-out likes over dislikes; without any dislikes, mean discounted gain of likes among the rest."""
+    """Mean AUC of held-out likes; without any dislikes, their mean discounted gain among all unseen items."""
     told, gains = [], []
     for chunk in held_out.chunks():
         scores_BN = rank(chunk.history(), chunk.catalogue)

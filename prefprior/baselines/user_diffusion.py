@@ -1,7 +1,7 @@
-"""A diffusion prior conditioned on the user's id, REBECA's kind (Patron et al. 2025, arXiv:2502.03966).
+"""A diffusion prior conditioned on the user's id, similar to REBECA (Patron et al. 2025, arXiv:2502.03966).
 
-It knows users by id, not by what they rated: whoever was not trained on gets what the average user would. It is
-here to show what reading the history is worth.
+It represents users by id instead of by their ratings; unseen users get the unknown-user condition. The comparison shows
+what a history encoder is worth.
 
 Shapes: B users, U trained users, n samples, N catalogue, D dimension, W width.
 """
@@ -28,7 +28,7 @@ DROP = 0.15
 
 
 class UserDiffusion(Baseline):
-    """Noise prediction by a small MLP over a user's learned vector and the rating; ranks by the nearest sample."""
+    """A small MLP denoiser given a learned user vector and the rating; ranks by the nearest sample."""
 
     search: ClassVar[Search] = {"guidance": OneOf((1.0, 2.0, 4.0)), "learning_rate": LogUniform(2e-4, 5e-3)}
 
@@ -45,7 +45,7 @@ class UserDiffusion(Baseline):
         ranking_samples: int = 16,
         name: str = "user_diffusion",
     ) -> None:
-        """`guidance` 1 is none; `rank` compares the catalogue with `ranking_samples` samples."""
+        """`guidance` is the scale (1: none); `rank` compares the catalogue with `ranking_samples` samples."""
         super().__init__(name=name)
         if min(width, depth, steps, batch_size, sampling_steps, ranking_samples) < 1 or learning_rate <= 0:
             raise ValueError(f"baseline {name}: sizes and steps must be at least 1 and learning_rate above 0")
@@ -57,7 +57,7 @@ class UserDiffusion(Baseline):
         self._network: _Network | None = None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Denoises the embeddings of rated pictures, given the user and the rating."""
+        """Trains the denoiser on embeddings of rated pictures, given the user and the rating."""
         super().fit(training, validation, generator)
         table = training.ratings
         codes, user_N = np.unique(table.user_N, return_inverse=True)
@@ -86,7 +86,7 @@ class UserDiffusion(Baseline):
 
     @torch.no_grad()
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): samples for each user's id at the highest rating; unconditional in the user for unknown ids."""
+        """(B, n, D): samples at the highest rating, conditioned on each user's id (unknown user for new ids)."""
         network = self._network
         if network is None:
             raise ValueError(f"the baseline {self.name} must be fit before it can rank or sample")

@@ -1,13 +1,13 @@
-"""Weighted alternating least squares held to CLIP: item factors are pulled to the items' embeddings.
+"""Weighted alternating least squares held to CLIP: item factors are regularised towards the items' embeddings.
 
 Minimises over users u and items v
 
     sum over ratings (u.v - r)^2 + zeros * sum over all pairs (u.v)^2
       + user_strength * sum |u - mean u|^2 + pull * sum |v - x|^2
 
-with x the standardised unit embedding of an item. A strong pull leaves users as directions in CLIP space (ridge
-regression shared among them); a weak one is plain matrix factorisation (Hu, Koren & Volinsky 2008). Users not seen in
-training are folded in from their history; items nobody rated in training keep x.
+with x the standardised unit embedding of an item. With a strong pull, users are directions in CLIP space (ridge
+regression towards their mean). With a weak one, this is plain matrix factorisation (Hu, Koren & Volinsky 2008). Users
+outside the training part are folded in from their history. Items without training ratings keep x.
 
 Shapes: U users, I items (I = N, the catalogue), B users, K history, n samples, D dimension.
 """
@@ -31,34 +31,34 @@ from prefprior.data.held_out import HeldOutUsers
 from prefprior.history import History
 from prefprior.predictor import By, Catalogue, TrainingPart
 
-# Rows with at most this many ratings are solved exactly by an n x n system; more take conjugate gradient steps.
+# Rows with at most this many ratings are solved exactly, by an n x n system; others by conjugate gradient steps.
 FEW = 64
-# Ends the name of the space of refined embeddings: decoders of the space they came from know nothing of it.
+# Suffix of the space of refined embeddings, which decoders of the original space must refuse.
 REFINED = "+wals"
-# Numbers held at a time where ratings are gathered as pairs of factors.
+# Elements held at once when factors are gathered for ratings.
 FLOATS = 1 << 22
-# What is held out of the training part to choose weights by, and for how many users at most.
+# The share of the training ratings held out to choose weights, and the most users they are measured on.
 HELD_SHARE, HELD_USERS = 0.1, 1000
 TRIAL_SWEEPS = 6
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What the terms beside the ratings weigh."""
+    """Weights of the regularising terms."""
 
     pull: float
     user_strength: float
     zeros: float
 
 
-# From items tied to their embeddings to plain factorisation, which knows only the product of pull and user_strength.
-# Short user factors (a strong ridge) on loose items make an embedding, whose length is 1 whether or not its item was
-# ever chosen, count for little beside who chose it. Without zeros, scoring everything 1 is perfect where all are likes.
+# From items tied to their embeddings to plain factorisation, in which only the product of pull and user_strength
+# matters. There, a strong ridge on users makes item factors long, so that an embedding (of norm 1, however often its
+# item was rated) counts for little. If all ratings are likes and `zeros` is 0, a score of 1 for every pair is optimal.
 CHOICES = (Weights(10.0, 1.0, 0.01), Weights(1.0, 20.0, 0.02), Weights(0.1, 100.0, 0.03))
 
 
 class Wals(Baseline):
-    """Matrix factorisation in CLIP space; `refined` are the item embeddings that ratings moved."""
+    """Matrix factorisation in CLIP space; `refined` are the item embeddings after the update by ratings."""
 
     search: ClassVar[Search] = {
         "pull": LogUniform(0.03, 30),
@@ -78,10 +78,10 @@ class Wals(Baseline):
         export: str | None = None,
         name: str = "wals",
     ) -> None:
-        """`pull` of item factors to their embeddings, `user_strength` of the ridge on users, `zeros`: the weight of
-        every pair as a 0; which of these are left out are chosen together, from `CHOICES`, by a tenth of the training
-        ratings, held out. `steps` of conjugate gradient a sweep; `export` is a folder for refined
-        embeddings."""
+        """`pull` is the weight of the ridge that pulls item factors to their embeddings, `user_strength` that of the
+        ridge on users, `zeros` that of every pair as a 0. Those not given are chosen together from `CHOICES`, on a
+        held-out tenth of the training ratings. `steps` of conjugate gradient per sweep; `export` is a folder for
+        refined embeddings."""
         super().__init__(name=name)
         known = {"pull": pull, "user_strength": user_strength, "zeros": zeros}
         given = {key: value for key, value in known.items() if value is not None}
@@ -110,7 +110,7 @@ class Wals(Baseline):
         self._shared = Shared(self._factors_ID[self._warm], self.weights.zeros, self.weights.user_strength)
 
     def _choose(self, training: TrainingPart, generator: torch.Generator) -> None:
-        """Keeps the weights that tell held-out likes from dislikes best, or from all else without any dislikes."""
+        """Keeps the weights with the best `quality` on held-out ratings."""
         table = training.ratings
         held_N = (torch.rand(len(table), generator=generator) < HELD_SHARE).numpy()
         rest = TrainingPart(table.take(np.flatnonzero(~held_N)), training.catalogue)
@@ -124,7 +124,7 @@ class Wals(Baseline):
             self.weights = weights
             self._alternate(rest, min(self.sweeps, TRIAL_SWEEPS))
             found.append((quality(self.rank, held_out), weights))
-        # `max` keeps the first of equals: nearest to the embeddings.
+        # `max` keeps the first of equal values: the one nearest to the embeddings.
         self.weights = max(found, key=lambda pair: pair[0])[1]
 
     def begin(self, training: TrainingPart) -> None:
@@ -135,7 +135,7 @@ class Wals(Baseline):
         )
         codes, user_N = np.unique(table.user_N, return_inverse=True)
         warm, item_N = np.unique(table.item_N, return_inverse=True)
-        # Items nobody rated were perhaps never shown: they take no part, neither as zeros nor in the solves.
+        # Items without ratings may never have been shown, so they are left out, as zeros and in the solves.
         self._warm = torch.from_numpy(warm.astype(np.int64))
         rating_N = table.scale.signed(table.rating_N)
         self._by_user = Sparse.of(user_N, item_N, rating_N, len(codes))
@@ -144,7 +144,7 @@ class Wals(Baseline):
         self._mean_D = torch.zeros(self._factors_ID.shape[1])
 
     def sweep(self) -> None:
-        """Users given items, their mean, then items given users; the objective never rises."""
+        """Updates users, their mean, then items; the objective never increases."""
         items = Shared(self._factors_ID[self._warm], self.weights.zeros, self.weights.user_strength)
         width = items.factors_MD.shape[1]
         for rows in self._by_user.batches(width):
@@ -161,7 +161,7 @@ class Wals(Baseline):
             )
 
     def objective(self) -> float:
-        """What the sweeps minimise, summed in float64."""
+        """The objective of the sweeps, summed in float64."""
         users = self._users_UD.double()
         some = max(1, FLOATS // users.shape[1])
         row = torch.repeat_interleave(torch.arange(len(users)), self._by_user.count_R)
@@ -186,7 +186,7 @@ class Wals(Baseline):
         )
 
     def fold_in(self, history: History) -> Tensor:
-        """(B, D) user factors given their history alone; for an empty one, the mean user (as unrated pairs allow)."""
+        """(B, D) user factors from histories; for an empty one, the mean user shrunk by the `zeros` term."""
         factors_BKD = self.catalogue.space.directions(history.embeddings_BKD)
         known_BK = history.items_BK >= 0
         factors_BKD = torch.where(known_BK[..., None], self._factors_ID[history.items_BK.clamp_min(0)], factors_BKD)
@@ -199,7 +199,7 @@ class Wals(Baseline):
         )
 
     def sample(self, history: History, n: int, generator: torch.Generator) -> Tensor:
-        """(B, n, D): pictures from the far end of a user's factor."""
+        """(B, n, D): pictures from the top of its ranking."""
         return draw_best(self.rank(history, self.catalogue), history, self.catalogue, n, self.pool, generator)
 
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
@@ -207,7 +207,7 @@ class Wals(Baseline):
         return self.fold_in(history) @ self._items(catalogue).T
 
     def refined(self) -> Tensor:
-        """(N, D) raw embeddings as ratings moved them: same space, same lengths before the move."""
+        """(N, D) item factors as raw embeddings, each scaled by the norm of its own embedding."""
         space = self.catalogue.space
         parts = []
         for start in range(0, len(self.catalogue), ROWS):
@@ -217,12 +217,12 @@ class Wals(Baseline):
         return torch.cat(parts)
 
     def write(self, folder: str | Path) -> None:
-        """Refined embeddings as `embeddings=wals` reads them: a table of a space of its own."""
+        """Writes the refined embeddings as a table of their own space, as `embeddings=wals` reads it."""
         name = f"{self.catalogue.space.name}{REFINED}"
         EmbeddingTable.write(folder, name, self.catalogue.ids, self.refined().numpy(), encoder={"refined_by": "wals"})
 
     def _items(self, catalogue: Catalogue) -> Tensor:
-        """Item factors of a catalogue: those of training where they are known, embeddings elsewhere."""
+        """Item factors of a catalogue: from training for known items, embeddings for others."""
         if catalogue is self.catalogue:
             return self._factors_ID
         if self._other is None or self._other[0] is not catalogue:
