@@ -1,18 +1,18 @@
-"""A simulation in which the length of an embedding says what a picture is: how many samples are what a user likes.
+"""A simulation in which the length of an embedding carries information: how many samples a user would like.
 
     python scripts/dsprites.py                        # what docs/results.md shows
     python scripts/dsprites.py --epochs 40            # trained four times as long
 
 After the simulation of REBECA: hearts and squares in red and blue, embeddings of 16 dimensions, four users who like one
 shape in one colour. Nothing is downloaded. A shape has a random place and one of 40 angles; it is drawn in 64 x 64
-pixels and reduced to 32 x 32 by means over 4 x 4. Its embedding is what an untrained convolutional network makes of it:
+pixels and reduced to 32 x 32 by means over 4 x 4. Its embedding is the output of an untrained convolutional network:
 three layers of 32, 64 and 128 channels, 4 x 4, stride 2, ReLU, then the mean over the picture and a projection. Weights
-are normal with a variance of 2 / inputs, the projection's 1 / inputs. Red pictures are longer than blue ones, and
-hearts longer than squares. Each user rates all pictures and likes .95 of their own kind, .10 of those that share its
-shape or its colour, and .01 of the rest.
+are normal with a variance of 2 / inputs, those of the projection 1 / inputs. Embeddings of red pictures are longer than
+those of blue ones, and those of hearts longer than those of squares. Each user rates all pictures and likes .95 of
+their own kind, .10 of those that share its shape or its colour, and .01 of the rest.
 
-A line for each way of sampling: the share of samples whose nearest picture (Euclidean distance) is of the user's own
-kind, after 16 likes and 16 dislikes; a mean over several such histories of each user.
+Prints one line per sampler: the share of samples whose nearest picture (Euclidean distance) is of the kind that the
+user likes, after 16 likes and 16 dislikes, as a mean over several such histories of each user.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.runs import CHECKPOINT
 
-KINDS = ("red heart", "blue heart", "red square", "blue square")  # also what the four users like
+KINDS = ("red heart", "blue heart", "red square", "blue square")  # also the tastes of the four users
 LIKED = (0.01, 0.10, 0.95)  # the share that is liked of pictures with 0, 1 and 2 of shape and colour in common
 CHANNELS = (3, 32, 64, 128)
 DIM, SIDE, ANGLES, AT_ONCE = 16, 64, 40, 1000
@@ -54,7 +54,7 @@ TRAINING = (
 
 @dataclass(frozen=True)
 class Simulation:
-    """N pictures and what four users say of them."""
+    """N pictures and the likes of four users."""
 
     embeddings_ND: Tensor
     kind_N: Tensor
@@ -62,7 +62,7 @@ class Simulation:
 
     @classmethod
     def draw(cls, pictures: int, seed: int) -> "Simulation":
-        """All of it from a seed."""
+        """Draws pictures and likes."""
         generator = torch.Generator().manual_seed(seed)
         kind_N = torch.arange(pictures) % len(KINDS)
         place_N2 = 0.25 + 0.5 * torch.rand(pictures, 2, generator=generator)
@@ -76,7 +76,7 @@ class Simulation:
         return cls(embeddings_ND, kind_N, torch.rand(chance_UN.shape, generator=generator) < chance_UN)
 
     def write(self, folder: Path) -> list[str]:
-        """Writes it as a table; returns the words that name it to `train.py`."""
+        """Writes the data as a table; returns the overrides with which `train.py` reads it."""
         make_folder(folder)
         np.save(folder / "embeddings.npy", self.embeddings_ND.numpy())
         (folder / "items.txt").write_text("".join(f"{item}\n" for item in range(len(self.kind_N))))
@@ -109,13 +109,13 @@ class Simulation:
 
 
 def shuffled(rows_BK: Tensor, ratings_BK: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Both in one order, drawn for each row."""
+    """Both, each row in the same random order."""
     order_BK = torch.rand(rows_BK.shape, generator=generator).argsort(dim=1)
     return rows_BK.gather(1, order_BK), ratings_BK.gather(1, order_BK)
 
 
 def render(kind_N: Tensor, place_N2: Tensor, angle_N: Tensor) -> Tensor:
-    """(N, 3, 32, 32) pictures of the kinds, turned about the places of their centres."""
+    """(N, 3, 32, 32) pictures of shapes at these centres and angles."""
     axis = (torch.arange(SIDE) + 0.5) / SIDE
     right, down = axis - place_N2[:, 0, None, None], axis[:, None] - place_N2[:, 1, None, None]
     cos, sin = angle_N.cos()[:, None, None], angle_N.sin()[:, None, None]
@@ -129,7 +129,7 @@ def render(kind_N: Tensor, place_N2: Tensor, angle_N: Tensor) -> Tensor:
 
 
 def encoder() -> Callable[[Tensor], Tensor]:
-    """The untrained network, pictures -> (N, D); the same one whatever the seed."""
+    """The untrained network, pictures -> (N, D); it does not depend on the seed of the simulation."""
     generator = torch.Generator().manual_seed(NETWORK)
     layers = [
         torch.randn(made, read, 4, 4, generator=generator) * (2 / (16 * read)) ** 0.5
@@ -146,7 +146,7 @@ def encoder() -> Callable[[Tensor], Tensor]:
 
 
 def ways(own: Sampler) -> Iterator[tuple[str, Sampler]]:
-    """What is compared, each with a name."""
+    """The samplers to compare, by name."""
     yield "default", own
     yield "`sampler.candidates=1`", own.changed(candidates=1)
     yield "`sampler.candidates=1`, no guidance", own.changed(candidates=1, guidance=Guidance())

@@ -1,4 +1,4 @@
-"""scripts/dsprites.py: a simulation where length says what a picture is, and the way to its table."""
+"""scripts/dsprites.py: a simulation in which length carries information, and how its table is computed."""
 
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_seed_makes_the_same_simulation(simulation: Simulation) -> None:
     assert torch.equal(again.liked_UN, simulation.liked_UN)
 
 
-def test_length_says_what_a_picture_is(simulation: Simulation) -> None:
+def test_length_tells_red_from_blue(simulation: Simulation) -> None:
     lengths_N = simulation.embeddings_ND.norm(dim=1)
     red_N = simulation.kind_N % 2 == 0
     assert lengths_N[red_N].quantile(0.05) > 1.1 * lengths_N[~red_N].quantile(0.95)

@@ -31,11 +31,11 @@ from prefprior.predictor import By, Catalogue, TrainingPart
 from prefprior.seeding import generator_of
 from prefprior.space import Space
 
-RANKING_SAMPLES = 16  # whose mean ranks, where samples do
-SAMPLES_AT_ONCE = 16384  # embeddings denoised together: more gains nothing and takes memory
-TOKENS_AT_ONCE = 2**15  # of histories encoded together: each block of the denoiser holds keys and values of every one
-SCORES_AT_ONCE = 2**20  # of users x items; each needs a number for every user token
-ITEMS_AT_ONCE = 2**16  # of a catalogue, for however few users: each needs its embedding, and features of it
+RANKING_SAMPLES = 16  # per user, whose mean ranks a catalogue with rank_by=samples
+SAMPLES_AT_ONCE = 16384  # embeddings denoised at once: more takes memory and is not faster
+TOKENS_AT_ONCE = 2**15  # of histories encoded at once: each block of the denoiser holds their keys and values
+SCORES_AT_ONCE = 2**20  # of users x items: each needs a number for every user token
+ITEMS_AT_ONCE = 2**16  # of a catalogue, even for a single user: each needs its embedding and features
 
 
 class TrainedPredictor:
@@ -61,7 +61,7 @@ class TrainedPredictor:
     def load(
         cls, path: str | Path, device: str | torch.device = "cpu", *, trust: Sequence[str] = ()
     ) -> "TrainedPredictor":
-        """From a checkpoint; `trust` names packages beside prefprior whose classes it may name."""
+        """Loads a checkpoint; `trust` lists packages besides prefprior whose classes it may name."""
         found = checkpoint.load(path, device, trust=trust)
         return cls(model=found.model, objective=found.objective, sampler=found.sampler, facts=found.facts)
 
@@ -88,29 +88,29 @@ class TrainedPredictor:
 
     @property
     def rank_by(self) -> str:
-        """What `rank` goes by: its `retriever`, or closeness to its own `samples`. A change is not saved."""
+        """What `rank` uses: the `retriever`, or closeness to `samples`. `save` does not store a change."""
         return self._rank_by
 
     @rank_by.setter
     def rank_by(self, how: str) -> None:
         if require_choice("rank_by", how, ("retriever", "samples")) == "retriever" and self.model.retriever is None:
-            raise ValueError("rank_by=retriever, but this model was trained with retriever=none: leave it out")
+            raise ValueError("rank_by=retriever, but this model was trained with retriever=none: leave rank_by out")
         self._rank_by = how
 
     @property
     def two_scores(self) -> bool:
-        """Whether `rank` tells interaction from rating."""
+        """Whether `rank` has different scores by interaction and by rating."""
         rating = self.model.rating
         return rating is not None and rating.has_learned and self.rank_by == "retriever"
 
     @property
     def cold_start(self) -> ColdStart | None:
-        """The wrapper that ranks items nobody rated in training apart, where there is one and the retriever ranks."""
+        """The cold-start wrapper of the retriever, if there is one and `rank` uses the retriever."""
         retriever = self.model.retriever
         return retriever if isinstance(retriever, ColdStart) and self.rank_by == "retriever" else None
 
     def fit(self, training: TrainingPart, validation: TrainingPart | None, generator: torch.Generator) -> None:
-        """Nothing: it is trained already."""
+        """Does nothing: the model is already trained."""
 
     @torch.no_grad()
     def sample(
@@ -127,11 +127,11 @@ class TrainedPredictor:
     ) -> Tensor:
         """(B, n, D) raw embeddings of items each user would give that rating (1 loved, -1 hated), best first.
 
-        `sampler` is the checkpoint's own unless given. `text_BD`, raw embeddings of the same CLIP's text tower, say
-        what to show. A model that was trained with texts is conditioned on them, and `sampler.guidance.text` is their
-        guidance scale. For any other model they take part in the choice among candidates: `text_weight` is the share of
-        the closeness to the text in a candidate's quality, from 0 (the user's score alone) to 1 (the text alone).
-        Candidates whose similarity to a rated item is `copy_threshold` or more are not chosen.
+        `sampler` replaces the checkpoint's. `text_BD` are raw embeddings of prompts by the same CLIP's text tower. A
+        model that was trained with texts is conditioned on them, and `sampler.guidance.text` is their guidance scale.
+        For any other model they take part in the selection among candidates: `text_weight` is the share of the
+        similarity to the text in a candidate's quality, from 0 (the user's score alone) to 1 (the text alone).
+        Candidates whose similarity to a rated item is at least `copy_threshold` are rejected.
         """
         samples = self.select(
             history, n, generator, rating=rating, sampler=sampler, text_BD=text_BD, text_weight=text_weight,
@@ -152,13 +152,13 @@ class TrainedPredictor:
         text_weight: float = 0.5,
         copy_threshold: float | None = None,
     ) -> Samples:
-        """As `sample`, with the number of candidates. A round's noise comes from the generator at once, so that the
-        result is independent of the chunk size."""
+        """Like `sample`, with the number of candidates. The noise of a round is drawn at once, so the result is
+        independent of the chunk size."""
         _check_text(text_BD, text_weight, len(history), self.space.dim)
         sampler = sampler or self.sampler
         chosen_by_text = text_BD is not None and not self.reads_text
         per_sample = candidates_per_sample(sampler, chosen_by_text=chosen_by_text)
-        independent = per_sample == 1 and copy_threshold is None  # nothing to choose among
+        independent = per_sample == 1 and copy_threshold is None  # no candidates to select from
         condition_BD = None if chosen_by_text else text_BD
 
         def propose(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,12 +188,12 @@ class TrainedPredictor:
     def negatives(
         self, history: History, n: int, generator: torch.Generator, *, sampler: Sampler | None = None
     ) -> Tensor:
-        """(B, n, D) raw embeddings of items each user would hate: what decoders take as the negative."""
+        """(B, n, D) raw embeddings of items each user would dislike most: the negative condition of decoders."""
         return self.sample(history, n, generator, rating=-1.0, sampler=sampler)
 
     @torch.no_grad()
     def score(self, history: History, raw: Tensor) -> Tensor:
-        """(B, N) how well embeddings suit each user, rated and new ones alike: (N, D) for all or (B, N, D) for each."""
+        """(B, N) scores of any embeddings: (N, D), the same for all users, or (B, N, D), each user's own."""
         history, raw = history.to(self.device), raw.to(self.device, torch.float32)
         if self.rank_by == "retriever":
             return self._scores_of(self.model.encode(history), raw)
@@ -202,7 +202,7 @@ class TrainedPredictor:
 
     @torch.no_grad()
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
-        """(B, N) scores: the retriever's or, by `rank_by`, closeness to samples, which is one score for all of `by`."""
+        """(B, N) scores of the retriever or, with `rank_by=samples`, closeness to samples, which ignores `by`."""
         self.space.require_same(catalogue.space, "the prior", "the catalogue")
         history = history.to(self.device)
         return torch.cat(list(self._chunks(history, catalogue, by)), dim=1)
@@ -211,8 +211,8 @@ class TrainedPredictor:
     def top(self, history: History, catalogue: Catalogue, k: int, *, seen: bool = False) -> tuple[Tensor, Tensor]:
         """The k best items of a catalogue for each user: rows (B, k) and scores (B, k).
 
-        Memory is bounded by a chunk of the catalogue, whatever its size. Items of the history are left out unless
-        `seen`; where fewer than k are left, their scores are -inf.
+        Memory is bounded by one chunk of the catalogue. Items of the history are excluded unless `seen`. If fewer than
+        k items remain, the scores of the rest are -inf.
         """
         self.space.require_same(catalogue.space, "the prior", "the catalogue")
         history = history.to(self.device)
@@ -233,8 +233,8 @@ class TrainedPredictor:
     def _chunks(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Iterator[Tensor]:
         """Scores of the catalogue, chunk by chunk.
 
-        Samples score by cosine to their mean in model scale, where what all items have in common is taken out; they
-        come from a fixed seed.
+        With `rank_by=samples`, a score is the cosine to the mean of a user's samples, in model scale, where the mean of
+        all pictures is 0. Samples come from a fixed seed.
         """
 
         def parts() -> Iterator[tuple[int, Tensor]]:
@@ -270,7 +270,7 @@ class TrainedPredictor:
         for rows in torch.arange(len(history)).split(_users_at_once(history, RANKING_SAMPLES)):
             some = history.take(rows)
             users = self.model.encode(some)
-            # Their lengths are not bounded: that is a change of length about 0, and of direction about the mean.
+            # Lengths are not bounded here: it would change norms about 0, and so directions about the mean.
             made_BSD = self._scaled(some, users, noise_BSD[rows], 1.0, self.sampler, None)
             means.append(normalize(normalize(made_BSD, dim=-1).mean(1), dim=-1))
         return torch.cat(means)
@@ -285,8 +285,7 @@ class TrainedPredictor:
         self, history: History, noise_BMD: Tensor, rating: float, sampler: Sampler, text_BD: Tensor | None, *,
         scored: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """A raw embedding for each noise (B, M, D) and its score (B, M): 0 without a retriever, and the negative score
-        where a low rating is wanted."""
+        """A raw embedding for each noise (B, M, D) and its score (B, M), times `rating`; 0 without a retriever."""
         raw_BMD, score_BM = torch.empty_like(noise_BMD), noise_BMD.new_zeros(noise_BMD.shape[:2])
         for rows in torch.arange(len(history)).split(_users_at_once(history, noise_BMD.shape[1])):
             some = history.take(rows).to(self.device)
@@ -302,20 +301,20 @@ class TrainedPredictor:
         self, history: History, users: EncodedUsers, noise_BSD: Tensor, rating: float, sampler: Sampler,
         text_BD: Tensor | None,
     ) -> Tensor:  # fmt: skip
-        """What the solver made of noise, in model scale."""
+        """Samples in model scale: noise, integrated by the solver."""
         denoise = guided(
             self.model.prior, self.objective, sampler.guidance, users.history, self.model.encode_empty(history),
             torch.full((len(history),), rating, device=self.device), text_BD,
         )  # fmt: skip
         solver, steps = (OneStep(), 1) if self.objective.one_step else (sampler.solver, sampler.steps)
-        # Seeded by each user's own first noise: independent of chunks, and a deterministic solver draws nothing.
+        # Seeded by the first noise value of each user, so independent of chunks; deterministic solvers draw nothing.
         firsts = [repr(row.flatten()[0].item()) for row in noise_BSD] if solver.stochastic else []
         generators = [generator_of("noise", first) for first in firsts]
         return solver(denoise, self.objective.schedule, noise_BSD, steps, generators)
 
 
 def _users_at_once(history: History, samples: int) -> int:
-    """How many users are sampled for together, so that memory is bounded however long their histories are."""
+    """How many users are sampled for at once, so that memory is bounded for any length of histories."""
     return max(1, min(SAMPLES_AT_ONCE // samples, TOKENS_AT_ONCE // history.valid_BK.shape[1]))
 
 

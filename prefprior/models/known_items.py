@@ -1,4 +1,4 @@
-"""Items of the training part, known again by their embeddings in whatever catalogue they are met.
+"""Items of the training part, recognised by their embeddings in any catalogue.
 
 Shapes: I items of a table, P known items, N items, D dimension; `...` any leading shape.
 """
@@ -10,38 +10,38 @@ from torch import Tensor
 from prefprior.data.hashing import mix
 from prefprior.models.learned_tables import LearnedTables
 
-FACTORS = 0x70726566  # any number, but never another: checkpoints hold hashes made with it
-AT_ONCE = 8192  # rows hashed together: each takes eight bytes a dimension for a moment
+FACTORS = 0x70726566  # an arbitrary seed that must never change: checkpoints hold hashes made with it
+AT_ONCE = 8192  # rows hashed at once: each needs eight temporary bytes per dimension
 
 
 class KnownItems(LearnedTables):
-    """Items that were rated in training, by 62-bit hashes of their embeddings, so that any catalogue can be asked.
+    """Items that were rated in training, stored as 62-bit hashes of their embeddings.
 
-    Embeddings are compared in half precision, so that it makes no difference whether a catalogue is kept in that or in
-    full. They must be the same embeddings: computed again on another machine, one may differ in its last bits.
+    Hashes are of half-precision values, so a catalogue is recognised in half and in full precision. The embeddings must
+    be the same ones: if they are computed again on another machine, the last bits may differ.
     """
 
     hash_P: Tensor
 
     def __init__(self, *columns: str) -> None:
-        """`columns` name numbers that are known of each item; `learn` leaves them to be set."""
+        """`columns` names further numbers per item, which are to be set after `learn`."""
         super().__init__(hash_P=torch.zeros(0, dtype=torch.long), **{name: torch.zeros(0) for name in columns})
         self.columns = columns
 
     def learn(self, embeddings_ID: Tensor, rated_I: Tensor) -> Tensor:
-        """Knows those items of a table that are marked as rated; returns the place of each among the P. Items of equal
-        embeddings share one."""
+        """Stores the items of a table that are marked as rated; returns the index of each among the P known items.
+        Items with equal embeddings share an index."""
         found = [_hashes(embeddings_ID[rows_S]) for rows_S in rated_I.nonzero()[:, 0].split(AT_ONCE)]
         hash_R = torch.cat(found) if found else self.hash_P[:0]
         self.hash_P, place_R = hash_R.unique(return_inverse=True)  # ascending
         return place_R
 
     def forward(self, raw: Tensor) -> Tensor:
-        """(..., D) -> (...) whether each was rated in training."""
+        """(..., D) -> (...) whether each item was rated in training."""
         return self.place(raw) >= 0
 
     def place(self, raw: Tensor) -> Tensor:
-        """(..., D) -> (...) which of the P items each is, -1 for none."""
+        """(..., D) -> (...) index of each item among the P known ones, -1 for unknown items."""
         if not len(self.hash_P):
             return torch.full(raw.shape[:-1], -1, device=raw.device)
         wanted = torch.cat([_hashes(rows) for rows in raw.flatten(0, -2).split(AT_ONCE)])
@@ -57,7 +57,7 @@ class KnownItems(LearnedTables):
 
 
 def _hashes(raw_ND: Tensor) -> Tensor:
-    # Of the bits; + 0 turns -0 into 0. Products overflow, as hashes do.
+    # Hashes of the bits; + 0 turns -0 into 0. Integer overflow is intended.
     bits_ND = (raw_ND.half() + 0).view(torch.int16).long()
     factors_D = torch.from_numpy(mix(np.arange(raw_ND.shape[-1]), FACTORS).view(np.int64)).to(raw_ND.device)
     return (bits_ND * factors_D).sum(-1) & (2**62 - 1)

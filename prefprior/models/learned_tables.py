@@ -1,4 +1,4 @@
-"""Buffers whose number of rows is learned: a checkpoint, not a constructor, says how many there are."""
+"""Buffers whose number of rows is learned: it comes from the checkpoint, not from the constructor."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ from torch import Tensor, nn
 
 
 class LearnedTables(nn.Module):
-    """A module with such buffers, all of the same number of rows; none before anything is learned or loaded."""
+    """A module with such buffers, all with the same number of rows: 0 before learning or loading."""
 
     def __init__(self, **empty: Tensor) -> None:
-        """By name, each table without rows."""
+        """Empty tables by name: each has the dtype and shape of a filled one, with 0 rows."""
         super().__init__()
         self._tables = tuple(empty)
         for name, table in empty.items():
             self.register_buffer(name, table)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # The first table says how many rows there are. Any other that has more or fewer is refused by PyTorch.
+        # The first table determines the number of rows. PyTorch refuses any other table of another size.
         saved = state_dict.get(prefix + self._tables[0])
         if saved is not None:
             for name in self._tables:

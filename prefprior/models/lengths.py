@@ -1,4 +1,4 @@
-"""How long pictures are in each direction of a space: what bounds the lengths of samples.
+"""Bounds on the lengths of samples: the lengths of the pictures nearest in direction.
 
 Shapes: P pictures kept, k of them near a sample, S samples bounded together, D dimension; `...` any leading shape.
 """
@@ -11,18 +11,18 @@ from prefprior.models.learned_tables import LearnedTables
 from prefprior.models.preparation import TrainingData
 
 KEPT = 4096  # pictures: 10 MB at 1280 dimensions
-NEAR = 32  # pictures whose lengths bound a sample's
+NEAR = 32  # pictures whose lengths bound that of a sample
 TRIMMED = 1  # of them at either end: the shortest and the longest of 32 may be outliers
-AT_ONCE = 4096  # samples compared with all pictures kept: 67 MB of cosines
+AT_ONCE = 4096  # samples compared at once with all pictures kept: 67 MB of cosines
 
 
 class Lengths(LearnedTables):
     """Bounds the length of a sample by those of the pictures that are nearest to it in direction.
 
-    Few steps, guidance and the mean of several answers make lengths that no picture has and no decoder expects. But
-    length may say what a picture is, so that no single length suits all. Within the bounds a sample keeps the length
-    that the generator gave it. What is kept is a random part of the catalogue, in half precision; before it is learned,
-    there are no bounds.
+    Few solver steps, guidance and regression to the mean produce lengths that no picture has and no decoder expects.
+    But length may carry information about a picture, so a single length does not suit all samples. Within the bounds, a
+    sample keeps the length that the generator gave it. A random subset of the catalogue is kept in half precision.
+    There are no bounds before `learn`.
     """
 
     direction_PD: Tensor
@@ -32,13 +32,14 @@ class Lengths(LearnedTables):
         super().__init__(length_P=torch.zeros(0), direction_PD=torch.zeros(0, dim, dtype=torch.float16))
 
     def prepare(self, data: TrainingData) -> None:
-        """Keeps a part of the catalogue."""
+        """Keeps a subset of the catalogue."""
         self.learn(data.catalogue.embeddings_ND)
 
     def learn(self, raw_ND: Tensor) -> None:
-        """Keeps at most `KEPT` of these embeddings, the same ones each time."""
+        """Keeps at most `KEPT` of these embeddings, chosen deterministically."""
         chosen = torch.randperm(len(raw_ND), generator=torch.Generator().manual_seed(0))[:KEPT]
-        raw_PD = raw_ND[chosen.sort().values].to(self.length_P.device, torch.float32)  # in the order of a mapped file
+        # Sorted, so that reads of a memory map are sequential.
+        raw_PD = raw_ND[chosen.sort().values].to(self.length_P.device, torch.float32)
         raw_PD = raw_PD[raw_PD.any(dim=1)]  # a vector of zeros has no direction
         self.direction_PD = normalize(raw_PD, dim=1).to(self.direction_PD.dtype)
         self.length_P = raw_PD.norm(dim=1)
@@ -52,7 +53,7 @@ class Lengths(LearnedTables):
 
     def _bounded(self, raw_SD: Tensor) -> Tensor:
         count = min(NEAR, len(self.length_P))
-        with torch.autocast(raw_SD.device.type, enabled=False):  # half precision would confuse neighbours
+        with torch.autocast(raw_SD.device.type, enabled=False):  # half precision is too coarse to find neighbours
             raw_SD = raw_SD.float()
             cosine_SP = normalize(raw_SD, dim=1) @ self.direction_PD.float().T
         near_Sk = self.length_P[cosine_SP.topk(count, dim=1).indices].sort(dim=1).values

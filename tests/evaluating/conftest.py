@@ -1,4 +1,4 @@
-"""A small table of ratings and two untrained priors, for each file of tests."""
+"""A small table of ratings and two untrained priors, made once per test file."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from prefprior.space import Space
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eighty people who like one half of sixty pictures each, and an untrained prior of their space."""
+    """Eighty users, each of whom likes half of sixty pictures, and two untrained priors of their space."""
     folder = tmp_path_factory.mktemp("evaluate")
     rng = np.random.default_rng(0)
     raw = rng.normal(size=(60, 6)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Small evaluations, and what one leaves behind."""
+"""Overrides for small evaluations, and the output of one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ ON_REFINED = ("experiment=table", *TABLE[1:], "embeddings=wals", *TINY)
 
 @dataclass
 class Finished:
-    """What an evaluation left behind."""
+    """The output of an evaluation."""
 
     folder: Path
     printed: str

@@ -1,4 +1,4 @@
-"""Two priors side by side, and what either was trained on."""
+"""The comparison of two priors, and the overlap with their training data."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ def test_two_checkpoints_are_compared_by_paired_users(folder: Path, monkeypatch:
 
 @pytest.fixture(scope="module")
 def compared(folder: Path) -> Path:
-    """An evaluation beside a prior that was trained on everybody."""
+    """An evaluation with a second prior that was trained on all users."""
     shutil.copytree(folder / "runs/train/two", folder / "runs/train/all")
     nodes = read_json(folder / "runs/train/all" / DATA)
     nodes["data"]["splits"] |= {"val": 0.0, "test": 0.0}

@@ -1,4 +1,4 @@
-"""The scoreboard as a user runs it."""
+"""`evaluate.py` as a command."""
 
 import io
 from contextlib import redirect_stdout
@@ -42,7 +42,7 @@ def test_differences_are_written_with_the_metrics(first: Finished) -> None:
     assert first.intervals["table/unseen/prior-mean/auc@all"]["people"] > 0
 
 
-def test_a_baseline_learns_this_taste(first: Finished) -> None:
+def test_a_linear_baseline_learns_linear_tastes(first: Finished) -> None:
     assert first.figures["table/unseen/svm/auc@all"] > 0.7
 
 

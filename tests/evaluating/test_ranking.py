@@ -1,4 +1,4 @@
-"""What a prior ranks by, and its share of cold-start items."""
+"""`rank_by` and `cold_start_share` of `evaluate.py`."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.evaluating.runs import SMALL, TABLE, TINY
 
 @pytest.fixture(scope="module")
 def cold(folder: Path) -> Path:
-    """A run that knows which items were rated; p7, p17, ... were not."""
+    """A run with a cold-start retriever; p7, p17, ... have no ratings in training."""
     rated = (folder / "r.csv").read_text().splitlines()
     few = [line for line in rated if not line.split(",")[1].endswith("7")]
     (folder / "few.csv").write_text("\n".join(few) + "\n")

@@ -1,4 +1,4 @@
-"""Baselines that are tuned before they are compared."""
+"""`evaluate.py tune=...`: baselines are tuned before they are compared."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from tests.evaluating.runs import SMALL, TABLE, Finished
 
 @pytest.fixture(scope="module")
 def tuned(folder: Path) -> Finished:
-    """Baselines with three settings each, one of them given by the command."""
+    """Two baselines, tuned with three settings each; an argument of one is given on the command line."""
     printed, words = io.StringIO(), ("tune=3", "predictors=[mean,blend,ease]", "baselines.ease.strength=7")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         run(patch, folder, "evaluate", *TABLE, *words, *SMALL, "run_dir=runs/evaluate/tuned")
@@ -36,7 +36,7 @@ def test_every_setting_that_was_tried_is_listed(tuned: Finished) -> None:
     assert tuned.intervals["table/tuning/blend/tuned_for@all"]["low"] is None
 
 
-def test_what_the_command_gives_is_not_tuned(tuned: Finished) -> None:
+def test_arguments_on_the_command_line_are_not_tuned(tuned: Finished) -> None:
     trials = read_json(tuned.folder / "tuning.json")["ease"]["trials"]
     assert all("strength" not in trial["settings"] for trial in trials)
 

@@ -17,13 +17,13 @@ from prefprior.evaluation.metrics.rating import NAMES, rating
 from prefprior.evaluation.metrics.scoring import SampledCandidates, score
 from prefprior.predictor import Predictor, TrainingPart
 
-# Users of a trial at most: for each, the whole catalogue is ranked.
+# At most so many users in a trial, because the whole catalogue is ranked for each.
 MOST_PEOPLE = 1000
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings and how good they were; no settings are a baseline's defaults."""
+    """Settings and their figure; an empty dict stands for a baseline's defaults."""
 
     settings: dict[str, Any]
     figure: float
@@ -31,15 +31,15 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """The best of all trials, and the predictor as it was fit with it."""
+    """The best of all trials, and the predictor that it fit."""
 
     predictor: Predictor
     best: Trial
     trials: tuple[Trial, ...]  # the defaults first
-    people: int  # whom they were compared on
+    people: int  # how many users they were compared on
 
     def plain(self) -> dict[str, Any]:
-        """What JSON holds of it."""
+        """As `tuning.json` stores it."""
         trials = [{"settings": trial.settings, "figure": trial.figure} for trial in self.trials]
         return {"settings": self.best.settings, "figure": self.best.figure, "trials": trials}
 
@@ -50,7 +50,7 @@ class Tuned:
 
 
 class Tuner:
-    """Compares settings by the mean of some figures over some users."""
+    """Compares settings by the mean of one or more figures, over held-out users."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class Tuner:
         candidates: SampledCandidates | None = None,
         seed: int = 0,
     ) -> None:
-        """`figures` (metrics of lists at `ks` or of ratings) that these users' ratings do not define are left out; by
-        default they are NDCG at the greatest k, and AUC. `part` says who the users are."""
+        """`figures` are metrics of ranking at `ks` or of rating, by default NDCG at the greatest k, and AUC. Those that
+        the users' ratings do not define are left out. `part` names the users in messages."""
         if budget < 2:
             raise ValueError(f"tune must be at least 2 settings for each baseline, got {budget}")
         if figures is not None and not figures:
-            raise ValueError("tune_for names no figure: leave it out, or give some such as [ndcg_20]")
+            raise ValueError("tune_for is empty: leave it out, or name figures, such as [ndcg_20]")
         known = [*ranking(torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool), tuple(ks)), *NAMES]
         self.people, self.part, self.budget = people.first(MOST_PEOPLE), part, budget
         self.figures = tuple(
@@ -83,7 +83,7 @@ class Tuner:
         training: tuple[TrainingPart, TrainingPart | None],
         progress: Callable[[], None] | None = None,
     ) -> Tuned:
-        """Fits and compares what `make` makes of settings; of equals, the first."""
+        """Fits `make(settings)` for each setting and keeps the best; the first of equal ones."""
         trials: list[Trial] = []
         best: tuple[Trial, Predictor] | None = None
         for drawn in settings(search, self.budget, torch.Generator().manual_seed(self.seed)):
@@ -108,8 +108,8 @@ class Tuner:
         means = [float(found[name].nanmean()) for name in self.figures if not found[name].isnan().all()]
         if not means:
             raise ValueError(
-                f"the ratings of the {len(people):,} users of {self.part} define none of {', '.join(self.figures)}, "
-                "by which baselines would be tuned. Choose others by tune_for=[...]"
+                f"baselines cannot be tuned by {', '.join(self.figures)}: the ratings of the {len(people):,} users of "
+                f"{self.part} define none of these figures. Choose others with tune_for=[...]"
             )
         return sum(means) / len(means)
 

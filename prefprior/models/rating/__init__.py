@@ -1,1 +1,1 @@
-"""The rating head: how a user would rate an item, beside how probable it is that they come to it."""
+"""The rating head: how a user would rate an item, as opposed to how probable an interaction is."""

@@ -1,8 +1,8 @@
-"""What items are rated on average: a guess from the embedding, moved by the ratings that an item has.
+"""Mean ratings of items: a prior mean from the embedding, updated by the item's own ratings.
 
 An empirical Bayes model of the mean rating m of an item with n ratings and the features x:
     m ~ N(level + x a, own + noise / n),    a ~ N(0, shared I).
-Variances are those of the highest marginal likelihood. An item without ratings has the guess alone.
+The variances maximise the marginal likelihood. An item without ratings keeps its prior mean.
 
 Shapes: N ratings, I items of the catalogue, M rated items, P known items, S a sample of M, D dimension; `...` any
 leading shape.
@@ -17,14 +17,14 @@ from prefprior.models.known_items import KnownItems
 from prefprior.models.scale import Standardize
 
 ROWS_AT_ONCE = 65_536
-ITEMS_FOR_VARIANCES = 20_000  # they are three numbers: more items would not change them
-SHARES = (0.01, 0.03, 0.1, 0.3, 0.6, 1.0)  # of the variance of item means, tried as `own`
-RATIOS = np.logspace(-3, 1, 17)  # to the same variance, tried as `shared`
-ROUNDS = 3  # between users' offsets and items' means, which are estimated in turn
+ITEMS_FOR_VARIANCES = 20_000  # enough for a handful of numbers
+SHARES = (0.01, 0.03, 0.1, 0.3, 0.6, 1.0)  # candidates of `own`, relative to the variance of item means
+RATIOS = np.logspace(-3, 1, 17)  # candidates of `shared`, relative to the same variance
+ROUNDS = 3  # of alternating between users' offsets and items' means
 
 
 class RatedItems(KnownItems):
-    """Items with the sum and the number of their ratings."""
+    """Rated items, each with the sum and the number of its ratings."""
 
     sum_P: Tensor
     count_P: Tensor
@@ -34,7 +34,7 @@ class RatedItems(KnownItems):
 
 
 class ItemMeans(nn.Module):
-    """Posterior mean and variance of how items are rated, by embedding."""
+    """Posterior mean and variance of items' mean ratings, looked up by embedding."""
 
     weights_D: Tensor
     level: Tensor
@@ -50,11 +50,11 @@ class ItemMeans(nn.Module):
             self.register_buffer(name, torch.tensor(value))
 
     def features(self, raw: Tensor) -> Tensor:
-        """(..., D) directions in model scale: how alike two items are is their cosine."""
+        """(..., D) unit vectors in model scale; the similarity of two items is their cosine."""
         return normalize(self.scale.to_model(raw.float()), dim=-1)
 
     def learn(self, embeddings_ID: Tensor, item_N: np.ndarray, user_N: np.ndarray, rating_N: np.ndarray) -> None:
-        """From ratings that are comparable between users."""
+        """Fits the model to ratings that are comparable between users."""
         count_I = np.bincount(item_N, minlength=len(embeddings_ID))
         rows_M = np.flatnonzero(count_I)
         place_M = self.known.learn(embeddings_ID, torch.from_numpy(count_I > 0)).numpy()
@@ -71,21 +71,21 @@ class ItemMeans(nn.Module):
             mean_N = mean_P.double().numpy()[place_N]
 
     def forward(self, raw: Tensor, x: Tensor, without: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Items (..., D) and their features -> mean and variance (...). `without` is one rating of each item to be left
-        out: that of the user whose other ratings are to be predicted."""
+        """Items (..., D) and their features -> mean and variance (...). `without` is one rating per item to leave out:
+        the one of the user whose ratings are predicted."""
         total, count = self.known.values(raw)
         if without is not None:
             there = count > 0
             count, total = count - there.float(), total - torch.where(there, without, 0)
         return self._posterior(x @ self.weights_D + self.level, total, count)
 
-    def _posterior(self, guess: Tensor, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance, from the guess and an item's own ratings."""
+    def _posterior(self, prior: Tensor, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and variance, from the prior mean and an item's own ratings."""
         trust = self.own * count / (self.own * count + self.noise)
-        return guess + trust * (total / count.clamp(min=1) - guess), self.own * (1 - trust)
+        return prior + trust * (total / count.clamp(min=1) - prior), self.own * (1 - trust)
 
     def _fit(self, embeddings_ID: Tensor, row_P: Tensor, place_N: np.ndarray, value_N: np.ndarray) -> Tensor:
-        """(P,) the posterior means."""
+        """Fits variances and weights; returns the posterior means (P,)."""
         sum_P = torch.from_numpy(np.bincount(place_N, weights=value_N, minlength=len(row_P)))
         self.known.sum_P, count_P = sum_P.float(), self.known.count_P.double()
         mean_P = sum_P / count_P
@@ -94,7 +94,7 @@ class ItemMeans(nn.Module):
         level = float(value_N.mean())
         some_S = torch.randperm(len(row_P), generator=torch.Generator().manual_seed(0))[:ITEMS_FOR_VARIANCES]
         x_SD = self.features(embeddings_ID[row_P[some_S]]).double()
-        own, shared = _likeliest(x_SD, mean_P[some_S] - level, noise / count_P[some_S])
+        own, shared = _best_variances(x_SD, mean_P[some_S] - level, noise / count_P[some_S])
         outer_DD = torch.eye(len(self.weights_D), dtype=torch.float64) / shared
         moment_D = torch.zeros(len(self.weights_D), dtype=torch.float64)
         for part_S in torch.arange(len(row_P)).split(ROWS_AT_ONCE):
@@ -109,7 +109,7 @@ class ItemMeans(nn.Module):
 
 
 def _offsets(user_N: np.ndarray, residual_N: np.ndarray) -> np.ndarray:
-    """(U,) how far each user's ratings lie above the items' means, shrunk by what chance alone would do."""
+    """(U,) each user's mean deviation from the items' means, shrunk according to its sampling variance."""
     count_U = np.bincount(user_N)
     mean_U = np.bincount(user_N, weights=residual_N) / np.maximum(count_U, 1)
     noise = np.square(residual_N - mean_U[user_N]).sum() / max(len(user_N) - (count_U > 0).sum(), 1)
@@ -118,9 +118,9 @@ def _offsets(user_N: np.ndarray, residual_N: np.ndarray) -> np.ndarray:
     return mean_U * variance * count_U / np.maximum(variance * count_U + noise, 1e-12)
 
 
-def _likeliest(x_SD: Tensor, mean_S: Tensor, error_S: Tensor) -> tuple[float, float]:
-    """The variances `own` and `shared` of the highest marginal likelihood; `error_S` is the variance that counting
-    few ratings leaves in each mean."""
+def _best_variances(x_SD: Tensor, mean_S: Tensor, error_S: Tensor) -> tuple[float, float]:
+    """The variances `own` and `shared` that maximise the marginal likelihood; `error_S` is the sampling variance of
+    each mean."""
     total = max(float((mean_S.square() - error_S).mean()), 1e-3 * float(mean_S.square().mean()), 1e-9)
     best = (-np.inf, total, total)
     ratios = torch.from_numpy(RATIOS)[:, None] * total

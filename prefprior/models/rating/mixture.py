@@ -1,4 +1,4 @@
-"""How much each of two scores counts in an expected rating, found on users that neither was trained on.
+"""The weights of two scores in an expected rating, fit on validation users.
 
 Shapes: B users, T targets, N items.
 """
@@ -6,14 +6,14 @@ Shapes: B users, T targets, N items.
 import torch
 from torch import Tensor, distributed, nn
 
-PRIOR_RATINGS = 20.0  # of how many ratings the prior is worth that says the expected rating alone
+PRIOR_RATINGS = 20.0  # the weight, in ratings, of the prior that only the expected rating counts
 
 
 class Mixture(nn.Module):
-    """Non-negative least squares of ratings on both scores, each user's means taken out, for a score's level may differ
-    between users; then a level for all.
+    """Non-negative least squares of ratings on two scores, and a level that all users share.
 
-    The sums that it needs are added up while validation users pass.
+    The regression is within users, because the level of a score may differ between users. Its sums are accumulated over
+    the batches of a validation pass.
     """
 
     weights_2: Tensor
@@ -26,12 +26,12 @@ class Mixture(nn.Module):
         self.begin()
 
     def begin(self) -> None:
-        """Forgets what was seen."""
+        """Starts a new validation pass: resets the sums."""
         # Products of the columns, then their sums and the number of rows.
         self._sums_X = torch.zeros(13, dtype=torch.float64)
 
     def see(self, expected_BT: Tensor, score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> None:
-        """Adds ratings that were held out, and weighs anew; every process of a run at once."""
+        """Adds held-out ratings and updates the weights; a collective call in a distributed run."""
         columns_3BT = torch.stack([expected_BT, score_BT, rating_BT]).double()
         columns_3BT = torch.where(valid_BT, columns_3BT, 0)
         mean_3B1 = columns_3BT.sum(2, keepdim=True) / valid_BT.sum(1)[:, None].clamp(min=1)
@@ -51,7 +51,7 @@ class Mixture(nn.Module):
 
 
 def _non_negative(products_33: Tensor, count: float) -> Tensor:
-    """The two weights."""
+    """The two weights: a ridge towards (1, 0), with a negative weight replaced by 0."""
     scatter_22, moment_2 = products_33[:2, :2], products_33[:2, 2]
     if count == 0 or not bool((scatter_22.diagonal() > 0).all()):
         return torch.tensor([1.0, 0.0], dtype=torch.float64)

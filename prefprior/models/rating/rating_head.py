@@ -1,9 +1,9 @@
-"""The rating head: how a user would rate an item, from their own ratings and everybody's.
+"""The rating head: how a user would rate an item, from their own ratings and those of all users.
 
-A Gaussian process over a user's ratings (Rasmussen & Williams 2006, ch. 2). Its mean is how an item is rated on
-average; a user departs from it by an offset, and more alike for items that look alike:
-    rating ~ item's mean + N(0, offset + taste * cosine(item, item')) + noise.
-It needs no training by gradient, predicts from the first rating on, and turns round where ratings are negated.
+A Gaussian process over a user's ratings (Rasmussen & Williams 2006, ch. 2). Its mean function is the item's mean
+rating. A user deviates from it by an offset, and by a taste that is similar for similar items:
+    rating ~ item's mean + GP(0, offset + taste * cosine(item, item')) + noise.
+It has no weights to train by gradient, and predicts from the first rating on.
 
 Shapes: B users, K history, T targets, N items, D dimension.
 """
@@ -27,15 +27,15 @@ from prefprior.models.recorded import Recorded
 from prefprior.models.scale import Standardize
 from prefprior.space import Space
 
-MOST_RATINGS = 20_000_000  # learned from, of users at random: 16 bytes each
-USERS, LONGEST, TARGETS = 128, 64, 32  # what the process's variances are fitted on
-STEPS, RATE = 60, 0.2  # of their ascent: three logarithms, which begin within a factor of ten
+MOST_RATINGS = 20_000_000  # learned from, those of random users: 16 bytes each
+USERS, LONGEST, TARGETS = 128, 64, 32  # the sample on which the variances are fit
+STEPS, RATE = 60, 0.2  # of Adam on three log-variances, which start within a factor of ten
 
 
 class RatingHead(Recorded, Module):
-    """Expected ratings on the scale of a history's, -1 to 1; learned in closed form before training.
+    """Expected ratings on the scale of a history's, -1 to 1; fit once, before training.
 
-    What a retriever has learned by gradient is added with the weight that predicts validation users best.
+    The retriever's score is added with the weight that predicts the ratings of validation users best.
     """
 
     log_variances: Tensor
@@ -50,7 +50,7 @@ class RatingHead(Recorded, Module):
 
     @property
     def has_learned(self) -> bool:
-        """Whether there was anything to learn: of likes alone nobody can tell how something would be rated."""
+        """Whether it was fit: if all ratings are likes, there is nothing to learn."""
         return bool(self.learned)
 
     def prepare(self, data: TrainingData) -> None:
@@ -70,28 +70,28 @@ class RatingHead(Recorded, Module):
         self.learned = torch.tensor(True)
 
     def posterior(self, history: History) -> "RatingPosterior":
-        """What histories tell of their users; once for any number of items."""
+        """The posterior of the users of these histories, solved once for any number of items."""
         with torch.autocast(history.embeddings_BKD.device.type, enabled=False):
             offset, taste, noise = self.log_variances.exp()
             x_BKD = self.means.features(history.embeddings_BKD)
-            mean_BK, unsure_BK = self.means(history.embeddings_BKD, x_BKD)
+            mean_BK, variance_BK = self.means(history.embeddings_BKD, x_BKD)
             x_BKD = x_BKD * history.valid_BK[..., None]
             same_BKK = history.valid_BK[:, :, None] & history.valid_BK[:, None]
             kernel_BKK = taste * (x_BKD @ x_BKD.mT) + offset * same_BKK
             residual_BK = torch.where(history.valid_BK, history.ratings_BK - mean_BK, 0)
-            weight_BK = _solved(kernel_BKK, noise + unsure_BK, residual_BK)
+            weight_BK = _dual_weights(kernel_BKK, noise + variance_BK, residual_BK)
             taste_BD = taste * (weight_BK[:, None] @ x_BKD)[:, 0]
             return RatingPosterior(self, taste_BD, offset * weight_BK.sum(1, keepdim=True))
 
     def calibrate(self, batch: PreferenceBatch, score_BT: Tensor) -> None:
-        """Has the mixture see what both scores say of validation targets."""
+        """Updates the mixture with both scores of validation targets."""
         expected_BT = self.posterior(batch.history).expected(batch.target_BTD)
         self.mixture.see(expected_BT, score_BT, batch.target_rating_BT, batch.target_valid_BT)
 
     def _learn_variances(self, data: TrainingData, users: Sequences, signed_N: np.ndarray) -> None:
-        """Those under which what users rated is likeliest, given some of their ratings and the items' means without
-        their own."""
-        # In the order of hashes, so that memory and shards give the same users.
+        """Maximises the predictive likelihood of some ratings of each user given others, with item means that leave
+        the user's own ratings out."""
+        # By hash, so that data in memory and in shards give the same users.
         chosen = [user for user in np.argsort(users.hash_U, kind="stable") if users.count_U[user] > 1][:USERS]
         if not chosen:
             return
@@ -105,11 +105,11 @@ class RatingHead(Recorded, Module):
             rows_X[LONGEST : LONGEST + len(targets)] = targets
         filled_BX, there_BX = rows_BX >= 0, np.maximum(rows_BX, 0)
         rated_BX = np.where(filled_BX, users.rating_N[there_BX], 0)
-        # As in use: on the scale that the history alone gives.
+        # As in prediction, the history alone determines the rating scale.
         signed_BX = data.scale.signed(rated_BX, rated_BX[:, :LONGEST], filled_BX[:, :LONGEST])
         raw_BXD = data.catalogue.embeddings_ND[torch.from_numpy(users.item_N[there_BX]).long()].float()
         x_BXD, valid_BX = self.means.features(raw_BXD), torch.from_numpy(filled_BX)
-        mean_BX, unsure_BX = self.means(raw_BXD, x_BXD, without=torch.from_numpy(signed_N[there_BX]))
+        mean_BX, variance_BX = self.means(raw_BXD, x_BXD, without=torch.from_numpy(signed_N[there_BX]))
         x_BXD = x_BXD.double() * valid_BX[..., None]
         residual_BX = torch.where(valid_BX, torch.from_numpy(signed_BX).double() - mean_BX, 0)
         cosine_BXX, both_BXX = x_BXD @ x_BXD.mT, valid_BX[:, :, None] & valid_BX[:, None]
@@ -120,22 +120,22 @@ class RatingHead(Recorded, Module):
             offset, taste, noise = logs.exp()
             kernel_BXX = taste * cosine_BXX + offset * both_BXX
             across_BTK = kernel_BXX[:, target, past]
-            seen_BKK = kernel_BXX[:, past, past] + torch.diag_embed(noise + unsure_BX[:, past].double())
+            seen_BKK = kernel_BXX[:, past, past] + torch.diag_embed(noise + variance_BX[:, past].double())
             lower_BKK = torch.linalg.cholesky(seen_BKK)
             half_BKT = torch.linalg.solve_triangular(lower_BKK, across_BTK.mT, upper=False)
             half_BK1 = torch.linalg.solve_triangular(lower_BKK, residual_BX[:, past, None], upper=False)
             error_BT = residual_BX[:, target] - (half_BKT.mT @ half_BK1)[..., 0]
-            variance_BT = taste + offset + noise + unsure_BX[:, target] - half_BKT.square().sum(1)
-            surprise_BT = error_BT.square() / variance_BT + variance_BT.log()
+            variance_BT = taste + offset + noise + variance_BX[:, target] - half_BKT.square().sum(1)
+            nll_BT = error_BT.square() / variance_BT + variance_BT.log()
             optimizer.zero_grad()
-            surprise_BT[valid_BT].mean().backward()
+            nll_BT[valid_BT].mean().backward()
             optimizer.step()
         self.log_variances = logs.detach().float()
 
 
 @dataclass(frozen=True, eq=False)
 class RatingPosterior:
-    """How users depart from the items' means: an offset, and a direction in the features of items."""
+    """The posterior deviation of users from the item means: an offset, and a direction in feature space."""
 
     head: RatingHead
     taste_BD: Tensor
@@ -155,11 +155,11 @@ class RatingPosterior:
         return self.head.mixture(self.expected(raw), score_BN)
 
     def log_liking(self, raw: Tensor, score_BN: Tensor) -> Tensor:
-        """(B, N) the log-probability that a rating is above 0, where likes begin."""
+        """(B, N) the log-probability that a rating is above 0, the threshold of a like."""
         return log_ndtr(self.rate(raw, score_BN) / (0.5 * self.head.log_variances[2]).exp())
 
 
-def _solved(kernel_BKK: Tensor, noise_BK: Tensor, residual_BK: Tensor) -> Tensor:
-    """(B, K) the residuals, each weighed by how much it says beside the others."""
+def _dual_weights(kernel_BKK: Tensor, noise_BK: Tensor, residual_BK: Tensor) -> Tensor:
+    """(B, K) the dual weights: (kernel + noise)^-1 residual."""
     lower_BKK = torch.linalg.cholesky(kernel_BKK + torch.diag_embed(noise_BK))
     return torch.cholesky_solve(residual_BK[..., None], lower_BKK)[..., 0]

@@ -69,7 +69,7 @@ def test_without_dislikes_it_is_ndcg_alone() -> None:
     clusters, popularity = make_clusters(), Popularity()
     popularity.fit(clusters.training, None, torch.Generator().manual_seed(0))
     assert tuner(clusters.people).figure(popularity) == tuner(clusters.people, figures=["ndcg_20"]).figure(popularity)
-    with pytest.raises(ValueError, match="define none of auc"):
+    with pytest.raises(ValueError, match=r"tuned by auc: .* define none of these figures"):
         tuner(clusters.people, figures=["auc"]).figure(popularity)
 
 
@@ -83,7 +83,7 @@ def test_an_unknown_figure_is_named(tastes: Tastes) -> None:
         tuner(tastes.people, figures=["ndgc_20"])
 
 
-@pytest.mark.parametrize(("how", "message"), [({"budget": 1}, "at least 2"), ({"figures": []}, "names no figure")])
+@pytest.mark.parametrize(("how", "message"), [({"budget": 1}, "at least 2"), ({"figures": []}, "tune_for is empty")])
 def test_impossible_budgets_and_figures_are_refused(tastes: Tastes, how: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tuner(tastes.people, **how)

@@ -19,7 +19,7 @@ SCALE = RatingScale(low=-1, high=1, likes_from=0.1)
 
 
 def ratings_of(space: Space, *, liked_only: bool = False, seed: int = 0) -> Any:
-    """What a component may ask of the data."""
+    """A stub of the data module, with the ratings and their ground truth."""
     draws = np.random.default_rng(seed)
     raw_ND = (draws.standard_normal((ITEMS, DIM)) * 3 + 1).astype(np.float32)
     unit_ND = space.directions(raw_ND)
