@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from prefprior.data.embedding.table import EmbeddingTable
+from prefprior.errors import require_between
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
@@ -47,18 +48,26 @@ class WorldSource(Loadable):
         pictures: int = 6000,
         seed: int = 0,
         views: int = 8,
+        sought: float = 0.6,
+        shown: float = 0.0,
         noise: float = 0.08,
         root: str = "embeddings",
     ) -> None:
-        """`views`: how many directions of the space users tell apart; `noise`: of a rating, in utility; `root`: where
-        embeddings are kept."""
+        """`views`: how many directions of the space users tell apart; `sought`: share of the pictures that a user
+        looked for near their tastes, where the rest are random; `shown`: share of the users who look for nothing and
+        rate random pictures only; `noise`: of a rating, in utility; `root`: where embeddings are kept."""
         if people < 1 or pictures < 200:
             raise ValueError(f"the world needs at least 1 user and 200 pictures, got {people} and {pictures}")
+        for name, share in (("sought", sought), ("shown", shown)):
+            require_between(f"source.{name}", share, 0, 1)
+        if not 0 <= noise < np.inf:
+            raise ValueError(f"source.noise must be at least 0, got {noise}")
         self.count = people
         self.seed = seed
         self.views = views
         self.root = Path(root)
-        self._habits = Habits(noise=noise)
+        self.sought, self.shown, self.noise = sought, shown, noise
+        self._habits = Habits(sought=sought, noise=noise)
         self._pictures = WorldPictures(pictures, seed)
         self._scales: dict[tuple[int, int], tuple[float, float]] = {}
 
@@ -83,8 +92,14 @@ class WorldSource(Loadable):
             item_N=np.concatenate([r.item_R for r in rated]).astype(np.int32),
             rating_N=np.concatenate([r.rating_R for r in rated]).astype(np.float32),
             time_N=np.concatenate([r.time_R for r in rated]),
-            facts={"seed": self.seed, "views": self.views},
+            shown_N=np.concatenate([r.shown_R for r in rated]),
+            facts={"seed": self.seed, "views": self.views, "sought": self.sought, "shown": self.shown},
         )
+
+    def rate_at_random(self, user: str, count: int, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a user says of `count` pictures that somebody shows them at random after all that they rated: (R,) rows
+        of the catalogue, none of them among `without`, and ratings from 1 to 5."""
+        return self._people.rate_at_random(self._person(user), count, without)
 
     def utility(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
         """(N,) true utility in [0, 1] of any raw embeddings after `step` ratings (by default, after all of theirs)."""
@@ -123,7 +138,8 @@ class WorldSource(Loadable):
         known = references(self._folder)
         perception = Perception.measure(catalogue_ND, known.schools_SD, known.fine_D, self.views)
         catalogue, schools_SF = perception.perceive(catalogue_ND), perception.place(known.schools_SD)
-        return perception, Population(self.seed, self.count, TasteModel(), self._habits, schools_SF, catalogue)
+        people = Population(self.seed, self.count, TasteModel(), self._habits, schools_SF, catalogue, self.shown)
+        return perception, people
 
     @property
     def _people(self) -> Population:

@@ -90,6 +90,39 @@ def test_ratings_are_a_valid_table(world: WorldSource) -> None:
     assert 0.1 < table.liked_N.mean() < 0.7
 
 
+def test_ratings_say_which_pictures_were_shown(world: WorldSource) -> None:
+    shown_N = world.ratings().shown_N
+    assert shown_N is not None
+    assert 0.4 < shown_N.mean() < 0.9  # a share of .4 and more, for of 400 pictures few are near a taste
+
+
+def test_settings_of_one_root_do_not_mix(world: WorldSource, root: Path) -> None:
+    before = world.ratings()
+    others = ({"sought": 0.0}, {"shown": 1.0}, {"noise": 0.5})
+    one, other, noisy = (WorldSource(people=60, pictures=400, root=str(root), **given).ratings() for given in others)
+    assert one.shown_N is not None
+    assert one.shown_N.all()
+    assert np.array_equal(one.item_N, other.item_N)  # two ways to say the same
+    assert not np.array_equal(one.item_N, before.item_N)
+    assert np.array_equal(noisy.item_N, before.item_N)
+    assert (noisy.rating_N != before.rating_N).mean() > 0.2
+    assert np.array_equal(world.ratings().rating_N, before.rating_N)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sought": 1.2}, r"source\.sought must be at least 0 and at most 1, got 1\.2"),
+        ({"shown": -0.1}, r"source\.shown must be at least 0 and at most 1, got -0\.1"),
+        ({"noise": -1.0}, r"source\.noise must be at least 0, got -1"),
+        ({"noise": float("nan")}, r"source\.noise must be at least 0, got nan"),
+    ],
+)
+def test_impossible_settings_are_refused(given: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        WorldSource(**given)
+
+
 def test_utility_is_zero_for_random_pictures_and_one_for_the_best(world: WorldSource) -> None:
     all_N = world.embeddings().vectors
     for user in ("person-0000", "person-0011", "person-0059"):

@@ -22,6 +22,8 @@ class Rated(NamedTuple):
     item_R: np.ndarray  # int: row in the catalogue
     rating_R: np.ndarray  # int, 1 to 5
     time_R: np.ndarray  # float64, seconds since 1970
+    shown_R: np.ndarray  # bool: came up at random; the user looked for the rest
+    lines_4: np.ndarray  # utilities at which this user goes over to the next rating
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class Habits:
     def rate(self, taste: Taste, model: TasteModel, catalogue: Perceived, rng: np.random.Generator) -> Rated:
         """What a user finds and how they rate it; no picture is rated twice."""
         count = int(np.exp(rng.uniform(np.log(FEWEST), np.log(MOST + 1))))
-        item_R = self._found(taste, catalogue, min(count, len(catalogue)), rng)
+        item_R, shown_R = self._found(taste, catalogue, min(count, len(catalogue)), rng)
         utility_R = model.utility(taste, catalogue.take(item_R), np.arange(len(item_R)))
         felt_R = utility_R + self.noise * rng.standard_normal(len(item_R))
         shift = self.strictness_std * rng.standard_normal()
@@ -51,16 +53,20 @@ class Habits:
         lines = 0.5 + shift + distance * (LINES - 0.5)
         # Sittings: mostly a minute apart, now and then days.
         gap_R = rng.exponential(60.0, len(item_R)) + (rng.random(len(item_R)) < 0.1) * rng.exponential(3e5, len(item_R))
-        return Rated(item_R, 1 + (felt_R[:, None] > lines).sum(1), 1.6e9 + rng.uniform(0, 1e8) + gap_R.cumsum())
+        time_R = 1.6e9 + rng.uniform(0, 1e8) + gap_R.cumsum()
+        return Rated(item_R, 1 + (felt_R[:, None] > lines).sum(1), time_R, shown_R, lines)
 
-    def _found(self, taste: Taste, catalogue: Perceived, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Rows of the catalogue: around each mode in turn, in shuffled rounds, mixed with random pictures."""
+    def _found(
+        self, taste: Taste, catalogue: Perceived, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the catalogue: around each mode in turn, in shuffled rounds, mixed with random pictures; and which
+        of them are those."""
         sought_R = rng.random(count) < self.sought
         rounds = -(-count // len(taste))
         turn_R = np.concatenate([rng.permutation(len(taste)) for _ in range(rounds)])[:count]
         nearby = max(round(self.reach * len(catalogue)), 1)
         cosine_KN = taste.modes_KF @ catalogue.view_NF.T
-        row_R = rng.choice(len(catalogue), count, replace=False)
+        row_R, shown_R = rng.choice(len(catalogue), count, replace=False), np.ones(count, dtype=bool)
         # What is looked for replaces random pictures; who has seen all that is near goes on with those.
         for k in range(len(taste)):
             mine = np.flatnonzero(sought_R & (turn_R == k))
@@ -68,4 +74,5 @@ class Habits:
             fresh_M = np.setdiff1d(near_M, row_R)
             mine = mine[: len(fresh_M)]
             row_R[mine] = rng.choice(fresh_M, len(mine), replace=False)
-        return row_R
+            shown_R[mine] = False
+        return row_R, shown_R

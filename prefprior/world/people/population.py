@@ -2,10 +2,10 @@
 
 A user is a function of the seed and of their own number alone: more users do not change the others.
 
-Shapes: S schools, F views.
+Shapes: S schools, F views, R ratings of one user.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Population:
     habits: Habits
     schools_SF: np.ndarray
     catalogue: Perceived
+    shown: float = 0.0  # share of the users who look for nothing: what they rate is shown to them at random
     _tastes: dict[int, Taste] = field(default_factory=dict, init=False, repr=False)
     _rated: dict[int, Rated] = field(default_factory=dict, init=False, repr=False)
 
@@ -33,9 +34,27 @@ class Population:
             self._tastes[person] = self.model.draw(self.schools_SF, self.catalogue, rng)
         return self._tastes[person]
 
+    def looks_for_nothing(self, person: int) -> bool:
+        """Whether all that a user rates was shown to them; a larger share adds users and keeps those it has."""
+        return bool(np.random.default_rng([self.seed, person, 2]).random() < self.shown)
+
     def ratings(self, person: int) -> Rated:
         """The ratings of one user."""
         if person not in self._rated:
             rng = np.random.default_rng([self.seed, person, 1])
-            self._rated[person] = self.habits.rate(self.taste(person), self.model, self.catalogue, rng)
+            habits = replace(self.habits, sought=0.0) if self.looks_for_nothing(person) else self.habits
+            self._rated[person] = habits.rate(self.taste(person), self.model, self.catalogue, rng)
         return self._rated[person]
+
+    def rate_at_random(self, person: int, count: int, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of `count` pictures drawn at random from all but `without`, and how the user rates them now, (R,) each.
+
+        A smaller count gives the beginning of a larger one's.
+        """
+        pictures, moods = (np.random.default_rng([self.seed, person, stream]) for stream in (3, 4))
+        order_N = pictures.permutation(len(self.catalogue))
+        row_R = order_N[~np.isin(order_N, without)][:count]
+        rated = self.ratings(person)
+        utility_R = self.model.utility(self.taste(person), self.catalogue.take(row_R), len(rated.item_R))
+        felt_R = utility_R + self.habits.noise * moods.standard_normal(len(row_R))
+        return row_R, 1 + (felt_R[:, None] > rated.lines_4).sum(1)

@@ -58,6 +58,14 @@ def test_with_sought_0_rated_pictures_are_random(example: Example) -> None:
     assert abs(cosine.mean()) < 0.05
 
 
+def test_most_of_what_was_looked_for_is_liked_better_than_what_was_shown(example: Example) -> None:
+    rated = ratings(example)
+    shown = np.concatenate([one.shown_R for one in rated])
+    assert 0.35 < shown.mean() < 0.6  # 40 %, and more where all that is near has been seen
+    liked = np.concatenate([one.rating_R for one in rated]) >= 4
+    assert liked[~shown].mean() > 0.4 > 0.1 > liked[shown].mean()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), [({"sought": 1.5}, "sought"), ({"reach": 0.0}, "reach"), ({"noise": -0.1}, "noise")]
 )
