@@ -70,10 +70,11 @@ def run(cfg: DictConfig) -> Path:
             f"left out: histories of {', '.join(map(str, short))}, which fewer than {LEAST_PEOPLE} users have"
         )
     training = fitting_parts(data, part)
+    conditions = scoreboard.conditions(shows=truth_known(data.source, data.space))
     outcomes, tuned = [], dict[str, Tuned]()
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(predictors) * len(scoreboard.conditions()))
+        task = progress.add_task("", total=len(predictors) * len(conditions))
         for name, predictor in predictors:
             progress.update(task, description=predictor.name)
             if tuner is not None and (search := _search(cfg, name)):

@@ -19,15 +19,24 @@ from prefprior.evaluation.protocol.jackknife import Jackknife
 
 @dataclass(frozen=True)
 class Condition:
-    """What a predictor sees of each history: its `length` newest ratings (None: all), changed by a `control`."""
+    """What a predictor sees of each history: its `length` newest ratings (None: all), changed by a `control`.
+
+    `shown`: the history is of so many pictures that were shown at random.
+    """
 
     length: int | None = None
     control: str | None = None
+    shown: bool = False
 
     @property
     def is_full(self) -> bool:
         """Whole histories, unchanged."""
         return self == FULL
+
+    @property
+    def is_own(self) -> bool:
+        """Users' own histories, unchanged."""
+        return self.control is None and not self.shown
 
     @property
     def shots(self) -> str:
@@ -36,6 +45,7 @@ class Condition:
 
 
 FULL = Condition()
+SHOWN = "shown"
 
 
 @dataclass(eq=False)
@@ -57,9 +67,9 @@ class Outcome:
 
     @property
     def row(self) -> str:
-        """The predictor's name with its control."""
-        control = self.condition.control
-        return self.predictor if control is None else f"{self.predictor}+{control}"
+        """The predictor's name with its control, or with "shown" where histories are of pictures shown at random."""
+        change = SHOWN if self.condition.shown else self.condition.control
+        return self.predictor if change is None else f"{self.predictor}+{change}"
 
     def add(self, users: Sequence[str], values: Mapping[str, Tensor]) -> None:
         """Puts figures of some users in their places."""

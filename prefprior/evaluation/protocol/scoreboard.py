@@ -20,7 +20,9 @@ from prefprior.evaluation.protocol.controls import CONTROLS
 from prefprior.evaluation.protocol.decoding import DECODED, Decoding
 from prefprior.evaluation.protocol.jackknife import Jackknife
 from prefprior.evaluation.protocol.results import Condition, Outcome
+from prefprior.evaluation.protocol.shown import shown_at_random
 from prefprior.predictor import Predictor
+from prefprior.world.source import truth_known
 
 # A figure over fewer users says nothing; it is also the least that the permutation test needs.
 LEAST_PEOPLE = 3
@@ -33,6 +35,7 @@ class Scoreboard:
         self,
         *,
         lengths: Sequence[int | None] = (1, 2, 4, 8, 16, 32, None),
+        shown: Sequence[int] = (5, 10, 20, 40),
         ks: Sequence[int] = (10, 20),
         samples: int = 16,
         sample_people: int = 300,
@@ -40,11 +43,14 @@ class Scoreboard:
         sampled_candidates: int | None = None,
         seed: int = 0,
     ) -> None:
-        """`lengths` of histories (None: all, which is always among them); ranking metrics at `ks`; `samples` for each
-        of at most `sample_people` users (distances between samples need all pairs); `controls` are run from whole
-        histories; `sampled_candidates` random items are ranked with what is held out, not the whole catalogue."""
+        """`lengths` of histories (None: all, which is always among them); on a world, `shown` are lengths of further
+        histories, of pictures shown at random; ranking metrics at `ks`; `samples` for each of at most `sample_people`
+        users (distances between samples need all pairs); `controls` are run from whole histories; `sampled_candidates`
+        random items are ranked with what is held out, not the whole catalogue."""
         if not lengths or any(n is not None and n < 1 for n in lengths):
             raise ValueError(f"lengths must be numbers of at least 1 (null: whole histories), got {list(lengths)}")
+        if any(n < 1 for n in shown):
+            raise ValueError(f"shown must be numbers of at least 1, got {list(shown)}")
         if not ks or min(ks) < 1 or samples < 2 or sample_people < 3:
             raise ValueError(
                 f"ks must be at least 1, samples at least 2, sample_people at least 3; got {ks}, {samples}, "
@@ -60,6 +66,7 @@ class Scoreboard:
         self.candidates = None if sampled_candidates is None else SampledCandidates(sampled_candidates, seed)
         # Tables, comparisons and the report are of whole histories.
         self.lengths = (*(n for n in lengths if n is not None), None)
+        self.shown = tuple(shown)
         self.ks, self.samples = tuple(ks), samples
         self.sample_people, self.controls, self.seed = sample_people, tuple(controls), seed
 
@@ -67,9 +74,10 @@ class Scoreboard:
         """What figures of a part are filed under: sampled candidates are said wherever a figure stands."""
         return part if self.candidates is None else f"{part} ({self.candidates.count} sampled candidates)"
 
-    def conditions(self) -> list[Condition]:
-        """Every condition a predictor is run under."""
-        return [Condition(length=n) for n in self.lengths] + [Condition(control=name) for name in self.controls]
+    def conditions(self, *, shows: bool = False) -> list[Condition]:
+        """Every condition a predictor is run under; `shows`: the source can show pictures and say what users rate."""
+        found = [Condition(length=n) for n in self.lengths] + [Condition(control=name) for name in self.controls]
+        return found + [Condition(length=n, shown=True) for n in self.shown if shows]
 
     def run(
         self,
@@ -86,17 +94,20 @@ class Scoreboard:
                 "measured (scoreboard.lengths; null: whole histories). Make them agree, or give decoding=null"
             )
         outcomes = []
-        for condition in self.conditions():
-            shown = self._shown(people, condition)
-            if len(shown) >= LEAST_PEOPLE or condition.length is None:
-                answers = self._answers(predictor, shown, condition.length, source)
+        for condition in self.conditions(shows=truth_known(source, people.catalogue.space)):
+            given = self._given(people, condition, source)
+            if len(given) >= LEAST_PEOPLE or condition.length is None:
+                answers = self._answers(predictor, given, condition.length, source)
                 outcomes.append(self._outcome(predictor.name, condition, answers, people.users, decoding))
             if progress is not None:
                 progress()
         return outcomes
 
-    def _shown(self, people: HeldOutUsers, condition: Condition) -> HeldOutUsers:
-        """Those who have rated so much, with the histories that a predictor is shown."""
+    def _given(self, people: HeldOutUsers, condition: Condition, source: Any) -> HeldOutUsers:
+        """Those who have rated so much, with the histories that a predictor is given."""
+        if condition.shown:
+            assert condition.length is not None
+            return shown_at_random(people, source, condition.length)
         if condition.control is not None:
             people = CONTROLS[condition.control](people, self._generator())
         if condition.length is not None:
@@ -135,7 +146,7 @@ class Scoreboard:
         if condition.is_full:
             outcome.personal = personal
             self._add_whole(outcome, answers)
-        if decoding is not None and condition.control is None and condition.length in decoding.lengths:
+        if decoding is not None and condition.is_own and condition.length in decoding.lengths:
             self._add_decoded(outcome, answers, decoding)
         return outcome
 

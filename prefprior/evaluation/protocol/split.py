@@ -140,4 +140,6 @@ def _joined(data: PreferenceDataModule, train: RatingsTable, table: RatingsTable
         time_N=None,
         part_N=None,
         pair_N=None,
+        shown_N=None,
+        propensity_N=None,
     )

@@ -70,7 +70,9 @@ def write_report(path: Path, results: Results, facts: dict[str, Any], pictures: 
         differences=differences(results, names),
         all_names=everything,
         all_rows=table_rows(results, everything, controls=False),
-        curves=[svg for name in CURVES if (svg := plots.few_shot(results, name))],
+        curves=[
+            svg for shown in (False, True) for name in CURVES if (svg := plots.few_shot(results, name, shown=shown))
+        ],
         separation=plots.separation(whole),
         permutation=plots.permutation(whole),
         map=plots.taste_map(results, whole),

@@ -32,9 +32,10 @@ STYLE = {
 
 
 @matplotlib.rc_context(STYLE)
-def few_shot(results: Results, metric: str) -> str | None:
-    """A metric against the history's length, one line for each predictor, with intervals."""
-    plotted = [outcome for outcome in results.outcomes if outcome.condition.control is None]
+def few_shot(results: Results, metric: str, *, shown: bool = False) -> str | None:
+    """A metric against the history's length, one line for each predictor, with intervals; `shown`: from pictures shown
+    at random."""
+    plotted = [o for o in results.outcomes if o.condition.control is None and o.condition.shown == shown]
     lengths = list(dict.fromkeys(outcome.condition.shots for outcome in plotted))
     if len(lengths) < 2:
         return None
@@ -61,7 +62,7 @@ def few_shot(results: Results, metric: str) -> str | None:
     if not drawn:
         return None
     axes.set_xticks(range(len(lengths)), lengths)
-    axes.set_xlabel("ratings in the history")
+    axes.set_xlabel("pictures shown at random and rated" if shown else "ratings in the history")
     axes.set_ylabel(describe(metric).label)
     # Below, so that the lines have the whole width of a phone.
     canvas.legend(frameon=False, fontsize=9, ncols=LEGEND_COLUMNS, loc="outside lower center")

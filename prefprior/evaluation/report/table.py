@@ -4,7 +4,7 @@ from rich.table import Table
 
 from prefprior.evaluation.protocol.bootstrap import Figure
 from prefprior.evaluation.protocol.decoding import DECODED
-from prefprior.evaluation.protocol.results import Condition, Results
+from prefprior.evaluation.protocol.results import FULL, Condition, Results
 from prefprior.evaluation.report.labels import HEADLINE, describe
 
 # What a control should take away, in the order of preference.
@@ -70,7 +70,24 @@ def terminal_tables(results: Results, width: int) -> list[Table]:
             _control_columns(results),
             width,
         )
+    if any(outcome.condition.shown for outcome in results.outcomes):
+        tables += _tables(
+            "whole histories beside pictures shown at random", results.predictors, _shown_columns(results), width
+        )
     return tables
+
+
+def _shown_columns(results: Results) -> list[tuple[str, list[str]]]:
+    found = _metrics(results)
+    shown = list(dict.fromkeys(o.condition for o in results.outcomes if o.condition.shown))
+    columns = []
+    for name in [name for name in PERSONAL if name in found][:2]:
+        for condition in [FULL, *shown]:
+            outcomes = [results.find(predictor, condition) for predictor in results.predictors]
+            found_by = [None if o is None else results.figures.get(results.key(o, name)) for o in outcomes]
+            title = f"shown @{condition.shots}" if condition.shown else describe(name).label
+            columns.append((title, [_with_interval(figure, name) for figure in found_by]))
+    return columns
 
 
 def _control_columns(results: Results) -> list[tuple[str, list[str]]]:

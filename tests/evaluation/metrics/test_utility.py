@@ -69,7 +69,7 @@ def decoder(world: WorldSource) -> Nearest:
 @pytest.fixture(scope="module")
 def results(world: WorldSource, data: PreferenceDataModule, decoder: Nearest) -> Results:
     people = HeldOutUsers.halves(data.ratings, data.catalogue, data.scale)
-    scoreboard = Scoreboard(lengths=(2, 16), samples=2, ks=(5,), controls=())
+    scoreboard = Scoreboard(lengths=(2, 16), shown=(5,), samples=2, ks=(5,), controls=())
     decoding = Decoding(decoder=decoder, encoder=decoder, people=4, samples=1, lengths=(16,))
     outcomes = []
     for predictor in (Oracle(world), RandomPredictor()):
@@ -137,7 +137,7 @@ def test_metrics_of_whole_histories_use_all_users(results: Results, figures: dic
 def test_a_length_that_few_users_reach_is_left_out(
     world: WorldSource, data: PreferenceDataModule, results: Results
 ) -> None:
-    scoreboard = Scoreboard(lengths=(500,), samples=2, ks=(5,), controls=())
+    scoreboard = Scoreboard(lengths=(500,), shown=(), samples=2, ks=(5,), controls=())
     predictor = RandomPredictor()
     predictor.fit(TrainingPart(data.ratings, data.catalogue), None, torch.Generator().manual_seed(0))
     outcomes = scoreboard.run(predictor, results.people, world)
