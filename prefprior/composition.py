@@ -26,6 +26,7 @@ from prefprior.runs import DATA
 TRAINING_ONLY = {
     "batch_size", "epoch_batches", "workers", "pin_memory",
     "draws.history_cap", "draws.targets_per_user", "draws.short_histories",
+    "draws.shown_histories", "draws.weighting", "draws.least_propensity",
 }  # fmt: skip
 NODES = ("source", "embeddings", "data")
 REMEDY = "Give the command a complete source=..., or restore the file that `python train.py` wrote."

@@ -169,25 +169,29 @@ class PreferenceBatch:
     target_valid_BT: Tensor  # bool: a user with fewer targets than T has the rest invalid
     target_item_BT: Tensor  # int64 row in the catalogue, -1 where not valid
     target_text_BTD: Tensor  # float32, raw, of the same CLIP; a row of zeros is no text, and D is 0 where none is asked
+    target_weight_BT: Tensor | None = None  # float32, how much each counts in a loss; None: all the same
+
+    @property
+    def target_weights_BT(self) -> Tensor:
+        """(B, T) float32 weights of the targets, 0 where they are not valid."""
+        valid_BT = self.target_valid_BT.float()
+        return valid_BT if self.target_weight_BT is None else valid_BT * self.target_weight_BT
 
     def __len__(self) -> int:
         return len(self.history)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PreferenceBatch":
         """The same batch on another device."""
-        return PreferenceBatch(
-            history=self.history.to(device, non_blocking),
-            **{
-                f.name: getattr(self, f.name).to(device, non_blocking=non_blocking)
-                for f in fields(self)
-                if f.name != "history"
-            },
-        )
+        return self._each(self.history.to(device, non_blocking), lambda x: x.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "PreferenceBatch":
         """Page-locked tensors, for a loader that feeds a GPU."""
-        rest = {f.name: getattr(self, f.name).pin_memory() for f in fields(self) if f.name != "history"}
-        return PreferenceBatch(history=self.history.pin_memory(), **rest)
+        return self._each(self.history.pin_memory(), lambda x: x.pin_memory())
+
+    def _each(self, history: History, change: Callable[[Tensor], Tensor]) -> "PreferenceBatch":
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "history"}
+        changed: dict[str, Any] = {name: change(value) for name, value in given.items() if value is not None}
+        return PreferenceBatch(history=history, **changed)
 
 
 def concatenate(batches: list[PreferenceBatch]) -> PreferenceBatch:
@@ -210,6 +214,10 @@ def concatenate(batches: list[PreferenceBatch]) -> PreferenceBatch:
         **{f.name: column(histories, f.name) for f in fields(History) if f.name != "users"},
         users=[user for h in histories for user in h.users],
     )
+    names = [f.name for f in fields(PreferenceBatch) if f.name not in ("history", "target_weight_BT")]
+    weighted = any(batch.target_weight_BT is not None for batch in batches)
     return PreferenceBatch(
-        history=history, **{f.name: column(batches, f.name) for f in fields(PreferenceBatch) if f.name != "history"}
+        history=history,
+        target_weight_BT=column(batches, "target_weights_BT") if weighted else None,
+        **{name: column(batches, name) for name in names},
     )

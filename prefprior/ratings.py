@@ -35,6 +35,8 @@ class RatingsTable:
 
     `part_N` holds the source's own split ("train", "val", "test", or a finer name), "" where it says nothing.
     `pair_N` ties the two ratings of one paired comparison (Pick-a-Pic): equal non-negative codes, -1 for none.
+    `shown_N` says which pictures were shown to the user by somebody else's choice; the user looked for the others.
+    `propensity_N` is the probability in (0, 1] with which each rating came to be observed.
     `time_N` is in seconds since 1970, NaN where unknown. Ratings are sorted by (user, time, order in the file).
     """
 
@@ -48,6 +50,8 @@ class RatingsTable:
     time_N: np.ndarray | None = None  # float64
     part_N: np.ndarray | None = None  # str
     pair_N: np.ndarray | None = None  # int32
+    shown_N: np.ndarray | None = None  # bool
+    propensity_N: np.ndarray | None = None  # float32
     counts: dict[str, int] = field(default_factory=dict)  # what was set aside on the way in, by reason
     facts: dict[str, Any] = field(default_factory=dict)  # anything a source knows beyond ratings (JSON-able)
 
@@ -69,5 +73,6 @@ class RatingsTable:
             source=self.source, scale=self.scale, users=self.users, items=self.items,
             user_N=self.user_N[rows], item_N=self.item_N[rows], rating_N=self.rating_N[rows],
             time_N=pick(self.time_N), part_N=pick(self.part_N), pair_N=pick(self.pair_N),
+            shown_N=pick(self.shown_N), propensity_N=pick(self.propensity_N),
             counts=self.counts, facts=self.facts,
         )  # fmt: skip

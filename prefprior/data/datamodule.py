@@ -188,7 +188,7 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         """The same draws of a part every time; histories come from the training part for users who are in it."""
         rank, world = self._ranks()
         # Everything a user has serves as history: validation is about users as they are, not about shortened ones.
-        rule = replace(self.draws, short_histories=0.0)
+        rule = replace(self.draws, short_histories=0.0, shown_histories=0.0)
         batches = self.stored.fixed_batches(
             name, rule, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
         )

@@ -99,6 +99,12 @@ CSV = [
     case("the year 9999 for no time", write("r.csv", "user,item,time\nann,a,9999-12-31\nbob,b,2024-05-01\n"), "r.csv:2: the time '9999-12-31'", "Leave unknown times empty"),
     case("the year 1 for no time", write("r.csv", "user,item,time\nann,a,0001-01-01\nbob,b,2024-05-01\n"), "r.csv:2: the time '0001-01-01'", "Leave unknown times empty"),
     case("times of before photography", write("r.csv", "user,item,time\nann,a,-99999999999999\nbob,b,1714564800000\ncat,c,1714564800000\n"), "r.csv:2", "is not a time", "All times of a file"),
+    case("a propensity of 0", write("r.csv", "user,item,propensity\nann,a,0.5\nbob,b,0\n"), "r.csv:3: the propensity '0' must be above 0 and at most 1", "Correct it"),
+    case("a propensity above 1", write("r.csv", "user,item,propensity\nann,a,50\nbob,b,0.5\n"), "r.csv:2: the propensity '50' must be above 0 and at most 1", "Correct it"),
+    case("a missing propensity", write("r.csv", "user,item,propensity\nann,a,0.5\nbob,b,\n"), "r.csv:3: the propensity", "in every row", "leave the column out"),
+    case("a propensity in words", write("r.csv", "user,item,propensity\nann,a,often\nbob,b,0.5\n"), "r.csv:2: the propensity 'often' is not a finite number", "Correct"),
+    case("shown in words", write("r.csv", "user,item,shown\nann,a,yes\nbob,b,1\n"), "r.csv:2: the shown 'yes' is not a finite number", "Correct"),
+    case("shown twice", write("r.csv", "user,item,shown\nann,a,2\nbob,b,1\n"), "r.csv:2: the shown '2' must be 0 or 1", "Correct it"),
     case("a part of another name", csv("cat,c,3,300,dev"), "r.csv:4: the split 'dev' is not a part", "train, val or test", "Rename it"),
 ]  # fmt: skip
 

@@ -13,9 +13,17 @@ from prefprior.ratings import RatingScale, RatingsTable
 
 
 def ratings(
-    users: int = 20, items: int = 50, each: int = 12, seed: int = 0, *, liked_only: bool = False, pairs: bool = False
+    users: int = 20,
+    items: int = 50,
+    each: int = 12,
+    seed: int = 0,
+    *,
+    liked_only: bool = False,
+    pairs: bool = False,
+    origins: bool = False,
 ) -> RatingsTable:
-    """Random ratings of 1-5 in time order; one user in five has a single one."""
+    """Random ratings of 1-5 in time order; one user in five has a single one. `origins`: how they came about is known:
+    the better a picture was rated, the likelier it was rated at all."""
     random = np.random.default_rng(seed)
     count = [1 if u % 5 == 4 else each for u in range(users)]
     user = np.repeat(np.arange(users), count).astype(np.int32)
@@ -31,6 +39,8 @@ def ratings(
         rating_N=rating,
         time_N=np.arange(len(user), dtype=np.float64),
         pair_N=(np.arange(len(user)) // 2).astype(np.int32) if pairs else None,
+        shown_N=item % 3 == 0 if origins else None,
+        propensity_N=rating / 10 if origins else None,
     )
 
 

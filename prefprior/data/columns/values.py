@@ -42,6 +42,24 @@ def numbers(columns: Columns, name: str) -> np.ndarray:
     return values
 
 
+def flags(columns: Columns, name: str) -> np.ndarray:
+    """A column of 0 and 1 as bool; anything else and gaps are refused."""
+    values = numbers(columns, name)
+    _refuse(
+        columns, name, ~np.isin(values, (0, 1)), "must be 0 or 1 in every row. Correct it, or leave the column out."
+    )
+    return values == 1
+
+
+def probabilities(columns: Columns, name: str) -> np.ndarray:
+    """A column of numbers above 0 and at most 1; anything else and gaps are refused."""
+    values = numbers(columns, name)
+    # Beyond float32 a small one would be 0, and its inverse infinite.
+    off = ~((values >= np.finfo(np.float32).tiny) & (values <= 1))
+    _refuse(columns, name, off, "must be above 0 and at most 1 in every row. Correct it, or leave the column out.")
+    return values
+
+
 def ids(columns: Columns, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Codes and distinct ids, in order of appearance; what cannot be an id is refused, and what looks like another."""
     texts = columns.values[name]

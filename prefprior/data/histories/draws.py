@@ -14,8 +14,9 @@ from prefprior.errors import require_choice
 from prefprior.nodes import Loadable
 
 ORDERS = ("set", "time")
+WEIGHTINGS = ("uniform", "ips")
 # Names of the independent random numbers of one draw.
-_LENGTH, _SHORT, _CUT, _SHUFFLE, _SHUFFLE_PAST = range(1, 6)
+_LENGTH, _SHORT, _CUT, _SHUFFLE, _SHUFFLE_PAST, _SHOWN = range(1, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,10 @@ class DrawRule(Loadable):
     targets_per_user: int = 4  # the most targets of one user in one draw
     order: str = "set"  # "set": any ratings, shuffled; "time": targets follow the history
     short_histories: float = 0.5  # the share of draws whose history has a uniformly drawn length, as newcomers' have
+    # The share of draws whose history is of pictures that the user was shown, and whose targets are of the rest.
+    shown_histories: float = 0.0
+    weighting: str = "uniform"  # of targets in losses: "uniform", or "ips", by inverse propensity
+    least_propensity: float = 0.05  # with "ips": smaller ones count as this, for a few large weights are mostly noise
 
     def __post_init__(self) -> None:
         require_choice("order", self.order, ORDERS)
@@ -34,8 +39,17 @@ class DrawRule(Loadable):
                 "history_cap and targets_per_user must be at least 1, got "
                 f"{self.history_cap} and {self.targets_per_user}"
             )
-        if not 0 <= self.short_histories <= 1:
-            raise ValueError(f"short_histories must be between 0 and 1, got {self.short_histories}")
+        for name in ("short_histories", "shown_histories"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        require_choice("weighting", self.weighting, WEIGHTINGS)
+        if not 0 < self.least_propensity <= 1:
+            raise ValueError(f"least_propensity must be above 0 and at most 1, got {self.least_propensity}")
+        if self.shown_histories and self.order == "time":
+            raise ValueError(
+                "shown_histories splits ratings by how they came about, which is not their order in time: give "
+                "order=set, or leave shown_histories out"
+            )
 
 
 @dataclass(frozen=True)
@@ -81,3 +95,17 @@ def draw(rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndar
         )
         target = permuted(np.where(has_t, t, 0), np.maximum(free, 1), shuffle) + past[:, None]
     return Draw(np.where(has_k, history, -1), np.where(has_t, target, -1))
+
+
+def inverse_propensity(rule: DrawRule, propensity_BT: np.ndarray) -> np.ndarray:
+    """(B, T) weights of targets: one over the clipped probability with which each was observed.
+
+    A loss divides by the sum of its weights (self-normalised estimator: Swaminathan & Joachims 2015), so that only
+    ratios of propensities count.
+    """
+    return (1 / np.maximum(propensity_BT, rule.least_propensity)).astype(np.float32)
+
+
+def is_of_shown(rule: DrawRule, key_B: np.ndarray) -> np.ndarray:
+    """(B,) bool: which draws have histories of what was shown, where there is any."""
+    return fraction(mix(key_B, _SHOWN)) < rule.shown_histories

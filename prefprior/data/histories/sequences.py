@@ -3,19 +3,22 @@
 Shapes: B users in a batch, K history, T targets, N ratings, U users, D dimension.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from prefprior.data.hashing import id_hashes, mix, permuted
-from prefprior.data.histories.draws import ORDERS, Draw, DrawRule, draw
+from prefprior.data.histories.draws import ORDERS, Draw, DrawRule, draw, inverse_propensity, is_of_shown
 from prefprior.data.scaling import PersonScale
 from prefprior.errors import require_choice
 from prefprior.history import History, PreferenceBatch, gather_rows
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingsTable
+
+OPTIONAL = ("pair_N", "shown_N", "propensity_N")  # columns that not every source has
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,9 @@ class Sequences:
     hash_U: np.ndarray  # uint64: of the user's id
     item_N: np.ndarray  # int32: rows of the catalogue
     rating_N: np.ndarray  # float32, on the source's scale
-    pair_N: np.ndarray | None
+    pair_N: np.ndarray | None = None
+    shown_N: np.ndarray | None = None  # bool
+    propensity_N: np.ndarray | None = None  # float32
     vector_N: np.ndarray | None = None  # rows of the table of embeddings, where those are not the catalogue's
 
     @classmethod
@@ -60,11 +65,27 @@ class Sequences:
             hash_U=id_hashes(users),
             item_N=column("item_N"),
             rating_N=column("rating_N"),
-            pair_N=None if targets.pair_N is None else column("pair_N"),
+            **{name: column(name) for name in OPTIONAL if getattr(targets, name) is not None},
         )
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @cached_property
+    def shown_U(self) -> np.ndarray:
+        """(U,) int64: how many of a user's ratings are of what they were shown."""
+        return (
+            np.zeros_like(self.count_U)
+            if self.shown_N is None
+            else np.add.reduceat(self.shown_N, self.start_U, dtype=np.int64)
+        )
+
+    @cached_property
+    def shown_first_N(self) -> np.ndarray:
+        """(N,) int64: the places within each user's ratings, those of what they were shown first."""
+        assert self.shown_N is not None
+        user_N = np.repeat(np.arange(len(self)), self.count_U)
+        return np.lexsort((~self.shown_N, user_N)) - np.repeat(self.start_U, self.count_U)
 
     def first_ratings(self, most: int) -> "Sequences":
         """The first users in the order of their hashes, as many as have at most `most` ratings; all where that is
@@ -83,7 +104,7 @@ class Sequences:
             hash_U=self.hash_U[chosen],
             item_N=self.item_N[rows_N],
             rating_N=self.rating_N[rows_N],
-            pair_N=None if self.pair_N is None else self.pair_N[rows_N],
+            **{name: column[rows_N] for name in OPTIONAL if (column := getattr(self, name)) is not None},
         )
 
 
@@ -101,9 +122,45 @@ class Assembler:
 
     def batch(self, user_B: np.ndarray, key_B: np.ndarray, rule: DrawRule) -> PreferenceBatch:
         """Histories and targets for some users; `key_B` decides the draw of each."""
+        drawn = self._drawn(user_B, key_B, rule)
+        batch = self.at(user_B, drawn)
+        return (
+            batch
+            if rule.weighting == "uniform"
+            else replace(batch, target_weight_BT=self._weights(user_B, drawn, rule))
+        )
+
+    def _drawn(self, user_B: np.ndarray, key_B: np.ndarray, rule: DrawRule) -> Draw:
         data = self.sequences
-        drawn = draw(rule, data.count_U[user_B], data.past_U[user_B], key_B)
-        return self.at(user_B, drawn)
+        if not rule.shown_histories:
+            return draw(rule, data.count_U[user_B], data.past_U[user_B], key_B)
+        if data.shown_N is None:
+            raise ValueError(
+                f"data.draws.shown_histories={rule.shown_histories:g} needs ratings that say which pictures were "
+                "shown (of a table: a column `shown`): leave it out"
+            )
+        # Who was shown all or nothing, or is tested on held-out ratings, has histories of everything.
+        count_B, past_B, shown_B = data.count_U[user_B], data.past_U[user_B], data.shown_U[user_B]
+        parted_B = is_of_shown(rule, key_B) & (past_B == 0) & (shown_B > 0) & (shown_B < count_B)
+        drawn = draw(rule, count_B, np.where(parted_B, shown_B, past_B), key_B)
+        return Draw(*(self._in_order(user_B, parted_B, place_BX) for place_BX in (drawn.history_BK, drawn.target_BT)))
+
+    def _in_order(self, user_B: np.ndarray, parted_B: np.ndarray, place_BX: np.ndarray) -> np.ndarray:
+        """Places among a user's ratings; those of `parted_B` are given with what was shown first."""
+        data = self.sequences
+        found_BX = data.shown_first_N[data.start_U[user_B][:, None] + np.maximum(place_BX, 0)]
+        return np.where(parted_B[:, None] & (place_BX >= 0), found_BX, place_BX)
+
+    def _weights(self, user_B: np.ndarray, drawn: Draw, rule: DrawRule) -> Tensor:
+        data = self.sequences
+        if data.propensity_N is None:
+            raise ValueError(
+                "data.draws.weighting=ips needs ratings with propensities (of a table: a column `propensity`): leave "
+                "it out"
+            )
+        row_BT = data.start_U[user_B][:, None] + np.maximum(drawn.target_BT, 0)
+        weight_BT = inverse_propensity(rule, data.propensity_N[row_BT])
+        return torch.from_numpy(np.where(drawn.target_BT >= 0, weight_BT, 0))
 
     def at(self, user_B: np.ndarray, drawn: Draw) -> PreferenceBatch:
         """The batch of given positions."""

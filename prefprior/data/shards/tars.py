@@ -1,7 +1,8 @@
 """Users' ratings and embeddings in webdataset tars, a sample a user.
 
-A sample is `<user>.ratings.npy`, records of (item, rating, pair, past) in order, and `<user>.embeddings.npy`, the
-embedding of each. Any webdataset reader opens them: webdataset.WebDataset(str(path), shardshuffle=False).decode()
+A sample is `<user>.ratings.npy`, records of (item, rating, pair, past, shown, propensity) in order, and
+`<user>.embeddings.npy`, the embedding of each. Any webdataset reader opens them:
+webdataset.WebDataset(str(path), shardshuffle=False).decode()
 Shapes: N ratings, D dimension.
 """
 
@@ -27,8 +28,11 @@ from prefprior.data.shards.manifest import AGAIN, Shard
 from prefprior.files import read_bytes, written_whole
 
 RATINGS, EMBEDDINGS = "ratings.npy", "embeddings.npy"
-# item: the row of the catalogue; pair: -1 for none; past: may only be history.
-RECORD = np.dtype([("item", "<i4"), ("rating", "<f4"), ("pair", "<i4"), ("past", "?")])
+# item: the row of the catalogue; pair: -1 for none; past: may only be history; shown: -1 and propensity: NaN where
+# unknown.
+RECORD = np.dtype(
+    [("item", "<i4"), ("rating", "<f4"), ("pair", "<i4"), ("past", "?"), ("shown", "i1"), ("propensity", "<f4")]
+)
 # The handlers of webdataset that these two need: its default ones unpickle what a tar calls a pickle.
 DECODER = Decoder([], pre=[], only=[RATINGS, EMBEDDINGS])
 
@@ -64,7 +68,7 @@ def _sequences(names: list[str], records: list[np.ndarray]) -> Sequences:
     record_N = np.concatenate(records)
     count_U = np.asarray([len(record) for record in records], dtype=np.int64)
     start_U = np.cumsum(count_U) - count_U
-    pair_N = np.ascontiguousarray(record_N["pair"])
+    pair_N, shown_N, propensity_N = (np.ascontiguousarray(record_N[name]) for name in ("pair", "shown", "propensity"))
     return Sequences(
         users=names,
         start_U=start_U,
@@ -74,6 +78,8 @@ def _sequences(names: list[str], records: list[np.ndarray]) -> Sequences:
         item_N=np.ascontiguousarray(record_N["item"]),
         rating_N=np.ascontiguousarray(record_N["rating"]),
         pair_N=pair_N if (pair_N >= 0).any() else None,
+        shown_N=shown_N.astype(bool) if (shown_N >= 0).all() else None,
+        propensity_N=None if np.isnan(propensity_N).any() else propensity_N,
     )
 
 
@@ -125,6 +131,8 @@ def _sample(sequences: Sequences, user: int, vectors_ID: np.ndarray) -> dict[str
     record_N = np.zeros(int(sequences.count_U[user]), RECORD)
     record_N["item"], record_N["rating"] = sequences.item_N[rows], sequences.rating_N[rows]
     record_N["pair"] = -1 if sequences.pair_N is None else sequences.pair_N[rows]
+    record_N["shown"] = -1 if sequences.shown_N is None else sequences.shown_N[rows]
+    record_N["propensity"] = np.nan if sequences.propensity_N is None else sequences.propensity_N[rows]
     record_N["past"] = np.arange(len(record_N)) < sequences.past_U[user]
     # A webdataset key ends at the first dot, and may be the path of a file.
     key = quote(sequences.users[user], safe="").replace(".", "%2E")

@@ -9,7 +9,7 @@ import numpy as np
 
 from prefprior.data.columns.columns import Wanted
 from prefprior.data.columns.read import read_columns
-from prefprior.data.columns.values import numbers, parts, times
+from prefprior.data.columns.values import flags, numbers, parts, probabilities, times
 from prefprior.data.embedding.table import EmbeddingTable, read_ids
 from prefprior.data.embedding.vectors import load_vectors
 from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures
@@ -19,11 +19,13 @@ from prefprior.data.tar_pictures import TarPictures
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
-COLUMNS = {"user": "user", "item": "item", "rating": "rating", "time": "time", "split": "split"}
+COLUMNS = {name: name for name in ("user", "item", "rating", "time", "split", "shown", "propensity")}
+OPTIONAL = tuple(COLUMNS)[2:]
 
 
 class TableSource(Loadable):
-    """Ratings in CSV, TSV, JSONL or Parquet with the columns user, item and, if known, rating, time and split.
+    """Ratings in CSV, TSV, JSONL or Parquet with the columns user, item and, if known, rating, time, split, shown (1:
+    somebody else chose the picture, 0: the user looked for it) and propensity (of being observed, above 0).
 
     Without ratings every row is a like. Pictures are a folder (`pictures=FOLDER`; ids are paths below it, with or
     without suffix) or webdataset tars (`pictures=TAR`, or a folder that holds tars). Ready-made embeddings are an N x D
@@ -81,7 +83,7 @@ class TableSource(Loadable):
 
     @cached_property
     def _ratings(self) -> RatingsTable:
-        columns = read_columns(self.path, Wanted(self.columns, optional=("rating", "time", "split")))
+        columns = read_columns(self.path, Wanted(self.columns, optional=OPTIONAL))
         if "rating" in columns.values and columns.values["rating"].null_count < len(columns):
             rating_N = numbers(columns, "rating")
             if np.isnan(rating_N).any():
@@ -96,8 +98,10 @@ class TableSource(Loadable):
         part_N = parts(columns) if "split" in columns.values else None
         time_N = times(columns) if "time" in columns.values else None
         return ratings_table(
-            self.name, scale, columns, rating_N=rating_N, time_N=time_N, part_N=part_N, duplicates=self.duplicates
-        )
+            self.name, scale, columns, rating_N=rating_N, time_N=time_N, part_N=part_N, duplicates=self.duplicates,
+            shown_N=flags(columns, "shown") if "shown" in columns.values else None,
+            propensity_N=probabilities(columns, "propensity") if "propensity" in columns.values else None,
+        )  # fmt: skip
 
     def pictures(self) -> Pictures | None:
         """The folder or the tars."""

@@ -26,6 +26,8 @@ def ratings_table(
     time_N: np.ndarray | None = None,
     part_N: np.ndarray | None = None,
     pair_N: np.ndarray | None = None,
+    shown_N: np.ndarray | None = None,
+    propensity_N: np.ndarray | None = None,
     duplicates: str = "error",
     counts: dict[str, int] | None = None,
 ) -> RatingsTable:
@@ -65,6 +67,8 @@ def ratings_table(
         time_N=None if time is None else time[rows],
         part_N=None if part_N is None else part_N[rows],
         pair_N=None if pair_N is None else pair_N[rows],
+        shown_N=None if shown_N is None else shown_N[rows],
+        propensity_N=None if propensity_N is None else propensity_N[rows].astype(np.float32),
         counts=counts,
     )
 

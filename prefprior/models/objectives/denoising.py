@@ -70,7 +70,11 @@ class Denoising(Recorded):
         target_BTSD = a_BTS[..., None] * x0_BTSD + b_BTS[..., None] * eps_BTSD
         output_BTSD = prior.predict(noisy_BTSD, t_BTS, condition).float()
         error_BTS = (output_BTSD - target_BTSD).square().mean(-1) * self.weight(t_BTS)
-        return {"denoising": weighted_mean(error_BTS, valid_BT[..., None].expand_as(error_BTS).to(error_BTS.dtype))}
+        return {
+            "denoising": weighted_mean(
+                error_BTS, batch.target_weights_BT[..., None].expand_as(error_BTS).to(error_BTS.dtype)
+            )
+        }
 
     def denoise(self, prior: PriorNetwork, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The clean embedding that the network predicts from a noisy one, in model scale."""

@@ -65,7 +65,7 @@ class Regression(Recorded):
         nearest_BTS = one_hot(error_BTS.detach().argmin(-1), self.answers).to(error_BTS.dtype)
         share_BTS = (1 - self.share_of_all) * nearest_BTS + self.share_of_all / self.answers
         error_BT = (error_BTS * share_BTS).sum(-1)
-        return {"regression": weighted_mean(error_BT, valid_BT.to(error_BT.dtype))}
+        return {"regression": weighted_mean(error_BT, batch.target_weights_BT.to(error_BT.dtype))}
 
     def denoise(self, prior: PriorNetwork, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The answer to a noise, in model scale; with one answer, the noise is ignored."""

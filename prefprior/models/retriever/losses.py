@@ -64,7 +64,7 @@ def softmax_loss(logits_BN: Tensor, candidates: Candidates, batch: PreferenceBat
         negatives_BT = logits_BN[:, None].masked_fill(same_BTN, -torch.inf).logsumexp(-1)
     else:  # one sum serves all targets of a user
         negatives_BT = logits_BN.logsumexp(1, keepdim=True)
-    return weighted_mean(softplus(negatives_BT - positive_BT), liked_targets(batch).float())
+    return weighted_mean(softplus(negatives_BT - positive_BT), liked_targets(batch) * batch.target_weights_BT)
 
 
 def pairwise_loss(logits_BT: Tensor, batch: PreferenceBatch) -> Tensor:
@@ -72,5 +72,6 @@ def pairwise_loss(logits_BT: Tensor, batch: PreferenceBatch) -> Tensor:
     valid_BT = batch.target_valid_BT
     rating_BT = torch.where(valid_BT, batch.target_rating_BT, 0)
     better_BTT = (rating_BT[:, :, None] - rating_BT[:, None, :]).clamp(min=0)
-    weights_BTT = better_BTT * (valid_BT[:, :, None] & valid_BT[:, None, :])
+    weight_BT = batch.target_weights_BT
+    weights_BTT = better_BTT * (weight_BT[:, :, None] * weight_BT[:, None, :])
     return weighted_mean(softplus(logits_BT[:, None, :] - logits_BT[:, :, None]), weights_BTT)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prefprior.data.hashing import mix
-from prefprior.data.histories.draws import Draw, DrawRule, draw
+from prefprior.data.histories.draws import Draw, DrawRule, draw, is_of_shown
 
 COUNTS = np.tile([1, 2, 3, 5, 8, 40, 400], 200)
 KEYS = mix(np.arange(len(COUNTS)))
@@ -63,6 +63,16 @@ def test_in_order_of_time_the_most_recent_comes_first(known: bool) -> None:
     drawn = draw(DrawRule(history_cap=16, targets_per_user=4, order="time"), COUNTS, past_of(known), KEYS)
     for history in rows(drawn.history_BK):
         assert not history or history == list(range(history[0], history[0] - len(history), -1))
+
+
+def test_histories_of_what_was_shown_are_as_frequent_as_stated() -> None:
+    assert is_of_shown(DrawRule(shown_histories=0.3), mix(np.arange(4000))).mean() == pytest.approx(0.3, abs=0.03)
+    assert not is_of_shown(DrawRule(), mix(np.arange(4000))).any()
+
+
+def test_histories_of_what_was_shown_are_not_in_order_of_time() -> None:
+    with pytest.raises(ValueError, match="order=set, or leave shown_histories out"):
+        DrawRule(shown_histories=0.3, order="time")
 
 
 def test_a_draw_does_not_depend_on_its_batch(case: tuple[DrawRule, np.ndarray, Draw]) -> None:

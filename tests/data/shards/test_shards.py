@@ -54,6 +54,20 @@ def test_shards_and_memory_give_the_same_batches(tmp_path: Path, pairs: bool) ->
     assert same(one, other)
 
 
+def test_shards_keep_how_ratings_came_about(tmp_path: Path) -> None:
+    rule = DrawRule(shown_histories=0.5, weighting="ips")
+    data = sharded(tmp_path, table=ratings(users=60, origins=True), batch_size=8, draws=rule)
+    shards = ShardSet.open(tmp_path / "small" / "small-space")
+    sequences, vectors = read_shards(shards.parts["train"][:3], shards.space.dim)
+    memory = data.tables.assembler("train")
+    key = mix(0, DRAW, 5, sequences.hash_U)
+    there = {user: i for i, user in enumerate(memory.sequences.users)}
+    one = Assembler(sequences, vectors, shards.scale).batch(np.arange(len(sequences)), key, rule)
+    other = memory.batch(np.array([there[u] for u in sequences.users]), key, rule)
+    assert one.target_weight_BT is not None
+    assert same(one, other)
+
+
 @pytest.mark.parametrize("by", ["user", "item"])
 def test_shards_and_memory_have_the_same_validation(tmp_path: Path, by: str) -> None:
     data = sharded(tmp_path, batch_size=8, splits=Splits(by=by, val=0.3, test=0))

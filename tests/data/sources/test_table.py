@@ -23,6 +23,16 @@ def rows(source: TableSource) -> list[tuple[str, str, float]]:
     ]
 
 
+def test_how_ratings_came_about_is_read(tmp_path: Path) -> None:
+    path = csv(tmp_path / "r.csv", "bob,b,4,0,1", "ann,a,2,1,0.25", header="user,item,rating,shown,propensity")
+    read = table(path).ratings()
+    assert read.users[read.user_N].tolist() == ["bob", "ann"]
+    assert read.shown_N is not None
+    assert read.shown_N.tolist() == [False, True]
+    assert read.propensity_N is not None
+    assert read.propensity_N.tolist() == [1, 0.25]
+
+
 WANTED = [("ann", "a b/c.jpg", 1.0), ("ann", "..x", 4.0), ("bob", "ü", 5.0)]
 
 

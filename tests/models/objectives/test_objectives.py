@@ -41,6 +41,26 @@ def test_invalid_targets_are_never_read(model: PreferenceModel, objective: Objec
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_target_of_weight_0_is_as_good_as_invalid(model: PreferenceModel, objective: Objective) -> None:
+    batch = replace(make_batch(), target_valid_BT=torch.ones(5, 3, dtype=torch.bool))
+    weights_BT = torch.ones(5, 3)
+    weights_BT[:, 1] = 0
+    generator = torch.Generator()
+    condition = objective.dropout(model.prior, batch, generator.manual_seed(0))[1].encode(
+        model.prior, model.encode(batch.history).history
+    )
+    weighted, left_out = (
+        total(objective.loss(model.prior, condition, changed, generator.manual_seed(0)))
+        for changed in (replace(batch, target_weight_BT=weights_BT), replace(batch, target_valid_BT=weights_BT > 0))
+    )
+    torch.testing.assert_close(weighted, left_out)
+    doubled = objective.loss(
+        model.prior, condition, replace(batch, target_weight_BT=2 * weights_BT), generator.manual_seed(0)
+    )
+    torch.testing.assert_close(total(doubled), weighted)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_all_randomness_comes_from_the_generator(model: PreferenceModel, objective: Objective) -> None:
     batch = make_batch()
     first, _, again = total(losses(model, objective, batch)), torch.randn(7), total(losses(model, objective, batch))

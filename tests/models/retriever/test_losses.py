@@ -1,5 +1,7 @@
 """The retriever's loss: against plain loops, and what each part of it may and may not move."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -157,6 +159,25 @@ def test_pairwise_loss_agrees_with_a_plain_loop(space: Space) -> None:
                     weights.append(rating[i] - rating[j])
                     losses.append(weights[-1] * torch.log1p((score[j] - score[i]).exp()))
     torch.testing.assert_close(found, torch.stack(losses).sum() / torch.stack(weights).sum())
+
+
+@pytest.mark.parametrize("term", ["score_softmax", "score_pairwise"])
+def test_a_target_counts_by_its_weight(space: Space, term: str) -> None:
+    batch = make_batch(users=6, targets=3)
+    model = make_model(space, make_retriever(space, loss=ContrastiveLoss(softmax_weight=1.0, pairwise_weight=1.0)))
+    plain, doubled = (
+        step(model, replace(batch, target_weight_BT=torch.full((6, 3), weight))).terms[term] for weight in (1.0, 2.0)
+    )
+    torch.testing.assert_close(plain, step(model, batch).terms[term])
+    torch.testing.assert_close(plain, doubled)
+    alone = torch.zeros(6, 3)
+    alone[2] = 1
+    rows = torch.zeros_like(batch.target_valid_BT)
+    rows[2] = batch.target_valid_BT[2]
+    weighted = step(model, replace(batch, target_weight_BT=alone)).terms[term]
+    assert not torch.isclose(weighted, plain)
+    if term == "score_pairwise":  # pairs of the other users do not count; as softmax negatives their items stay
+        torch.testing.assert_close(weighted, step(model, replace(batch, target_valid_BT=rows)).terms[term])
 
 
 def test_a_catalogue_of_another_size_is_refused_with_the_command() -> None:
