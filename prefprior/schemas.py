@@ -114,6 +114,7 @@ class EvaluateConfig:
     predictors: list[str] = field(default_factory=list)
     baselines: Any = nodes()
     scoreboard: Any = node()
+    protocol: Any = node(None)  # of a publication, which then replaces the scoreboard
     decoder: Any = node(None)  # decodes samples, to embed and measure them again; default on the world: its own decoder
     encoder: Any = node(None)  # default: the encoder of the decoder's space
     decoding: Any = node(None)  # which samples are decoded; null: none

@@ -14,7 +14,7 @@ import pytest
 import prefprior
 
 PACKAGE = Path(prefprior.__file__).parent
-ENTRY_FILES = {"commands", "train", "sample", "evaluate", "embed", "shard", "demo"}
+ENTRY_FILES = {"commands", "train", "sample", "evaluate", "evaluated", "embed", "shard", "demo"}
 # From low to high: a part of the package may import its own layer and those before it.
 LAYERS = [
     {
@@ -38,7 +38,18 @@ LAYERS = [
     {"inference"},
     {"decoders", "baselines", "world"},
     {"evaluation", "gallery"},
-    {"runs", "config", "data_settings", "command_line", "composition", "trainer", "model_card", "pipeline", "replay"},
+    {
+        "runs",
+        "config",
+        "data_settings",
+        "command_line",
+        "composition",
+        "trainer",
+        "model_card",
+        "pipeline",
+        "replay",
+        "evaluated",
+    },
     {"callbacks"},
     {"continuation"},
     ENTRY_FILES,

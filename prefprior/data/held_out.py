@@ -50,16 +50,18 @@ class HeldOutUsers:
         catalogue: Catalogue,
         scale: PersonScale | None = None,
         cap: int = 512,
+        may_be_new: bool = False,
     ) -> "HeldOutUsers":
         """Users with ratings in both tables: the histories are their `cap` newest ratings of the first.
 
         Both tables share the codes of users and, as items, the rows of the catalogue. `scale` defaults to the plain
         one. What a user has already rated is never a candidate, so it is not held out either: `repeated` counts it.
+        Users without ratings in the first table have an empty history, if users `may_be_new`.
         """
         scale = scale or PersonScale(before.scale, "scale", 1.0, 0.0, 1.0)
         again = _repeated(before, after, len(catalogue))
         after = after.take(np.flatnonzero(~again))
-        codes = np.intersect1d(before.user_N, after.user_N)
+        codes = np.unique(after.user_N) if may_be_new else np.intersect1d(before.user_N, after.user_N)
         past, held = _rows(before, codes), _rows(after, codes)
         recent = [rows[-cap:] for rows in past]
         raw_BK = _padded(before.rating_N, recent, 0.0)
@@ -169,15 +171,32 @@ def first_share(table: RatingsTable, share: float, count: int | None = None) -> 
     if table.time_N is None or np.isnan(table.time_N).any():
         items = id_hashes(str(item) for item in table.items)
         order = mix(id_hashes(str(user) for user in table.users)[table.user_N], items[table.item_N])
-    by_user = np.lexsort((order, table.user_N))
-    ordered = table.user_N[by_user]
+    place_N, all_of_N = _places(table.user_N, order)
+    wanted = np.ceil(share * all_of_N) if count is None else count
+    return np.asarray(place_N < np.minimum(wanted, np.maximum(all_of_N - 1, 1)))
+
+
+def drawn(table: RatingsTable, count: int, salt: str) -> np.ndarray:
+    """(N,) which ratings are among `count` of their user's drawn at random, by a hash of user, item and `salt`.
+
+    A draw does not depend on the order of a file or on other users, and a smaller one is a part of a greater.
+    """
+    users = id_hashes((str(user) for user in table.users), salt=salt)
+    items = id_hashes(str(item) for item in table.items)
+    place_N, _ = _places(table.user_N, mix(users[table.user_N], items[table.item_N]))
+    return np.asarray(place_N < count)
+
+
+def _places(user_N: np.ndarray, order_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) the place of each rating among its user's, and (N,) how many those are."""
+    by_user = np.lexsort((order_N, user_N))
+    ordered = user_N[by_user]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])[: len(ordered)]
     counts = np.diff(np.r_[starts, len(ordered)])
-    place, all_of = np.arange(len(ordered)) - np.repeat(starts, counts), np.repeat(counts, counts)
-    first = np.empty(len(table), dtype=bool)
-    wanted = np.ceil(share * all_of) if count is None else count
-    first[by_user] = place < np.minimum(wanted, np.maximum(all_of - 1, 1))
-    return first
+    place_N, all_of_N = np.empty(len(user_N), dtype=np.int64), np.empty(len(user_N), dtype=np.int64)
+    place_N[by_user] = np.arange(len(ordered)) - np.repeat(starts, counts)
+    all_of_N[by_user] = np.repeat(counts, counts)
+    return place_N, all_of_N
 
 
 def _repeated(before: RatingsTable, after: RatingsTable, items: int) -> np.ndarray:

@@ -83,6 +83,15 @@ def score(
     )
 
 
+def score_by_rating(predictor: Predictor, people: HeldOutUsers) -> Tensor:
+    """(B, T) scores of the held-out items by rating, from whole histories; nothing is ranked."""
+    width = people.held_item_BT.shape[1]
+    found = [
+        _held_out(predictor.rank(chunk.history(), people.catalogue, "rating").cpu(), chunk) for chunk in people.chunks()
+    ]
+    return torch.cat([pad(score_BT, (0, width - score_BT.shape[1])) for score_BT in found])
+
+
 def reduce_scores(
     scores_BN: Tensor, people: HeldOutUsers, k: int, candidates: SampledCandidates | None = None
 ) -> Scored:

@@ -110,16 +110,21 @@ class Results:
 
     @cached_property
     def differences(self) -> dict[str, Figure]:
-        """Paired differences, first predictor minus each other one: from whole histories, and of decoded pictures."""
+        """Paired differences, first predictor minus each other one: from whole histories, and of decoded pictures.
+
+        Where no histories are whole, from those of each length.
+        """
         found: dict[str, Figure] = {}
+        whole = any(outcome.condition.length is None for outcome in self.outcomes)
+        lengths = (None, self.decoded_length) if whole else [outcome.condition.length for outcome in self.outcomes]
         for predictor in self.predictors[1:]:
-            for length in dict.fromkeys((None, self.decoded_length)):
+            for length in dict.fromkeys(lengths):
                 condition = Condition(length)
                 first, other = self.find(self.predictors[0], condition), self.find(predictor, condition)
                 if first is None or other is None:
                     continue
                 for name, figure in self._paired(first, other).items():
-                    if condition.is_full or name.endswith(DECODED):
+                    if condition.is_full or not whole or name.endswith(DECODED):
                         found[self._difference_key(predictor, name, condition)] = figure
         return found
 
