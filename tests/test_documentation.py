@@ -1,4 +1,4 @@
-"""Every command printed in the README, docs/, the configuration and the help pages runs as it is printed."""
+"""Every command printed in the README, docs/, examples/README.md and the configuration can be run as printed."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ from prefprior.config import check, conf_folder
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "conf").rglob("*.yaml")),
 ]
@@ -46,7 +46,8 @@ ALL = sorted({(str(page.relative_to(ROOT)), command) for page in PAGES for comma
 OWN = [
     (page, found[1], command)
     for page, command in ALL
-    if (found := re.match(rf"python ({'|'.join(SCHEMAS)})\.py\b", command))
+    # Those with configuration outside conf/ are run by tests/test_examples.py.
+    if (found := re.match(rf"python ({'|'.join(SCHEMAS)})\.py\b", command)) and "searchpath" not in command
 ]
 
 

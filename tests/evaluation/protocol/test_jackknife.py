@@ -20,50 +20,50 @@ def top(score_BN: np.ndarray, k: int) -> torch.Tensor:
     return torch.from_numpy(np.argpartition(-score_BN, k, axis=1)[:, :k].astype(np.int64))
 
 
-def popular(people: int, items: int, k: int, slope: float) -> Draw:
+def popular(users: int, items: int, k: int, slope: float) -> Draw:
     """All lists are drawn by popularity, which falls with a power of the rank."""
     base_N = -slope * np.log(np.arange(1, items + 1))
-    return lambda rng: top(base_N + rng.gumbel(size=(people, items)), k)
+    return lambda rng: top(base_N + rng.gumbel(size=(users, items)), k)
 
 
-def tastes(people: int, items: int, k: int, dim: int) -> Draw:
+def tastes(users: int, items: int, k: int, dim: int) -> Draw:
     """Each user's list has the items that lie in the direction of their taste."""
     item_ND = np.random.default_rng(0).normal(size=(items, dim))
-    return lambda rng: top(rng.normal(size=(people, dim)) @ item_ND.T, k)
+    return lambda rng: top(rng.normal(size=(users, dim)) @ item_ND.T, k)
 
 
-def kinds(people: int, items: int, k: int, count: int) -> Draw:
+def groups(users: int, items: int, k: int, count: int) -> Draw:
     """Users belong to a few groups, some of them rare; lists within a group are nearly the same."""
     liked_CN = 8 * np.random.default_rng(0).normal(size=(count, items))
     share_C = 1 / np.arange(1, count + 1)
     share_C /= share_C.sum()
-    return lambda rng: top(liked_CN[rng.choice(count, people, p=share_C)] + rng.gumbel(size=(people, items)), k)
+    return lambda rng: top(liked_CN[rng.choice(count, users, p=share_C)] + rng.gumbel(size=(users, items)), k)
 
 
-def noisy_copy(people: int, items: int, k: int, noise: float) -> DrawPair:
+def noisy_copy(users: int, items: int, k: int, noise: float) -> DrawPair:
     """Two predictors of one taste, the second with noise: their lists overlap."""
     item_ND = np.random.default_rng(0).normal(size=(items, 8))
 
     def draw(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        score_BN = rng.normal(size=(people, 8)) @ item_ND.T
+        score_BN = rng.normal(size=(users, 8)) @ item_ND.T
         return top(score_BN, k), top(score_BN + noise * rng.normal(size=score_BN.shape), k)
 
     return draw
 
 
-def personal_and_popular(people: int, items: int, k: int) -> DrawPair:
+def personal_and_popular(users: int, items: int, k: int) -> DrawPair:
     """One predictor follows tastes, the other popularity."""
-    personal, by_count = tastes(people, items, k, 8), popular(people, items, k, 1.0)
+    personal, by_count = tastes(users, items, k, 8), popular(users, items, k, 1.0)
     return lambda rng: (personal(rng), by_count(rng))
 
 
-def shared_groups(people: int, items: int, k: int) -> DrawPair:
+def shared_groups(users: int, items: int, k: int) -> DrawPair:
     """Both predictors see the same groups of users, and show each group other items."""
     liked_2CN = 8 * np.random.default_rng(0).normal(size=(2, 10, items))
 
     def draw(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        group_B = (10 * rng.random(people) ** 2).astype(int)
-        first_BN, second_BN = (liked_CN[group_B] + rng.gumbel(size=(people, items)) for liked_CN in liked_2CN)
+        group_B = (10 * rng.random(users) ** 2).astype(int)
+        first_BN, second_BN = (liked_CN[group_B] + rng.gumbel(size=(users, items)) for liked_CN in liked_2CN)
         return top(first_BN, k), top(second_BN, k)
 
     return draw
@@ -76,7 +76,7 @@ def figures(lists_BK: torch.Tensor, items: int) -> dict[str, Jackknife]:
 
 PAIRS: dict[str, tuple[DrawPair, int]] = {
     "noisy copy": (noisy_copy(60, 300, 10, 1.0), 300),
-    "few people": (noisy_copy(12, 200, 5, 1.0), 200),
+    "few users": (noisy_copy(12, 200, 5, 1.0), 200),
     "nearly all covered": (noisy_copy(100, 100, 10, 1.0), 100),
     "personal and popular": (personal_and_popular(60, 300, 10), 300),
     "groups of users": (shared_groups(60, 300, 10), 300),
@@ -86,8 +86,8 @@ SETTINGS: dict[str, tuple[Draw, int]] = {
     "equally popular": (popular(60, 500, 10, 0.0), 500),
     "nearly all covered": (popular(100, 100, 10, 0.0), 100),
     "tastes": (tastes(40, 300, 10, 8), 300),
-    "few people": (tastes(12, 200, 5, 3), 200),
-    "kinds of people": (kinds(60, 300, 10, 12), 300),
+    "few users": (tastes(12, 200, 5, 3), 200),
+    "groups of users": (groups(60, 300, 10, 12), 300),
 }
 
 
