@@ -8,6 +8,8 @@ SHORTEST, LONGEST = 8, 64  # histories of likes
 MEMBERS = 4  # of the ensemble, for the shortest histories
 COMPONENTS = {"prior", "retriever", "objective", "distillation", "scale"}
 FEW_RATINGS = 1_000_000  # below this the smallest prior is the default, which trains in minutes
+# Below this an epoch that visits each rating once has so few steps that five epochs would train hardly anything.
+VERY_FEW_RATINGS = 50_000
 
 
 def settings_for(ratings: RatingsTable) -> tuple[list[str], str]:
@@ -21,8 +23,12 @@ def settings_for(ratings: RatingsTable) -> tuple[list[str], str]:
         members, epochs = max(1, MEMBERS * SHORTEST // cap), 6 if cap <= 16 else 3
         words = [f"data.draws.history_cap={cap}", f"retriever.retriever.n={members}", f"trainer.max_epochs={epochs}"]
         return ["experiment=likes", *words], reason
-    reason = f"{len(ratings):,} graded ratings"
-    return (["prior=tiny", "trainer.max_epochs=5"] if len(ratings) < FEW_RATINGS else []), reason
+    words = []
+    if len(ratings) < FEW_RATINGS:
+        words += ["prior=tiny", "trainer.max_epochs=5"]
+        if len(ratings) < VERY_FEW_RATINGS:
+            words += ["data.batch_size=64", "data.epoch_batches=100"]
+    return words, f"{len(ratings):,} graded ratings"
 
 
 def without_given(chosen: list[str], given: list[str]) -> list[str]:

@@ -28,10 +28,16 @@ def test_longer_histories_of_likes_are_trained_by_fewer_members(median: int, mem
     assert words[2:] == [f"retriever.retriever.n={members}", f"trainer.max_epochs={epochs}"]
 
 
-def test_few_graded_ratings_get_a_small_prior_and_few_epochs() -> None:
+def test_few_graded_ratings_get_a_small_prior_and_few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefprior.data_settings.VERY_FEW_RATINGS", 8)
     words, reason = settings_for(table([3, 5], liked_only=False))
     assert words == ["prior=tiny", "trainer.max_epochs=5"]
     assert "8 graded ratings" in reason
+
+
+def test_very_few_graded_ratings_are_drawn_often_enough_to_train() -> None:
+    words, _ = settings_for(table([3, 5], liked_only=False))
+    assert words == ["prior=tiny", "trainer.max_epochs=5", "data.batch_size=64", "data.epoch_batches=100"]
 
 
 def test_many_graded_ratings_keep_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
