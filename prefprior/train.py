@@ -19,7 +19,7 @@ from prefprior.callbacks.epoch_lines import EpochLines
 from prefprior.callbacks.metrics_csv import KeepMetrics, MetricsCsv
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.checkpoint import warm_start
-from prefprior.command_line import call
+from prefprior.command_line import call, open_nodes
 from prefprior.composition import facts_of_data
 from prefprior.config import (
     build,
@@ -117,7 +117,8 @@ def _suited(cfg: DictConfig, source: Source) -> DictConfig:
         rank_zero_only(print)(f"experiment=table chooses {' '.join(words)}: {reason}")
         named = any(word.startswith("experiment=") for word in words)
         table = "experiment=table"
-        cfg = recomposed("train", cfg, words if named else [table, *words], instead_of=table)
+        opened = [open_nodes(word) for word in words]
+        cfg = recomposed("train", cfg, opened if named else [table, *opened], instead_of=table)
         check(cfg, TrainConfig)
     return cfg
 

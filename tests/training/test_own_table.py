@@ -40,6 +40,12 @@ def test_graded_ratings_keep_the_two_tower_retriever(folder: Path) -> None:
     assert config.prior.width == 96
 
 
+def test_a_very_small_table_gets_small_batches(folder: Path) -> None:
+    words = [word for word in TABLE if not word.startswith("data.batch_size")]
+    assert "chooses prior=tiny data.batch_size=64: 480" in printed(folder, *words, "run_dir=runs/train/batches")
+    assert OmegaConf.load(folder / "runs/train/batches/config.yaml").data.batch_size == 64
+
+
 def test_a_finished_run_is_recognised_by_the_same_words(folder: Path) -> None:
     words = (*TABLE, "run_dir=runs/train/twice")
     printed(folder, *words)
