@@ -31,6 +31,7 @@ class TrainConfig:
     scale: Any = node(given=("space",))
     prior: Any = node(given=("space", "scale"))
     retriever: Any = node(None, shared=("space", "scale", "token_width"))
+    collaborative: Any = node(None, given=("space", "scale"))
     rating: Any = node(None, given=("space", "scale"))
     objective: Any = node()
     distillation: Any = node(None)

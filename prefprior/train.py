@@ -40,6 +40,7 @@ from prefprior.data.sources.source import Source
 from prefprior.data_settings import settings_for, without_given
 from prefprior.invocation import as_called
 from prefprior.malloc import keep_freed_memory
+from prefprior.models.collaborative.collaborative_head import CollaborativeHead
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.fsdp import FSDPPreferenceModule, FSDPStrategy, whole
 from prefprior.models.model import PreferenceModel
@@ -202,12 +203,13 @@ def _module(cfg: DictConfig, data: Any, trainer: lightning.Trainer) -> Preferenc
     prior = build(cfg.prior, PriorNetwork, space=data.space, scale=scale)
     shared = {"space": data.space, "scale": prior.scale, "token_width": prior.width}
     retriever = build(cfg.retriever, Retriever, shared=shared)
+    collaborative = build(cfg.collaborative, CollaborativeHead, space=data.space, scale=prior.scale)
     rating = build(cfg.rating, RatingHead, space=data.space, scale=prior.scale)
     sharded = isinstance(trainer.strategy, FSDPStrategy)
     if sharded and any(isinstance(callback, Ema) for callback in trainer.callbacks):  # type: ignore[attr-defined]
         raise ValueError("EMA weights are not supported with trainer=fsdp. Add callbacks.ema=null, or use trainer=ddp.")
     return (FSDPPreferenceModule if sharded else PreferenceModule)(
-        model=PreferenceModel(prior=prior, retriever=retriever, rating=rating),
+        model=PreferenceModel(prior=prior, retriever=retriever, collaborative=collaborative, rating=rating),
         objective=objective,
         distillation=distillation,
         optimizer=build(cfg.optimizer),

@@ -31,7 +31,7 @@ LAYERS = [
         "seeding",
         "space",
     },
-    {"ratings", "history", "predictor"},
+    {"ratings", "history", "predictor", "factorization"},
     {"data"},
     {"models"},
     {"checkpoint"},

@@ -22,12 +22,13 @@ from torch import Tensor
 
 from prefprior.baselines.baseline import Baseline
 from prefprior.baselines.cosine import ROWS
-from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow, folded
+from prefprior.baselines.least_squares import Shared, conjugate_gradient, exact, exact_narrow, folded
 from prefprior.baselines.search import LogUniform, Search
 from prefprior.baselines.top_samples import draw_best
 from prefprior.baselines.tuning import quality
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.held_out import HeldOutUsers
+from prefprior.factorization.sparse import Sparse
 from prefprior.history import History
 from prefprior.predictor import By, Catalogue, TrainingPart
 

@@ -247,20 +247,18 @@ class TrainedPredictor:
             for _, raw_ND in parts():
                 yield query_BD @ normalize(self.model.prior.scale.to_model(raw_ND), dim=-1).T
             return
-        retriever, users = self.model.retriever, self.model.encode(history)
-        assert retriever is not None
-        assert users.tokens_BIW is not None
+        interaction = self.model.interaction(self.model.encode(history), history)
         rating = self.model.rating if by != "interaction" and self.two_scores else None
         if rating is None:
-            yield from retriever.rank(users.tokens_BIW, history, parts)
+            yield from interaction.rank(history, parts)
             return
         posterior = rating.posterior(history)
         if by == "rating":
             for _, raw_ND in parts():
-                yield posterior.rate(raw_ND, self._scores_of(users, raw_ND))
+                yield posterior.rate(raw_ND, interaction.both(raw_ND))
         else:
-            for (_, raw_ND), score_BN in zip(parts(), retriever.rank(users.tokens_BIW, history, parts)):
-                yield score_BN + posterior.log_liking(raw_ND, self._scores_of(users, raw_ND))
+            for (_, raw_ND), score_BN in zip(parts(), interaction.rank(history, parts)):
+                yield score_BN + posterior.log_liking(raw_ND, interaction.both(raw_ND))
 
     def _mean_of_samples(self, history: History) -> Tensor:
         """The mean direction of each user's samples in model scale (B, D)."""

@@ -23,9 +23,11 @@ class KnownItems(LearnedTables):
 
     hash_P: Tensor
 
-    def __init__(self, *columns: str) -> None:
-        """`columns` names further numbers per item, which are to be set after `learn`."""
-        super().__init__(hash_P=torch.zeros(0, dtype=torch.long), **{name: torch.zeros(0) for name in columns})
+    def __init__(self, **columns: tuple[int, ...]) -> None:
+        """`columns` are what is known of each item besides, by name with the shape of one row; `learn` leaves them to
+        be set."""
+        empty = {name: torch.zeros(0, *shape) for name, shape in columns.items()}
+        super().__init__(hash_P=torch.zeros(0, dtype=torch.long), **empty)
         self.columns = columns
 
     def learn(self, embeddings_ID: Tensor, rated_I: Tensor) -> Tensor:
@@ -49,11 +51,16 @@ class KnownItems(LearnedTables):
         return torch.where(self.hash_P[place] == wanted, place, -1).view(raw.shape[:-1])
 
     def values(self, raw: Tensor) -> list[Tensor]:
-        """(..., D) -> each column (...), 0 for unknown items."""
+        """(..., D) -> each column (..., *row), 0 for unknown items."""
         if not len(self.hash_P):
-            return [raw.new_zeros(raw.shape[:-1]) for _ in self.columns]
+            return [raw.new_zeros(*raw.shape[:-1], *row) for row in self.columns.values()]
         place = self.place(raw)
-        return [torch.where(place >= 0, getattr(self, name)[place], 0) for name in self.columns]
+        return [self._column(name, place) for name in self.columns]
+
+    def _column(self, name: str, place: Tensor) -> Tensor:
+        values = getattr(self, name)[place]
+        known = place.view(*place.shape, *(1 for _ in self.columns[name])) >= 0
+        return torch.where(known, values, 0)
 
 
 def _hashes(raw_ND: Tensor) -> Tensor:

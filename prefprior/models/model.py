@@ -1,18 +1,22 @@
-"""A generator with a retriever, a rating head and the lengths of pictures: what is trained and saved together."""
+"""A generator with a retriever, a collaborative and a rating head and the lengths of pictures: what is trained and
+saved together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from prefprior.history import History
+from prefprior.history import History, PreferenceBatch
+from prefprior.models.collaborative.blend import Blend
+from prefprior.models.collaborative.collaborative_head import CollaborativeHead, CollaborativeScore
 from prefprior.models.lengths import Lengths
 from prefprior.models.preparation import TrainingData, prepare_all
 from prefprior.models.prior.network import PriorNetwork
-from prefprior.models.rating.rating_head import RatingHead
+from prefprior.models.rating.rating_head import InteractionScores, RatingHead
 from prefprior.models.recorded import from_node
-from prefprior.models.retriever.retriever import Retriever
+from prefprior.models.retriever.retriever import CatalogueParts, Retriever
 from prefprior.models.scale import Standardize
 from prefprior.nodes import Find
 from prefprior.space import Space
@@ -26,17 +30,51 @@ class EncodedUsers:
     tokens_BIW: Tensor | None  # as the retriever reads it; None without a retriever
 
 
+@dataclass(frozen=True, eq=False)
+class Interaction:
+    """Scores of how probable it is that users come to items."""
+
+    retriever: Retriever
+    tokens_BIW: Tensor
+    factors: CollaborativeScore | None
+    blend: Blend | None
+
+    def retrieved(self, raw: Tensor) -> Tensor:
+        """(B, N) the retriever's, of one catalogue (N, D) or of items of their own (B, N, D)."""
+        return self.retriever.score(self.tokens_BIW, raw)
+
+    def both(self, raw: Tensor) -> InteractionScores:
+        """Both, unblended; the collaborative head's is 0 where there is none."""
+        score_BN = self.retrieved(raw)
+        return score_BN, torch.zeros_like(score_BN) if self.factors is None else self.factors(raw)
+
+    def rank(self, history: History, parts: CatalogueParts) -> Iterator[Tensor]:
+        """Both, blended, of a catalogue part by part."""
+        return self.retriever.rank(self.tokens_BIW, history, parts, None if self.factors is None else self._blended)
+
+    def _blended(self, score_BN: Tensor, raw_ND: Tensor) -> Tensor:
+        assert self.factors is not None
+        assert self.blend is not None
+        return self.blend(score_BN, self.factors(raw_ND))
+
+
 class PreferenceModel(nn.Module):
     """Encodes each history once for all components; none knows the others."""
 
     def __init__(
-        self, *, prior: PriorNetwork, retriever: Retriever | None = None, rating: RatingHead | None = None
+        self,
+        *,
+        prior: PriorNetwork,
+        retriever: Retriever | None = None,
+        collaborative: CollaborativeHead | None = None,
+        rating: RatingHead | None = None,
     ) -> None:
         super().__init__()
         if retriever is not None:
             retriever.require_readouts(prior.readouts)
         self.prior = prior
         self.retriever = retriever
+        self.collaborative = collaborative
         self.rating = rating
         self.lengths = Lengths(prior.space.dim)
 
@@ -47,6 +85,7 @@ class PreferenceModel(nn.Module):
             "scale": self.prior.scale.config,
             "prior": self.prior.config,
             "retriever": None if self.retriever is None else self.retriever.config,
+            "collaborative": None if self.collaborative is None else self.collaborative.config,
             "rating": None if self.rating is None else self.rating.config,
         }
 
@@ -60,13 +99,41 @@ class PreferenceModel(nn.Module):
         shared = {"space": space, "scale": scale, "token_width": prior.width}
         node = config["retriever"]
         retriever = None if node is None else from_node(node, Retriever, find, "retriever", **shared)
+        node = config["collaborative"]
+        shared_head = {"space": space, "scale": scale}
+        collaborative = (
+            None if node is None else from_node(node, CollaborativeHead, find, "collaborative", **shared_head)
+        )
         node = config["rating"]
-        rating = None if node is None else from_node(node, RatingHead, find, "rating", space=space, scale=scale)
-        return cls(prior=prior, retriever=retriever, rating=rating)
+        rating = None if node is None else from_node(node, RatingHead, find, "rating", **shared_head)
+        return cls(prior=prior, retriever=retriever, collaborative=collaborative, rating=rating)
 
     def prepare(self, data: TrainingData) -> None:
         """Has every component learn what it must know of the training part."""
-        prepare_all([self.prior.scale, self.prior, self.retriever, self.rating, self.lengths], data)
+        prepare_all([self.prior.scale, self.prior, self.retriever, self.collaborative, self.rating, self.lengths], data)
+
+    def calibrate(self, batch: PreferenceBatch, generator: torch.Generator) -> None:
+        """Weighs the scores of retriever and heads against each other, on users that none was trained on."""
+        collaborative, rating, retriever = self.collaborative, self.rating, self.retriever
+        blends = collaborative is not None and collaborative.has_learned
+        rates = rating is not None and rating.has_learned
+        if retriever is None or not (blends or rates):
+            return
+        interaction = self.interaction(self.encode(batch.history), batch.history)
+        if blends:
+            assert collaborative is not None
+            collaborative.calibrate(batch, interaction.retrieved, generator)
+        if rates:
+            assert rating is not None
+            rating.calibrate(batch, interaction.both(batch.target_BTD))
+
+    def interaction(self, users: EncodedUsers, history: History) -> "Interaction":
+        """What both the retriever and the collaborative head know of users; there must be a retriever."""
+        assert self.retriever is not None
+        assert users.tokens_BIW is not None, "a retriever always has user tokens"
+        head = self.collaborative if self.collaborative is not None and self.collaborative.has_learned else None
+        factors = None if head is None else head.posterior(history)
+        return Interaction(self.retriever, users.tokens_BIW, factors, None if head is None else head.blend)
 
     def encode(self, history: History) -> EncodedUsers:
         """Once per user. A user tower of the retriever's own may condition the generator."""

@@ -91,17 +91,15 @@ class PreferenceModule(lightning.LightningModule):
         return self._log("train", self.losses(batch, generator), batch)
 
     def on_validation_epoch_start(self) -> None:
-        """The rating head is calibrated anew on each validation pass."""
+        """Both heads are calibrated anew on each validation pass."""
+        if self.model.collaborative is not None:
+            self.model.collaborative.blend.begin()
         if self.model.rating is not None:
             self.model.rating.mixture.begin()
 
     def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
         """The same loss on held-out users, with the same random numbers each time."""
-        rating, retriever = self.model.rating, self.model.retriever
-        if rating is not None and rating.has_learned and retriever is not None:
-            users = self.model.encode(batch.history)  # again: the loss may have dropped the history
-            assert users.tokens_BIW is not None, "a retriever always has user tokens"
-            rating.calibrate(batch, retriever.score(users.tokens_BIW, batch.target_BTD))
+        self.model.calibrate(batch, self._generator(0, batch_idx))
         self._log("val", self.losses(batch, self._generator(0, batch_idx)), batch)
 
     def configure_optimizers(self) -> Any:

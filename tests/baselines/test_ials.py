@@ -39,7 +39,7 @@ def solved(likes_RO: np.ndarray, factors_OD: np.ndarray) -> np.ndarray:
 def test_a_sweep_is_a_dense_solve_of_users_and_then_of_items(
     clusters: Clusters, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prefprior.baselines.ials.AT_ONCE", at_once)
+    monkeypatch.setattr("prefprior.factorization.implicit_als.AT_ONCE", at_once)
     likes_UM = training_matrix(clusters.training, 0.0).toarray().astype(np.float64)
     likes_UM = likes_UM[:, likes_UM.any(0)]
     drawn_MD = torch.randn(likes_UM.shape[1], DIM, generator=torch.Generator().manual_seed(0)) * 0.1 / DIM**0.5

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from prefprior.baselines.least_squares import Shared, Sparse, conjugate_gradient, exact, exact_narrow
+from prefprior.baselines.least_squares import Shared, conjugate_gradient, exact, exact_narrow
+from prefprior.factorization.sparse import Sparse
 
 STRENGTH = 0.7
 ROWS = torch.arange(7)

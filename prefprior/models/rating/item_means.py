@@ -30,7 +30,7 @@ class RatedItems(KnownItems):
     count_P: Tensor
 
     def __init__(self) -> None:
-        super().__init__("sum_P", "count_P")
+        super().__init__(sum_P=(), count_P=())
 
 
 class ItemMeans(nn.Module):

@@ -1,65 +1,71 @@
-"""The weights of two scores in an expected rating, fit on validation users.
+"""How much each of several scores counts in an expected rating, found on users that none was trained on.
 
-Shapes: B users, T targets, N items.
+Shapes: S scores, B users, T targets, N items, X sums: products of the S scores and the rating, then sums, then a count.
 """
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import Tensor, distributed, nn
 
-PRIOR_RATINGS = 20.0  # the weight, in ratings, of the prior that only the expected rating counts
+PRIOR_RATINGS = 20.0  # of how many ratings the prior is worth that says the first score alone
 
 
 class Mixture(nn.Module):
-    """Non-negative least squares of ratings on two scores, and a level that all users share.
+    """Non-negative least squares of ratings on scores, each user's means taken out, for a score's level may differ
+    between users; then a level for all.
 
-    The regression is within users, because the level of a score may differ between users. Its sums are accumulated over
-    the batches of a validation pass.
+    The first score is an expected rating. The sums that it needs are added up while validation users pass.
     """
 
-    weights_2: Tensor
+    weights_S: Tensor
     level: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, scores: int) -> None:
         super().__init__()
-        self.register_buffer("weights_2", torch.tensor([1.0, 0.0]))
+        self.scores = scores
+        self.register_buffer("weights_S", torch.eye(scores)[0])
         self.register_buffer("level", torch.zeros(()))
         self.begin()
 
     def begin(self) -> None:
-        """Starts a new validation pass: resets the sums."""
-        # Products of the columns, then their sums and the number of rows.
-        self._sums_X = torch.zeros(13, dtype=torch.float64)
+        """Forgets what was seen."""
+        columns = self.scores + 1
+        self._sums_X = torch.zeros(columns * columns + columns + 1, dtype=torch.float64)
 
-    def see(self, expected_BT: Tensor, score_BT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> None:
-        """Adds held-out ratings and updates the weights; a collective call in a distributed run."""
-        columns_3BT = torch.stack([expected_BT, score_BT, rating_BT]).double()
-        columns_3BT = torch.where(valid_BT, columns_3BT, 0)
-        mean_3B1 = columns_3BT.sum(2, keepdim=True) / valid_BT.sum(1)[:, None].clamp(min=1)
-        rows_3X = torch.where(valid_BT, columns_3BT - mean_3B1, 0).flatten(1)
-        sums_X = torch.cat([(rows_3X @ rows_3X.T).flatten(), columns_3BT.sum((1, 2)), valid_BT.sum()[None]])
+    def see(self, score_SBT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> None:
+        """Adds ratings that were held out, and weighs anew; every process of a run at once."""
+        columns = self.scores + 1
+        columns_CBT = torch.cat([score_SBT, rating_BT[None]]).double()
+        columns_CBT = torch.where(valid_BT, columns_CBT, 0)
+        mean_CB1 = columns_CBT.sum(2, keepdim=True) / valid_BT.sum(1)[:, None].clamp(min=1)
+        rows_CX = torch.where(valid_BT, columns_CBT - mean_CB1, 0).flatten(1)
+        sums_X = torch.cat([(rows_CX @ rows_CX.T).flatten(), columns_CBT.sum((1, 2)), valid_BT.sum()[None]])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(sums_X)
         self._sums_X += sums_X.cpu()
-        products_33, mean_3 = self._sums_X[:9].view(3, 3), self._sums_X[9:12] / self._sums_X[12].clamp(min=1)
-        weights_2 = _non_negative(products_33, float(self._sums_X[12]))
-        self.weights_2.copy_(weights_2)
-        self.level.copy_(mean_3[2] - weights_2 @ mean_3[:2])
+        products_CC = self._sums_X[: columns * columns].view(columns, columns)
+        count = float(self._sums_X[-1])
+        mean_C = self._sums_X[columns * columns : -1] / max(count, 1.0)
+        weights_S = _non_negative(products_CC.numpy(), count)
+        self.weights_S.copy_(weights_S)
+        self.level.copy_(mean_C[-1] - weights_S @ mean_C[:-1])
 
-    def forward(self, expected_BN: Tensor, score_BN: Tensor) -> Tensor:
+    def forward(self, score_SBN: Tensor) -> Tensor:
         """(B, N) the weighted sum."""
-        return self.weights_2[0] * expected_BN + self.weights_2[1] * score_BN + self.level
+        return torch.einsum("s,sbn->bn", self.weights_S, score_SBN) + self.level
 
 
-def _non_negative(products_33: Tensor, count: float) -> Tensor:
-    """The two weights: a ridge towards (1, 0), with a negative weight replaced by 0."""
-    scatter_22, moment_2 = products_33[:2, :2], products_33[:2, 2]
-    if count == 0 or not bool((scatter_22.diagonal() > 0).all()):
-        return torch.tensor([1.0, 0.0], dtype=torch.float64)
-    ridge_2 = PRIOR_RATINGS / count * scatter_22.diagonal()
-    prior_2 = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    weights_2 = torch.linalg.solve(scatter_22 + ridge_2.diag(), moment_2 + ridge_2 * prior_2)
-    if (weights_2 >= 0).all():
-        return weights_2
-    alone_2 = ((moment_2 + ridge_2 * prior_2) / (scatter_22.diagonal() + ridge_2)).clamp(min=0)
-    keep = int(weights_2.argmax())
-    return torch.where(torch.arange(2) == keep, alone_2, 0)
+def _non_negative(products_CC: np.ndarray, count: float) -> Tensor:
+    """(S,) the weights, from the products of all columns, of which the last is the rating."""
+    scatter_SS, moment_S = products_CC[:-1, :-1], products_CC[:-1, -1]
+    prior_S = np.eye(len(moment_S))[0]
+    scale_S = scatter_SS.diagonal()
+    if count == 0 or scale_S[0] <= 0:
+        return torch.from_numpy(prior_S)
+    # A score that is the same for every item of a user says nothing: its ridge keeps its weight at the prior's 0.
+    ridge_S = np.where(scale_S > 0, PRIOR_RATINGS / count * scale_S, 1.0)
+    lower_SS = np.linalg.cholesky(scatter_SS + np.diag(ridge_S))
+    # |L^T w - L^-1 b|^2 is the quadratic with these moments.
+    weights_S, _ = nnls(lower_SS.T, np.linalg.solve(lower_SS, moment_S + ridge_S * prior_S))
+    return torch.from_numpy(weights_S)

@@ -27,15 +27,18 @@ from prefprior.models.recorded import Recorded
 from prefprior.models.scale import Standardize
 from prefprior.space import Space
 
-MOST_RATINGS = 20_000_000  # learned from, those of random users: 16 bytes each
-USERS, LONGEST, TARGETS = 128, 64, 32  # the sample on which the variances are fit
-STEPS, RATE = 60, 0.2  # of Adam on three log-variances, which start within a factor of ten
+MOST_RATINGS = 20_000_000  # learned from, of users at random: 16 bytes each
+USERS, LONGEST, TARGETS = 128, 64, 32  # what the process's variances are fitted on
+InteractionScores = tuple[Tensor, Tensor]  # (B, N) the retriever's and the collaborative head's, 0 without one
+SCORES = 3  # that are mixed: the expected rating, the retriever's, the collaborative head's
+STEPS, RATE = 60, 0.2  # of their ascent: three logarithms, which begin within a factor of ten
 
 
 class RatingHead(Recorded, Module):
     """Expected ratings on the scale of a history's, -1 to 1; fit once, before training.
 
-    The retriever's score is added with the weight that predicts the ratings of validation users best.
+    What tells which items a user comes to, the retriever's score and that of the collaborative head, is added with the
+    weights that predict validation users best.
     """
 
     log_variances: Tensor
@@ -44,7 +47,7 @@ class RatingHead(Recorded, Module):
     def __init__(self, *, space: Space, scale: Standardize) -> None:
         super().__init__()
         self.means = ItemMeans(scale)
-        self.mixture = Mixture()
+        self.mixture = Mixture(SCORES)
         self.register_buffer("log_variances", torch.zeros(3))  # of offset, taste and noise
         self.register_buffer("learned", torch.tensor(False))
 
@@ -83,10 +86,10 @@ class RatingHead(Recorded, Module):
             taste_BD = taste * (weight_BK[:, None] @ x_BKD)[:, 0]
             return RatingPosterior(self, taste_BD, offset * weight_BK.sum(1, keepdim=True))
 
-    def calibrate(self, batch: PreferenceBatch, score_BT: Tensor) -> None:
-        """Updates the mixture with both scores of validation targets."""
-        expected_BT = self.posterior(batch.history).expected(batch.target_BTD)
-        self.mixture.see(expected_BT, score_BT, batch.target_rating_BT, batch.target_valid_BT)
+    def calibrate(self, batch: PreferenceBatch, scores: InteractionScores) -> None:
+        """Has the mixture see what all scores say of validation targets."""
+        score_SBT = self.posterior(batch.history).scores(batch.target_BTD, scores)
+        self.mixture.see(score_SBT, batch.target_rating_BT, batch.target_valid_BT)
 
     def _learn_variances(self, data: TrainingData, users: Sequences, signed_N: np.ndarray) -> None:
         """Maximises the predictive likelihood of some ratings of each user given others, with item means that leave
@@ -150,13 +153,18 @@ class RatingPosterior:
             personal_BN = self.taste_BD @ x.T if raw.ndim == 2 else (x @ self.taste_BD[..., None])[..., 0]
             return mean + personal_BN + self.offset_B1
 
-    def rate(self, raw: Tensor, score_BN: Tensor) -> Tensor:
-        """(B, N) expected ratings, mixed with the retriever's score of the same items."""
-        return self.head.mixture(self.expected(raw), score_BN)
+    def scores(self, raw: Tensor, interaction: InteractionScores) -> Tensor:
+        """(S, B, N) what the mixture is over: expected ratings, and how probable it is that the user comes to the same
+        items."""
+        return torch.stack([self.expected(raw), *interaction])
 
-    def log_liking(self, raw: Tensor, score_BN: Tensor) -> Tensor:
-        """(B, N) the log-probability that a rating is above 0, the threshold of a like."""
-        return log_ndtr(self.rate(raw, score_BN) / (0.5 * self.head.log_variances[2]).exp())
+    def rate(self, raw: Tensor, interaction: InteractionScores) -> Tensor:
+        """(B, N) expected ratings, mixed with the interaction scores of the same items."""
+        return self.head.mixture(self.scores(raw, interaction))
+
+    def log_liking(self, raw: Tensor, interaction: InteractionScores) -> Tensor:
+        """(B, N) the log-probability that a rating is above 0, where likes begin."""
+        return log_ndtr(self.rate(raw, interaction) / (0.5 * self.head.log_variances[2]).exp())
 
 
 def _dual_weights(kernel_BKK: Tensor, noise_BK: Tensor, residual_BK: Tensor) -> Tensor:

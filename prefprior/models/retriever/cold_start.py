@@ -14,7 +14,7 @@ from prefprior.history import History, PreferenceBatch, hide_seen
 from prefprior.models.known_items import KnownItems
 from prefprior.models.preparation import TrainingData
 from prefprior.models.retriever.negatives import Candidates
-from prefprior.models.retriever.retriever import CatalogueParts, Retriever
+from prefprior.models.retriever.retriever import Blended, CatalogueParts, Retriever
 
 
 class ColdStart(Retriever):
@@ -76,17 +76,19 @@ class ColdStart(Retriever):
         """As the wrapped retriever's."""
         return self.retriever.losses(tokens_BIW, candidates, batch)
 
-    def rank(self, tokens_BIW: Tensor, history: History, parts: CatalogueParts) -> Iterator[Tensor]:
+    def rank(
+        self, tokens_BIW: Tensor, history: History, parts: CatalogueParts, blended: Blended | None = None
+    ) -> Iterator[Tensor]:
         """Scores of a catalogue, which is passed over twice: what there is to share is known at its end."""
         if not self.share:
-            yield from self.retriever.rank(tokens_BIW, history, parts)
+            yield from self.retriever.rank(tokens_BIW, history, parts, blended)
             return
         placement = Placement(self.known, history, share=self.share, sharpness=self.sharpness)
         for start, raw_ND in parts():
-            scores_BN = self.score(tokens_BIW, raw_ND)
+            scores_BN = self.blended_score(tokens_BIW, raw_ND, blended)
             placement.see(hide_seen(scores_BN, history, start), raw_ND)
         for _, raw_ND in parts():
-            yield placement.ranked(self.score(tokens_BIW, raw_ND), raw_ND)
+            yield placement.ranked(self.blended_score(tokens_BIW, raw_ND, blended), raw_ND)
 
 
 class Placement:

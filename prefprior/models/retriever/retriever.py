@@ -20,6 +20,7 @@ from prefprior.models.retriever.losses import ContrastiveLoss
 from prefprior.models.retriever.negatives import Candidates
 
 CatalogueParts = Callable[[], Iterator[tuple[int, Tensor]]]
+Blended = Callable[[Tensor, Tensor], Tensor]  # scores of users and items (B, N) and the items (N, D) -> other scores
 
 
 @dataclass
@@ -66,7 +67,17 @@ class Retriever(Recorded, nn.Module):
         terms, score_BN = self.losses(tokens_BIW, candidates, batch)
         return RetrieverOutput(terms, candidates, score_BN)
 
-    def rank(self, tokens_BIW: Tensor, history: History, parts: CatalogueParts) -> Iterator[Tensor]:
-        """Scores of a catalogue, part by part; `parts()` yields (first row, embeddings), as often as it is called."""
+    def rank(
+        self, tokens_BIW: Tensor, history: History, parts: CatalogueParts, blended: Blended | None = None
+    ) -> Iterator[Tensor]:
+        """Scores of a catalogue, part by part; `parts()` yields (first row, embeddings), as often as it is called.
+
+        `blended` adds what another component says of the same items.
+        """
         for _, raw_ND in parts():
-            yield self.score(tokens_BIW, raw_ND)
+            yield self.blended_score(tokens_BIW, raw_ND, blended)
+
+    def blended_score(self, tokens_BIW: Tensor, raw_ND: Tensor, blended: Blended | None) -> Tensor:
+        """(B, N) scores of a catalogue's items."""
+        score_BN = self.score(tokens_BIW, raw_ND)
+        return score_BN if blended is None else blended(score_BN, raw_ND)
