@@ -255,10 +255,10 @@ class TrainedPredictor:
         posterior = rating.posterior(history)
         if by == "rating":
             for _, raw_ND in parts():
-                yield posterior.rate(raw_ND, interaction.both(raw_ND))
+                yield posterior.rate(raw_ND, interaction.scores(raw_ND))
         else:
             for (_, raw_ND), score_BN in zip(parts(), interaction.rank(history, parts)):
-                yield score_BN + posterior.log_liking(raw_ND, interaction.both(raw_ND))
+                yield score_BN + posterior.log_liking(raw_ND, interaction.scores(raw_ND))
 
     def _mean_of_samples(self, history: History) -> Tensor:
         """The mean direction of each user's samples in model scale (B, D)."""

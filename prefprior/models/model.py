@@ -14,7 +14,7 @@ from prefprior.models.collaborative.collaborative_head import CollaborativeHead,
 from prefprior.models.lengths import Lengths
 from prefprior.models.preparation import TrainingData, prepare_all
 from prefprior.models.prior.network import PriorNetwork
-from prefprior.models.rating.rating_head import InteractionScores, RatingHead
+from prefprior.models.rating.rating_head import RatingHead
 from prefprior.models.recorded import from_node
 from prefprior.models.retriever.retriever import CatalogueParts, Retriever
 from prefprior.models.scale import Standardize
@@ -43,10 +43,13 @@ class Interaction:
         """(B, N) the retriever's, of one catalogue (N, D) or of items of their own (B, N, D)."""
         return self.retriever.score(self.tokens_BIW, raw)
 
-    def both(self, raw: Tensor) -> InteractionScores:
-        """Both, unblended; the collaborative head's is 0 where there is none."""
+    def scores(self, raw: Tensor) -> Tensor:
+        """(3, B, N) the retriever's, the collaborative head's of being liked, and that of being rated with the other
+        sign; 0 where there is no head."""
         score_BN = self.retrieved(raw)
-        return score_BN, torch.zeros_like(score_BN) if self.factors is None else self.factors(raw)
+        if self.factors is None:
+            return torch.stack([score_BN, torch.zeros_like(score_BN), torch.zeros_like(score_BN)])
+        return torch.stack([score_BN, self.factors.liked(raw), -self.factors.rated(raw)])
 
     def rank(self, history: History, parts: CatalogueParts) -> Iterator[Tensor]:
         """Both, blended, of a catalogue part by part."""
@@ -55,7 +58,7 @@ class Interaction:
     def _blended(self, score_BN: Tensor, raw_ND: Tensor) -> Tensor:
         assert self.factors is not None
         assert self.blend is not None
-        return self.blend(score_BN, self.factors(raw_ND))
+        return self.blend(score_BN, self.factors.liked(raw_ND))
 
 
 class PreferenceModel(nn.Module):
@@ -125,7 +128,7 @@ class PreferenceModel(nn.Module):
             collaborative.calibrate(batch, interaction.retrieved, generator)
         if rates:
             assert rating is not None
-            rating.calibrate(batch, interaction.both(batch.target_BTD))
+            rating.calibrate(batch, interaction.scores(batch.target_BTD))
 
     def interaction(self, users: EncodedUsers, history: History) -> "Interaction":
         """What both the retriever and the collaborative head know of users; there must be a retriever."""

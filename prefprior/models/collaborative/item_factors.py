@@ -1,6 +1,6 @@
-"""Factors of items by what the same users like: matrix factorisation of likes, and a guess for other items.
+"""Factors of items, and a guess for items that have none.
 
-Shapes: U users, N likes, P known items, I items of the catalogue, B users, K history, Q factors, D dimension; `...` any
+Shapes: S rows at once, P known items, I items of the catalogue, Q factors, D dimension; `...` any
 leading shape.
 """
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from prefprior.factorization.implicit_als import ImplicitAls
 from prefprior.models.known_items import KnownItems
 from prefprior.models.scale import Standardize
 
@@ -18,7 +17,8 @@ ROWS_AT_ONCE = 65_536
 
 
 class ItemFactors(KnownItems):
-    """Items that somebody liked in training have factors of their own; those of any other follow from its embedding."""
+    """Items that somebody came to in training have factors of their own; those of any other follow from its
+    embedding, by a ridge regression."""
 
     factor_PQ: Tensor
     gram_QQ: Tensor
@@ -83,8 +83,3 @@ def _ridge(moment_DD: Tensor, cross_DQ: Tensor, total: float, rows: int) -> Tens
     if not np.isfinite(best[0]):
         return torch.zeros_like(cross_DQ)
     return direction_DD @ (turned_DQ / (value_D + best[1])[:, None])
-
-
-def settings(dim: int) -> list[ImplicitAls]:
-    """What is tried: how much a pair that nobody liked counts, and how strong the ridge is."""
-    return [ImplicitAls(dim, unobserved, strength) for unobserved in (0.03, 0.15) for strength in (0.01, 0.03, 0.1)]

@@ -24,7 +24,7 @@ class Mixture(nn.Module):
     def __init__(self, scores: int) -> None:
         super().__init__()
         self.scores = scores
-        self.register_buffer("weights_S", torch.eye(scores)[0])
+        self.register_buffer("weights_S", torch.eye(scores)[0].clone())
         self.register_buffer("level", torch.zeros(()))
         self.begin()
 

@@ -29,8 +29,7 @@ from prefprior.space import Space
 
 MOST_RATINGS = 20_000_000  # learned from, of users at random: 16 bytes each
 USERS, LONGEST, TARGETS = 128, 64, 32  # what the process's variances are fitted on
-InteractionScores = tuple[Tensor, Tensor]  # (B, N) the retriever's and the collaborative head's, 0 without one
-SCORES = 3  # that are mixed: the expected rating, the retriever's, the collaborative head's
+SCORES = 4  # that are mixed: the expected rating, the retriever's and two of the collaborative head
 STEPS, RATE = 60, 0.2  # of their ascent: three logarithms, which begin within a factor of ten
 
 
@@ -86,9 +85,9 @@ class RatingHead(Recorded, Module):
             taste_BD = taste * (weight_BK[:, None] @ x_BKD)[:, 0]
             return RatingPosterior(self, taste_BD, offset * weight_BK.sum(1, keepdim=True))
 
-    def calibrate(self, batch: PreferenceBatch, scores: InteractionScores) -> None:
+    def calibrate(self, batch: PreferenceBatch, interaction_SBT: Tensor) -> None:
         """Has the mixture see what all scores say of validation targets."""
-        score_SBT = self.posterior(batch.history).scores(batch.target_BTD, scores)
+        score_SBT = self.posterior(batch.history).scores(batch.target_BTD, interaction_SBT)
         self.mixture.see(score_SBT, batch.target_rating_BT, batch.target_valid_BT)
 
     def _learn_variances(self, data: TrainingData, users: Sequences, signed_N: np.ndarray) -> None:
@@ -153,18 +152,18 @@ class RatingPosterior:
             personal_BN = self.taste_BD @ x.T if raw.ndim == 2 else (x @ self.taste_BD[..., None])[..., 0]
             return mean + personal_BN + self.offset_B1
 
-    def scores(self, raw: Tensor, interaction: InteractionScores) -> Tensor:
+    def scores(self, raw: Tensor, interaction_SBN: Tensor) -> Tensor:
         """(S, B, N) what the mixture is over: expected ratings, and how probable it is that the user comes to the same
         items."""
-        return torch.stack([self.expected(raw), *interaction])
+        return torch.cat([self.expected(raw)[None], interaction_SBN])
 
-    def rate(self, raw: Tensor, interaction: InteractionScores) -> Tensor:
+    def rate(self, raw: Tensor, interaction_SBN: Tensor) -> Tensor:
         """(B, N) expected ratings, mixed with the interaction scores of the same items."""
-        return self.head.mixture(self.scores(raw, interaction))
+        return self.head.mixture(self.scores(raw, interaction_SBN))
 
-    def log_liking(self, raw: Tensor, interaction: InteractionScores) -> Tensor:
+    def log_liking(self, raw: Tensor, interaction_SBN: Tensor) -> Tensor:
         """(B, N) the log-probability that a rating is above 0, where likes begin."""
-        return log_ndtr(self.rate(raw, interaction) / (0.5 * self.head.log_variances[2]).exp())
+        return log_ndtr(self.rate(raw, interaction_SBN) / (0.5 * self.head.log_variances[2]).exp())
 
 
 def _dual_weights(kernel_BKK: Tensor, noise_BK: Tensor, residual_BK: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def mean_by_group(score_BI: torch.Tensor, group_I: np.ndarray, rows: slice) -> t
 
 @pytest.mark.parametrize("rows", [slice(0, ITEMS - NEW), slice(ITEMS - NEW, ITEMS)], ids=["known items", "new items"])
 def test_a_new_user_is_given_what_similar_users_like(head: CollaborativeHead, population: Any, rows: slice) -> None:
-    score_BI = head.posterior(strangers(population))(population.catalogue.embeddings_ND)
+    score_BI = head.posterior(strangers(population)).liked(population.catalogue.embeddings_ND)
     by_group_BG = mean_by_group(score_BI, population.group_I, rows)
     assert torch.equal(by_group_BG.argmax(1), torch.arange(GROUPS))
     assert bool((by_group_BG.diagonal() > 2 * by_group_BG.topk(2).values[:, 1]).all())
@@ -46,21 +46,22 @@ def test_a_new_user_is_given_what_similar_users_like(head: CollaborativeHead, po
 
 def test_without_a_like_every_score_is_zero(head: CollaborativeHead, population: Any) -> None:
     history = history_of(population, [[0, 1]], [[-1.0, -0.5]])
-    assert not head.posterior(history)(population.catalogue.embeddings_ND).any()
+    assert not head.posterior(history).liked(population.catalogue.embeddings_ND).any()
 
 
 def test_items_of_each_user_score_as_the_same_items_of_a_catalogue(head: CollaborativeHead, population: Any) -> None:
     score, raw_ID = head.posterior(strangers(population)), population.catalogue.embeddings_ND
     own_BND = raw_ID[None, 5:9].expand(GROUPS, -1, -1)
-    torch.testing.assert_close(score(own_BND), score(raw_ID)[:, 5:9])
+    torch.testing.assert_close(score.liked(own_BND), score.liked(raw_ID)[:, 5:9])
+    torch.testing.assert_close(score.rated(own_BND), score.rated(raw_ID)[:, 5:9])
 
 
 def test_users_are_independent_of_each_other(
     head: CollaborativeHead, population: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together = head.posterior(strangers(population)).user_BQ
+    together = head.posterior(strangers(population)).liked_BQ
     monkeypatch.setattr("prefprior.factorization.implicit_als.AT_ONCE", 1)
-    torch.testing.assert_close(head.posterior(strangers(population)).user_BQ, together)
+    torch.testing.assert_close(head.posterior(strangers(population)).liked_BQ, together)
 
 
 def test_what_was_learned_is_in_the_state(head: CollaborativeHead, space: Space, population: Any) -> None:
@@ -69,7 +70,9 @@ def test_what_was_learned_is_in_the_state(head: CollaborativeHead, space: Space,
     again.load_state_dict(head.state_dict())
     raw_ID = population.catalogue.embeddings_ND
     assert again.has_learned
-    assert torch.equal(again.posterior(strangers(population))(raw_ID), head.posterior(strangers(population))(raw_ID))
+    told, known = again.posterior(strangers(population)), head.posterior(strangers(population))
+    assert torch.equal(told.liked(raw_ID), known.liked(raw_ID))
+    assert torch.equal(told.rated(raw_ID), known.rated(raw_ID))
 
 
 def test_a_state_of_another_dim_is_refused(head: CollaborativeHead, space: Space) -> None:
@@ -85,11 +88,21 @@ def test_it_learns_nothing_where_nobody_likes_anything(space: Space, population:
     assert not made.has_learned
 
 
+def test_what_is_rated_is_told_from_what_is_liked(head: CollaborativeHead, population: Any) -> None:
+    """Each user rated two items of their own group and disliked one of the next."""
+    score, raw_ID = head.posterior(strangers(population)), population.catalogue.embeddings_ND
+    gain_BI = score.liked(raw_ID) - score.rated(raw_ID)
+    gain_BG = mean_by_group(gain_BI, population.group_I, slice(0, ITEMS - NEW))
+    assert bool((gain_BG.diagonal() > gain_BG.roll(-1, dims=1).diagonal()).all())
+
+
 def test_a_table_of_likes_alone_has_no_threshold(space: Space, population: Any) -> None:
     made = CollaborativeHead(space=space, scale=Standardize(space=space), dim=4)
     scale = SimpleNamespace(scale=RatingScale(0, 1, 1, liked_only=True))
     made.prepare(SimpleNamespace(**(vars(population) | {"scale": scale})))
-    assert len(made.items.hash_P) == (population.item_counts() > 0).sum()
+    history = strangers(population)
+    assert not made.posterior(history).rated(population.catalogue.embeddings_ND).any()
+    assert len(made.liked.items.hash_P) == (population.item_counts() > 0).sum()
 
 
 def test_the_blend_relies_on_factors_where_the_retriever_knows_nothing(space: Space, population: Any) -> None:

@@ -118,10 +118,10 @@ def test_the_state_dict_restores_predictions(head: RatingHead, space: Space, pop
 def test_log_liking_orders_items_as_expected_ratings_do(head: RatingHead, population: Any) -> None:
     history, _ = new_users(population, 8)
     raw_ND = population.catalogue.embeddings_ND
-    posterior, scores = head.posterior(history), torch.randn(2, len(history), len(raw_ND))
+    posterior, scores = head.posterior(history), torch.randn(3, len(history), len(raw_ND))
     expected_BN, liking_BN = (
-        posterior.rate(raw_ND, (scores[0], scores[1])),
-        posterior.log_liking(raw_ND, (scores[0], scores[1])),
+        posterior.rate(raw_ND, scores),
+        posterior.log_liking(raw_ND, scores),
     )
     assert torch.equal(expected_BN.argsort(1), liking_BN.argsort(1))
     assert bool((liking_BN <= 0).all())

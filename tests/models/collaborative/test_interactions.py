@@ -1,4 +1,4 @@
-"""The likes of the training part, and the settings chosen by those that are held out."""
+"""What users came to, and the settings chosen by what is held out of it."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from prefprior.data.histories.sequences import Sequences
 from prefprior.factorization.implicit_als import ImplicitAls
-from prefprior.models.collaborative.likes import Likes
+from prefprior.models.collaborative.interactions import Interactions
 from prefprior.ratings import RatingScale, RatingsTable
 
 SCALE = RatingScale(low=1, high=5, likes_from=4)
@@ -22,13 +22,17 @@ def sequences(user_N: list[int], item_N: list[int], rating_N: list[float]) -> Se
     )  # fmt: skip
 
 
-def test_only_likes_count_and_each_once() -> None:
-    likes = Likes.of(sequences([0, 0, 0, 1], [3, 3, 5, 3], [5, 4, 3, 4.5]), SCALE)
+def liked(users: Sequences) -> Interactions:
+    return Interactions.of(users, users.rating_N >= SCALE.likes_from)
+
+
+def test_what_is_counted_counts_once() -> None:
+    likes = liked(sequences([0, 0, 0, 1], [3, 3, 5, 3], [5, 4, 3, 4.5]))
     assert list(zip(likes.user_N.tolist(), likes.item_N.tolist())) == [(0, 3), (1, 3)]
 
 
 def test_the_first_users_are_whole() -> None:
-    likes = Likes.of(sequences([0, 0, 1, 1, 1, 2], [0, 1, 0, 1, 2, 0], [5] * 6), SCALE)
+    likes = liked(sequences([0, 0, 1, 1, 1, 2], [0, 1, 0, 1, 2, 0], [5] * 6))
     first = likes.first(4)
     assert first.user_N.tolist() == [0, 0]
     assert first.users == 1
@@ -42,7 +46,7 @@ def test_settings_that_predict_held_out_likes_are_chosen() -> None:
     item_N = np.concatenate(
         [draws.permutation(np.flatnonzero(np.arange(items) % 3 == u % 3))[:10] for u in range(users)]
     )
-    likes = Likes._distinct(user_N, item_N, users, items)
+    likes = Interactions._distinct(user_N, item_N, users, items)
     # A ridge that leaves nothing of the factors ranks at random.
     sensible, flat = ImplicitAls(8, 0.1, 0.01, 4), ImplicitAls(8, 0.1, 1e6, 4)
     assert likes.best_of([flat, sensible]) == (0.1, 0.01)
@@ -50,12 +54,12 @@ def test_settings_that_predict_held_out_likes_are_chosen() -> None:
 
 
 def test_factors_are_the_same_each_time() -> None:
-    likes = Likes._distinct(np.repeat(np.arange(20), 4), np.arange(80) % 17, 20, 17)
+    likes = Interactions._distinct(np.repeat(np.arange(20), 4), np.arange(80) % 17, 20, 17)
     als = ImplicitAls(4, 0.1, 0.01, 3)
     assert torch.equal(likes.factors(als), likes.factors(als))
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_likes_to_hold_any_out_keep_the_first_settings(count: int) -> None:
-    likes = Likes._distinct(np.zeros(count, dtype=np.int64), np.arange(count), 1, 3)
+    likes = Interactions._distinct(np.zeros(count, dtype=np.int64), np.arange(count), 1, 3)
     assert likes.best_of([ImplicitAls(2, 0.03, 0.01, 1), ImplicitAls(2, 0.1, 0.01, 1)]) == (0.03, 0.01)

@@ -1,6 +1,6 @@
-"""The likes of the training part, factorised, and the settings that predict some of them best.
+"""What users of the training part came to, factorised, and the settings that predict some of it best.
 
-Shapes: N likes, U users, P items, B users at once, K history, Q factors.
+Shapes: N interactions, U users, P items, B users at once, K history, Q factors.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,15 @@ from prefprior.data.hashing import fraction, mix
 from prefprior.data.histories.sequences import Sequences
 from prefprior.factorization.implicit_als import ImplicitAls
 from prefprior.factorization.sparse import Sparse
-from prefprior.ratings import RatingScale
 
-HELD_SHARE = 0.1  # of the likes, for the choice of settings
+HELD_SHARE = 0.1  # of the interactions, for the choice of settings
 JUDGED = 1000  # users at most
 SEED = 0x636F6C6C
 
 
 @dataclass(frozen=True, eq=False)
-class Likes:
-    """Distinct likes of users and items by number."""
+class Interactions:
+    """Distinct pairs of users and items, by number."""
 
     user_N: np.ndarray  # int64, ascending
     item_N: np.ndarray  # int64
@@ -31,27 +30,26 @@ class Likes:
     items: int
 
     @classmethod
-    def of(cls, users: Sequences, scale: RatingScale) -> "Likes":
-        """What the training part's users like, by the source's own threshold; items are rows of the catalogue."""
+    def of(cls, users: Sequences, counted_N: np.ndarray) -> "Interactions":
+        """The ratings of the training part that are counted; items are rows of the catalogue."""
         user_N = np.repeat(np.arange(len(users)), users.count_U)
-        liked_N = np.ones(len(user_N), dtype=bool) if scale.liked_only else users.rating_N >= scale.likes_from
         items = int(users.item_N.max(initial=-1)) + 1
-        return cls._distinct(user_N[liked_N], users.item_N[liked_N].astype(np.int64), len(users), items)
+        return cls._distinct(user_N[counted_N], users.item_N[counted_N].astype(np.int64), len(users), items)
 
     @classmethod
-    def _distinct(cls, user_N: np.ndarray, item_N: np.ndarray, users: int, items: int) -> "Likes":
+    def _distinct(cls, user_N: np.ndarray, item_N: np.ndarray, users: int, items: int) -> "Interactions":
         pair_N = np.unique(user_N.astype(np.int64) * max(items, 1) + item_N)
         return cls(pair_N // max(items, 1), pair_N % max(items, 1), users, items)
 
     def __len__(self) -> int:
         return len(self.user_N)
 
-    def moved(self, place_I: np.ndarray, items: int) -> "Likes":
+    def moved(self, place_I: np.ndarray, items: int) -> "Interactions":
         """The same with other numbers for the items."""
         return self._distinct(self.user_N, place_I[self.item_N], self.users, items)
 
-    def first(self, most: int) -> "Likes":
-        """The likes of the first users, as many as have at most so many."""
+    def first(self, most: int) -> "Interactions":
+        """Those of the first users, as many as have at most so many."""
         if len(self) <= most:
             return self
         users = int(self.user_N[most])
@@ -63,7 +61,7 @@ class Likes:
         return als.items(self.user_N, self.item_N, ones_N, (self.users, self.items), generator)
 
     def best_of(self, tried: Sequence[ImplicitAls]) -> tuple[float, float]:
-        """`unobserved` and `strength` of the settings under which likes that were held out rank highest."""
+        """`unobserved` and `strength` of the settings under which what was held out ranks highest."""
         number_N = np.arange(len(self), dtype=np.uint64)
         held_N = fraction(mix(number_N, SEED)) < HELD_SHARE
         rest, held = self._taken(~held_N), self._taken(held_N)
@@ -71,12 +69,12 @@ class Likes:
         best = tried[int(np.argmax(figures))]
         return best.unobserved, best.strength
 
-    def _taken(self, keep_N: np.ndarray) -> "Likes":
+    def _taken(self, keep_N: np.ndarray) -> "Interactions":
         return replace(self, user_N=self.user_N[keep_N], item_N=self.item_N[keep_N])
 
 
-def _discounted_gain(als: ImplicitAls, rest: Likes, held: Likes, factor_PQ: Tensor) -> float:
-    """The mean of 1 / log2(1 + rank) over held-out likes, of users folded in from the rest."""
+def _discounted_gain(als: ImplicitAls, rest: Interactions, held: Interactions, factor_PQ: Tensor) -> float:
+    """The mean of 1 / log2(1 + rank) over what is held out, of users folded in from the rest."""
     by_user = Sparse.of(rest.user_N, rest.item_N, np.ones(len(rest), dtype=np.float32), rest.users)
     held_by_user = Sparse.of(held.user_N, held.item_N, np.ones(len(held), dtype=np.float32), held.users)
     users = ((by_user.count_R > 0) & (held_by_user.count_R > 0)).nonzero()[:, 0]
