@@ -35,18 +35,22 @@ class Splits(Loadable):
         val: float = 0.1,
         test: float = 0.1,
         seed: int = 0,
+        fold: int = 0,
         val_from: float | None = None,
         test_from: float | None = None,
     ) -> None:
         """`by`: "user" (unseen users), "item" (unseen pictures), "time" (what came after), "source" (its own split),
         "auto" (the source's own where it has one, by user otherwise). `val` and `test` are shares of users or
-        pictures; `val_from` and `test_from` are seconds since 1970."""
+        pictures; folds 0, 1, ... of the same `seed` have disjoint test parts, 1 / `test` of them; `val_from` and `test_from` are seconds since 1970."""
         self.by = require_choice("splits.by", by, WAYS)
         if min(val, test) < 0 or val + test >= 1:
             raise ValueError(
                 f"splits.val and splits.test are shares and must leave some ratings for training, got {val} and {test}"
             )
-        self.val, self.test, self.seed = val, test, seed
+        folds = int(1 / test + 1e-9) if test else 1
+        if not 0 <= fold < folds:
+            raise ValueError(f"splits.fold is {fold}, but with splits.test={test} there are {folds} folds, from 0")
+        self.val, self.test, self.seed, self.fold = val, test, seed, fold
         self.val_from, self.test_from = val_from, test_from
 
     def parts(self, table: RatingsTable) -> np.ndarray:
@@ -54,6 +58,8 @@ class Splits(Loadable):
         by = self.by
         if by == "auto":
             by = "source" if table.part_N is not None and (table.part_N != "").any() else "user"
+        if self.fold and by in ("source", "time"):
+            raise ValueError(f"splits.fold={self.fold} has no effect with splits.by={by}: choose by=user or by=item")
         if by == "source":
             parts = self._own(table)
         elif by == "time":
@@ -73,6 +79,7 @@ class Splits(Loadable):
 
     def _drawn(self, ids: np.ndarray, kind: str) -> np.ndarray:
         place = fraction(id_hashes((str(i) for i in ids), salt=f"{kind}/{self.seed}"))
+        place = (place - self.fold * self.test) % 1
         parts = np.full(len(ids), "train", dtype="<U8")
         parts[place < self.test + self.val] = "val"
         parts[place < self.test] = "test"

@@ -47,6 +47,26 @@ def test_another_seed_gives_another_split(by: str) -> None:
     assert Splits(by=by, seed=1).parts(table).tolist() != Splits(by=by).parts(table).tolist()
 
 
+@pytest.mark.parametrize("by", ["user", "item"])
+def test_folds_cover_everybody_once(by: str) -> None:
+    table = ratings(users=200, items=100)
+    tested = [
+        codes_of_parts(table, Splits(by=by, val=0.1, test=0.25, fold=fold).parts(table), by)[2] for fold in range(4)
+    ]
+    assert sum(map(len, tested)) == len(set.union(*tested)) == len(set(table.user_N if by == "user" else table.item_N))
+
+
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_a_fold_that_there_is_not_is_refused(fold: int) -> None:
+    with pytest.raises(ValueError, match=r"splits.test=0.2 there are 5 folds, from 0"):
+        Splits(by="user", test=0.2, fold=fold)
+
+
+def test_folds_of_a_split_by_time_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"splits.fold=1 has no effect with splits.by=time"):
+        Splits(by="time", val_from=100, test_from=150, fold=1).parts(ratings())
+
+
 def test_a_split_by_time_without_dates_is_refused_with_dates_to_use() -> None:
     with pytest.raises(ValueError, match=r"splits.val_from=\d+ splits.test_from=\d+"):
         Splits(by="time").parts(ratings())
