@@ -41,7 +41,8 @@ class Splits(Loadable):
     ) -> None:
         """`by`: "user" (unseen users), "item" (unseen pictures), "time" (what came after), "source" (its own split),
         "auto" (the source's own where it has one, by user otherwise). `val` and `test` are shares of users or
-        pictures; folds 0, 1, ... of the same `seed` have disjoint test parts, 1 / `test` of them; `val_from` and `test_from` are seconds since 1970."""
+        pictures; the folds 0, 1, ... of one `seed`, 1 / `test` of them, have disjoint test parts; `val_from` and
+        `test_from` are seconds since 1970."""
         self.by = require_choice("splits.by", by, WAYS)
         if min(val, test) < 0 or val + test >= 1:
             raise ValueError(
