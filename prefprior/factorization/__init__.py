@@ -1,1 +1,1 @@
-"""Matrix factorisation in closed form: what baselines and the trained model's collaborative head share."""
+"""Matrix factorisation, shared by baselines and the collaborative head."""

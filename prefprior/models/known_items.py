@@ -24,8 +24,7 @@ class KnownItems(LearnedTables):
     hash_P: Tensor
 
     def __init__(self, **columns: tuple[int, ...]) -> None:
-        """`columns` are what is known of each item besides, by name with the shape of one row; `learn` leaves them to
-        be set."""
+        """`columns` names further values per item, with the shape of a row; they are to be set after `learn`."""
         empty = {name: torch.zeros(0, *shape) for name, shape in columns.items()}
         super().__init__(hash_P=torch.zeros(0, dtype=torch.long), **empty)
         self.columns = columns

@@ -32,7 +32,7 @@ class EncodedUsers:
 
 @dataclass(frozen=True, eq=False)
 class Interaction:
-    """Scores of how probable it is that users come to items."""
+    """Scores of which items users come to: the retriever's and the collaborative head's."""
 
     retriever: Retriever
     tokens_BIW: Tensor
@@ -44,8 +44,8 @@ class Interaction:
         return self.retriever.score(self.tokens_BIW, raw)
 
     def scores(self, raw: Tensor) -> Tensor:
-        """(3, B, N) the retriever's, the collaborative head's of being liked, and that of being rated with the other
-        sign; 0 where there is no head."""
+        """(3, B, N) the retriever's score, the collaborative head's of a like, and minus its score of any rating; both
+        0 without that head."""
         score_BN = self.retrieved(raw)
         if self.factors is None:
             return torch.stack([score_BN, torch.zeros_like(score_BN), torch.zeros_like(score_BN)])
@@ -116,7 +116,7 @@ class PreferenceModel(nn.Module):
         prepare_all([self.prior.scale, self.prior, self.retriever, self.collaborative, self.rating, self.lengths], data)
 
     def calibrate(self, batch: PreferenceBatch, generator: torch.Generator) -> None:
-        """Weighs the scores of retriever and heads against each other, on users that none was trained on."""
+        """Updates the weights of retriever and heads with a batch of validation users."""
         collaborative, rating, retriever = self.collaborative, self.rating, self.retriever
         blends = collaborative is not None and collaborative.has_learned
         rates = rating is not None and rating.has_learned
@@ -131,7 +131,7 @@ class PreferenceModel(nn.Module):
             rating.calibrate(batch, interaction.scores(batch.target_BTD))
 
     def interaction(self, users: EncodedUsers, history: History) -> "Interaction":
-        """What both the retriever and the collaborative head know of users; there must be a retriever."""
+        """Interaction scores of users; needs a retriever."""
         assert self.retriever is not None
         assert users.tokens_BIW is not None, "a retriever always has user tokens"
         head = self.collaborative if self.collaborative is not None and self.collaborative.has_learned else None

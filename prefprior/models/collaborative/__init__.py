@@ -1,1 +1,1 @@
-"""The collaborative head: what the same users like together, whatever it looks like."""
+"""The collaborative head: matrix factorisation beside the retriever."""

@@ -1,4 +1,4 @@
-"""How much each of two scores counts in which item a user comes to, found on users that neither was trained on.
+"""The weights of the retriever's and the collaborative score, fit on validation users.
 
 Shapes: B users, N candidates, W pairs of weights.
 """
@@ -11,14 +11,14 @@ from prefprior.models.retriever.losses import softmax_loss
 from prefprior.models.retriever.negatives import Candidates, liked_targets
 
 RETRIEVER = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
-FACTORS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)
+FACTORS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 23.0, 32.0)
 GRID = [(one, other) for one in RETRIEVER for other in FACTORS if one or other]
 
 
 class Blend(nn.Module):
-    """The pair of weights of least cross-entropy over the likes of validation users, out of a grid.
+    """The pair of weights with the lowest cross-entropy of validation users' likes, from a grid.
 
-    The sums that it needs are added up while validation users pass. Before any did, the retriever's score stands alone.
+    Sums are accumulated over the batches of a validation pass. Before the first, the retriever's score stands alone.
     """
 
     weights_2: Tensor
@@ -29,11 +29,11 @@ class Blend(nn.Module):
         self.begin()
 
     def begin(self) -> None:
-        """Forgets what was seen."""
+        """Starts a new validation pass: resets the sums."""
         self._nll_W = torch.zeros(len(GRID), dtype=torch.float64)
 
     def see(self, score_BN: Tensor, factor_BN: Tensor, candidates: Candidates, batch: PreferenceBatch) -> None:
-        """Adds a batch, and weighs anew; every process of a run at once."""
+        """Adds a batch and updates the weights; a collective call in a distributed run."""
         likes = liked_targets(batch).sum()
         nll_W = [softmax_loss(one * score_BN + other * factor_BN, candidates, batch) * likes for one, other in GRID]
         sum_W = torch.stack(nll_W).double()

@@ -1,10 +1,9 @@
-"""The collaborative head: items that the same users come to, by matrix factorisation, beside the retriever's score.
+"""The collaborative head: matrix factorisation of the training interactions, beside the retriever.
 
-A retriever reads embeddings, and learns by gradient which items of its training part go together. Factorisation finds
-that in closed form, in seconds, and more of it where items have many ratings. Of graded ratings there are two: of the
-likes, and of all that was rated. The first is blended with the retriever's score, with the weights under which what
-validation users like is likeliest. That a user would like an item more than they would rate it says how they would rate
-it: the rating head reads both.
+The retriever reads embeddings and is trained by gradient. Factorisation knows items by identity and takes seconds; it
+is stronger where items have many ratings. Likes are factorised, and for graded ratings all ratings as well. The
+like score is blended with the retriever's score; the weights maximise the likelihood of the likes of validation users.
+The rating head reads both scores: the ratio of a like's probability to a rating's says how an item would be rated.
 
 Shapes: B users, K history, N items, Q factors, D dimension.
 """
@@ -29,12 +28,12 @@ from prefprior.models.retriever.negatives import Negatives
 from prefprior.models.scale import Standardize
 from prefprior.space import Space
 
-MOST_RATINGS = 20_000_000  # factorised, of users at random
-CANDIDATES = 4096  # that a validation user's likes are compared with; all rated items where there are no more
+MOST_RATINGS = 20_000_000  # factorised, those of random users
+CANDIDATES = 4096  # of the softmax on validation users; all rated items if there are no more
 
 
 class CollaborativeHead(Recorded, Module):
-    """Factors of users and items; users are folded in from their histories, one solve each."""
+    """Item factors; users are folded in from their histories, one solve each."""
 
     has_liked: Tensor
     has_rated: Tensor
@@ -57,7 +56,7 @@ class CollaborativeHead(Recorded, Module):
         return bool(self.has_liked)
 
     def prepare(self, data: TrainingData) -> None:
-        """Factorises the likes and, where some ratings are no likes, all ratings."""
+        """Factorises the likes and, for graded ratings, all ratings."""
         users, scale, embeddings_ID = (
             data.training_sequences(MOST_RATINGS),
             data.scale.scale,
@@ -76,14 +75,14 @@ class CollaborativeHead(Recorded, Module):
         self.negatives.prepare(data)
 
     def posterior(self, history: History) -> "CollaborativeScore":
-        """What histories tell of their users; once for any number of items."""
+        """User factors; computed once for any number of items."""
         with torch.autocast(history.embeddings_BKD.device.type, enabled=False):
             liked_BQ = self.liked.fold_in(history, history.liked_BK)
             rated_BQ = self.rated.fold_in(history, history.valid_BK) if self.has_rated else None
         return CollaborativeScore(self, liked_BQ, rated_BQ)
 
     def calibrate(self, batch: PreferenceBatch, score: Callable[[Tensor], Tensor], generator: torch.Generator) -> None:
-        """Has the blend see a batch of validation users; `score` is the retriever's, of a catalogue (N, D)."""
+        """Updates the blend with a batch of validation users; `score` is the retriever's, of a catalogue (N, D)."""
         candidates = self.negatives.candidates(batch, generator)
         factor_BN = self.posterior(batch.history).liked(candidates.raw_ND)
         self.blend.see(score(candidates.raw_ND), factor_BN, candidates, batch)
@@ -91,18 +90,18 @@ class CollaborativeHead(Recorded, Module):
 
 @dataclass(frozen=True, eq=False)
 class CollaborativeScore:
-    """Users folded in, and their inner products with items of one catalogue (N, D) or of their own (B, N, D)."""
+    """User factors, and their inner products with items of one catalogue (N, D) or of each user's own (B, N, D)."""
 
     head: CollaborativeHead
     liked_BQ: Tensor
     rated_BQ: Tensor | None
 
     def liked(self, raw: Tensor) -> Tensor:
-        """(B, N) how probable it is that a user comes to an item and likes it."""
+        """(B, N) scores of a like."""
         return _products(self.liked_BQ, self.head.liked.items, raw)
 
     def rated(self, raw: Tensor) -> Tensor:
-        """(B, N) how probable it is that a user comes to an item; 0 where all ratings are likes."""
+        """(B, N) scores of any rating; 0 where all ratings are likes."""
         if self.rated_BQ is None:
             return raw.new_zeros(len(self.liked_BQ), raw.shape[-2])
         return _products(self.rated_BQ, self.head.rated.items, raw)

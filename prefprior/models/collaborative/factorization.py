@@ -1,4 +1,4 @@
-"""One factorisation of interactions: its settings, chosen by what is held out, the items' factors, and users folded in.
+"""One factorisation: settings chosen on held-out interactions, item factors, fold-in of users.
 
 Shapes: B users, K history, I items of the catalogue, M items with an interaction, P known items, Q factors, D
 dimension.
@@ -14,13 +14,13 @@ from prefprior.models.collaborative.interactions import Interactions
 from prefprior.models.collaborative.item_factors import ItemFactors
 from prefprior.models.scale import Standardize
 
-MOST_TO_CHOOSE = 200_000  # interactions that settings are tried on
+MOST_TO_CHOOSE = 200_000  # interactions on which settings are compared
 SETTINGS = ((0.03, 0.01), (0.03, 0.03), (0.1, 0.01), (0.1, 0.03), (0.3, 0.01))  # unobserved, strength
 TRIAL_SWEEPS = 6
 
 
 class Factorization(nn.Module):
-    """Factors of items that some users came to; any user is folded in from their own history, by one solve."""
+    """Item factors; any user is folded in from their own history, by one solve."""
 
     settings_2: Tensor
 
@@ -31,7 +31,7 @@ class Factorization(nn.Module):
         self.register_buffer("settings_2", torch.tensor(SETTINGS[0]))  # unobserved and strength
 
     def learn(self, embeddings_ID: Tensor, interactions: Interactions) -> None:
-        """Chooses settings by interactions that are held out, then factorises all."""
+        """Chooses settings on held-out interactions, then factorises all."""
         met_I = np.zeros(len(embeddings_ID), dtype=bool)
         met_I[interactions.item_N] = True
         place_M = self.items.learn(embeddings_ID, torch.from_numpy(met_I)).numpy()
@@ -47,12 +47,12 @@ class Factorization(nn.Module):
 
     @property
     def als(self) -> ImplicitAls:
-        """The settings that were chosen."""
+        """The chosen settings."""
         unobserved, strength = self.settings_2.tolist()
         return ImplicitAls(self.dim, unobserved, strength, self.sweeps)
 
     def fold_in(self, history: History, counted_BK: Tensor) -> Tensor:
-        """(B, Q) factors of users, by those items of their histories that are counted and known."""
+        """(B, Q) user factors, from those items of their histories that are counted and known."""
         als, count, parts = self.als, len(self.items.hash_P), []
         for rows in torch.arange(len(history)).split(als.rows_at_once(counted_BK.shape[1])):
             factor_bKQ, known_bK = self.items.known_factors(history.embeddings_BKD[rows])

@@ -1,4 +1,4 @@
-"""What users of the training part came to, factorised, and the settings that predict some of it best.
+"""The interactions of the training part, their factorisation, and the choice of its settings.
 
 Shapes: N interactions, U users, P items, B users at once, K history, Q factors.
 """
@@ -31,7 +31,7 @@ class Interactions:
 
     @classmethod
     def of(cls, users: Sequences, counted_N: np.ndarray) -> "Interactions":
-        """The ratings of the training part that are counted; items are rows of the catalogue."""
+        """From the ratings that are counted; items are rows of the catalogue."""
         user_N = np.repeat(np.arange(len(users)), users.count_U)
         items = int(users.item_N.max(initial=-1)) + 1
         return cls._distinct(user_N[counted_N], users.item_N[counted_N].astype(np.int64), len(users), items)
@@ -49,7 +49,7 @@ class Interactions:
         return self._distinct(self.user_N, place_I[self.item_N], self.users, items)
 
     def first(self, most: int) -> "Interactions":
-        """Those of the first users, as many as have at most so many."""
+        """The interactions of the first users, at most so many."""
         if len(self) <= most:
             return self
         users = int(self.user_N[most])
@@ -61,7 +61,7 @@ class Interactions:
         return als.items(self.user_N, self.item_N, ones_N, (self.users, self.items), generator)
 
     def best_of(self, tried: Sequence[ImplicitAls]) -> tuple[float, float]:
-        """`unobserved` and `strength` of the settings under which what was held out ranks highest."""
+        """`unobserved` and `strength` of the settings that rank held-out interactions highest."""
         number_N = np.arange(len(self), dtype=np.uint64)
         held_N = fraction(mix(number_N, SEED)) < HELD_SHARE
         rest, held = self._taken(~held_N), self._taken(held_N)
@@ -74,7 +74,7 @@ class Interactions:
 
 
 def _discounted_gain(als: ImplicitAls, rest: Interactions, held: Interactions, factor_PQ: Tensor) -> float:
-    """The mean of 1 / log2(1 + rank) over what is held out, of users folded in from the rest."""
+    """The mean of 1 / log2(1 + rank) over held-out interactions, of users folded in from the rest."""
     by_user = Sparse.of(rest.user_N, rest.item_N, np.ones(len(rest), dtype=np.float32), rest.users)
     held_by_user = Sparse.of(held.user_N, held.item_N, np.ones(len(held), dtype=np.float32), held.users)
     users = ((by_user.count_R > 0) & (held_by_user.count_R > 0)).nonzero()[:, 0]
@@ -94,5 +94,5 @@ def _discounted_gain(als: ImplicitAls, rest: Interactions, held: Interactions, f
 
 
 def _rank(score_bP: Tensor, target_b1: Tensor) -> Tensor:
-    """(b,) how many items are above each target; of equal ones half, so that saying nothing gains nothing."""
+    """(b,) how many items are above each target; equal scores count half, so that a constant score gains nothing."""
     return (score_bP > target_b1).sum(1) + 0.5 * ((score_bP == target_b1).sum(1) - 1)

@@ -1,4 +1,4 @@
-"""Factors of items, and a guess for items that have none.
+"""Item factors, and their prediction from the embedding for items without.
 
 Shapes: S rows at once, P known items, I items of the catalogue, Q factors, D dimension; `...` any
 leading shape.
@@ -17,8 +17,8 @@ ROWS_AT_ONCE = 65_536
 
 
 class ItemFactors(KnownItems):
-    """Items that somebody came to in training have factors of their own; those of any other follow from its
-    embedding, by a ridge regression."""
+    """Items with interactions in training have factors of their own; those of other items are predicted from their
+    embeddings by ridge regression."""
 
     factor_PQ: Tensor
     gram_QQ: Tensor
@@ -53,7 +53,7 @@ class ItemFactors(KnownItems):
         return torch.where(known[..., None], self.factor_PQ[place], 0), known
 
     def use(self, embeddings_ID: Tensor, row_P: Tensor, factor_PQ: Tensor) -> None:
-        """Takes the factors of known items, whose rows of the table are given, and learns the guess from them."""
+        """Sets the factors of known items, whose rows of the table are given, and fits the regression on them."""
         self.factor_PQ = factor_PQ
         self.gram_QQ = factor_PQ.T @ factor_PQ
         self.mean_Q = factor_PQ.mean(0)

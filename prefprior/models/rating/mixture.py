@@ -1,4 +1,4 @@
-"""How much each of several scores counts in an expected rating, found on users that none was trained on.
+"""The weights of several scores in an expected rating, fit on validation users.
 
 Shapes: S scores, B users, T targets, N items, X sums: products of the S scores and the rating, then sums, then a count.
 """
@@ -8,14 +8,14 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor, distributed, nn
 
-PRIOR_RATINGS = 20.0  # of how many ratings the prior is worth that says the first score alone
+PRIOR_RATINGS = 20.0  # the weight, in ratings, of the prior that only the first score counts
 
 
 class Mixture(nn.Module):
-    """Non-negative least squares of ratings on scores, each user's means taken out, for a score's level may differ
-    between users; then a level for all.
+    """Non-negative least squares of ratings on several scores, and a level that all users share.
 
-    The first score is an expected rating. The sums that it needs are added up while validation users pass.
+    The first score is an expected rating. The regression is within users, because the level of a score may differ
+    between users. Its sums are accumulated over the batches of a validation pass.
     """
 
     weights_S: Tensor
@@ -29,12 +29,12 @@ class Mixture(nn.Module):
         self.begin()
 
     def begin(self) -> None:
-        """Forgets what was seen."""
+        """Starts a new validation pass: resets the sums."""
         columns = self.scores + 1
         self._sums_X = torch.zeros(columns * columns + columns + 1, dtype=torch.float64)
 
     def see(self, score_SBT: Tensor, rating_BT: Tensor, valid_BT: Tensor) -> None:
-        """Adds ratings that were held out, and weighs anew; every process of a run at once."""
+        """Adds held-out ratings and updates the weights; a collective call in a distributed run."""
         columns = self.scores + 1
         columns_CBT = torch.cat([score_SBT, rating_BT[None]]).double()
         columns_CBT = torch.where(valid_BT, columns_CBT, 0)
@@ -57,13 +57,13 @@ class Mixture(nn.Module):
 
 
 def _non_negative(products_CC: np.ndarray, count: float) -> Tensor:
-    """(S,) the weights, from the products of all columns, of which the last is the rating."""
+    """(S,) weights: a ridge towards the first score alone, from the products of all columns; the rating is the last."""
     scatter_SS, moment_S = products_CC[:-1, :-1], products_CC[:-1, -1]
     prior_S = np.eye(len(moment_S))[0]
     scale_S = scatter_SS.diagonal()
     if count == 0 or scale_S[0] <= 0:
         return torch.from_numpy(prior_S)
-    # A score that is the same for every item of a user says nothing: its ridge keeps its weight at the prior's 0.
+    # A score without variance within users keeps the prior's weight.
     ridge_S = np.where(scale_S > 0, PRIOR_RATINGS / count * scale_S, 1.0)
     lower_SS = np.linalg.cholesky(scatter_SS + np.diag(ridge_S))
     # |L^T w - L^-1 b|^2 is the quadratic with these moments.

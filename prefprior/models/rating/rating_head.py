@@ -27,17 +27,17 @@ from prefprior.models.recorded import Recorded
 from prefprior.models.scale import Standardize
 from prefprior.space import Space
 
-MOST_RATINGS = 20_000_000  # learned from, of users at random: 16 bytes each
-USERS, LONGEST, TARGETS = 128, 64, 32  # what the process's variances are fitted on
-SCORES = 4  # that are mixed: the expected rating, the retriever's and two of the collaborative head
-STEPS, RATE = 60, 0.2  # of their ascent: three logarithms, which begin within a factor of ten
+MOST_RATINGS = 20_000_000  # learned from, those of random users: 16 bytes each
+USERS, LONGEST, TARGETS = 128, 64, 32  # the sample on which the variances are fit
+STEPS, RATE = 60, 0.2  # of Adam on three log-variances, which start within a factor of ten
+SCORES = 4  # of the mixture: the expected rating, the retriever's score, two of the collaborative head
 
 
 class RatingHead(Recorded, Module):
     """Expected ratings on the scale of a history's, -1 to 1; fit once, before training.
 
-    What tells which items a user comes to, the retriever's score and that of the collaborative head, is added with the
-    weights that predict validation users best.
+    The retriever's and the collaborative head's scores are added with the weights that predict the ratings of
+    validation users best.
     """
 
     log_variances: Tensor
@@ -86,7 +86,7 @@ class RatingHead(Recorded, Module):
             return RatingPosterior(self, taste_BD, offset * weight_BK.sum(1, keepdim=True))
 
     def calibrate(self, batch: PreferenceBatch, interaction_SBT: Tensor) -> None:
-        """Has the mixture see what all scores say of validation targets."""
+        """Updates the mixture with all scores of validation targets."""
         score_SBT = self.posterior(batch.history).scores(batch.target_BTD, interaction_SBT)
         self.mixture.see(score_SBT, batch.target_rating_BT, batch.target_valid_BT)
 
@@ -153,8 +153,7 @@ class RatingPosterior:
             return mean + personal_BN + self.offset_B1
 
     def scores(self, raw: Tensor, interaction_SBN: Tensor) -> Tensor:
-        """(S, B, N) what the mixture is over: expected ratings, and how probable it is that the user comes to the same
-        items."""
+        """(S, B, N) the inputs of the mixture: expected ratings, and the interaction scores of the same items."""
         return torch.cat([self.expected(raw)[None], interaction_SBN])
 
     def rate(self, raw: Tensor, interaction_SBN: Tensor) -> Tensor:
@@ -162,7 +161,7 @@ class RatingPosterior:
         return self.head.mixture(self.scores(raw, interaction_SBN))
 
     def log_liking(self, raw: Tensor, interaction_SBN: Tensor) -> Tensor:
-        """(B, N) the log-probability that a rating is above 0, where likes begin."""
+        """(B, N) the log-probability that a rating is above 0, the threshold of a like."""
         return log_ndtr(self.rate(raw, interaction_SBN) / (0.5 * self.head.log_variances[2]).exp())
 
 
