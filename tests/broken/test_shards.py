@@ -151,6 +151,7 @@ def twice(folder: Path) -> None:
 
 def records(**values: Any) -> np.ndarray:
     made_N = np.zeros(2, RECORD)
+    made_N["propensity"] = np.nan
     for name, value in values.items():
         made_N[name] = value
     return made_N
@@ -169,6 +170,8 @@ TARS = [
     case("an embedding that is not a number", tar(embeddings_npy=np.full((2, 8), np.nan, np.float32)), FOREIGN, "not finite", AGAIN),
     case("a rating of a shard that is infinite", tar(ratings_npy=records(rating=np.inf)), FOREIGN, "not finite", AGAIN),
     case("an item below 0", tar(ratings_npy=records(item=-1)), FOREIGN, "items below 0", AGAIN),
+    case("a rating that is neither shown nor sought", tar(ratings_npy=records(shown=3)), FOREIGN, "shown that is not 0 or 1", AGAIN),
+    case("a propensity of 0", tar(ratings_npy=records(propensity=0)), FOREIGN, "propensity outside of", AGAIN),
     case("a member that is there twice", twice, FOREIGN, AGAIN),
     case("fewer users than were promised", tar(), "x.tar contains 1 users with 2 ratings instead of 2 with 2", AGAIN),
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from prefprior.files import read_json, write_json
 from prefprior.ratings import RatingScale
 from prefprior.space import Space
 
-MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 4
+MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 5
 AGAIN = "Make the shards again: python shard.py"
 
 

@@ -123,6 +123,9 @@ def _checked(sample: dict[str, np.ndarray], dim: int) -> UserSample:
         raise ValueError(f"{sample['__key__']}: {len(record_N)} of {record_N.dtype}, vectors of {vectors_ND.shape}")
     if not (np.isfinite(vectors_ND).all() and np.isfinite(record_N["rating"]).all() and (record_N["item"] >= 0).all()):
         raise ValueError(f"{sample['__key__']}: numbers that are not finite, or items below 0")
+    shown_N, propensity_N = record_N["shown"], record_N["propensity"]
+    if (abs(shown_N) > 1).any() or not (np.isnan(propensity_N) | ((propensity_N > 0) & (propensity_N <= 1))).all():
+        raise ValueError(f"{sample['__key__']}: shown that is not 0 or 1, or a propensity outside of (0, 1]")
     return UserSample(unquote(str(sample["__key__"])), record_N, vectors_ND)
 
 
