@@ -133,7 +133,7 @@ def test_files(case: Case, folder: Path, refused: Refused) -> None:
 
 
 def tar(**sample: Any) -> Callable[[Path], Any]:
-    good = {"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 8), np.float32)}
+    good = {"ratings.npy": records(), "embeddings.npy": np.zeros((2, 8), np.float32)}
     parts = {name.replace("_", "."): value for name, value in sample.items()}
 
     def spoil(folder: Path) -> None:

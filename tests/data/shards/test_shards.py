@@ -25,6 +25,9 @@ from prefprior.history import concatenate
 from prefprior.ratings import RatingsTable
 from tests.data.small import SmallSource, module, ratings, same
 
+TWO = np.zeros(2, RECORD)
+TWO["propensity"] = np.nan
+
 
 def sharded(root: Path, least: int = 6, table: RatingsTable | None = None, **arguments: object) -> PreferenceDataModule:
     data = module(table or ratings(users=60), **arguments)
@@ -216,14 +219,14 @@ def test_a_tar_with_one_changed_bit_is_refused_by_name(tmp_path: Path) -> None:
     ("sample", "message"),
     [
         ({"npy": np.zeros(3)}, "does not contain ratings"),
-        ({"ratings.npy": np.zeros(2, RECORD)}, "does not contain ratings"),
-        ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 7))}, "embeddings of 8 dimensions"),
-        ({"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((3, 8))}, "does not contain ratings"),
+        ({"ratings.npy": TWO}, "does not contain ratings"),
+        ({"ratings.npy": TWO, "embeddings.npy": np.zeros((2, 7))}, "embeddings of 8 dimensions"),
+        ({"ratings.npy": TWO, "embeddings.npy": np.zeros((3, 8))}, "does not contain ratings"),
         ({"ratings.npy": np.zeros(2), "embeddings.npy": np.zeros((2, 8))}, "does not contain ratings"),
         ({"ratings.npy": np.zeros(0, RECORD), "embeddings.npy": np.zeros((0, 8))}, "does not contain ratings"),
         ({"ratings.npy": b"junk", "embeddings.npy": np.zeros((2, 8))}, "does not contain ratings"),
         (
-            {"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 8))},
+            {"ratings.npy": TWO, "embeddings.npy": np.zeros((2, 8))},
             "contains 1 users with 2 ratings",
         ),
     ],
@@ -245,7 +248,7 @@ def test_a_file_that_is_not_a_tar_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_reading_unpickles_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
-    sample = {"ratings.npy": np.zeros(2, RECORD), "embeddings.npy": np.zeros((2, 8))}
+    sample = {"ratings.npy": TWO, "embeddings.npy": np.zeros((2, 8))}
     with webdataset.TarWriter(str(path)) as tar:
         tar.write({"__key__": "a", **sample, "pyd": b"not to be read", "npy.gz": b"neither"})
     assert read_shards([Shard.of(path, users=1, ratings=2)], 8)[0].users == ["a"]
