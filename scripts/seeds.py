@@ -1,10 +1,16 @@
-"""The same training over several seeds: chosen figures of its evaluation, mean and standard deviation.
+"""The same training over several seeds or folds: chosen figures of its evaluation, mean and standard deviation.
 
     python scripts/seeds.py --train experiment=world --evaluate people=200 --figures utility@16 recall_20@all
+    python scripts/seeds.py --folds --seeds 5 --train data.splits.by=user data.splits.test=0.2 \\
+        --evaluate 'predictors=[prior,wals]' --figures auc@all --against wals
 
-Each run is `python train.py WORDS seed=...` and `python evaluate.py WORDS checkpoint=...`; figures are those of the
-prior in the evaluation's metrics.json. Runs that are finished are not run again, so an interrupted sweep continues;
-runs with other options, or of another version of the code, are kept in other folders.
+Each run is `python train.py WORDS seed=...`, or with --folds `data.splits.fold=...`, and `python evaluate.py WORDS
+checkpoint=...`; figures are those in the evaluation's metrics.json. --against adds the other predictors' figures and
+the differences paired by user, each with a 95 % interval: over the users of all folds together, which are disjoint;
+over seeds, whose users are the same, the mean interval.
+
+Runs that are finished are not run again, so an interrupted sweep continues; runs with other options, or of another
+version of the code, are kept in other folders.
 """
 
 import argparse
@@ -17,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
 
 from prefprior.files import read_json
-from prefprior.runs import CHECKPOINT, METRICS
+from prefprior.runs import CHECKPOINT, INTERVALS, METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
 ONLY = "predictors=[prior]"  # unless the words say otherwise: of a word given twice, the later counts
@@ -32,15 +38,35 @@ def ran(words: list[str], made: Path) -> None:
             sys.exit(f"error: `python {' '.join(words)}` failed; its own message stands above")
 
 
-def figures(run: Path, seed: int, train: list[str], evaluate: list[str]) -> dict[str, float]:
-    """All figures of the prior of one run, by what stands behind its name in metrics.json."""
-    ran(["train.py", *train, f"seed={seed}", f"run_dir={run}"], run / CHECKPOINT)
+def evaluated(run: Path, varied: str, train: list[str], evaluate: list[str]) -> Path:
+    """The folder of the evaluation of one run."""
+    ran(["train.py", *train, varied, f"run_dir={run}"], run / CHECKPOINT)
     evaluation = run / f"evaluate-{digest(evaluate)}"
     ran(
         ["evaluate.py", f"checkpoint={run / CHECKPOINT}", f"run_dir={evaluation}", ONLY, *evaluate],
         evaluation / METRICS,
     )
-    return {key.split("/")[3]: value for key, value in read_json(evaluation / METRICS).items() if "/prior/" in key}
+    return evaluation
+
+
+def figures(evaluation: Path, predictor: str) -> dict[str, float]:
+    """All figures of a predictor, by what stands behind its name in metrics.json."""
+    found = read_json(evaluation / METRICS).items()
+    return {key.split("/")[3]: value for key, value in found if f"/{predictor}/" in key}
+
+
+def difference(evaluations: list[Path], other: str, figure: str, *, disjoint: bool) -> str:
+    """The prior's lead over another predictor, paired by user, over all runs."""
+    known = [read_json(evaluation / INTERVALS) for evaluation in evaluations]
+    each = [part[key] for part in known for key in part if key.endswith(f"/prior-{other}/{figure}")]
+    if len(each) < len(evaluations):
+        sys.exit(f"error: there is no difference of {figure} between the prior and {other}")
+    weights = [part["people"] if disjoint else 1 for part in each]
+    halves = [weight * (part["high"] - part["low"]) / 2 for weight, part in zip(weights, each, strict=True)]
+    mean = sum(weight * part["value"] for weight, part in zip(weights, each, strict=True)) / sum(weights)
+    # Independent errors add up as squares, those of the same users as they are.
+    half = (sum(half**2 for half in halves) ** 0.5 if disjoint else sum(halves)) / sum(weights)
+    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
 
 
 def digest(words: list[str]) -> str:
@@ -63,22 +89,37 @@ def main() -> None:
     parser.add_argument("--evaluate", nargs="*", default=[], help="words for evaluate.py")
     parser.add_argument("--figures", nargs="+", required=True, help="such as recall_20@all; `all` lists them")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", action="store_true", help="vary data.splits.fold instead of the seed")
+    parser.add_argument("--against", nargs="+", default=[], help="other predictors of the evaluation, compared by user")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "seeds")
     args = parser.parse_args()
     if args.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {args.seeds}")
     folder = args.folder.resolve() / digest(args.train)
-    found, names = [], args.figures
-    for seed in range(args.seeds):
-        found.append(figures(folder / str(seed), seed, args.train, args.evaluate))
-        names = sorted(found[0]) if args.figures == ["all"] else args.figures
-        if unknown := [name for name in names if name not in found[0]]:  # said after the first seed, not the last
-            sys.exit(f"error: there is no figure {', '.join(unknown)}; there are {', '.join(sorted(found[0]))}")
-    print("| figure | mean | " + " | ".join(f"seed {seed}" for seed in range(args.seeds)) + " |")
+    key, kind = ("data.splits.fold", "fold") if args.folds else ("seed", "seed")
+    evaluations, names = list[Path](), args.figures
+    for number in range(args.seeds):
+        run = folder / (f"fold{number}" if args.folds else str(number))
+        evaluations.append(evaluated(run, f"{key}={number}", args.train, args.evaluate))
+        for predictor in ("prior", *args.against):
+            known = figures(evaluations[0], predictor)
+            names = sorted(known) if args.figures == ["all"] else args.figures
+            if unknown := [name for name in names if name not in known]:  # said after the first run, not the last
+                there = f"; there are {', '.join(sorted(known))}" if known else f" of {predictor}"
+                sys.exit(f"error: there is no figure {', '.join(unknown)}{there}")
+    print("| figure | mean | " + " | ".join(f"{kind} {number}" for number in range(args.seeds)) + " |")
     print("|---" * (2 + args.seeds) + "|")
-    for name in names:
-        values = [run[name] for run in found]
-        print(f"| {name} | {spread(values)} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    for predictor in ("prior", *args.against):
+        for name in names:
+            values = [figures(evaluation, predictor)[name] for evaluation in evaluations]
+            named = f"{predictor}: {name}" if args.against else name
+            print(f"| {named} | {spread(values)} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    if args.against:
+        print("\n| prior minus | " + " | ".join(names) + " |")
+        print("|---" * (1 + len(names)) + "|")
+        for other in args.against:
+            told = [difference(evaluations, other, name, disjoint=args.folds) for name in names]
+            print(f"| {other} | " + " | ".join(told) + " |")
 
 
 if __name__ == "__main__":

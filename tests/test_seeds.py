@@ -18,7 +18,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def fake(argv: list[str], **options: Any) -> Any:
         words = dict(word.split("=", 1) for word in argv[2:])
         run.append(argv[1:])
-        seed = next((int(word.split("=")[1]) for word in argv if word.startswith("seed=")), None)
+        varied = (word for word in argv if word.startswith(("seed=", "data.splits.fold=")))
+        seed = next((int(word.split("=")[1]) for word in varied), None)
         folder = seeds.Path(words["run_dir"])
         folder.mkdir(parents=True)
         if argv[1] == "train.py":
@@ -27,6 +28,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             seed = read_json(seeds.Path(words["checkpoint"]))["seed"]
             figures = {"world/val/prior/auc@all": 0.5 + seed / 10, "world/val/mean/auc@all": 0.0}
             write_json(folder / seeds.METRICS, figures)
+            lead = {"value": 0.5 + seed / 10, "low": 0.4 + seed / 10, "high": 0.6 + seed / 10, "people": 1 + 2 * seed}
+            write_json(folder / seeds.INTERVALS, {"world/val/prior-mean/auc@all": lead})
         return type("Finished", (), {"returncode": 0})
 
     monkeypatch.setattr(seeds.subprocess, "run", fake)
@@ -62,3 +65,24 @@ def test_a_failed_command_is_named(commands: list[list[str]], monkeypatch: pytes
     monkeypatch.setattr(seeds.subprocess, "run", lambda *a, **k: type("Finished", (), {"returncode": 1}))
     with pytest.raises(SystemExit, match=r"train\.py prior=tiny seed=0"):
         call(monkeypatch, tmp_path, "--train", "prior=tiny", "--figures", "auc@all")
+
+
+def test_differences_are_pooled_over_the_users_of_all_folds(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--train", "prior=tiny", "--figures", "auc@all", "--seeds", "2", "--against", "mean")
+    call(monkeypatch, tmp_path, "--folds", *words)
+    assert "data.splits.fold=1" in commands[2]
+    out = capsys.readouterr().out
+    assert "| mean: auc@all | 0.000 ±0.000 | 0.000 | 0.000 |" in out
+    # One user with a lead of .5 and three with .6; half widths of .1: (1 + 9) ** .5 / 4 of them.
+    assert "| mean | +0.575 [+0.496, +0.654] |" in out
+    call(monkeypatch, tmp_path, *words)
+    assert "| mean | +0.550 [+0.450, +0.650] |" in capsys.readouterr().out
+
+
+def test_a_predictor_that_was_not_evaluated_is_refused(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match="no figure auc@all of wals"):
+        call(monkeypatch, tmp_path, "--train", "prior=tiny", "--figures", "auc@all", "--against", "wals")
