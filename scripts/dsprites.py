@@ -1,7 +1,7 @@
 """A simulation in which the length of an embedding carries information: how many samples a user would like.
 
-    python scripts/dsprites.py                        # what docs/results.md shows
-    python scripts/dsprites.py --epochs 40            # trained four times as long
+    python scripts/dsprites.py                        # 10 epochs
+    python scripts/dsprites.py --epochs 30            # what docs/results.md shows
 
 After the simulation of REBECA: hearts and squares in red and blue, embeddings of 16 dimensions, four users who like one
 shape in one colour. Nothing is downloaded. A shape has a random place and one of 40 angles; it is drawn in 64 x 64

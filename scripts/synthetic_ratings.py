@@ -1,20 +1,21 @@
-"""Synthetic ratings of the exact size and layout of FLICKR-AES or PAMELA, whose truth is known: a rehearsal.
+"""Synthetic ratings of the size and layout of FLICKR-AES or PAMELA, with known utilities: a rehearsal.
 
     python scripts/synthetic_ratings.py flickr_aes data/synthetic    # ratings, embeddings and truth; no pictures
     python scripts/synthetic_ratings.py pamela data/synthetic        # then run the commands it prints
 
-Counts are the published ones: 210 workers, 40,000 pictures and 193,208 ratings, four or five a picture, with 37 test
-workers of 105 to 171 ratings on 4,737 pictures; and of PAMELA 199 users, 5,077 pictures and 69,904 ratings in its five
-parts, where pictures of one `_seen` part are in no other and users of an `_unseen` part are in no other. How many users
-have only unseen ratings is not published: 3 and 7 have as many ratings each as everybody else.
+FLICKR-AES has 210 workers, 40,000 pictures and 193,208 ratings, four or five per picture. The 37 test workers have 105
+to 171 ratings on 4,737 pictures: these counts are from secondary descriptions, not from a text that we read. PAMELA has
+199 users, 5,077 pictures and 69,904 ratings in five parts (counts of its card). `train` and the `_seen` parts share no
+pictures, and users of an `_unseen` part are in no other. How many users are unseen is unknown: 3 and 7 have about as
+many ratings each as the others.
 
-Everything else is ours, and says nothing of real data. Pictures are a mixture of 64 groups in 32 dimensions, turned
-into D and put on a sphere, with noise. A user's utility of a picture is general appeal (.40 of the variance; four
-fifths of it can be seen in the embedding), their own linear taste (.25) and noise (.35). A rating is the utility with
-the user's own spread and offset, rounded to 1 to 5.
+Everything else is made up. Embeddings are a mixture of 64 groups in 32 dimensions, projected to D dimensions, with
+noise, at one length. A utility is the sum of general appeal (.40 of the variance; four fifths of it are visible in the
+embedding), the user's own linear taste (.25) and noise (.35). A rating is the utility with the user's own spread and
+offset, rounded to 1 to 5.
 
-`Truth` ranks by utility without the noise: no predictor can do better. `Law` knows the appeal of every picture and the
-law that tastes are drawn from, and of a user only the history. Both are baselines to `evaluate.py`.
+`Truth` ranks by the utility without noise: no predictor can do better. `Law` knows the appeal of every picture and the
+distribution of tastes, but only the history of a user. Both are baselines for `evaluate.py`.
 
 Shapes: B users asked about, K history, U users, I items, N ratings, L latent dimensions, D dimension.
 """

@@ -35,7 +35,7 @@ class FlickrAesSource(Loadable):
     ` imagePair`, ` score`), `FLICKR-AES_image_score.txt` (mean scores; only its names are compared) and the
     pictures in `40K/`.
     Its split follows the customary protocol, 173 workers to train on and 37 to test: those with the fewest ratings
-    (105 to 171 in the paper), or those listed in `test_workers`, a file with one id per line.
+    (105 to 171, second-hand), or those listed in `test_workers`, a file with one id per line.
     """
 
     PATHS = ("root", "test_workers")
