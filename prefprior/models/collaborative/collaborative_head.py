@@ -2,7 +2,7 @@
 
 The retriever reads embeddings and is trained by gradient. Factorisation knows items by identity and takes seconds; it
 is stronger where items have many ratings. Likes are factorised, and for graded ratings all ratings as well. The
-like score is blended with the retriever's score; the weights maximise the likelihood of the likes of validation users.
+like score is blended with the retriever's score; `Blend` fits the weights to the likes of validation users.
 The rating head reads both scores: the ratio of a like's probability to a rating's says how an item would be rated.
 
 Shapes: B users, K history, N items, Q factors, D dimension.
