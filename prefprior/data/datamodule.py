@@ -24,6 +24,8 @@ from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingsTable
 from prefprior.space import Space
 
+CALIBRATION_TARGETS = 64  # of each validation user: there may be few of them
+
 
 class PreferenceDataModule(Loadable, LightningDataModule):
     """A source's ratings with its embeddings: `space`, `catalogue`, `ratings`, `scale`, the parts and their loaders.
@@ -176,19 +178,29 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         )
         return self._loader
 
-    def val_dataloader(self) -> FixedLoader | list[FixedLoader]:
-        """One fixed pass over the validation users, or nothing where there is no such part."""
-        return self.fixed_loader("val") if self.has_part("val") else []
+    def val_dataloader(self) -> list[FixedLoader]:
+        """Two fixed passes over the validation users: draws as in training for the loss, then draws with more targets
+        for what is calibrated. None where there is no such part."""
+        if not self.has_part("val"):
+            return []
+        return [self.fixed_loader("val"), self.fixed_loader("val", targets=CALIBRATION_TARGETS)]
 
     def test_dataloader(self) -> FixedLoader:
         """One fixed pass over the test users."""
         return self.fixed_loader("test")
 
-    def fixed_loader(self, name: str) -> FixedLoader:
-        """The same draws of a part every time; histories come from the training part for users who are in it."""
+    def fixed_loader(self, name: str, targets: int | None = None) -> FixedLoader:
+        """The same draws of a part every time; histories come from the training part for users who are in it.
+
+        `targets` of a user at most; by default as many as in training."""
         rank, world = self._ranks()
         # Everything a user has serves as history: validation is about users as they are, not about shortened ones.
-        rule = replace(self.draws, short_histories=0.0, shown_histories=0.0)
+        rule = replace(
+            self.draws,
+            short_histories=0.0,
+            shown_histories=0.0,
+            targets_per_user=max(targets or 0, self.draws.targets_per_user),
+        )
         batches = self.stored.fixed_batches(
             name, rule, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
         )

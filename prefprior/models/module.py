@@ -20,6 +20,8 @@ from prefprior.models.preparation import TrainingData, prepare_all
 from prefprior.models.schedulers import Scheduler, WarmupCosine
 from prefprior.seeding import seed_of
 
+CALIBRATION = 1  # which of the validation loaders
+
 
 class PreferenceModule(lightning.LightningModule):
     """Generator objective, retriever loss and distillation: losses logged, a random generator for each (seed, step).
@@ -97,10 +99,14 @@ class PreferenceModule(lightning.LightningModule):
         if self.model.rating is not None:
             self.model.rating.mixture.begin()
 
-    def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
-        """The same loss on held-out users, with the same random numbers each time."""
-        self.model.calibrate(batch, self._generator(0, batch_idx))
-        self._log("val", self.losses(batch, self._generator(0, batch_idx)), batch)
+    def validation_step(self, batch: PreferenceBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """The same loss on held-out users, with the same random numbers each time; the heads are calibrated on the
+        second loader."""
+        generator = self._generator(0, batch_idx)
+        if dataloader_idx == CALIBRATION:
+            self.model.calibrate(batch, generator)
+        else:
+            self._log("val", self.losses(batch, generator), batch)
 
     def configure_optimizers(self) -> Any:
         """Matrices decay, vectors and gains do not; the rate is scheduled over the run's true number of steps."""
@@ -140,5 +146,8 @@ class PreferenceModule(lightning.LightningModule):
         """Logs a batch's terms and returns their sum."""
         training, total = part == "train", torch.stack(list(terms.values())).sum()
         named = {f"{part}/{name}": value.detach() for name, value in {"loss": total, **terms}.items()}
-        self.log_dict(named, on_step=training, on_epoch=not training, batch_size=len(batch), sync_dist=not training)
+        self.log_dict(
+            named, on_step=training, on_epoch=not training, batch_size=len(batch), sync_dist=not training,
+            add_dataloader_idx=False,
+        )  # fmt: skip
         return total

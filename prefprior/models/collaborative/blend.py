@@ -69,6 +69,8 @@ def _discounted_gain(score_BN: Tensor, candidates: Candidates, batch: Preference
     others_BN = weight_N * ~candidates.excluded_mask_BN
     gain = score_BN.new_zeros(())
     for own_B, liked_B in zip(candidates.own_BT.T, liked_targets(batch).T):
+        if not liked_B.any():
+            continue
         own_B1 = score_BN.gather(1, own_B[:, None])
         above_BN = (score_BN > own_B1).float() + 0.5 * (score_BN == own_B1)
         rank_B = (above_BN * others_BN).sum(1)
