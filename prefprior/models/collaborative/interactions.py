@@ -79,8 +79,10 @@ def _discounted_gain(als: ImplicitAls, rest: Interactions, held: Interactions, f
     held_by_user = Sparse.of(held.user_N, held.item_N, np.ones(len(held), dtype=np.float32), held.users)
     users = ((by_user.count_R > 0) & (held_by_user.count_R > 0)).nonzero()[:, 0]
     users = users[:: max(1, len(users) // JUDGED)][:JUDGED]
+    if not len(users):
+        return 0.0
     gram_QQ, gains = factor_PQ.T @ factor_PQ, []
-    for some in users.split(als.rows_at_once(int(by_user.count_R[users].max()) if len(users) else 1)):
+    for some in users.split(als.rows_at_once(int(by_user.count_R[users].max()))):
         for part in some.split(256):
             item_bK, value_bK, valid_bK = by_user.padded(part)
             user_bQ = als.solved(factor_PQ[item_bK] * valid_bK[..., None], value_bK, valid_bK, gram_QQ, rest.items)
@@ -90,7 +92,7 @@ def _discounted_gain(als: ImplicitAls, rest: Interactions, held: Interactions, f
             target_score_bT = score_bP.gather(1, target_bT)
             rank_bT = torch.stack([_rank(score_bP, column_b[:, None]) for column_b in target_score_bT.T], dim=1)
             gains.append((1 / torch.log2(2.0 + rank_bT))[held_bT])
-    return float(torch.cat(gains).mean()) if gains else 0.0
+    return float(torch.cat(gains).mean())
 
 
 def _rank(score_bP: Tensor, target_b1: Tensor) -> Tensor:

@@ -63,3 +63,10 @@ def test_factors_are_the_same_each_time() -> None:
 def test_too_few_likes_to_hold_any_out_keep_the_first_settings(count: int) -> None:
     likes = Interactions._distinct(np.zeros(count, dtype=np.int64), np.arange(count), 1, 3)
     assert likes.best_of([ImplicitAls(2, 0.03, 0.01, 1), ImplicitAls(2, 0.1, 0.01, 1)]) == (0.03, 0.01)
+
+
+def test_users_of_one_interaction_each_keep_the_first_settings() -> None:
+    """Whoever has something held out has nothing left to be folded in by."""
+    users = 40
+    likes = Interactions._distinct(np.arange(users), np.arange(users) % 3, users, 3)
+    assert likes.best_of([ImplicitAls(2, 0.03, 0.01, 1), ImplicitAls(2, 0.1, 0.01, 1)]) == (0.03, 0.01)
