@@ -145,14 +145,15 @@ def _require_cold_start(prior: TrainedPredictor) -> ColdStart:
 def cold_start_items(prior: TrainedPredictor, catalogue: Catalogue) -> str | None:
     """How many items are new to a prior that ranks such apart."""
     cold_start = prior.cold_start
-    if cold_start is None or not cold_start.share:
+    if cold_start is None or cold_start.share == 0:
         return None
     parts = catalogue.embeddings_ND.split(65536)
     rated = sum(int(cold_start.known(part.to(prior.device)).sum()) for part in parts)
     if not rated:
         raise ValueError(
-            f"cold_start_share={cold_start.share}, but none of the {len(catalogue):,} items here was "
-            "rated in training: these are other embeddings or other items. Give cold_start_share=0, or "
+            f"the prior ranks items without ratings in training apart, but none of the {len(catalogue):,} items here "
+            "was rated in training: these are other embeddings or other items. Give cold_start_share=0, or "
             "evaluate on the data it was trained on."
         )
-    return f"{len(catalogue) - rated:,} of {len(catalogue):,}, with a probability of {cold_start.share:.0%} together"
+    share = 1 - rated / len(catalogue) if cold_start.share is None else cold_start.share
+    return f"{len(catalogue) - rated:,} of {len(catalogue):,}, with a probability of {share:.1%} together"

@@ -28,7 +28,7 @@ def test_the_share_of_cold_start_items_can_be_changed(cold: Path, monkeypatch: p
     words = ("checkpoint=runs/cold/one", "predictors=[prior]", f"cold_start_share={share}", "source.ratings=r.csv")
     run(monkeypatch, cold, "evaluate", *SMALL, *words, f"run_dir=runs/evaluate/share_{share}")
     report = (cold / "runs" / "evaluate" / f"share_{share}" / "report.html").read_text()
-    assert ("6 of 60, with a probability of 90% together" in report) == (share == "null")
+    assert ("6 of 60, with a probability of 90.0% together" in report) == (share == "null")
 
 
 def test_a_share_of_a_model_without_cold_start_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ class ColdStart(Retriever):
     their score, which the softmax loss trained to be a log-probability up to a constant.
     """
 
-    def __init__(self, *, retriever: Retriever, share: float = 0.05, sharpness: float = 100.0) -> None:
+    def __init__(self, *, retriever: Retriever, share: float | None = None, sharpness: float = 100.0) -> None:
         super().__init__()
         if not sharpness > 0:
             raise ValueError(f"retriever.sharpness must be above 0, got {sharpness}")
@@ -43,13 +43,14 @@ class ColdStart(Retriever):
         self.conditions_generator = retriever.conditions_generator
 
     @property
-    def share(self) -> float:
-        """The probability that a user's next item was never rated in training; 0 ranks all items alike."""
+    def share(self) -> float | None:
+        """The probability that a user's next item was never rated in training; 0 ranks all items alike. None: their
+        part of a user's candidates, as if a new item were as probable as the average one."""
         return self._share
 
     @share.setter
-    def share(self, share: float) -> None:
-        if not 0 <= share < 1:
+    def share(self, share: float | None) -> None:
+        if share is not None and not 0 <= share < 1:
             raise ValueError(f"the share of cold-start items must be at least 0 and below 1, got {share}")
         self._share = share
 
@@ -80,7 +81,7 @@ class ColdStart(Retriever):
         self, tokens_BIW: Tensor, history: History, parts: CatalogueParts, blended: Blended | None = None
     ) -> Iterator[Tensor]:
         """Scores of a catalogue, which is passed over twice: what there is to share is known at its end."""
-        if not self.share:
+        if self.share == 0:
             yield from self.retriever.rank(tokens_BIW, history, parts, blended)
             return
         placement = Placement(self.known, history, share=self.share, sharpness=self.sharpness)
@@ -94,26 +95,30 @@ class ColdStart(Retriever):
 class Placement:
     """Scores of cold-start items among those of rated ones. `see` comes first, for every part of the catalogue."""
 
-    def __init__(self, known: KnownItems, history: History, *, share: float, sharpness: float) -> None:
+    def __init__(self, known: KnownItems, history: History, *, share: float | None, sharpness: float) -> None:
         self.known = known
-        self.odds = math.log(share / (1 - share))
+        self.odds = None if share is None else math.log(share / (1 - share))
         liked_BK = history.liked_BK[..., None]
         units_BKD = torch.where(liked_BK, normalize(history.embeddings_BKD.float(), dim=-1), 0)
         # Without a like, all new items are equally probable.
         self.query_BD = sharpness * units_BKD.sum(1) / liked_BK.sum(1).clamp(min=1)
         self.rated_B = self.query_BD.new_full((len(history),), -torch.inf)
         self.new_B = self.rated_B
+        self.counts_2B = self.query_BD.new_zeros(2, len(history))  # candidates: rated in training, and new
 
     def see(self, scores_BN: Tensor, raw_ND: Tensor) -> None:
         """Adds a part of the catalogue to both normalisers; items that are not candidates have a score of -inf."""
         known_N = self.known(raw_ND)
+        possible_BN = scores_BN > -torch.inf
+        self.counts_2B += torch.stack([(possible_BN & known_N).sum(1), (possible_BN & ~known_N).sum(1)])
         self.rated_B = torch.logaddexp(self.rated_B, scores_BN[:, known_N].logsumexp(1))
         self.new_B = torch.logaddexp(self.new_B, self._similarity(raw_ND[~known_N]).logsumexp(1))
 
     def ranked(self, scores_BN: Tensor, raw_ND: Tensor) -> Tensor:
         """The scores, with those of new items in their place; without any rated item there is nothing to place by."""
         known_N = self.known(raw_ND)
-        placed_BN = self._similarity(raw_ND[~known_N]) + (self.odds + self.rated_B - self.new_B)[:, None]
+        odds_B = self.counts_2B[1].log() - self.counts_2B[0].log() if self.odds is None else self.odds
+        placed_BN = self._similarity(raw_ND[~known_N]) + (odds_B + self.rated_B - self.new_B)[:, None]
         ranked_BN = scores_BN.clone()
         ranked_BN[:, ~known_N] = torch.where(placed_BN.isfinite(), placed_BN, scores_BN[:, ~known_N])
         return ranked_BN

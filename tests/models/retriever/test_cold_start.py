@@ -161,6 +161,32 @@ def test_a_checkpoint_stores_the_rated_items(make: Make, catalogue: Catalogue, t
     assert torch.equal(loaded.rank(history, catalogue), predictor.rank(history, catalogue))
 
 
+def test_by_default_a_new_item_is_as_probable_as_the_average_one(
+    make: Make, catalogue: Catalogue, rated: Tensor
+) -> None:
+    history = make_history(3, 6)
+    history.items_BK.fill_(-1)  # so that all items are candidates
+    probability_BN = make().rank(history, catalogue).softmax(1)
+    torch.testing.assert_close(probability_BN[:, ~rated].sum(1), torch.full((3,), (ITEMS - RATED) / ITEMS))
+
+
+def test_one_new_item_among_many_does_not_rank_first_for_everybody(
+    space: Space, table: Tensor, catalogue: Catalogue
+) -> None:
+    """With a fixed share it would: all of it would be that item's."""
+    prior = make_prior(space)
+    retriever = ColdStart(retriever=make_retriever(space, scale=prior.scale))
+    model = make_model(space, retriever, prior=prior)
+    model.prepare(training_data(space, table, (torch.arange(ITEMS) < ITEMS - 1).long()))
+    predictor = TrainedPredictor(model=model, objective=Regression(), sampler=Sampler())
+    history = make_history(20, 6)
+    history.items_BK.fill_(-1)
+    probability_BN = predictor.rank(history, catalogue).softmax(1)
+    torch.testing.assert_close(probability_BN[:, -1], torch.full((20,), 1 / ITEMS))
+    retriever.share = 0.9
+    assert bool((predictor.rank(history, catalogue).argmax(1) == ITEMS - 1).all())
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_a_share_out_of_range_is_refused(space: Space, share: float) -> None:
     with pytest.raises(ValueError, match="below 1"):
