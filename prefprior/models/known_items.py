@@ -29,13 +29,18 @@ class KnownItems(LearnedTables):
         super().__init__(hash_P=torch.zeros(0, dtype=torch.long), **empty)
         self.columns = columns
 
-    def learn(self, embeddings_ID: Tensor, rated_I: Tensor) -> Tensor:
-        """Stores the items of a table that are marked as rated; returns the index of each among the P known items.
-        Items with equal embeddings share an index."""
-        found = [_hashes(embeddings_ID[rows_S]) for rows_S in rated_I.nonzero()[:, 0].split(AT_ONCE)]
+    def learn(self, embeddings_ID: Tensor, rated_I: Tensor) -> tuple[Tensor, Tensor]:
+        """Stores the items of a table that are marked as rated; returns the index of each row among the P known items,
+        (I,) and -1 for the others, and a row of each known item, (P,). Items with equal embeddings share an index."""
+        row_R = rated_I.nonzero()[:, 0]
+        found = [_hashes(embeddings_ID[rows_S]) for rows_S in row_R.split(AT_ONCE)]
         hash_R = torch.cat(found) if found else self.hash_P[:0]
         self.hash_P, place_R = hash_R.unique(return_inverse=True)  # ascending
-        return place_R
+        place_I = torch.full((len(rated_I),), -1)
+        place_I[row_R] = place_R
+        row_P = torch.empty(len(self.hash_P), dtype=torch.long)
+        row_P[place_R] = row_R
+        return place_I, row_P
 
     def forward(self, raw: Tensor) -> Tensor:
         """(..., D) -> (...) whether each item was rated in training."""
@@ -51,15 +56,16 @@ class KnownItems(LearnedTables):
 
     def values(self, raw: Tensor) -> list[Tensor]:
         """(..., D) -> each column (..., *row), 0 for unknown items."""
-        if not len(self.hash_P):
-            return [raw.new_zeros(*raw.shape[:-1], *row) for row in self.columns.values()]
         place = self.place(raw)
-        return [self._column(name, place) for name in self.columns]
+        return [self.column(name, place) for name in self.columns]
 
-    def _column(self, name: str, place: Tensor) -> Tensor:
-        values = getattr(self, name)[place]
-        known = place.view(*place.shape, *(1 for _ in self.columns[name])) >= 0
-        return torch.where(known, values, 0)
+    def column(self, name: str, place: Tensor) -> Tensor:
+        """Indices (...) of items -> one column (..., *row), 0 where the index is -1."""
+        values_P = getattr(self, name)
+        if not len(values_P):
+            return values_P.new_zeros(*place.shape, *values_P.shape[1:])
+        known = (place >= 0).view(*place.shape, *(1 for _ in values_P.shape[1:]))
+        return torch.where(known, values_P[place], 0)
 
 
 def _hashes(raw_ND: Tensor) -> Tensor:

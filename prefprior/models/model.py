@@ -125,7 +125,8 @@ class PreferenceModel(nn.Module):
         interaction = self.interaction(self.encode(batch.history), batch.history)
         if blends:
             assert collaborative is not None
-            collaborative.calibrate(batch, interaction.retrieved, generator)
+            assert interaction.factors is not None
+            collaborative.calibrate(batch, interaction.retrieved, interaction.factors, generator)
         if rates:
             assert rating is not None
             rating.calibrate(batch, interaction.scores(batch.target_BTD))

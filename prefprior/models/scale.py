@@ -7,6 +7,7 @@ Shapes: `...` any leading shape, N items, S rows read together, D dimension.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from prefprior.models.preparation import TrainingData
 from prefprior.models.recorded import Recorded
@@ -38,6 +39,10 @@ class Standardize(Recorded, nn.Module):
     def from_model(self, scaled: Tensor) -> Tensor:
         """The inverse of `to_model`."""
         return scaled * self.std_D + self.mean_D
+
+    def directions(self, raw: Tensor) -> Tensor:
+        """Raw projections -> unit vectors in model scale; the similarity of two items is their cosine."""
+        return normalize(self.to_model(raw.float()), dim=-1)
 
 
 class Whiten(Standardize):

@@ -29,6 +29,7 @@ from prefprior.models.scale import Standardize
 from prefprior.space import Space
 
 MOST_RATINGS = 20_000_000  # factorised, those of random users
+Scores = Callable[[Tensor], Tensor]  # of one catalogue (N, D) -> (B, N)
 CANDIDATES = 4096  # of the softmax on validation users; all rated items if there are no more
 
 
@@ -57,11 +58,8 @@ class CollaborativeHead(Recorded, Module):
 
     def prepare(self, data: TrainingData) -> None:
         """Factorises the likes and, for graded ratings, all ratings."""
-        users, scale, embeddings_ID = (
-            data.training_sequences(MOST_RATINGS),
-            data.scale.scale,
-            data.catalogue.embeddings_ND,
-        )
+        users, scale = data.training_sequences(MOST_RATINGS), data.scale.scale
+        embeddings_ID = data.catalogue.embeddings_ND
         every_N = np.ones(len(users.item_N), dtype=bool)
         liked_N = every_N if scale.liked_only else users.rating_N >= scale.likes_from
         liked = Interactions.of(users, liked_N)
@@ -81,11 +79,12 @@ class CollaborativeHead(Recorded, Module):
             rated_BQ = self.rated.fold_in(history, history.valid_BK) if self.has_rated else None
         return CollaborativeScore(self, liked_BQ, rated_BQ)
 
-    def calibrate(self, batch: PreferenceBatch, score: Callable[[Tensor], Tensor], generator: torch.Generator) -> None:
-        """Updates the blend with a batch of validation users; `score` is the retriever's, of a catalogue (N, D)."""
+    def calibrate(
+        self, batch: PreferenceBatch, score: Scores, factors: "CollaborativeScore", generator: torch.Generator
+    ) -> None:
+        """Updates the blend with a batch of validation users, from the retriever's score and the users' factors."""
         candidates = self.negatives.candidates(batch, generator)
-        factor_BN = self.posterior(batch.history).liked(candidates.raw_ND)
-        self.blend.see(score(candidates.raw_ND), factor_BN, candidates, batch)
+        self.blend.see(score(candidates.raw_ND), factors.liked(candidates.raw_ND), candidates, batch)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,9 @@
 """One factorisation: settings chosen on held-out interactions, item factors, fold-in of users.
 
-Shapes: B users, K history, I items of the catalogue, M items with an interaction, P known items, Q factors, D
+Shapes: B users, K history, I items of the catalogue, P known items, Q factors, D
 dimension.
 """
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,18 +31,13 @@ class Factorization(nn.Module):
 
     def learn(self, embeddings_ID: Tensor, interactions: Interactions) -> None:
         """Chooses settings on held-out interactions, then factorises all."""
-        met_I = np.zeros(len(embeddings_ID), dtype=bool)
-        met_I[interactions.item_N] = True
-        place_M = self.items.learn(embeddings_ID, torch.from_numpy(met_I)).numpy()
-        rows_M = np.flatnonzero(met_I)
-        place_I = np.full(len(met_I), -1)
-        place_I[rows_M] = place_M
-        row_P = np.empty(len(self.items.hash_P), dtype=np.int64)
-        row_P[place_M] = rows_M
-        interactions = interactions.moved(place_I, len(row_P))
+        met_I = torch.zeros(len(embeddings_ID), dtype=torch.bool)
+        met_I[torch.from_numpy(interactions.item_N)] = True
+        place_I, row_P = self.items.learn(embeddings_ID, met_I)
+        interactions = interactions.moved(place_I.numpy(), len(row_P))
         tried = [ImplicitAls(self.dim, unobserved, strength, TRIAL_SWEEPS) for unobserved, strength in SETTINGS]
         self.settings_2 = torch.tensor(interactions.first(MOST_TO_CHOOSE).best_of(tried))
-        self.items.use(embeddings_ID, torch.from_numpy(row_P), interactions.factors(self.als))
+        self.items.use(embeddings_ID, row_P, interactions.factors(self.als))
 
     @property
     def als(self) -> ImplicitAls:

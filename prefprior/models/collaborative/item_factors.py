@@ -7,7 +7,6 @@ leading shape.
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from prefprior.models.known_items import KnownItems
 from prefprior.models.scale import Standardize
@@ -32,25 +31,15 @@ class ItemFactors(KnownItems):
         self.register_buffer("weights_DQ", torch.zeros(scale.space.dim, dim))
         self.register_buffer("mean_Q", torch.zeros(dim))
 
-    def features(self, raw: Tensor) -> Tensor:
-        """(..., D) directions in model scale."""
-        return normalize(self.scale.to_model(raw.float()), dim=-1)
-
     def forward(self, raw: Tensor) -> Tensor:
         """(..., D) -> (..., Q)."""
-        guess = self.features(raw) @ self.weights_DQ + self.mean_Q
-        if not len(self.hash_P):
-            return guess
-        place = self.place(raw)
-        return torch.where(place[..., None] >= 0, self.factor_PQ[place], guess)
+        factors, known = self.known_factors(raw)
+        return torch.where(known[..., None], factors, self.scale.directions(raw) @ self.weights_DQ + self.mean_Q)
 
     def known_factors(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """(..., Q) factors of known items, 0 for others, and (...) which are known."""
         place = self.place(raw)
-        known = place >= 0
-        if not len(self.hash_P):
-            return raw.new_zeros(*raw.shape[:-1], len(self.mean_Q)), known
-        return torch.where(known[..., None], self.factor_PQ[place], 0), known
+        return self.column("factor_PQ", place), place >= 0
 
     def use(self, embeddings_ID: Tensor, row_P: Tensor, factor_PQ: Tensor) -> None:
         """Sets the factors of known items, whose rows of the table are given, and fits the regression on them."""
@@ -61,7 +50,7 @@ class ItemFactors(KnownItems):
         cross_DQ = torch.zeros_like(self.weights_DQ, dtype=torch.float64)
         centred_PQ = (factor_PQ - self.mean_Q).double()
         for part in torch.arange(len(row_P)).split(ROWS_AT_ONCE):
-            x_SD = self.features(embeddings_ID[row_P[part]]).double()
+            x_SD = self.scale.directions(embeddings_ID[row_P[part]]).double()
             moment_DD += x_SD.T @ x_SD
             cross_DQ += x_SD.T @ centred_PQ[part]
         self.weights_DQ = _ridge(moment_DD, cross_DQ, float(centred_PQ.square().sum()), len(row_P)).float()

@@ -4,14 +4,12 @@ An empirical Bayes model of the mean rating m of an item with n ratings and the 
     m ~ N(level + x a, own + noise / n),    a ~ N(0, shared I).
 The variances maximise the marginal likelihood. An item without ratings keeps its prior mean.
 
-Shapes: N ratings, I items of the catalogue, M rated items, P known items, S a sample of M, D dimension; `...` any
-leading shape.
+Shapes: N ratings, I items of the catalogue, P known items, S a sample of P, D dimension; `...` any leading shape.
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from prefprior.models.known_items import KnownItems
 from prefprior.models.scale import Standardize
@@ -51,23 +49,18 @@ class ItemMeans(nn.Module):
 
     def features(self, raw: Tensor) -> Tensor:
         """(..., D) unit vectors in model scale; the similarity of two items is their cosine."""
-        return normalize(self.scale.to_model(raw.float()), dim=-1)
+        return self.scale.directions(raw)
 
     def learn(self, embeddings_ID: Tensor, item_N: np.ndarray, user_N: np.ndarray, rating_N: np.ndarray) -> None:
         """Fits the model to ratings that are comparable between users."""
         count_I = np.bincount(item_N, minlength=len(embeddings_ID))
-        rows_M = np.flatnonzero(count_I)
-        place_M = self.known.learn(embeddings_ID, torch.from_numpy(count_I > 0)).numpy()
-        place_I = np.full(len(embeddings_ID), -1)
-        place_I[rows_M] = place_M
-        place_N = place_I[item_N]
-        row_P = np.empty(len(self.known.hash_P), dtype=np.int64)
-        row_P[place_M] = rows_M
+        place_I, row_P = self.known.learn(embeddings_ID, torch.from_numpy(count_I > 0))
+        place_N = place_I.numpy()[item_N]
         self.known.count_P = torch.from_numpy(np.bincount(place_N, minlength=len(row_P))).float()
         mean_N = np.zeros(len(rating_N))
         for _ in range(ROUNDS):
             value_N = rating_N - _offsets(user_N, rating_N - mean_N)[user_N]
-            mean_P = self._fit(embeddings_ID, torch.from_numpy(row_P), place_N, value_N)
+            mean_P = self._fit(embeddings_ID, row_P, place_N, value_N)
             mean_N = mean_P.double().numpy()[place_N]
 
     def forward(self, raw: Tensor, x: Tensor, without: Tensor | None = None) -> tuple[Tensor, Tensor]:

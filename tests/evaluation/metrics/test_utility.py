@@ -19,18 +19,8 @@ from prefprior.evaluation.report.html import picture_rows, write_report
 from prefprior.evaluation.report.table import headline, label
 from prefprior.predictor import TrainingPart
 from prefprior.space import Space
-from prefprior.world import catalogue, clip
+from prefprior.world import clip
 from prefprior.world.source import WorldSource, truth_known
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> WorldSource:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalogue, "EXAMPLES", 4)
-        patch.setattr(catalogue, "FINE_EXAMPLES", 32)
-        world = WorldSource(people=60, pictures=400, root=str(tmp_path_factory.mktemp("embeddings")))
-        world.utility("person-0000", world.embeddings().vectors[:1])
-    return world
 
 
 @pytest.fixture(scope="module")

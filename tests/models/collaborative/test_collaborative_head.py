@@ -119,10 +119,15 @@ def test_the_blend_relies_on_factors_where_the_retriever_knows_nothing(space: Sp
         target_text_BTD=torch.zeros(*targets_BT.shape, 0),
     )
     generator = torch.Generator().manual_seed(0)
-    head.calibrate(batch, lambda raw_ND: torch.zeros(GROUPS, len(raw_ND)), generator)
+    head.calibrate(batch, lambda raw_ND: torch.zeros(GROUPS, len(raw_ND)), head.posterior(history), generator)
     assert head.blend.weights_2[1] > 0
     # And on the retriever alone where that is certain.
     head.blend.begin()
     group_B1 = torch.arange(GROUPS)[:, None]
-    head.calibrate(batch, lambda raw_ND: 20.0 * (raw_ND[:, :GROUPS].argmax(1)[None] == group_B1), generator)
+    head.calibrate(
+        batch,
+        lambda raw_ND: 20.0 * (raw_ND[:, :GROUPS].argmax(1)[None] == group_B1),
+        head.posterior(history),
+        generator,
+    )
     assert head.blend.weights_2[0] > 0
