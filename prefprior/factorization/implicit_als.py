@@ -51,20 +51,36 @@ class ImplicitAls:
 
     def solved(self, factors_bnD: Tensor, value_bn: Tensor, valid_bn: Tensor, gram_DD: Tensor, others: int) -> Tensor:
         """(b, D) minimisers, given the factors of each row's likes (0 for padding); `gram_DD` is of all `others`."""
+        gram_D, basis_DD = torch.linalg.eigh(gram_DD)
+        return self._rows(factors_bnD @ basis_DD, value_bn, valid_bn, gram_D, others) @ basis_DD.T
+
+    def _rows(self, factors_bnD: Tensor, value_bn: Tensor, valid_bn: Tensor, gram_D: Tensor, others: int) -> Tensor:
+        """`solved` in the basis in which the Gram matrix is diagonal, by systems of the smaller size, n x n or D x D."""
         ridge_b = self.strength * (valid_bn.sum(1) + self.unobserved * others)
-        left_bDD = factors_bnD.mT @ factors_bnD + self.unobserved * gram_DD
-        left_bDD.diagonal(dim1=1, dim2=2).add_(ridge_b[:, None])
-        right_bD = (value_bn[:, None] @ factors_bnD)[:, 0]
-        return torch.cholesky_solve(right_bD[..., None], torch.linalg.cholesky(left_bDD))[..., 0]
+        shared_bD = self.unobserved * gram_D.clamp_min(0) + ridge_b[:, None]
+        if factors_bnD.shape[1] < self.dim:
+            # (F^T F + S)^-1 F^T = S^-1 F^T (F S^-1 F^T + I)^-1
+            scaled_bnD = factors_bnD / shared_bD[:, None]
+            left_bnn = factors_bnD @ scaled_bnD.mT
+            left_bnn.diagonal(dim1=1, dim2=2).add_(1)
+            return (_cholesky_solved(left_bnn, value_bn)[:, None] @ scaled_bnD)[:, 0]
+        left_bDD = factors_bnD.mT @ factors_bnD
+        left_bDD.diagonal(dim1=1, dim2=2).add_(shared_bD)
+        return _cholesky_solved(left_bDD, (value_bn[:, None] @ factors_bnD)[:, 0])
 
     def _side(self, likes: Sparse, factors_OD: Tensor) -> Tensor:
         """(R, D) least-squares factors of one side, given those of the other."""
-        rows_RD, gram_DD = torch.empty(len(likes.count_R), self.dim), factors_OD.T @ factors_OD
+        gram_D, basis_DD = torch.linalg.eigh(factors_OD.T @ factors_OD)
+        turned_OD, rows_RD = factors_OD @ basis_DD, torch.empty(len(likes.count_R), self.dim)
         # Rows are grouped by their number of likes (up to 1, 2, 4, ...), so less than half of a batch is padding.
         group_R = likes.count_R.clamp_min(1).log2().ceil()
         for group in group_R.unique().tolist():
             for rows in (group_R == group).nonzero()[:, 0].split(self.rows_at_once(int(2**group))):
                 column_bn, value_bn, valid_bn = likes.padded(rows)
-                factors_bnD = factors_OD[column_bn] * valid_bn[..., None]
-                rows_RD[rows] = self.solved(factors_bnD, value_bn, valid_bn, gram_DD, len(factors_OD))
-        return rows_RD
+                factors_bnD = turned_OD[column_bn] * valid_bn[..., None]
+                rows_RD[rows] = self._rows(factors_bnD, value_bn, valid_bn, gram_D, len(factors_OD))
+        return rows_RD @ basis_DD.T
+
+
+def _cholesky_solved(left_bmm: Tensor, right_bm: Tensor) -> Tensor:
+    return torch.cholesky_solve(right_bm[..., None], torch.linalg.cholesky(left_bmm))[..., 0]

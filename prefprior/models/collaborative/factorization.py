@@ -15,7 +15,7 @@ from prefprior.models.scale import Standardize
 
 MOST_TO_CHOOSE = 200_000  # interactions on which settings are compared
 SETTINGS = ((0.03, 0.01), (0.03, 0.03), (0.1, 0.01), (0.1, 0.03), (0.3, 0.01))  # unobserved, strength
-TRIAL_SWEEPS = 6
+TRIAL_SWEEPS = 4
 
 
 class Factorization(nn.Module):
