@@ -55,7 +55,7 @@ class ImplicitAls:
         return self._rows(factors_bnD @ basis_DD, value_bn, valid_bn, gram_D, others) @ basis_DD.T
 
     def _rows(self, factors_bnD: Tensor, value_bn: Tensor, valid_bn: Tensor, gram_D: Tensor, others: int) -> Tensor:
-        """`solved` in the basis in which the Gram matrix is diagonal, by systems of the smaller size, n x n or D x D."""
+        """`solved` in the basis in which the Gram matrix is diagonal; systems are n x n or D x D, the smaller."""
         ridge_b = self.strength * (valid_bn.sum(1) + self.unobserved * others)
         shared_bD = self.unobserved * gram_D.clamp_min(0) + ridge_b[:, None]
         if factors_bnD.shape[1] < self.dim:
