@@ -5,6 +5,7 @@ Shapes: B users, T targets, N candidates, R ratios, S scales.
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.functional import pad
 
 from prefprior.history import PreferenceBatch
 from prefprior.models.retriever.losses import softmax_loss
@@ -66,13 +67,11 @@ def _discounted_gain(score_BN: Tensor, candidates: Candidates, batch: Preference
     weight_N = candidates.exists_N.float()
     if candidates.log_q_N is not None:
         weight_N = weight_N * (-candidates.log_q_N).exp()
-    others_BN = weight_N * ~candidates.excluded_mask_BN
-    gain = score_BN.new_zeros(())
-    for own_B, liked_B in zip(candidates.own_BT.T, liked_targets(batch).T):
-        if not liked_B.any():
-            continue
-        own_B1 = score_BN.gather(1, own_B[:, None])
-        above_BN = (score_BN > own_B1).float() + 0.5 * (score_BN == own_B1)
-        rank_B = (above_BN * others_BN).sum(1)
-        gain = gain + (liked_B / torch.log2(2 + rank_B)).sum()
-    return gain
+    sorted_BN, order_BN = score_BN.sort(dim=1)
+    others_BN = (weight_N * ~candidates.excluded_mask_BN).gather(1, order_BN)
+    below_BN = pad(others_BN.cumsum(1), (1, 0))  # the weight of the first 0, 1, ... of them
+    own_BT = score_BN.gather(1, candidates.own_BT)
+    less_BT = below_BN.gather(1, torch.searchsorted(sorted_BN, own_BT))
+    as_high_BT = below_BN.gather(1, torch.searchsorted(sorted_BN, own_BT, right=True))
+    rank_BT = below_BN[:, -1:] - 0.5 * (less_BT + as_high_BT)  # those above, and half of those that score the same
+    return (liked_targets(batch) / torch.log2(2 + rank_BT)).sum()

@@ -23,7 +23,7 @@ class Candidates:
     excluded_mask_BN: Tensor  # bool: not a negative of this user: padding, or an item they like
     exists_N: Tensor  # bool: False for padding
     own_BT: Tensor  # the candidate that each target is
-    repeats: bool  # whether the same item may be a candidate more than once
+    repeats: bool  # whether an item that a user likes may be a candidate again that is not excluded
     log_q_N: Tensor | None  # log of how often each item is expected among the candidates, where that is corrected for
 
     def liked_in_history(self, batch: PreferenceBatch) -> Tensor:
@@ -103,7 +103,7 @@ class Negatives(Recorded):
             excluded_mask_BN=_liked(batch, items_N, own_BT, by_item=catalogue is not None) | ~exists_N,
             exists_N=exists_N,
             own_BT=own_BT,
-            repeats=True,
+            repeats=catalogue is None,
             log_q_N=self._log_expected_count(items_N, in_batch),
         )
 
