@@ -46,10 +46,12 @@ def fake_people(args: argparse.Namespace) -> HeldOutUsers:
         scale=PersonScale(RatingScale(-1, 1, 1), "scale", 1.0, 0.0, 1.0),
         item_BK=item[:, past],
         raw_BK=rating[:, past],
+        question_BK=torch.zeros_like(item[:, past]),
         seen_item_BS=item[:, past],
         held_item_BT=item[:, held],
         held_rating_BT=rating[:, held],
         held_liked_BT=rating[:, held] > 0,
+        held_asked_BT=torch.zeros_like(rating[:, held], dtype=torch.bool),
     )
 
 

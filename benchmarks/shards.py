@@ -77,7 +77,7 @@ def many_users(count: int, dim: int, each: int = 4) -> tuple[Sequences, np.ndarr
         hash_U=id_hashes(users),
         item_N=random.integers(1000, size=count * each).astype(np.int32),
         rating_N=random.integers(1, 6, count * each).astype(np.float32),
-        pair_N=None,
+        question_N=None,
     ), random.standard_normal((1000, dim)).astype(np.float16)
 
 

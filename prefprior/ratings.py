@@ -3,7 +3,7 @@
 Shapes: N ratings, U users, I items.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,23 @@ class RatingScale:
             return np.ones_like(rating, dtype=np.float32)
         return (2 * (rating - self.low) / (self.high - self.low) - 1).astype(np.float32)
 
+    def is_pick(self, rating: np.ndarray) -> np.ndarray:
+        """Of items that were shown for a choice, which were picked."""
+        return rating > (self.low + self.high) / 2
+
+    def as_chosen(self, picked: np.ndarray) -> np.ndarray:
+        """What stands in the place of ratings for items of a choice."""
+        return np.where(picked, self.high, self.low)
+
 
 @dataclass(frozen=True, eq=False)
 class RatingsTable:
-    """Ratings in columns; users and items are codes into `users` and `items`. Absent is absent: never 0.
+    """Ratings and choices in columns; users and items are codes into `users` and `items`. Absent is absent: never 0.
 
     `part_N` holds the source's own split ("train", "val", "test", or a finer name), "" where it says nothing.
-    `pair_N` ties the two ratings of one paired comparison (Pick-a-Pic): equal non-negative codes, -1 for none.
+    `question_N` ties the items that were shown together for one choice: equal non-negative numbers, the user's own, on
+    adjacent rows; -1 for a rating. The "rating" of such a row is the top of the scale if the item was picked and the
+    bottom if it was passed over, which says less than a dislike does.
     `shown_N` says which pictures were shown to the user by somebody else's choice; the user looked for the others.
     `propensity_N` is the probability in (0, 1] with which each rating came to be observed.
     `time_N` is in seconds since 1970, NaN where unknown. Ratings are sorted by (user, time, order in the file).
@@ -49,7 +59,7 @@ class RatingsTable:
     rating_N: np.ndarray  # float32, on the source's scale
     time_N: np.ndarray | None = None  # float64
     part_N: np.ndarray | None = None  # str
-    pair_N: np.ndarray | None = None  # int32
+    question_N: np.ndarray | None = None  # int64
     shown_N: np.ndarray | None = None  # bool
     propensity_N: np.ndarray | None = None  # float32
     counts: dict[str, int] = field(default_factory=dict)  # what was set aside on the way in, by reason
@@ -60,8 +70,40 @@ class RatingsTable:
 
     @property
     def liked_N(self) -> np.ndarray:
-        """Which ratings are likes."""
-        return self.rating_N >= self.scale.likes_from
+        """Which rows are likes: ratings from the threshold on, and what was picked."""
+        liked_N = self.rating_N >= self.scale.likes_from
+        return liked_N if self.question_N is None else np.where(self.question_N >= 0, self.picked_N, liked_N)
+
+    @property
+    def rated_N(self) -> np.ndarray:
+        """Which rows are ratings, and not items of a choice."""
+        return np.ones(len(self), dtype=bool) if self.question_N is None else self.question_N < 0
+
+    @property
+    def picked_N(self) -> np.ndarray:
+        """Which rows are items that were picked among others."""
+        return ~self.rated_N & self.scale.is_pick(self.rating_N)
+
+    @property
+    def passed_N(self) -> np.ndarray:
+        """Which rows are items that were passed over: shown for a choice, and not picked."""
+        return ~self.rated_N & ~self.scale.is_pick(self.rating_N)
+
+    @property
+    def starts_answer_N(self) -> np.ndarray:
+        """Which rows begin an answer: every rating does, and the first item of a question."""
+        if self.question_N is None:
+            return np.ones(len(self), dtype=bool)
+        return starts_answer(self.user_N, self.question_N)
+
+    def as_ratings(self) -> "RatingsTable":
+        """Without questions: a pick is a rating at the top of the scale, and what was passed over is left out.
+
+        What a predictor learns from that knows ratings only.
+        """
+        if self.question_N is None:
+            return self
+        return replace(self.take(np.flatnonzero(~self.passed_N)), question_N=None)
 
     def take(self, rows: np.ndarray) -> "RatingsTable":
         """A table of some rows; users and items keep their codes."""
@@ -72,7 +114,14 @@ class RatingsTable:
         return RatingsTable(
             source=self.source, scale=self.scale, users=self.users, items=self.items,
             user_N=self.user_N[rows], item_N=self.item_N[rows], rating_N=self.rating_N[rows],
-            time_N=pick(self.time_N), part_N=pick(self.part_N), pair_N=pick(self.pair_N),
+            time_N=pick(self.time_N), part_N=pick(self.part_N), question_N=pick(self.question_N),
             shown_N=pick(self.shown_N), propensity_N=pick(self.propensity_N),
             counts=self.counts, facts=self.facts,
         )  # fmt: skip
+
+
+def starts_answer(user_N: np.ndarray, question_N: np.ndarray) -> np.ndarray:
+    """(N,) which rows begin an answer, where the items of a question are adjacent."""
+    begins_N = np.ones(len(question_N), dtype=bool)
+    begins_N[1:] = (question_N[1:] < 0) | (question_N[1:] != question_N[:-1]) | (user_N[1:] != user_N[:-1])
+    return begins_N

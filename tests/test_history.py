@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prefprior.history import History, concatenate, gather_rows, hide_seen
-from tests.data.small import module
+from tests.data.small import module, ratings
 
 TABLE_ND = torch.arange(1.0, 11.0).reshape(5, 2)
 
@@ -127,3 +127,86 @@ def test_a_part_of_a_catalogue_masks_its_own_rows() -> None:
 def test_scores_are_changed_in_place() -> None:
     scores_BN = torch.zeros(1, 2)
     assert hide_seen(scores_BN, torch.tensor([[1]])) is scores_BN
+
+
+def grids() -> History:
+    """A rating, a choice among three of which the second was picked, a rating, and a choice of none of two."""
+    return History.from_rows(
+        TABLE_ND,
+        torch.tensor([[0, 1, 2, 3, 4, 0, 1]]),
+        torch.tensor([[0.5, -1, 1, -1, -0.5, -1, -1]]),
+        ["u"],
+        question_BK=torch.tensor([[0, 7, 7, 7, 0, 2, 2]]),
+    )
+
+
+def test_all_items_of_a_question_have_its_age() -> None:
+    assert grids().ages_BK.tolist() == [[0, 1, 1, 1, 2, 3, 3]]
+
+
+def test_what_was_passed_over_is_not_disliked() -> None:
+    made = grids()
+    assert made.liked_BK[0].nonzero()[:, 0].tolist() == [0, 2]
+    assert made.disliked_BK[0].nonzero()[:, 0].tolist() == [4]
+    assert made.passed_BK[0].nonzero()[:, 0].tolist() == [1, 3, 5, 6]
+    assert made.picked_BK[0].nonzero()[:, 0].tolist() == [2]
+    assert made.rated_BK[0].nonzero()[:, 0].tolist() == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"), [(7, 7), (6, 5), (5, 5), (4, 4), (3, 1), (1, 1)], ids=lambda value: str(value)
+)
+def test_the_last_entries_never_split_a_question(count: int, kept: int) -> None:
+    recent = grids().last(count)
+    assert recent.items_BK[recent.valid_BK].tolist() == [0, 1, 2, 3, 4, 0, 1][:kept]
+
+
+def test_the_last_entries_do_not_depend_on_their_order() -> None:
+    order = torch.tensor([[6, 3, 0, 2, 5, 4, 1]])
+    recent = grids().gather(order).last(4)
+    assert sorted(recent.items_BK[recent.valid_BK].tolist()) == [0, 1, 2, 3]
+
+
+def test_as_ratings_a_pick_is_a_like_and_nothing_is_passed_over() -> None:
+    plain = grids().as_ratings()
+    assert plain.items_BK[plain.valid_BK].tolist() == [0, 2, 4]
+    assert not plain.has_questions
+
+
+def test_packing_and_taking_users_keep_questions() -> None:
+    two = grids().take([0, 0])
+    assert two.question_BK.tolist() == 2 * grids().question_BK.tolist()
+    assert two.last(5).packed(1).question_BK.tolist() == 2 * [[0, 7, 7, 7, 0]]
+
+
+def test_histories_of_ratings_have_question_0() -> None:
+    assert not history([1, 2]).question_BK.any()
+    assert not History.of(TABLE_ND[:2], [1.0, -0.5], ages_K=[0, 0], user="you").question_BK.any()
+
+
+@pytest.mark.parametrize(
+    ("ratings", "ages", "questions", "message"),
+    [
+        ([1, -1], [0, 0], [1, 2], "question 1 shows 1 pictures"),
+        ([1, 0.5], [0, 0], [1, 1], "rating 0.5; it must be 1"),
+        ([1, -1], [0, 1], [1, 1], "same age"),
+        ([1, -1], [0, 0], [1], "one question number per picture"),
+        ([1, -1], [0, 0], [-1, -1], "number above 0"),
+    ],
+)
+def test_impossible_questions_are_refused(
+    ratings: list[float], ages: list[float], questions: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        History.of(TABLE_ND[:2], ratings, ages_K=ages, user="you", question_K=questions)
+
+
+def test_joined_batches_remember_which_targets_were_picked() -> None:
+    one = next(iter(module(ratings(users=8, pairs=True), batch_size=4).train_dataloader()))
+    other = replace(one, target_picked_BT=None)
+    joined = concatenate([one, other])
+    assert one.target_picked_BT is not None
+    assert one.target_picked_BT.any()
+    assert joined.target_picked_BT is not None
+    assert torch.equal(joined.target_rated_BT[:4], one.target_rated_BT)
+    assert torch.equal(joined.target_rated_BT[4:], one.target_valid_BT)

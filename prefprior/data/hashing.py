@@ -40,13 +40,22 @@ def mix(*parts: np.ndarray | int) -> np.ndarray:
 
 
 def rating_hashes(table: RatingsTable) -> np.ndarray:
-    """(N,) uint64, one for each rating: who rated what, whatever the table's codes are."""
+    """(N,) uint64, one for each rating: who rated what, whatever the table's codes are.
+
+    Of an item in a question also beside what, and what was picked: an item may be shown to a user again.
+    """
     users, items = id_hashes(str(u) for u in table.users), id_hashes(str(i) for i in table.items)
-    return mix(users[table.user_N], items[table.item_N])
+    own_N = mix(users[table.user_N], items[table.item_N])
+    if table.question_N is None:
+        return own_N
+    told_N = mix(own_N, table.picked_N)
+    begins_N = np.flatnonzero(table.starts_answer_N)
+    asked_N = np.repeat(np.add.reduceat(told_N, begins_N), np.diff(np.append(begins_N, len(table))))
+    return np.where(table.rated_N, own_N, mix(told_N, asked_N))
 
 
 def training_digest(table: RatingsTable) -> str:
-    """Who rated what, whatever the order of rows: the same for the same part of the same source."""
+    """Who rated and picked what, whatever the order of rows: the same for the same part of the same source."""
     return f"{len(table):x}-{int(np.bitwise_xor.reduce(rating_hashes(table))):016x}"
 
 

@@ -19,7 +19,11 @@ from prefprior.history import History, gather_rows
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingsTable
 
-COLUMNS = (("item_BK", "raw_BK"), ("seen_item_BS",), ("held_item_BT", "held_rating_BT", "held_liked_BT"))
+COLUMNS = (
+    ("item_BK", "raw_BK", "question_BK"),
+    ("seen_item_BS",),
+    ("held_item_BT", "held_rating_BT", "held_liked_BT", "held_asked_BT"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +35,12 @@ class HeldOutUsers:
     scale: PersonScale
     item_BK: Tensor  # int64; valid entries come first
     raw_BK: Tensor  # ratings on the source's scale: how they compare between users depends on the history's length
+    question_BK: Tensor  # int64: 0 for a rating, equal for adjacent items that were shown together for one choice
     seen_item_BS: Tensor  # int64, -1 padded: never candidates, whatever the history is changed to
     held_item_BT: Tensor  # int64, -1 padded
     held_rating_BT: Tensor  # in [-1, 1], as seen from the whole history
-    held_liked_BT: Tensor  # bool, by the source's own threshold
+    held_liked_BT: Tensor  # bool: rated as high as the source's own threshold, or picked
+    held_asked_BT: Tensor  # bool: shown for a choice, and no rating
     repeated: int = 0  # held-out ratings that were left out, because their picture is in the same user's past
     sign: float = 1.0  # -1 negates all ratings of the histories (a control)
     shown_as: tuple[str, ...] = ()  # whose histories these are, where not their own (a control)
@@ -52,7 +58,8 @@ class HeldOutUsers:
         cap: int = 512,
         may_be_new: bool = False,
     ) -> "HeldOutUsers":
-        """Users with ratings in both tables: the histories are their `cap` newest ratings of the first.
+        """Users with ratings in both tables: the histories are their newest ratings of the first, at most `cap`, with
+        choices counted by what they show and kept whole.
 
         Both tables share the codes of users and, as items, the rows of the catalogue. `scale` defaults to the plain
         one. What a user has already rated is never a candidate, so it is not held out either: `repeated` counts it.
@@ -63,23 +70,29 @@ class HeldOutUsers:
         after = after.take(np.flatnonzero(~again))
         codes = np.unique(after.user_N) if may_be_new else np.intersect1d(before.user_N, after.user_N)
         past, held = _rows(before, codes), _rows(after, codes)
-        recent = [rows[-cap:] for rows in past]
+        recent = [rows[_first_whole(before, rows, cap) :] for rows in past]
         raw_BK = _padded(before.rating_N, recent, 0.0)
         held_raw_BT = _padded(after.rating_N, held, 0.0)
         held_item_BT = _padded(after.item_N.astype(np.int64), held, -1)
-        liked_N = np.ones(len(after), dtype=bool) if after.scale.liked_only else after.liked_N
+        liked_N = after.rated_N | after.picked_N if after.scale.liked_only else after.liked_N
+        question_N = np.zeros(len(before), dtype=np.int64) if before.question_N is None else before.question_N + 1
         item_BK = _padded(before.item_N.astype(np.int64), recent, -1)
-        signed_BT = scale.signed(held_raw_BT, raw_BK, item_BK >= 0)
+        question_BK, asked_BT = _padded(question_N, recent, 0), _padded(~after.rated_N, held, False)
+        signed_BT = scale.signed(held_raw_BT, raw_BK, (item_BK >= 0) & (question_BK == 0))
+        liked_BT = _padded(liked_N, held, False)
+        signed_BT = np.where(asked_BT, np.where(liked_BT, 1, -1), signed_BT)
         return cls(
             users=[str(before.users[code]) for code in codes],
             catalogue=catalogue,
             scale=scale,
             item_BK=torch.from_numpy(item_BK),
             raw_BK=torch.from_numpy(raw_BK),
+            question_BK=torch.from_numpy(question_BK),
             seen_item_BS=torch.from_numpy(_padded(before.item_N.astype(np.int64), past, -1)),
             held_item_BT=torch.from_numpy(held_item_BT),
             held_rating_BT=torch.from_numpy(np.where(held_item_BT >= 0, signed_BT, 0).astype(np.float32)),
-            held_liked_BT=torch.from_numpy(_padded(liked_N, held, False)),
+            held_liked_BT=torch.from_numpy(liked_BT),
+            held_asked_BT=torch.from_numpy(asked_BT),
             repeated=int(again.sum()),
         )
 
@@ -100,24 +113,39 @@ class HeldOutUsers:
         return self.held_item_BT >= 0
 
     @property
+    def held_rated_BT(self) -> Tensor:
+        """Which held-out entries are ratings."""
+        return self.held_valid_BT & ~self.held_asked_BT
+
+    @property
     def held_disliked_BT(self) -> Tensor:
-        """Which held-out items were disliked: below the threshold of likes, and below this user's middle."""
+        """What likes are told apart from: items rated below the threshold of likes and below this user's middle, and
+        what was passed over."""
         return self.held_valid_BT & ~self.held_liked_BT & (self.held_rating_BT < 0)
 
     def history(self, length: int | None = None) -> History:
-        """Each user's `length` newest ratings (all if None), with embeddings."""
+        """Each user's `length` newest ratings (all if None), with embeddings; questions are kept whole."""
         count_B = self.valid_BK.sum(1)
         keep = self.item_BK.shape[1] if length is None else min(length, self.item_BK.shape[1])
         keep = min(keep, max(int(count_B.max()), 1)) if len(self) else keep
-        # Entry j counts back from the newest: age j sits at position count - 1 - j.
-        age_BK = torch.arange(keep).expand(len(self), keep)
-        place_BK = count_B[:, None] - 1 - age_BK
+        # Entry j counts back from the newest, which stands last.
+        place_BK = count_B[:, None] - 1 - torch.arange(keep).expand(len(self), keep)
         valid_BK = place_BK >= 0
+        question_BK = self.question_BK.gather(1, place_BK.clamp_min(0)).masked_fill(~valid_BK, 0)
+        if self.question_BK.any() and keep < self.item_BK.shape[1]:
+            # Only the oldest of the kept questions can have begun before.
+            last_B1, before_B1 = question_BK[:, -1:], (place_BK[:, -1:] - 1).clamp_min(0)
+            cut_B1 = (last_B1 > 0) & (place_BK[:, -1:] > 0) & (self.question_BK.gather(1, before_B1) == last_B1)
+            valid_BK = valid_BK & ~(cut_B1 & (question_BK == last_B1))
         item_BK = self.item_BK.gather(1, place_BK.clamp_min(0)).masked_fill(~valid_BK, -1)
         raw_BK = self.raw_BK.gather(1, place_BK.clamp_min(0)).numpy()
-        signed_BK = torch.from_numpy(self.scale.signed(raw_BK, raw_BK, valid_BK.numpy())).float()
+        signed = self.scale.signed(raw_BK, raw_BK, (valid_BK & (question_BK == 0)).numpy())
+        picked = np.where(self.scale.scale.is_pick(raw_BK), 1, -1)
+        signed_BK = torch.from_numpy(np.where(question_BK > 0, picked, signed)).float()
         users = list(self.shown_as) or self.users
-        return History.from_rows(self.catalogue.embeddings_ND, item_BK, self.sign * signed_BK, users)
+        return History.from_rows(
+            self.catalogue.embeddings_ND, item_BK, self.sign * signed_BK, users, question_BK=question_BK
+        )
 
     def held_embeddings(self) -> Tensor:
         """(B, T, D) raw embeddings of what is held out, 0 where padded."""
@@ -149,8 +177,10 @@ class HeldOutUsers:
         order_BT = (~keep_BT).long().argsort(dim=1, stable=True)
         item_BT = self.held_item_BT.masked_fill(~keep_BT, -1).gather(1, order_BT)
         rating_BT = (self.held_rating_BT * keep_BT).gather(1, order_BT)
-        liked_BT = (self.held_liked_BT & keep_BT).gather(1, order_BT)
-        left = replace(self, held_item_BT=item_BT, held_rating_BT=rating_BT, held_liked_BT=liked_BT)
+        liked_BT, asked_BT = ((each & keep_BT).gather(1, order_BT) for each in (self.held_liked_BT, self.held_asked_BT))
+        left = replace(
+            self, held_item_BT=item_BT, held_rating_BT=rating_BT, held_liked_BT=liked_BT, held_asked_BT=asked_BT
+        )
         return left.take(keep_BT.any(1).nonzero()[:, 0])
 
     def chunks(self, scores: int = 1 << 25, floats: int = 1 << 26) -> Iterator["HeldOutUsers"]:
@@ -163,10 +193,14 @@ class HeldOutUsers:
 
 def first_share(table: RatingsTable, share: float, count: int | None = None) -> np.ndarray:
     """(N,) which ratings are among the first `share` of their user's (rounded up, but never all of several), or among
-    the first `count` of them.
+    the first `count` of them. A choice counts as one, and all that it shows is on one side.
 
     First in time; where times are unknown, a choice by hash, so that the order of a file cannot matter.
     """
+    if table.question_N is not None:
+        begins_N = table.starts_answer_N
+        answers = replace(table.take(np.flatnonzero(begins_N)), question_N=None)
+        return first_share(answers, share, count)[begins_N.cumsum() - 1]
     order = np.arange(len(table))
     if table.time_N is None or np.isnan(table.time_N).any():
         items = id_hashes(str(item) for item in table.items)
@@ -179,8 +213,13 @@ def first_share(table: RatingsTable, share: float, count: int | None = None) -> 
 def drawn(table: RatingsTable, count: int, salt: str) -> np.ndarray:
     """(N,) which ratings are among `count` of their user's drawn at random, by a hash of user, item and `salt`.
 
-    A draw does not depend on the order of a file or on other users, and a smaller one is a part of a greater.
+    A draw does not depend on the order of a file or on other users, and a smaller one is a part of a greater. A choice
+    is drawn with all that it shows.
     """
+    if table.question_N is not None:
+        begins_N = table.starts_answer_N
+        answers = replace(table.take(np.flatnonzero(begins_N)), question_N=None)
+        return drawn(answers, count, salt)[begins_N.cumsum() - 1]
     users = id_hashes((str(user) for user in table.users), salt=salt)
     items = id_hashes(str(item) for item in table.items)
     place_N, _ = _places(table.user_N, mix(users[table.user_N], items[table.item_N]))
@@ -212,6 +251,17 @@ def _rows(table: RatingsTable, codes: np.ndarray) -> list[np.ndarray]:
     ordered = table.user_N[order]
     low, high = np.searchsorted(ordered, codes, "left"), np.searchsorted(ordered, codes, "right")
     return [order[a:b] for a, b in zip(low, high, strict=True)]
+
+
+def _first_whole(table: RatingsTable, rows: np.ndarray, cap: int) -> int:
+    """From which of a user's rows on there are at most `cap` of them, without a part of a question."""
+    first = max(len(rows) - cap, 0)
+    if table.question_N is None or first == 0:
+        return first
+    asked = table.question_N[rows]
+    while first < len(rows) and asked[first] >= 0 and asked[first] == asked[first - 1]:
+        first += 1
+    return first
 
 
 def _padded(column_N: np.ndarray, rows: list[np.ndarray], fill: float) -> np.ndarray:

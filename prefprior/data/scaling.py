@@ -59,5 +59,7 @@ class RatingScaling(Loadable):
         """Estimates the population's centre and standard deviation on the training ratings."""
         if len(training) == 0:
             raise ValueError("there are no training ratings from which to estimate a rating scale")
-        rating = training.rating_N.astype(np.float64)
+        rating = training.rating_N[training.rated_N].astype(np.float64)
+        if len(rating) == 0:  # choices only: there is nothing to make comparable
+            return PersonScale(training.scale, self.how, self.weight, (training.scale.low + training.scale.high) / 2, 0)
         return PersonScale(training.scale, self.how, self.weight, float(rating.mean()), float(rating.std()))

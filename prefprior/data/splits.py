@@ -1,6 +1,7 @@
 """Which ratings are for training, which for validation and which for the test: by hash or by the source's own word.
 
-Every rating belongs to exactly one part. New ratings, users or pictures never move old ones from part to part.
+Every rating belongs to exactly one part, and so does every choice with all that it shows. New ratings, users or
+pictures never move old ones from part to part.
 """
 
 from collections.abc import Iterable
@@ -39,7 +40,8 @@ class Splits(Loadable):
         val_from: float | None = None,
         test_from: float | None = None,
     ) -> None:
-        """`by`: "user" (unseen users), "item" (unseen pictures), "time" (what came after), "source" (its own split),
+        """`by`: "user" (unseen users), "item" (unseen pictures; a choice that shows one
+        is of its part), "time" (what came after), "source" (its own split),
         "auto" (the source's own where it has one, by user otherwise). `val` and `test` are shares of users or
         pictures; the folds 0, 1, ... of one `seed`, 1 / `test` of them, have disjoint test parts; `val_from` and
         `test_from` are seconds since 1970."""
@@ -68,7 +70,7 @@ class Splits(Loadable):
         elif by == "user":
             parts = self._drawn(table.users, "user")[table.user_N]
         else:
-            parts = self._drawn(table.items, "item")[table.item_N]
+            parts = _whole_questions(table, self._drawn(table.items, "item")[table.item_N])
         if not (parts == "train").any():
             names = sorted(set(np.unique(parts)))
             raise ValueError(
@@ -119,3 +121,16 @@ class Splits(Loadable):
             carved = (place < self.val) & ~tested
             own = np.where((own == "train") & carved[table.user_N], "val", own)
         return own
+
+
+def _whole_questions(table: RatingsTable, parts: np.ndarray) -> np.ndarray:
+    """Questions that show a picture of the test part belong to it, and others that show one of the validation part to
+    that: no picture of either is shown in training."""
+    if table.question_N is None:
+        return parts
+    names = np.asarray(["train", "val", "test"])
+    rank_N = np.searchsorted(("test", "train", "val"), parts)
+    rank_N = np.asarray([2, 0, 1])[rank_N]
+    begins_N = np.flatnonzero(table.starts_answer_N)
+    most = np.maximum.reduceat(rank_N, begins_N)
+    return names[np.repeat(most, np.diff(np.append(begins_N, len(table))))]

@@ -109,8 +109,9 @@ class PreferenceTables:
         return len(self.part(name))
 
     def item_counts(self) -> np.ndarray:
-        """How often each row of the catalogue was rated in training, (I,) int64."""
-        return np.bincount(self.part("train").item_N, minlength=len(self.catalogue))
+        """How often each row of the catalogue was rated or picked in training, (I,) int64."""
+        part = self.part("train")
+        return np.bincount(part.item_N[~part.passed_N], minlength=len(self.catalogue))
 
     def sequences(self, name: str) -> Sequences:
         """The users of a part with their ratings in order."""

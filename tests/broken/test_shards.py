@@ -96,6 +96,7 @@ MANIFESTS = [
     case("a std below 0", manifest(lambda m: m["person_scale"].update(std=-1)), "person_scale", "std at least 0", AGAIN),
     case("settled in a list", manifest(lambda m: m.update(settled=[])), "settled is a list of 0", AGAIN),
     case("a digest of training that is none", manifest(lambda m: m.update(training=5)), "training is 5", AGAIN),
+    case("no number of targets", manifest(lambda m: m.pop("targets")), "manifest.json: targets is missing", AGAIN),
 ]  # fmt: skip
 
 
@@ -151,7 +152,7 @@ def twice(folder: Path) -> None:
 
 def records(**values: Any) -> np.ndarray:
     made_N = np.zeros(2, RECORD)
-    made_N["propensity"] = np.nan
+    made_N["propensity"], made_N["question"] = np.nan, -1
     for name, value in values.items():
         made_N[name] = value
     return made_N
@@ -171,6 +172,8 @@ TARS = [
     case("a rating of a shard that is infinite", tar(ratings_npy=records(rating=np.inf)), FOREIGN, "not finite", AGAIN),
     case("an item below 0", tar(ratings_npy=records(item=-1)), FOREIGN, "items below 0", AGAIN),
     case("a rating that is neither shown nor sought", tar(ratings_npy=records(shown=3)), FOREIGN, "shown that is not 0 or 1", AGAIN),
+    case("a question of a single item", tar(ratings_npy=records(question=[0, -1])), FOREIGN, "a question of a single item", AGAIN),
+    case("a question below -1", tar(ratings_npy=records(question=-2)), FOREIGN, "a question of a single item", AGAIN),
     case("a propensity of 0", tar(ratings_npy=records(propensity=0)), FOREIGN, "propensity outside of", AGAIN),
     case("a member that is there twice", twice, FOREIGN, AGAIN),
     case("fewer users than were promised", tar(), "x.tar contains 1 users with 2 ratings instead of 2 with 2", AGAIN),

@@ -28,6 +28,13 @@ def csv(*rows: str, header: str = HEADER) -> Callable[[Path], Any]:
     return write("r.csv", "\n".join([header, *GOOD, *rows, ""]))
 
 
+def choices(*rows: str) -> Callable[[Path], Any]:
+    """After a choice among two and a rating."""
+    return write(
+        "r.csv", "\n".join(["user,item,rating,question,picked", "ann,a,,1,1", "ann,b,,1,0", "bob,b,5,,", *rows, ""])
+    )
+
+
 CSV = [
     case("an empty file", write("r.csv", b""), "r.csv is empty", "columns user, item"),
     case("nothing but line ends", write("r.csv", b"\n\n\r\n\n"), "r.csv:1: the file contains only blank lines", "user,item"),
@@ -105,6 +112,17 @@ CSV = [
     case("a propensity in words", write("r.csv", "user,item,propensity\nann,a,often\nbob,b,0.5\n"), "r.csv:2: the propensity 'often' is not a finite number", "Correct"),
     case("shown in words", write("r.csv", "user,item,shown\nann,a,yes\nbob,b,1\n"), "r.csv:2: the shown 'yes' is not a finite number", "Correct"),
     case("shown twice", write("r.csv", "user,item,shown\nann,a,2\nbob,b,1\n"), "r.csv:2: the shown '2' must be 0 or 1", "Correct it"),
+    case("a choice of one item", choices("cat,c,,1,1"), "r.csv:5: the question of user 'cat' shows this item only", "whether picked or passed over"),
+    case("an item shown twice in a choice", choices("ann,a,,1,0"), "r.csv:2, ", "r.csv:5: the item 'a' is shown twice", "Remove one"),
+    case("a pick in words", choices("cat,c,,1,yes", "cat,d,,1,0"), "r.csv:5: the picked 'yes' is not a finite number", "Correct"),
+    case("a pick that is 2", choices("cat,c,,1,2", "cat,d,,1,0"), "r.csv:5: picked is '2'; it must be 1", "Correct these rows"),
+    case("a choice without a pick", choices("cat,c,,1,", "cat,d,,1,0"), "r.csv:5: the row has a question, but nothing in picked", "write 1"),
+    case("a pick without a choice", choices("cat,c,,,1"), "r.csv:5: the row has picked, but no question", "name the question"),
+    case("a rating of a choice", choices("cat,c,3,1,1", "cat,d,,1,0"), "r.csv:5: the row has both a rating and a question", "picked instead"),
+    case("neither a rating nor a choice", choices("cat,c,,,"), "r.csv:5: the rating is missing", "Complete or remove"),
+    case("questions without picks", write("r.csv", "user,item,question\nann,a,1\nann,b,1\n"), "r.csv: there is a column question, but no column picked", "Add it"),
+    case("picks without questions", write("r.csv", "user,item,picked\nann,a,1\nann,b,0\n"), "r.csv: there is a column picked, but no column question", "Add it"),
+    case("a choice in two parts", write("r.csv", "user,item,question,picked,split\nann,a,1,1,train\nann,b,1,0,test\n"), "r.csv:2, ", "'train' and 'test' in one question", "belong to one part"),
     case("a part of another name", csv("cat,c,3,300,dev"), "r.csv:4: the split 'dev' is not a part", "train, val or test", "Rename it"),
 ]  # fmt: skip
 

@@ -38,7 +38,7 @@ def ratings(
         item_N=item,
         rating_N=rating,
         time_N=np.arange(len(user), dtype=np.float64),
-        pair_N=(np.arange(len(user)) // 2).astype(np.int32) if pairs else None,
+        question_N=np.concatenate([np.arange(n) // 2 if n > 1 else [-1] for n in count]) if pairs else None,
         shown_N=item % 3 == 0 if origins else None,
         propensity_N=rating / 10 if origins else None,
     )

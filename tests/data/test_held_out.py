@@ -130,3 +130,39 @@ def test_without_times_the_split_does_not_depend_on_the_order_of_rows() -> None:
     order = np.array([2, 0, 1, 3, 4])
     first, shuffled = first_share(BEFORE, 0.5), first_share(BEFORE.take(order), 0.5)
     assert shuffled.tolist() == first[order].tolist()
+
+
+def asked(*rows: tuple[int, int, int, int]) -> RatingsTable:
+    """(user, item, rating, question): a question's rating is 5 if picked, else 1."""
+    return replace(table(*(row[:3] for row in rows)), question_N=np.array([row[3] for row in rows]))
+
+
+CHOSEN = asked((0, 1, 4, -1), (0, 2, 1, 0), (0, 3, 5, 0), (0, 4, 1, 0), (0, 5, 2, -1), (0, 6, 1, 1), (0, 7, 5, 1))
+
+
+def test_a_share_of_answers_never_splits_a_question() -> None:
+    assert first_share(CHOSEN, 0.5).tolist() == [True] * 4 + [False] * 3
+    assert first_share(CHOSEN, 0.75).tolist() == [True] * 5 + [False] * 2
+
+
+@pytest.mark.parametrize(("length", "items"), [(7, [7, 6, 5, 4, 3, 2, 1]), (5, [7, 6, 5]), (2, [7, 6]), (1, [])])
+def test_histories_keep_questions_whole(length: int, items: list[int]) -> None:
+    people = HeldOutUsers.of(CHOSEN, AFTER, CATALOGUE, may_be_new=False)
+    history = people.history(length)
+    assert history.items_BK[history.valid_BK].tolist() == items
+    capped = HeldOutUsers.of(CHOSEN, AFTER, CATALOGUE, cap=length).history()
+    assert capped.items_BK[capped.valid_BK].tolist() == items
+
+
+def test_picks_are_read_as_picks_whatever_a_users_scale() -> None:
+    history = HeldOutUsers.of(CHOSEN, AFTER, CATALOGUE).history()
+    assert history.picked_BK[0].tolist() == [True, False, False, False, True, False, False]
+    assert history.passed_BK[0].tolist() == [False, True, False, True, False, True, False]
+    assert history.ages_BK[0].tolist() == [0, 0, 1, 2, 2, 2, 3]
+
+
+def test_what_was_passed_over_is_held_out_as_no_rating() -> None:
+    people = HeldOutUsers.of(BEFORE, asked((0, 5, 5, 0), (0, 6, 1, 0), (0, 7, 2, -1)), CATALOGUE)
+    assert people.held_liked_BT.tolist() == [[True, False, False]]
+    assert people.held_disliked_BT.tolist() == [[False, True, True]]
+    assert people.held_rated_BT.tolist() == [[False, False, True]]

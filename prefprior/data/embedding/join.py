@@ -12,7 +12,7 @@ def match(table: RatingsTable, embeddings: EmbeddingTable, missing_allowed: floa
     """The ratings whose items have an embedding, with rows of the embedding table as item codes.
 
     A few missing items are counted and dropped (pictures that could not be read); many mean that the files do not
-    belong together, which is an error.
+    belong together, which is an error. A question that shows a missing item is dropped as a whole.
     """
     row_of = embeddings.row_of
     row_I = np.asarray([row_of.get(str(item), -1) for item in table.items], dtype=np.int64)
@@ -28,7 +28,8 @@ def match(table: RatingsTable, embeddings: EmbeddingTable, missing_allowed: floa
             "again if there are new pictures, or allow more ratings to be dropped with "
             f"data.missing_allowed (now {missing_allowed})."
         )
-    kept = table.take(np.flatnonzero(row_N >= 0))
+    there_N = _whole_questions(table, row_N >= 0)
+    kept = table.take(np.flatnonzero(there_N))
     if len(kept) == 0:
         raise ValueError(f"{table.source} has no ratings")
     unrated = len(embeddings) - len(np.unique(row_I[row_I >= 0]))
@@ -36,6 +37,18 @@ def match(table: RatingsTable, embeddings: EmbeddingTable, missing_allowed: floa
         kept,
         items=np.asarray(embeddings.ids, dtype=object),
         item_N=row_I[kept.item_N].astype(np.int32),
-        counts={**table.counts, "no embedding for the item": missing},
+        counts={
+            **table.counts,
+            "no embedding for the item": missing,
+            "no embedding for another item of the question": int(((row_N >= 0) & ~there_N).sum()),
+        },
         facts={**table.facts, "items without a rating": unrated},
     )
+
+
+def _whole_questions(table: RatingsTable, there_N: np.ndarray) -> np.ndarray:
+    """(N,) which rows are there, with all that was shown beside them."""
+    if table.question_N is None:
+        return there_N
+    begins_N = np.flatnonzero(table.starts_answer_N)
+    return np.repeat(np.logical_and.reduceat(there_N, begins_N), np.diff(np.append(begins_N, len(table))))

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from prefprior.data.hashing import fraction, mix, permuted
+from prefprior.data.histories.answers import DrawnFrom
 from prefprior.errors import require_choice
 from prefprior.nodes import Loadable
 
 ORDERS = ("set", "time")
 WEIGHTINGS = ("uniform", "ips")
+SEARCHED = 64  # how far beyond history and targets a draw looks for an answer that may be a target
 # Names of the independent random numbers of one draw.
 _LENGTH, _SHORT, _CUT, _SHUFFLE, _SHUFFLE_PAST, _SHOWN = range(1, 7)
 
@@ -23,7 +25,7 @@ _LENGTH, _SHORT, _CUT, _SHUFFLE, _SHUFFLE_PAST, _SHOWN = range(1, 7)
 class DrawRule(Loadable):
     """How histories and targets are drawn."""
 
-    history_cap: int = 64  # the longest history
+    history_cap: int = 64  # the longest history; a choice counts as many as it shows
     targets_per_user: int = 4  # the most targets of one user in one draw
     order: str = "set"  # "set": any ratings, shuffled; "time": targets follow the history
     short_histories: float = 0.5  # the share of draws whose history has a uniformly drawn length, as newcomers' have
@@ -60,21 +62,31 @@ class Draw:
     target_BT: np.ndarray
 
 
-def draw(rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndarray) -> Draw:
-    """Draws history and targets for users with `count_B` ratings; a draw depends only on its key, not the batch."""
+def draw(
+    rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndarray, answers: DrawnFrom | None = None
+) -> Draw:
+    """Draws history and target for users with `count_B` ratings; a draw depends only on its key, not the batch.
+
+    With `answers`, counts and positions are of answers, of which not all may be targets.
+    """
     count, past = count_B.astype(np.int64), past_B.astype(np.int64)
     known = past > 0
-    free = count - past  # ratings that may be targets
+    free = count - past if answers is None else answers.able_B  # what may be targets
     # A draw that parts one sequence leaves at least half of it to the history; a single rating is a target.
     targets = np.minimum(rule.targets_per_user, np.where(known, free, np.maximum(count // 2, np.minimum(count, 1))))
+    targets = targets if answers is None else np.minimum(targets, free)
+    cap = np.full_like(count, rule.history_cap) if answers is None else answers.fits_B
     if rule.order == "time":
-        earliest = np.where(known, past, np.minimum(1, count - targets))
-        room = np.where(known, 1, count - targets - earliest + 1)
-        cut = earliest + (mix(key_B, _CUT) % room.astype(np.uint64)).astype(np.int64)
-        longest = np.minimum(cut, rule.history_cap)
+        # Where the first target is, among what may be one.
+        earliest = np.where(known, 0, np.minimum(1, free - targets))
+        room = np.where(known, 1, free - targets - earliest + 1)
+        first = earliest + (mix(key_B, _CUT) % room.astype(np.uint64)).astype(np.int64)
+        cut = past + first if answers is None else answers.place_of(first[:, None])[:, 0]
+        cut = np.where(targets > 0, cut, np.where(known, past, count))
+        longest = np.minimum(np.where(known, past, cut), cap)
     else:
         cut = past
-        longest = np.minimum(np.where(known, past, count - targets), rule.history_cap)
+        longest = np.minimum(np.where(known, past, count - targets), cap)
     shortened = (1 + mix(key_B, _LENGTH) % np.maximum(longest, 1).astype(np.uint64)).astype(np.int64)
     is_short = fraction(mix(key_B, _SHORT)) < rule.short_histories
     length = np.where(is_short, np.minimum(shortened, longest), longest)
@@ -83,7 +95,8 @@ def draw(rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndar
     t = np.arange(max(int(targets.max(initial=0)), 1))[None]
     has_k, has_t = k < length[:, None], t < targets[:, None]
     if rule.order == "time":
-        history, target = cut[:, None] - 1 - k, cut[:, None] + t
+        history = np.where(known, past, cut)[:, None] - 1 - k
+        target = cut[:, None] + t if answers is None else answers.place_of(np.where(has_t, first[:, None] + t, 0))
     else:
         # Index 0.. of one permutation are the targets and the next ones the history, so that none is both.
         shuffle = mix(key_B, _SHUFFLE)
@@ -94,7 +107,34 @@ def draw(rule: DrawRule, count_B: np.ndarray, past_B: np.ndarray, key_B: np.ndar
             np.where(known, mix(key_B, _SHUFFLE_PAST), shuffle),
         )
         target = permuted(np.where(has_t, t, 0), np.maximum(free, 1), shuffle) + past[:, None]
+        if answers is not None:
+            ranked = permuted(np.where(has_t, t, 0), np.maximum(free, 1), shuffle)
+            both = _parted(answers, count, shuffle, length, targets)
+            history, target = (
+                np.where(known[:, None], one, other)
+                for one, other in zip((history, answers.place_of(ranked)), both, strict=True)
+            )
     return Draw(np.where(has_k, history, -1), np.where(has_t, target, -1))
+
+
+def _parted(
+    answers: DrawnFrom, count: np.ndarray, shuffle: np.ndarray, length: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Histories and targets of one permutation: the first that may be targets are, and the first others are history."""
+    width = int(min((length + targets).max(initial=1) + SEARCHED, count.max(initial=1)))
+    rank = np.arange(max(width, 1))[None]
+    there = rank < count[:, None]
+    place = permuted(np.where(there, rank, 0), np.maximum(count, 1), shuffle)
+    able = answers.may_be_target(place) & there
+    is_target = able & (able.cumsum(1) <= targets[:, None])
+
+    def first(chosen: np.ndarray, most: int) -> np.ndarray:
+        order = np.argsort(~chosen, axis=1, kind="stable")[:, :most]
+        found = np.where(np.take_along_axis(chosen, order, 1), np.take_along_axis(place, order, 1), -1)
+        return np.pad(found, ((0, 0), (0, most - found.shape[1])), constant_values=-1)
+
+    most = (max(int(each.max(initial=0)), 1) for each in (length, targets))
+    return first(there & ~is_target, next(most)), first(is_target, next(most))
 
 
 def inverse_propensity(rule: DrawRule, propensity_BT: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from prefprior.files import read_json, write_json
 from prefprior.ratings import RatingScale
 from prefprior.space import Space
 
-MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 5
+MANIFEST, COUNTS, FORMAT = "manifest.json", "item_counts.npy", 6
 AGAIN = "Make the shards again: python shard.py"
 
 
@@ -69,6 +69,7 @@ class ShardSet:
     parts: dict[str, list[Shard]]
     settled: dict[str, Any]  # how ratings were split and scaled, by argument (`splits.by`, ...)
     training: str  # `training_digest` of the training part
+    targets: int = 0  # how many ratings and picks of the training part `item_counts` counts
 
     @classmethod
     def open(cls, folder: str | Path) -> "ShardSet":
@@ -90,6 +91,7 @@ class ShardSet:
             parts={name: [Shard.from_fields(folder, shard) for shard in parts.objects(name)] for name in parts},
             settled=fields.plain("settled"),
             training=fields.text("training", "[0-9a-f]+-[0-9a-f]{16}", "the digest of the training part"),
+            targets=fields.whole("targets", least=0),
         )
         names = [shard.path.name for part in found.parts.values() for shard in part]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -102,7 +104,7 @@ class ShardSet:
     def write(self, item_counts_I: np.ndarray) -> None:
         """Completes a set of shards, and removes tars that are no part of it.
 
-        `item_counts_I`: how often each row of the catalogue was rated in training.
+        `item_counts_I`: how often each row of the catalogue was rated or picked in training.
         """
         save_array(self.folder / COUNTS, item_counts_I)
         scale = asdict(self.scale)
@@ -114,6 +116,7 @@ class ShardSet:
             "person_scale": scale,
             "settled": self.settled,
             "training": self.training,
+            "targets": int(item_counts_I.sum()),
             "parts": {name: [shard.to_dict() for shard in part] for name, part in self.parts.items()},
         }
         write_json(self.folder / MANIFEST, value)
@@ -127,7 +130,7 @@ class ShardSet:
         return sum(shard.ratings for shard in self.parts[part])
 
     def item_counts(self) -> np.ndarray:
-        """How often each row of the catalogue was rated in training, (I,) int64."""
+        """How often each row of the catalogue was rated or picked in training, (I,) int64."""
         path = self.folder / COUNTS
         if not path.is_file():
             raise ValueError(f"{path} is missing. {AGAIN}")
@@ -139,10 +142,10 @@ class ShardSet:
             raise ValueError(
                 f"{path} contains {counts_I.dtype} of shape {counts_I.shape}, not one count per picture. {AGAIN}"
             )
-        if counts_I.sum() != self.rating_count("train"):
+        if counts_I.sum() != self.targets:
             raise ValueError(
                 f"{path} counts {counts_I.sum():,} ratings, but {self.folder / MANIFEST} "
-                f"{self.rating_count('train'):,}: they belong to different sets of shards. {AGAIN}"
+                f"{self.targets:,}: they belong to different sets of shards. {AGAIN}"
             )
         return counts_I.astype(np.int64)
 

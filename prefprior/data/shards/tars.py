@@ -1,6 +1,6 @@
 """Users' ratings and embeddings in webdataset tars, a sample a user.
 
-A sample is `<user>.ratings.npy`, records of (item, rating, pair, past, shown, propensity) in order, and
+A sample is `<user>.ratings.npy`, records of (item, rating, question, past, shown, propensity) in order, and
 `<user>.embeddings.npy`, the embedding of each. Any webdataset reader opens them:
 webdataset.WebDataset(str(path), shardshuffle=False).decode()
 Shapes: N ratings, D dimension.
@@ -26,12 +26,13 @@ from prefprior.data.hashing import id_hashes
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.shards.manifest import AGAIN, Shard
 from prefprior.files import read_bytes, written_whole
+from prefprior.ratings import starts_answer
 
 RATINGS, EMBEDDINGS = "ratings.npy", "embeddings.npy"
-# item: the row of the catalogue; pair: -1 for none; past: may only be history; shown: -1 and propensity: NaN where
-# unknown.
+# item: the row of the catalogue; question: the user's own number of a choice, -1 for a rating; past: may only be
+# history; shown: -1 and propensity: NaN where unknown.
 RECORD = np.dtype(
-    [("item", "<i4"), ("rating", "<f4"), ("pair", "<i4"), ("past", "?"), ("shown", "i1"), ("propensity", "<f4")]
+    [("item", "<i4"), ("rating", "<f4"), ("question", "<i8"), ("past", "?"), ("shown", "i1"), ("propensity", "<f4")]
 )
 # The handlers of webdataset that these two need: its default ones unpickle what a tar calls a pickle.
 DECODER = Decoder([], pre=[], only=[RATINGS, EMBEDDINGS])
@@ -68,7 +69,9 @@ def _sequences(names: list[str], records: list[np.ndarray]) -> Sequences:
     record_N = np.concatenate(records)
     count_U = np.asarray([len(record) for record in records], dtype=np.int64)
     start_U = np.cumsum(count_U) - count_U
-    pair_N, shown_N, propensity_N = (np.ascontiguousarray(record_N[name]) for name in ("pair", "shown", "propensity"))
+    question_N, shown_N, propensity_N = (
+        np.ascontiguousarray(record_N[name]) for name in ("question", "shown", "propensity")
+    )
     return Sequences(
         users=names,
         start_U=start_U,
@@ -77,7 +80,7 @@ def _sequences(names: list[str], records: list[np.ndarray]) -> Sequences:
         hash_U=id_hashes(names),
         item_N=np.ascontiguousarray(record_N["item"]),
         rating_N=np.ascontiguousarray(record_N["rating"]),
-        pair_N=pair_N if (pair_N >= 0).any() else None,
+        question_N=question_N if (question_N >= 0).any() else None,
         shown_N=shown_N.astype(bool) if (shown_N >= 0).all() else None,
         propensity_N=None if np.isnan(propensity_N).any() else propensity_N,
     )
@@ -126,14 +129,23 @@ def _checked(sample: dict[str, np.ndarray], dim: int) -> UserSample:
     shown_N, propensity_N = record_N["shown"], record_N["propensity"]
     if (abs(shown_N) > 1).any() or not (np.isnan(propensity_N) | ((propensity_N > 0) & (propensity_N <= 1))).all():
         raise ValueError(f"{sample['__key__']}: shown that is not 0 or 1, or a propensity outside of (0, 1]")
+    if not _is_whole(record_N["question"]):
+        raise ValueError(f"{sample['__key__']}: a question of a single item, or whose items are apart")
     return UserSample(unquote(str(sample["__key__"])), record_N, vectors_ND)
+
+
+def _is_whole(question_N: np.ndarray) -> bool:
+    """Whether every question has several rows, side by side."""
+    _, count = np.unique(question_N[question_N >= 0], return_counts=True)
+    runs = int((starts_answer(np.zeros_like(question_N), question_N) & (question_N >= 0)).sum())
+    return bool((question_N >= -1).all() and (count > 1).all() and runs == len(count))
 
 
 def _sample(sequences: Sequences, user: int, vectors_ID: np.ndarray) -> dict[str, str | np.ndarray]:
     rows = slice(int(sequences.start_U[user]), int(sequences.start_U[user] + sequences.count_U[user]))
     record_N = np.zeros(int(sequences.count_U[user]), RECORD)
     record_N["item"], record_N["rating"] = sequences.item_N[rows], sequences.rating_N[rows]
-    record_N["pair"] = -1 if sequences.pair_N is None else sequences.pair_N[rows]
+    record_N["question"] = -1 if sequences.question_N is None else sequences.question_N[rows]
     record_N["shown"] = -1 if sequences.shown_N is None else sequences.shown_N[rows]
     record_N["propensity"] = np.nan if sequences.propensity_N is None else sequences.propensity_N[rows]
     record_N["past"] = np.arange(len(record_N)) < sequences.past_U[user]

@@ -15,6 +15,7 @@ from prefprior.data.columns.values import ids, numbers, times
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import Pictures
 from prefprior.data.sources.event_filters import EventFilters, Events
+from prefprior.data.sources.event_pages import Pages
 from prefprior.data.sources.names import require_name
 from prefprior.data.sources.table import offered_pictures, ready_made
 from prefprior.data.sources.validate import SPACES, ratings_table
@@ -22,7 +23,7 @@ from prefprior.errors import nearest
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
-COLUMNS = {"user": "user", "item": "item", "event": "event", "time": "time", "dwell": "dwell"}
+COLUMNS = {name: name for name in ("user", "item", "event", "time", "dwell", "page")}
 # What an event says, from -1 (hated) to 1 (loved). Views count by how long they were: see `EventsSource`.
 WEIGHTS = {
     "like": 1.0,
@@ -31,6 +32,7 @@ WEIGHTS = {
     "purchase": 1.0,
     "click": 0.5,
     "view": 0.5,
+    "impression": 0.0,
     "skip": -0.5,
     "dislike": -1.0,
     "hide": -1.0,
@@ -43,6 +45,9 @@ class EventsSource(Loadable):
     The rating of a user and a picture is the sum of what their events say (`weights`), cut to -1 and 1. A view or
     click with a dwell below `short_dwell` was an accident and says nothing; a view below `long_dwell` says nothing
     either. Bursts and bots are taken out (`filters`); everything left out is counted. The log is your own.
+
+    Items that a user was shown together have the same id in `page`, and an event each (an `impression`, where nothing
+    else happened). They are a choice: those whose events there say something good were picked, the others passed over.
     """
 
     PATHS = ("log", "pictures", "embeddings", "items")
@@ -86,12 +91,12 @@ class EventsSource(Loadable):
         self.filters = filters or EventFilters()
 
     def ratings(self) -> RatingsTable:
-        """One rating per user and picture of the log."""
+        """One rating per user and picture of the log, and one choice per user and page."""
         return self._ratings
 
     @cached_property
     def _ratings(self) -> RatingsTable:
-        columns, spaces = read_columns(self.path, Wanted(self.columns, optional=("dwell",))).stripped("user")
+        columns, spaces = read_columns(self.path, Wanted(self.columns, optional=("dwell", "page"))).stripped("user")
         user_E, users = ids(columns, "user")
         item_E, items = ids(columns, "item")
         event_E, kinds = ids(columns, "event")
@@ -112,8 +117,13 @@ class EventsSource(Loadable):
                 f"{columns.some(np.flatnonzero(dwell_E < 0))}: the dwell time is below 0. It is in seconds."
             )
         counts: dict[str, int] = {SPACES: spaces} if spaces else {}
-        kept = self.filters.keep(Events(user_E, item_E, event_E, time_E), len(users), counts)
         weight_E = np.asarray([self.weights[kind] for kind in kinds])[event_E]
+        # What only was shown is no act of a user, however fast and often.
+        acts_E = np.asarray([kind != "impression" for kind in kinds])[event_E]
+        act = np.flatnonzero(acts_E)
+        kept = ~acts_E
+        kept[act] = self.filters.keep(Events(user_E[act], item_E[act], event_E[act], time_E[act]), len(users), counts)
+        pages = Pages.of(columns, user_E, item_E, kept & acts_E)
         viewed = np.isin(event_E, [i for i, kind in enumerate(kinds) if kind in ("view", "click")])
         short = viewed & (dwell_E < self.short_dwell)
         brief = np.isin(event_E, [i for i, kind in enumerate(kinds) if kind == "view"]) & ~(dwell_E >= self.long_dwell)
@@ -121,23 +131,32 @@ class EventsSource(Loadable):
         counts["view too short to interpret"] = int((brief & ~short & kept).sum())
         kept &= ~short & ~brief
 
+        alone = kept & (pages.question_E < 0)
         key_E = user_E.astype(np.int64) * len(items) + item_E
-        key_R, first_R, of_E = np.unique(key_E[kept], return_index=True, return_inverse=True)
-        if len(key_R) == 0:
+        key_R, first_R, of_E = np.unique(key_E[alone], return_index=True, return_inverse=True)
+        shown = pages.shown(item_E, weight_E * kept)
+        if len(key_R) + len(shown.row_S) == 0:
             why = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
             raise ValueError(f"{self.path}: no usable events are left ({why}). Relax source.filters.")
-        rating_R = np.clip(np.bincount(of_E, weights=weight_E[kept]), -1, 1)
+        rating_R = np.clip(np.bincount(of_E, weights=weight_E[alone], minlength=len(key_R)), -1, 1)
         time_R = np.full(len(key_R), -np.inf)
-        np.maximum.at(time_R, of_E, time_E[kept])
+        np.maximum.at(time_R, of_E, time_E[alone])
         counts["picture whose events cancel out"] = int((rating_R == 0).sum())
         told = rating_R != 0
-        values = {
-            "user": pa.array(users[key_R[told] // len(items)], pa.string()),
-            "item": pa.array(items[key_R[told] % len(items)], pa.string()),
-        }
         scale = RatingScale(-1, 1, 0.25)
-        made = columns.made(values, np.flatnonzero(kept)[first_R[told]])
-        return ratings_table(self.name, scale, made, rating_N=rating_R[told], time_N=time_R[told], counts=counts)
+        user_T = np.concatenate([key_R[told] // len(items), user_E[shown.row_S]])
+        item_T = np.concatenate([key_R[told] % len(items), item_E[shown.row_S]])
+        values = {"user": pa.array(users[user_T], pa.string()), "item": pa.array(items[item_T], pa.string())}
+        made = columns.made(values, np.concatenate([np.flatnonzero(alone)[first_R[told]], shown.row_S]))
+        return ratings_table(
+            self.name,
+            scale,
+            made,
+            rating_N=np.concatenate([rating_R[told], scale.as_chosen(shown.picked_S)]),
+            time_N=np.concatenate([time_R[told], time_E[shown.row_S]]),
+            question_N=np.concatenate([np.full(int(told.sum()), -1), pages.question_E[shown.row_S]]),
+            counts=counts,
+        )
 
     def pictures(self) -> Pictures | None:
         """The folder or the tars."""

@@ -38,7 +38,8 @@ class PickapicSource(Loadable):
     `created_at`, and the pictures in `jpg_0` and `jpg_1`: bytes, or paths below `root`. Published at
     https://huggingface.co/datasets/yuvalkirstain/pickapic_v1 (Kirstain et al., "Pick-a-Pic", NeurIPS 2023); its card
     states the terms. The `*_unique` files repeat rows of the others and are not read.
-    Pairs are kept as pairs (`pair_N`) and read as ratings: 1 for what was preferred, 0 for the other, 0.5 for a tie.
+    A pair is a choice among two, of which the preferred one was picked. Of a tie neither was picked: it says that both
+    are about as good, and not that either is liked.
     """
 
     PATHS = ("root",)
@@ -61,7 +62,7 @@ class PickapicSource(Loadable):
         self.columns = {**COLUMNS, **(columns or {})}
 
     def ratings(self) -> RatingsTable:
-        """Two ratings for each comparison."""
+        """A choice for each comparison."""
         return self._ratings
 
     @cached_property
@@ -108,19 +109,19 @@ class PickapicSource(Loadable):
         first, second, user_P = (
             np.asarray(pairs.values[name].to_pylist(), dtype=object)[keep] for name in ("item_0", "item_1", "user")
         )
-        # Interleaved: winner and loser of a pair are adjacent in a user's sequence.
+        scale = RatingScale(0, 1, 1, liked_only=True)
         values = {
             "user": pa.array(np.repeat(user_P, 2), pa.string()),
             "item": pa.array(_interleave(first, second), pa.string()),
         }
         return ratings_table(
             self.name,
-            RatingScale(0, 1, 1),
+            scale,
             pairs.made(values, np.repeat(keep, 2)),
-            rating_N=_interleave(won_0[keep], won_1[keep]),
+            rating_N=scale.as_chosen(_interleave(won_0[keep], won_1[keep]) == 1),
             time_N=None if time_P is None else np.repeat(time_P, 2),
             part_N=np.repeat(part_P, 2),
-            pair_N=np.repeat(pair_P, 2).astype(np.int32),
+            question_N=np.repeat(pair_P, 2),
             counts={
                 "comparison without a label": int(unlabelled.sum()),
                 "picture compared with itself": int(same.sum()),

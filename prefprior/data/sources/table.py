@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prefprior.data.columns.columns import Wanted
+from prefprior.data.columns.columns import Columns, Wanted, absent
 from prefprior.data.columns.read import read_columns
 from prefprior.data.columns.values import flags, numbers, parts, probabilities, times
 from prefprior.data.embedding.table import EmbeddingTable, read_ids
@@ -19,18 +19,24 @@ from prefprior.data.tar_pictures import TarPictures
 from prefprior.nodes import Loadable
 from prefprior.ratings import RatingScale, RatingsTable
 
-COLUMNS = {name: name for name in ("user", "item", "rating", "time", "split", "shown", "propensity")}
+COLUMNS = {
+    name: name for name in ("user", "item", "rating", "time", "split", "shown", "propensity", "question", "picked")
+}
 OPTIONAL = tuple(COLUMNS)[2:]
 
 
 class TableSource(Loadable):
     """Ratings in CSV, TSV, JSONL or Parquet with the columns user, item and, if known, rating, time, split, shown (1:
-    somebody else chose the picture, 0: the user looked for it) and propensity (of being observed, above 0).
+    somebody else chose the picture, 0: the user looked for it), propensity (of being observed, above 0), question and
+    picked.
 
-    Without ratings every row is a like. Pictures are a folder (`pictures=FOLDER`; ids are paths below it, with or
-    without suffix) or webdataset tars (`pictures=TAR`, or a folder that holds tars). Ready-made embeddings are an N x D
-    .npy of float16 or float32 with a text file of N ids in row order; `texts` is another .npy of the same shape with
-    what the same CLIP says of the items' captions or prompts, zeros where an item has none.
+    Rows of a user with the same id in `question` were shown together for a choice: they have 1 or 0 in `picked` instead
+    of a rating. Without ratings every other row is a like.
+
+    Pictures are a folder (`pictures=FOLDER`; ids are paths below it, with or without suffix) or webdataset tars
+    (`pictures=TAR`, or a folder that holds tars). Ready-made embeddings are an N x D .npy of float16 or float32 with a
+    text file of N ids in row order; `texts` is another .npy of the same shape with what the same CLIP says of the
+    items' captions or prompts, zeros where an item has none.
     """
 
     PATHS = ("ratings", "pictures", "embeddings", "items", "texts")
@@ -84,24 +90,63 @@ class TableSource(Loadable):
     @cached_property
     def _ratings(self) -> RatingsTable:
         columns = read_columns(self.path, Wanted(self.columns, optional=OPTIONAL))
-        if "rating" in columns.values and columns.values["rating"].null_count < len(columns):
+        question_N = self._questions(columns)
+        rated_N = question_N < 0
+        if "rating" in columns.values and not absent(columns.values["rating"])[rated_N].all():
             rating_N = numbers(columns, "rating")
-            if np.isnan(rating_N).any():
-                rows = np.flatnonzero(np.isnan(rating_N))
+            if np.isnan(rating_N[rated_N]).any():
+                rows = np.flatnonzero(np.isnan(rating_N) & rated_N)
                 raise ValueError(
                     f"{columns.some(rows)}: the rating is missing, but other rows have one. Complete or remove "
                     "these rows; if all rows are likes, leave the column out."
                 )
-            scale = scale_of(columns, rating_N, self.low, self.high, self.likes_from)
+            scale = scale_of(columns, rating_N[rated_N], self.low, self.high, self.likes_from)
+            if scale.liked_only and not rated_N.all():  # a choice needs two ends of a scale
+                rating_N, scale = np.ones(len(columns)), RatingScale(0.0, 1.0, 1.0, liked_only=True)
         else:
             rating_N, scale = np.ones(len(columns)), RatingScale(0.0, 1.0, 1.0, liked_only=True)
+        if not rated_N.all():
+            rating_N = np.where(rated_N, rating_N, scale.as_chosen(numbers(columns, "picked") == 1))
         part_N = parts(columns) if "split" in columns.values else None
         time_N = times(columns) if "time" in columns.values else None
         return ratings_table(
             self.name, scale, columns, rating_N=rating_N, time_N=time_N, part_N=part_N, duplicates=self.duplicates,
             shown_N=flags(columns, "shown") if "shown" in columns.values else None,
             propensity_N=probabilities(columns, "propensity") if "propensity" in columns.values else None,
+            question_N=None if rated_N.all() else question_N,
         )  # fmt: skip
+
+    def _questions(self, columns: Columns) -> np.ndarray:
+        """(N,) a number for each id of a question, -1 for ratings; rows must be one or the other."""
+        names = [self.columns[name] for name in ("question", "picked")]
+        there = [name for name in ("question", "picked") if name in columns.values]
+        if len(there) == 1:
+            lacking = "picked" if there == ["question"] else "question"
+            raise ValueError(
+                f"{columns.path}: there is a column {self.columns[there[0]]}, but no column {self.columns[lacking]}. "
+                "Choices need both: which rows were shown together, and which were picked. Add it, or remove the other."
+            )
+        if not there:
+            return np.full(len(columns), -1, dtype=np.int64)
+        asked_N = ~absent(columns.values["question"])
+        picked_N = ~absent(columns.values["picked"])
+        rating_N = ~absent(columns.values["rating"]) if "rating" in columns.values else np.zeros(len(columns), bool)
+        for wrong_N, told in (
+            (asked_N & ~picked_N, f"has a {names[0]}, but nothing in {names[1]}: write 1 if it was picked, else 0"),
+            (picked_N & ~asked_N, f"has {names[1]}, but no {names[0]}: name the question, or give a rating instead"),
+            (asked_N & rating_N, f"has both a rating and a {names[0]}: an item of a choice has {names[1]} instead"),
+        ):
+            if wrong_N.any():
+                raise ValueError(f"{columns.some(np.flatnonzero(wrong_N))}: the row {told}.")
+        value_N = numbers(columns, "picked")
+        if (wrong_N := asked_N & ~np.isin(value_N, (0, 1))).any():
+            rows = np.flatnonzero(wrong_N)
+            raise ValueError(
+                f"{columns.some(rows)}: picked is {columns.text('picked', int(rows[0]))}; it must be 1 if the item was "
+                "picked and 0 if it was passed over. Correct these rows."
+            )
+        codes = columns.values["question"].dictionary_encode().indices.fill_null(-1)
+        return codes.to_numpy(zero_copy_only=False).astype(np.int64)
 
     def pictures(self) -> Pictures | None:
         """The folder or the tars."""

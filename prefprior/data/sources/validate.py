@@ -7,6 +7,7 @@ import numpy as np
 
 from prefprior.data.columns.columns import Columns
 from prefprior.data.columns.values import ids
+from prefprior.data.sources.questions import Questions, numbered
 from prefprior.errors import require_choice
 from prefprior.ratings import RatingScale, RatingsTable
 
@@ -25,15 +26,16 @@ def ratings_table(
     rating_N: np.ndarray,
     time_N: np.ndarray | None = None,
     part_N: np.ndarray | None = None,
-    pair_N: np.ndarray | None = None,
+    question_N: np.ndarray | None = None,
     shown_N: np.ndarray | None = None,
     propensity_N: np.ndarray | None = None,
     duplicates: str = "error",
     counts: dict[str, int] | None = None,
 ) -> RatingsTable:
-    """Checks the scale and repeated ratings, and sorts by user and time. `columns` has `user` and `item`.
+    """Checks the scale, questions and repeated ratings, and sorts by user and time. `columns` has `user` and `item`.
 
-    Paired comparisons (`pair_N`) may show a picture to a user again: these repeats are not errors.
+    Rows with the same number of at least 0 in `question_N` and the same user are one question; its "ratings" are the
+    top and the bottom of the scale. Questions may show a picture to a user again: these repeats are not errors.
     """
     require_32_bits(columns, rating_N, scale.low, scale.high)
     off = (rating_N < scale.low) | (rating_N > scale.high) | ~np.isfinite(rating_N)
@@ -50,11 +52,20 @@ def ratings_table(
     counts = dict(counts or {})
     if spaces:
         counts[SPACES] = spaces
-    keep = np.arange(len(user_N))
-    if pair_N is None:
-        keep, rating_N = _without_duplicates(columns, user_N, item_N, rating_N, duplicates, counts)
+    rated_N = np.ones(len(user_N), dtype=bool) if question_N is None else question_N < 0
+    keep, rating_N = _without_duplicates(columns, np.flatnonzero(rated_N), user_N, item_N, rating_N, duplicates, counts)
     time = time_N if time_N is None or not np.isnan(time_N).all() else None
-    keys = (keep, user_N[keep]) if time is None else (keep, np.nan_to_num(time[keep], nan=-np.inf), user_N[keep])
+    place_N = np.arange(len(user_N))
+    if not rated_N.all():
+        assert question_N is not None
+        asked = Questions.of(columns, user_N, item_N, question_N)
+        keep = np.sort(np.concatenate([keep, np.flatnonzero(~rated_N)]))
+        place_N, time = asked.place(), None if time is None else asked.answered(time)
+        asked.require_one_part(columns, part_N)
+    else:
+        question_N = None
+    order = (place_N[keep], user_N[keep])
+    keys = order if time is None else (place_N[keep], np.nan_to_num(time[keep], nan=-np.inf), user_N[keep])
     rows = keep[np.lexsort(keys)]
     return RatingsTable(
         source=source,
@@ -66,7 +77,7 @@ def ratings_table(
         rating_N=rating_N[rows].astype(np.float32),
         time_N=None if time is None else time[rows],
         part_N=None if part_N is None else part_N[rows],
-        pair_N=None if pair_N is None else pair_N[rows],
+        question_N=None if question_N is None else numbered(user_N[rows], question_N[rows]),
         shown_N=None if shown_N is None else shown_N[rows],
         propensity_N=None if propensity_N is None else propensity_N[rows].astype(np.float32),
         counts=counts,
@@ -114,17 +125,19 @@ def require_32_bits(columns: Columns, rating_N: np.ndarray, low: float, high: fl
 
 
 def _without_duplicates(
-    columns: Columns, user_N: np.ndarray, item_N: np.ndarray, rating_N: np.ndarray, how: str, counts: dict[str, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows to keep, and the ratings after repeated ones were settled."""
+    columns: Columns, row_R: np.ndarray, user_N: np.ndarray, item_N: np.ndarray, rating_N: np.ndarray, how: str,
+    counts: dict[str, int],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Which of the rows R to keep, and the ratings after repeated ones were settled."""
     require_choice("source.duplicates", how, DUPLICATES)
-    key = user_N.astype(np.int64) * (int(item_N.max(initial=0)) + 1) + item_N
+    key = (user_N.astype(np.int64) * (int(item_N.max(initial=0)) + 1) + item_N)[row_R]
     order = np.argsort(key, kind="stable")
-    new = np.concatenate([[True], key[order][1:] != key[order][:-1]])
+    new = np.concatenate([[True], key[order][1:] != key[order][:-1]])[: len(key)]
     group = np.cumsum(new) - 1
     total = int(new.sum())
     if total == len(key):
-        return np.arange(len(key)), rating_N
+        return row_R, rating_N
+    order = row_R[order]
     first = order[new]
     last = order[np.concatenate([new[1:], [True]])]
     low, high = np.full(total, np.inf), np.full(total, -np.inf)

@@ -48,7 +48,7 @@ OF_SCORES: tuple[Metric, ...] = (
     lambda a: rating(
         a.scored.score_BT,
         a.people.held_rating_BT,
-        a.people.held_valid_BT,
+        a.people.held_rated_BT,
         a.people.held_liked_BT,
         a.people.held_disliked_BT,
     ),

@@ -91,7 +91,7 @@ class FewShot:
         return outcome
 
     def _measured(self, score_BT: Tensor, people: HeldOutUsers) -> dict[str, Tensor]:
-        valid_BT = people.held_valid_BT
+        valid_BT = people.held_rated_BT
         nobody_BT = torch.zeros_like(valid_BT)  # likes and dislikes are for AUC, which is none of the figures
         return rating(score_BT, people.held_rating_BT, valid_BT, nobody_BT, nobody_BT, self.figures)
 
@@ -123,7 +123,7 @@ class FewShot:
         return Task(part, Condition(), [people], people.users)
 
     def _of_unseen(self, data: PreferenceDataModule, part: str, table: RatingsTable) -> list[Task]:
-        counts_U = np.bincount(table.user_N, minlength=len(table.users))
+        counts_U = np.bincount(table.user_N[table.starts_answer_N], minlength=len(table.users))
         total = np.count_nonzero(counts_U)
         tasks: list[Task] = []
         for shots in self.shots:

@@ -21,4 +21,4 @@ def shown_at_random(people: HeldOutUsers, source: WorldSource, count: int) -> He
     rated = [source.rate_at_random(user, count, without) for user, without in zip(people.users, held, strict=True)]
     item_BK = torch.from_numpy(np.stack([item_K for item_K, _ in rated])).long()
     raw_BK = torch.from_numpy(np.stack([rating_K for _, rating_K in rated])).to(people.raw_BK)
-    return replace(people, item_BK=item_BK, raw_BK=raw_BK, seen_item_BS=item_BK)
+    return replace(people, item_BK=item_BK, raw_BK=raw_BK, question_BK=torch.zeros_like(item_BK), seen_item_BS=item_BK)

@@ -74,12 +74,13 @@ def held_part(data: PreferenceDataModule) -> str:
 
 
 def fitting_parts(data: PreferenceDataModule, part: str) -> tuple[TrainingPart, TrainingPart | None]:
-    """What baselines may learn from: the training part, and the validation part unless it is what is evaluated."""
-    training = TrainingPart(data.part("train"), data.catalogue)
+    """What baselines may learn from: the training part, and the validation part unless it is what is evaluated. What
+    was picked is a like to them; they are not told what was passed over."""
+    training = TrainingPart(data.part("train").as_ratings(), data.catalogue)
     evaluated = held_part(data) if part in KINDS else part
     if part == "train" or evaluated.startswith("val") or not data.has_part("val"):
         return training, None
-    return training, TrainingPart(data.part("val"), data.catalogue)
+    return training, TrainingPart(data.part("val").as_ratings(), data.catalogue)
 
 
 def for_tuning(
@@ -132,6 +133,10 @@ def _unseen(data: PreferenceDataModule, part: str) -> np.ndarray:
 
 def _joined(data: PreferenceDataModule, train: RatingsTable, table: RatingsTable, first: np.ndarray) -> RatingsTable:
     own = table.take(np.flatnonzero(first))
+    # One user's rows are all of one or all of the other table.
+    question_N = None
+    if train.question_N is not None and own.question_N is not None:
+        question_N = np.concatenate([train.question_N, own.question_N])
     return replace(
         train,
         user_N=np.concatenate([train.user_N, own.user_N]),
@@ -139,7 +144,7 @@ def _joined(data: PreferenceDataModule, train: RatingsTable, table: RatingsTable
         rating_N=np.concatenate([train.rating_N, own.rating_N]),
         time_N=None,
         part_N=None,
-        pair_N=None,
+        question_N=question_N,
         shown_N=None,
         propensity_N=None,
     )

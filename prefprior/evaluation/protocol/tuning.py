@@ -102,7 +102,7 @@ class Tuner:
         people = self.people
         scored = score(predictor, people, None, max(self.ks), candidates=self.candidates)
         found = ranking(scored.rank_BT, people.held_liked_BT, self.ks) | rating(
-            scored.score_BT, people.held_rating_BT, people.held_valid_BT, people.held_liked_BT, people.held_disliked_BT,
+            scored.score_BT, people.held_rating_BT, people.held_rated_BT, people.held_liked_BT, people.held_disliked_BT,
             self.figures,
         )  # fmt: skip
         means = [float(found[name].nanmean()) for name in self.figures if not found[name].isnan().all()]

@@ -96,9 +96,9 @@ def paired() -> PreferenceDataModule:
 
 def test_the_other_picture_of_a_targets_comparison_is_not_in_the_history(paired: PreferenceDataModule) -> None:
     table = paired.ratings
-    assert table.pair_N is not None
+    assert table.question_N is not None
     pair_of: dict[tuple[str, int], set[int]] = {}
-    for user, item, pair in zip(table.user_N, table.item_N, table.pair_N, strict=True):
+    for user, item, pair in zip(table.user_N, table.item_N, table.question_N, strict=True):
         pair_of.setdefault((str(table.users[user]), int(item)), set()).add(int(pair))
     for batch in paired.train_dataloader():
         seen = {(b, pair) for b, _, user, item in shown(batch) for pair in pair_of[user, item]}

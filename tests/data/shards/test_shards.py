@@ -25,7 +25,7 @@ from prefprior.history import concatenate
 from prefprior.ratings import RatingsTable
 from tests.data.small import SmallSource, module, ratings, same
 
-TWO = np.zeros(2, RECORD)
+TWO = np.zeros(2, RECORD)  # one question of two items, of which none was picked
 TWO["propensity"] = np.nan
 
 

@@ -91,3 +91,50 @@ def test_a_log_without_usable_events_is_refused(tmp_path: Path) -> None:
         source(path, weights={"like": 5.0})
     with pytest.raises(ValueError, match="at least 2"):
         EventFilters(burst=1)
+
+
+PAGED = "user,item,event,time,dwell,page"
+
+
+def chosen(events: EventsSource) -> list[tuple[str, str, int, bool]]:
+    table = events.ratings()
+    assert table.question_N is not None
+    told = zip(table.users[table.user_N], table.items[table.item_N], table.question_N, table.picked_N, strict=True)
+    return [(str(user), str(item), int(number), bool(pick)) for user, item, number, pick in told]
+
+
+def test_a_click_among_results_is_a_choice(tmp_path: Path) -> None:
+    path = csv(
+        tmp_path / "log.csv",
+        "ann,a,impression,100,,p",
+        "ann,b,impression,100,,p",
+        "ann,c,impression,100,,p",
+        "ann,b,click,103,,p",
+        "ann,a,impression,200,,q",
+        "ann,d,impression,200,,q",
+        "ann,e,like,300,,",
+        header=PAGED,
+    )
+    assert chosen(source(path)) == [
+        ("ann", "a", 0, False), ("ann", "b", 0, True), ("ann", "c", 0, False),
+        ("ann", "a", 1, False), ("ann", "d", 1, False), ("ann", "e", -1, False),
+    ]  # fmt: skip
+    assert source(path).ratings().liked_N.tolist() == [False, True, False, False, False, True]
+
+
+def test_an_accidental_click_picks_nothing(tmp_path: Path) -> None:
+    path = csv(
+        tmp_path / "log.csv", "ann,a,click,100,0.2,p", "ann,b,impression,100,,p", "ann,c,like,100,,", header=PAGED
+    )
+    assert [pick for *_, pick in chosen(source(path))] == [False, False, False]
+
+
+def test_a_page_of_one_item_is_no_choice(tmp_path: Path) -> None:
+    path = csv(tmp_path / "log.csv", "ann,a,click,100,,p", "bob,b,impression,100,,p", "bob,c,like,90,,", header=PAGED)
+    assert told(source(path)) == {("ann", "a"): 0.5, ("bob", "c"): 1.0}
+
+
+def test_impressions_are_no_burst(tmp_path: Path) -> None:
+    rows = [f"ann,a{i},impression,100,,p" for i in range(40)]
+    path = csv(tmp_path / "log.csv", *rows, "ann,a3,click,105,,p", header=PAGED)
+    assert len(chosen(source(path))) == 40

@@ -275,3 +275,57 @@ def test_accents_of_pictures_and_ratings_must_have_the_same_unicode_form(tmp_pat
     path = csv(tmp_path / "r.csv", "ann,caf\u00e9.png,1", "bob,caf\u00e9.png,5")
     with pytest.raises(ValueError, match=r"accents are encoded differently"):
         table(path).pictures()
+
+
+CHOICES = "user,item,rating,question,picked"
+
+
+def test_choices_are_read_beside_ratings(tmp_path: Path) -> None:
+    path = csv(
+        tmp_path / "r.csv",
+        "ann,a,,q,0",
+        "bob,x,2,,",
+        "ann,b,,q,1",
+        "bob,y,5,,",
+        "bob,a,,q,0",
+        "bob,b,,q,0",
+        header=CHOICES,
+    )
+    read = table(path).ratings()
+    assert read.question_N is not None
+    told = zip(read.users[read.user_N], read.items[read.item_N], read.question_N, read.picked_N, strict=True)
+    assert [(str(user), str(item), int(number), bool(pick)) for user, item, number, pick in told] == [
+        ("ann", "a", 0, False), ("ann", "b", 0, True),
+        ("bob", "x", -1, False), ("bob", "y", -1, False), ("bob", "a", 0, False), ("bob", "b", 0, False),
+    ]  # fmt: skip
+    assert (read.scale.low, read.scale.high, read.scale.likes_from) == (2, 5, 5)
+    assert read.liked_N.tolist() == [False, True, False, True, False, False]
+
+
+def test_a_choice_is_as_late_as_its_last_row(tmp_path: Path) -> None:
+    rows_ = ("ann,a,,q,0,300", "ann,x,3,,,200", "ann,b,,q,1,100", "ann,y,4,,,400")
+    read = table(csv(tmp_path / "r.csv", *rows_, header=f"{CHOICES},time")).ratings()
+    assert read.items[read.item_N].tolist() == ["x", "a", "b", "y"]
+    assert read.time_N is not None
+    assert read.time_N.tolist() == [200, 300, 300, 400]
+
+
+def test_a_table_of_choices_alone_has_no_scale_to_compare_on(tmp_path: Path) -> None:
+    read = table(
+        csv(tmp_path / "r.csv", "ann,a,1,1", "ann,b,1,0", "ann,a,2,0", "ann,c,2,1", header="user,item,question,picked")
+    ).ratings()
+    assert read.scale.liked_only
+    assert read.liked_N.tolist() == [True, False, False, True]
+
+
+def test_likes_and_choices_go_together(tmp_path: Path) -> None:
+    read = table(
+        csv(tmp_path / "r.csv", "ann,a,1,1", "ann,b,1,0", "ann,c,,", header="user,item,question,picked")
+    ).ratings()
+    assert read.liked_N.tolist() == [True, False, True]
+    assert read.passed_N.tolist() == [False, True, False]
+
+
+def test_empty_columns_of_choices_change_nothing(tmp_path: Path) -> None:
+    read = table(csv(tmp_path / "r.csv", "ann,a,2,,", "bob,b,3,,", header=CHOICES)).ratings()
+    assert read.question_N is None

@@ -110,3 +110,24 @@ def test_without_times_the_order_of_rows_does_not_matter() -> None:
     table = make_tastes(users=3, rated=10).training.ratings
     order = np.random.default_rng(0).permutation(len(table))
     assert np.array_equal(first_share(table, 0.5)[order], first_share(table.take(order), 0.5))
+
+
+def test_permuting_ratings_permutes_picks_within_their_questions() -> None:
+    people = make_tastes(rated=40).people
+    place_K = torch.arange(people.item_BK.shape[1])
+    question_BK = torch.where(place_K >= 8, 1 + place_K // 4, 0).expand_as(people.item_BK)
+    raw_BK = torch.where(question_BK > 0, torch.where(place_K % 4 == 1, 1.0, -1.0), people.raw_BK)
+    people = replace(people, question_BK=question_BK, raw_BK=raw_BK)
+    changed = permuted_ratings(people, torch.Generator().manual_seed(1))
+    assert torch.equal(changed.raw_BK[:, :8].sum(1), raw_BK[:, :8].sum(1))
+    picks_BQ4 = (changed.raw_BK[:, 8:] > 0).unflatten(1, (-1, 4))
+    assert (picks_BQ4.sum(2) == 1).all()
+    assert len(picks_BQ4.int().argmax(2).unique()) == 4  # not where they were
+
+
+def test_another_users_choices_are_theirs() -> None:
+    people = make_tastes().people
+    people = replace(people, question_BK=torch.arange(len(people))[:, None].expand_as(people.item_BK))
+    changed = other_user(people, torch.Generator().manual_seed(1))
+    giver = [people.users.index(user) for user in changed.shown_as]
+    assert changed.question_BK[:, 0].tolist() == giver
