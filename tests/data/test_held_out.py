@@ -134,10 +134,12 @@ def test_without_times_the_split_does_not_depend_on_the_order_of_rows() -> None:
 
 def asked(*rows: tuple[int, int, int, int]) -> RatingsTable:
     """(user, item, rating, question): a question's rating is 5 if picked, else 1."""
-    return replace(table(*(row[:3] for row in rows)), question_N=np.array([row[3] for row in rows]))
+    question_N, time_N = np.array([row[3] for row in rows]), np.arange(float(len(rows)))
+    return replace(table(*(row[:3] for row in rows)), question_N=question_N, time_N=time_N)
 
 
 CHOSEN = asked((0, 1, 4, -1), (0, 2, 1, 0), (0, 3, 5, 0), (0, 4, 1, 0), (0, 5, 2, -1), (0, 6, 1, 1), (0, 7, 5, 1))
+LATER = table((0, 8, 5), (0, 9, 1))
 
 
 def test_a_share_of_answers_never_splits_a_question() -> None:
@@ -147,15 +149,15 @@ def test_a_share_of_answers_never_splits_a_question() -> None:
 
 @pytest.mark.parametrize(("length", "items"), [(7, [7, 6, 5, 4, 3, 2, 1]), (5, [7, 6, 5]), (2, [7, 6]), (1, [])])
 def test_histories_keep_questions_whole(length: int, items: list[int]) -> None:
-    people = HeldOutUsers.of(CHOSEN, AFTER, CATALOGUE, may_be_new=False)
+    people = HeldOutUsers.of(CHOSEN, LATER, CATALOGUE)
     history = people.history(length)
     assert history.items_BK[history.valid_BK].tolist() == items
-    capped = HeldOutUsers.of(CHOSEN, AFTER, CATALOGUE, cap=length).history()
+    capped = HeldOutUsers.of(CHOSEN, LATER, CATALOGUE, cap=length).history()
     assert capped.items_BK[capped.valid_BK].tolist() == items
 
 
 def test_picks_are_read_as_picks_whatever_a_users_scale() -> None:
-    history = HeldOutUsers.of(CHOSEN, AFTER, CATALOGUE).history()
+    history = HeldOutUsers.of(CHOSEN, LATER, CATALOGUE).history()
     assert history.picked_BK[0].tolist() == [True, False, False, False, True, False, False]
     assert history.passed_BK[0].tolist() == [False, True, False, True, False, True, False]
     assert history.ages_BK[0].tolist() == [0, 0, 1, 2, 2, 2, 3]

@@ -70,9 +70,10 @@ class Questions:
         apart = np.flatnonzero(part_Q != part_N[first_Q])
         if len(apart):
             row, first = self.row_Q[apart[0]], first_Q[apart[0]]
+            one, other = str(part_N[first]), str(part_N[row])
             raise ValueError(
-                f"{columns.some(np.asarray([first, row]))}: the split is {str(part_N[first])!r} and "
-                f"{str(part_N[row])!r} in one question of user {columns.text('user', int(row))}. All rows of a question belong to one part."
+                f"{columns.some(np.asarray([first, row]))}: the split is {one!r} and {other!r} in one question of user "
+                f"{columns.text('user', int(row))}. All rows of a question belong to one part."
             )
 
 
