@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prefprior.elicit import elicit
     from prefprior.embed import embed
     from prefprior.evaluate import evaluate
     from prefprior.pipeline import PreferencePriorPipeline, load
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from prefprior.train import train
 
 __version__ = "0.1.0"
-__all__ = ["PreferencePriorPipeline", "embed", "evaluate", "load", "sample", "shard", "train"]
+__all__ = ["PreferencePriorPipeline", "elicit", "embed", "evaluate", "load", "sample", "shard", "train"]
 
-_HOMES = {name: f"prefprior.{name}" for name in ("embed", "evaluate", "sample", "shard", "train")}
+_HOMES = {name: f"prefprior.{name}" for name in ("elicit", "embed", "evaluate", "sample", "shard", "train")}
 _HOMES |= {"load": "prefprior.pipeline", "PreferencePriorPipeline": "prefprior.pipeline"}
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from prefprior.command_line import run_command
 from prefprior.schemas import (
+    ElicitConfig,
     EmbedConfig,
     EvaluateConfig,
     SampleConfig,
@@ -31,6 +32,11 @@ def sample() -> None:
 def evaluate() -> None:
     """`python evaluate.py`."""
     _run("evaluate", EvaluateConfig)
+
+
+def elicit() -> None:
+    """`python elicit.py`."""
+    _run("elicit", ElicitConfig)
 
 
 def embed() -> None:

@@ -133,6 +133,46 @@ class EvaluateConfig:
 
 
 @dataclass
+class ElicitConfig:
+    """The top-level keys of conf/elicit.yaml."""
+
+    checkpoint: str | None = None  # a run folder or prior.safetensors; default: the last training run
+    trust: list[str] = field(default_factory=list)  # packages besides prefprior whose classes a checkpoint may name
+    source: Any = node(None)  # default of these three: as in the checkpoint
+    embeddings: Any = node(None)
+    data: Any = node(None)
+    part: str | None = None  # a part of the data; default: test, else val. Only users who were not trained on are asked
+    policies: Any = nodes()
+    use: list[str] = field(default_factory=list)  # which of the policies ask
+    questions: list[Any] = field(
+        default_factory=list
+    )  # pictures shown at once: 1 is a rating; 9+none allows "none of these"
+    after: list[int] = field(default_factory=list)  # numbers of answers after which users are judged
+    people: int = 60
+    seeds: int = 1  # how often everybody is asked, with other draws
+    n: int = 16  # embeddings made for each user (world only)
+    diversity: float = 0.3  # weight of diversity against expected utility in what is made
+    tastes: int = 2000  # imagined users, who stand for a stranger
+    imagined: int = 16  # items each of them likes
+    reference: int = 512  # random items, over which a taste's utilities have mean 0 and deviation 1
+    candidates: int = 1500  # items that can be shown, drawn at random; elsewhere than on a world, of each user's own
+    fewest: int = 20  # ratings of a user who is replayed
+    most_alike: float = 0.95  # no two pictures of a question have this cosine or more
+    pleasant: float = 0.0  # share of the slots of a grid for the pictures expected to please most
+    manner: Any = node()  # how people answer apart from their taste
+    moves: Any = node()  # when and how the network looks again
+    temperature: float | None = None  # of choices; default: calibrated on validation users
+    calibrate_shown: int = 5
+    calibrate_people: int = 200
+    decoder: Any = node(None)
+    encoder: Any = node(None)
+    decoding: Any = node(None)  # world only: what is made is decoded after these numbers of answers; null: not
+    device: str = "cpu"
+    seed: int = 0
+    run_dir: str = "runs/elicit/${now:%Y-%m-%d_%H-%M-%S_%f}"
+
+
+@dataclass
 class EmbedConfig:
     """The top-level keys of conf/embed.yaml."""
 

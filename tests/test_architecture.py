@@ -14,7 +14,7 @@ import pytest
 import prefprior
 
 PACKAGE = Path(prefprior.__file__).parent
-ENTRY_FILES = {"commands", "train", "sample", "evaluate", "evaluated", "embed", "shard", "demo"}
+ENTRY_FILES = {"commands", "train", "sample", "evaluate", "evaluated", "elicit", "embed", "shard", "demo"}
 # From low to high: a part of the package may import its own layer and those before it.
 LAYERS = [
     {
@@ -37,7 +37,7 @@ LAYERS = [
     {"checkpoint"},
     {"inference"},
     {"decoders", "baselines", "world"},
-    {"evaluation", "gallery"},
+    {"elicitation", "evaluation", "gallery"},
     {
         "runs",
         "config",

@@ -1,0 +1,314 @@
+"""`python elicit.py`: how soon a stranger's taste is found by asking, by the way in which one asks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from prefprior.command_line import call
+from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
+from prefprior.config import build, plain, run_folder
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
+from prefprior.elicitation.answer_model import AnswerModel
+from prefprior.elicitation.asker import Asker
+from prefprior.elicitation.belief import Moves
+from prefprior.elicitation.calibration import calibrate
+from prefprior.elicitation.cast import Cast
+from prefprior.elicitation.people import Levels, Manner
+from prefprior.elicitation.policies.policy import Policy
+from prefprior.elicitation.questions import Kind
+from prefprior.elicitation.report import curves, filmstrip
+from prefprior.elicitation.session import Sessions, run_sessions
+from prefprior.elicitation.tastes import Tastes
+from prefprior.errors import require_choice
+from prefprior.evaluated import require_device
+from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
+from prefprior.evaluation.protocol.decoding import DECODED, Decoding
+from prefprior.evaluation.protocol.split import held_part
+from prefprior.files import make_folder, read_json, write_json, written_whole
+from prefprior.history import History
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.malloc import keep_freed_memory
+from prefprior.runs import INTERVALS, Run, differing_keys, find_checkpoint, save_config, told, write_metrics
+from prefprior.schemas import ElicitConfig
+from prefprior.world.source import truth_known
+
+SESSIONS = "sessions"  # the folder of finished sessions, from which an interrupted run goes on
+GAIN = "_gain"  # ends the names of paired differences between q answers and half as many
+HEADLINES = {"utility": "utility of what is made", "utility_best": "utility of the best made", "modes": "tastes covered",
+             "spearman": "Spearman", "ndcg_20": "NDCG@20"}  # fmt: skip
+PLOT, STRIP = "curves_{}.png", "questions_{}.png"
+
+
+def run(cfg: DictConfig) -> Path:
+    """Asks simulated or replayed users, judges, and writes figures and pictures; returns the run's folder."""
+    keep_freed_memory()
+    ways = _ways(cfg)
+    folder, console = run_folder(), Console()
+    cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))
+    cfg.device = require_device(cfg.device)
+    console.print(f"prior: {told(Path(cfg.checkpoint))}", highlight=False, soft_wrap=True)
+    predictor = TrainedPredictor.load(cfg.checkpoint, cfg.device, trust=cfg.trust)
+    data = data_of_checkpoint(
+        Path(cfg.checkpoint), predictor.facts, source=cfg.source, embeddings=cfg.embeddings, data=cfg.data,
+        trust=cfg.trust,
+    )  # fmt: skip
+    predictor.space.require_same(data.space, "the prior", f"the data of {data.source.name}")
+    if changed := differing_keys(folder, plain(cfg), ignore=("run_dir",)):
+        raise ValueError(f"{folder} was begun with another {', '.join(changed)}: choose another run_dir")
+    save_config(folder, plain(cfg))
+    cast = _cast(cfg, predictor, data, console)
+    users, part = _users(cfg, data)
+    found: dict[str, list[Sessions]] = {}
+    decoding = _decoding(cfg, data)
+    with Progress(
+        TextColumn("{task.description:>22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True,
+    ) as progress:  # fmt: skip
+        task = progress.add_task("", total=len(ways) * cfg.seeds * len(users))
+        for name, asker in ways.items():
+            progress.update(task, description=name)
+            for place in range(cfg.seeds):
+                found.setdefault(name, []).append(
+                    _sessions(
+                        cfg, cast, data, users, name, asker, place, folder, decoding, lambda: progress.advance(task)
+                    )
+                )
+    _write(cfg, folder, data, part, users, found, console)
+    return folder
+
+
+def _ways(cfg: DictConfig) -> dict[str, Asker]:
+    """Every policy with every kind of question that it is for."""
+    kinds = [Kind.named(name) for name in cfg.questions]
+    policies = {name: build(node, Policy) for name, node in (cfg.policies or {}).items() if node is not None}
+    if not kinds or not cfg.use:
+        raise ValueError("questions and use must not be empty: which policies ask which kinds of questions?")
+    after = list(cfg.after)
+    if not after or min(after) < 0 or len(set(after)) < len(after):
+        raise ValueError(f"after must be different numbers of answers of at least 0, got {after}")
+    if min(cfg.people, cfg.seeds, cfg.n, cfg.tastes, cfg.imagined, cfg.candidates) < 1:
+        raise ValueError("people, seeds, n, tastes, imagined and candidates must be at least 1")
+    found: dict[str, Asker] = {}
+    for name in cfg.use:
+        require_choice("a policy of use", name, policies)
+        for kind in kinds:
+            policy = policies[name]
+            if len(kinds) > 1 and not policy.fewest <= kind.shown <= policy.most:
+                continue  # a pair of pictures is the only question of some policies
+            found[f"{name}_{kind}"] = Asker(
+                policy=policy, kind=kind, most_alike=cfg.most_alike, pleasant=cfg.pleasant
+            )  # fmt: skip
+    if not found:
+        raise ValueError(f"none of the policies {', '.join(cfg.use)} is for questions of {cfg.questions} pictures")
+    return found
+
+
+def _cast(cfg: DictConfig, predictor: TrainedPredictor, data: PreferenceDataModule, console: Console) -> Cast:
+    """The tastes of a stranger, and how answers are read."""
+    catalogue, draws = data.catalogue, torch.Generator().manual_seed(cfg.seed)
+    rows = torch.randperm(len(catalogue), generator=draws)[: cfg.reference]
+    reference_RD = catalogue.embeddings_ND[rows].float()
+    stranger = History.of(torch.zeros(0, data.space.dim), [], ages_K=[], user="")
+    with console.status(f"imagining {cfg.tastes:,} users"):
+        tastes = Tastes.imagine(predictor, stranger, reference_RD, cfg.tastes, cfg.imagined, draws)
+    train = data.part("train")
+    levels = Levels.of(data.scale, train.rating_N)
+    if cfg.temperature is not None:
+        model = AnswerModel(temperature=cfg.temperature)
+        if not data.scale.scale.liked_only and any(Kind.named(name).is_rating for name in cfg.questions):
+            raise ValueError("temperature=... reads choices; ratings are calibrated: leave it out, or ask for choices")
+    else:
+        if not data.has_part("val"):
+            raise ValueError("answers are calibrated on validation users, and there are none: give temperature=0.4")
+        calibrated = calibrate(
+            predictor, data.part("val"), catalogue, data.scale, levels, reference_RD, shown=cfg.calibrate_shown,
+            most=cfg.calibrate_people, generator=draws,
+        )  # fmt: skip
+        model = calibrated.model
+        console.print(
+            f"answers: temperature {model.temperature:g}, lapse {model.lapse:g}, from {calibrated.people} validation "
+            f"users, whose choice among {calibrated.shown} has a probability of {calibrated.choice:.2f} "
+            f"(guessing: {1 / calibrated.shown:.2f})",
+            highlight=False,
+        )
+    return Cast(tastes, model, build(cfg.moves, Moves), levels, catalogue)
+
+
+def _users(cfg: DictConfig, data: PreferenceDataModule) -> tuple[list[str], str]:
+    """Users who were never trained on, at even distances."""
+    part = held_part(data) if cfg.part is None else cfg.part
+    require_choice("part", part, [name for name in data.part_names if name != "train"])
+    table = data.part(part)
+    codes = np.setdiff1d(np.unique(table.user_N), data.part("train").user_N)
+    if not truth_known(data.source, data.space):
+        counts = np.bincount(table.user_N, minlength=len(table.users))
+        codes = codes[counts[codes] >= cfg.fewest]
+    if not len(codes):
+        raise ValueError(
+            f"the part {part} of {data.source.name} has no user to ask: they must not have been trained on and, unless "
+            f"it is a world, must have at least fewest={cfg.fewest} ratings. Train with data.splits.by=user"
+        )
+    count = min(cfg.people, len(codes))
+    return [str(table.users[codes[i * len(codes) // count]]) for i in range(count)], part
+
+
+def _sessions(
+    cfg: DictConfig, cast: Cast, data: PreferenceDataModule, users: list[str], name: str, asker: Asker, place: int,
+    folder: Path, decoding: Decoding | None, advance: Any,
+) -> Sessions:  # fmt: skip
+    """The sessions of one way to ask; read where an interrupted run has finished them."""
+    path = make_folder(folder / SESSIONS) / f"{name}_{place}.json"
+    if path.is_file():
+        kept = read_json(path)
+        for _ in users:
+            advance()
+        return Sessions(
+            kept["users"],
+            {
+                int(after): [{k: float("nan") if v is None else v for k, v in each.items()} for each in some]
+                for after, some in kept["figures"].items()
+            },
+        )
+    seed, manner = cfg.seed + place, build(cfg.manner, Manner)
+    part = held_part(data) if cfg.part is None else cfg.part
+    if truth_known(data.source, data.space):
+        draws = torch.Generator().manual_seed(cfg.seed)
+        rows_N = torch.randperm(len(data.catalogue), generator=draws)[: cfg.candidates]
+        asker.kind.require_enough(len(rows_N))
+        people = cast.of_world(
+            data.source, data.part(part), users, rows_N, manner, n=cfg.n, diversity=cfg.diversity, seed=seed
+        )
+    else:
+        people = cast.of_ratings(
+            data.part(part), users, manner, most=cfg.candidates, others=cfg.candidates, seed=cfg.seed
+        )
+    decoded_after = [] if decoding is None else [after for after in cfg.after if after in decoding.lengths]
+    found = run_sessions(
+        asker, people, cfg.after, seed=seed, patience=manner.patience, keep_made=decoded_after, advance=advance
+    )
+    for after in decoded_after:
+        _decode(decoding, data, found, after, seed)
+    if place == 0:
+        _strip(folder, data, found, people, name, cast.levels, decoding)
+    write_json(path, found.plain())
+    return found
+
+
+def _decode(decoding: Any, data: PreferenceDataModule, found: Sessions, after: int, seed: int) -> None:
+    """The utility of decoded pictures, embedded again."""
+    decoded = decoding.decode_and_embed(torch.stack(found.made[after]), data.space, seed)
+    assert truth_known(data.source, data.space)
+    for user, again_nD, figures in zip(found.users, decoded.embeddings_BnD, found.figures[after], strict=False):
+        figures[f"utility{DECODED}"] = float(data.source.scaled_utility(user, again_nD).mean())
+
+
+def _strip(
+    folder: Path, data: PreferenceDataModule, found: Sessions, people: Any, name: str, levels: Levels, decoding: Any
+) -> None:
+    """One user's questions and answers as a picture, where the source has pictures."""
+    pictures = data.source.pictures()
+    if pictures is None:
+        return
+    asked, user = people[0], found.users[0]
+    shown = [
+        [pictures.open(data.catalogue.ids[int(asked.row_N[item])]) for item in answer.question.items]
+        for answer in found.answers[user]
+    ]
+    made = {}
+    if decoding is not None:
+        for after, embeddings in found.made.items():
+            few_1nD = embeddings[0][None, : max(len(shown[0]) if shown else 1, 4)]
+            made[after] = decoding.decode_and_embed(few_1nD, data.space, 0).pictures[0]
+    title = f"{user}, asked by {name}"
+    sheet = filmstrip(title, found.answers[user], shown, made, levels.raw)
+    with written_whole(folder / STRIP.format(name)) as path:
+        sheet.save(path, "PNG")
+
+
+def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
+    """What is made is decoded on a world, whose decoder takes seconds."""
+    if cfg.decoding is None or not truth_known(data.source, data.space):
+        return None
+    space = data.space.name
+    decoder = build_decoder(decoder_node(cfg.decoder, space), data, space)
+    encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder, OpenClipEncoder)
+    decoder.to(cfg.device)
+    encoder.to(cfg.device)
+    return build(cfg.decoding, Decoding, decoder=decoder, encoder=encoder)
+
+
+def _write(
+    cfg: DictConfig, folder: Path, data: PreferenceDataModule, part: str, users: list[str],
+    found: Mapping[str, list[Sessions]], console: Console,
+) -> None:  # fmt: skip
+    """Figures with intervals over users, plots, and a table on the terminal."""
+    drawn_RB = weights(len(users), cfg.seed)
+    figures: dict[str, Figure] = {}
+    lines: dict[str, dict[str, dict[int, Figure]]] = {}
+    gains: dict[str, Figure] = {}
+    for name, seeds in found.items():
+        values = _means(seeds, len(users))
+        for (metric, after), value_B in values.items():
+            if (figure := interval(value_B, drawn_RB)) is None:
+                continue
+            figures[f"{data.source.name}/{part}/{name}/{metric}@{after}"] = figure
+            lines.setdefault(metric, {}).setdefault(name, {})[after] = figure
+            if after % 2 == 0 and (metric, after // 2) in values and after:
+                gain = difference(value_B, values[metric, after // 2], drawn_RB)
+                if gain is not None:
+                    gains[f"{data.source.name}/{part}/{name}/{metric}{GAIN}@{after}"] = gain
+    write_metrics(folder, {key: figure.value for key, figure in figures.items()})
+    write_json(
+        folder / INTERVALS,
+        {
+            key: {"value": f.value, "low": f.low, "high": f.high, "people": f.people}
+            for key, f in {**figures, **gains}.items()
+        },
+    )
+    for metric, by_way in lines.items():
+        if metric not in HEADLINES:
+            continue
+        label = HEADLINES[metric]
+        with written_whole(folder / PLOT.format(metric)) as path:
+            path.write_bytes(curves(label, by_way))
+        table = Table(
+            "policy and pictures a question", *(str(after) for after in cfg.after), title=f"{label}, after answers"
+        )
+        for name, line in by_way.items():
+            cells = [
+                f"{line[a].value:.3f} ±{(line[a].high - line[a].low) / 2:.3f}" if a in line else "" for a in cfg.after
+            ]
+            table.add_row(name, *cells)
+        console.print(table)
+    for key, gain in gains.items():
+        if gain.high < 0 and f"/utility{GAIN}" in key:
+            console.print(f"answers hurt: {key} {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]", highlight=False)
+
+
+def _means(seeds: list[Sessions], users: int) -> dict[tuple[str, int], np.ndarray]:
+    """(B,) the mean over seeds for each user, by metric and number of answers."""
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for after, first in seeds[0].figures.items():
+        for metric in dict.fromkeys(name for each in first for name in each):
+            value_SB = np.full((len(seeds), users), np.nan)
+            for s, sessions in enumerate(seeds):
+                for b, each in enumerate(sessions.figures[after]):
+                    value_SB[s, b] = each.get(metric, np.nan)
+            defined = ~np.isnan(value_SB)
+            count = defined.sum(0)
+            total = np.where(defined, value_SB, 0).sum(0)
+            found[metric, after] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return found
+
+
+def elicit(*overrides: str) -> Run:
+    """Asks simulated or replayed users; words as for `python elicit.py`."""
+    return call("elicit", ElicitConfig, run, overrides)

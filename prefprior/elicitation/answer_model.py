@@ -1,0 +1,94 @@
+"""How probable an answer is, given the utility of what was shown: one model for all kinds of questions.
+
+A choice follows Plackett-Luce with a temperature; with "none of these", a picture at the threshold of a like stands
+among those shown. A rating follows the graded response model (Samejima 1969): it is above a level with a probability
+that is a sigmoid of the utility about that level's threshold. Some answers say nothing, and are spread evenly
+(`lapse`). Utilities are in standard deviations over the pictures that there are.
+
+Shapes: P tastes, M items shown, L levels of a rating, S sets of items. Leading dimensions are free.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from prefprior.elicitation.questions import Answer, Kind
+from prefprior.errors import require_between
+
+
+class AnswerModel:
+    """Temperature of choices, thresholds of ratings, and the share of answers that say nothing."""
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.4,
+        lapse: float = 0.05,
+        thresholds: Sequence[float] = (-0.5, 0.5, 1.5, 2.5),
+        spread: float = 0.5,
+        liked_from: float = 1.5,
+    ) -> None:
+        """`thresholds` are the utilities between one level of a rating and the next, and `spread` says how soft they are;
+        `liked_from` is the utility of a picture that is barely liked."""
+        require_between("answers.temperature", temperature, 1e-4, 100)
+        require_between("answers.spread", spread, 1e-4, 100)
+        require_between("answers.lapse", lapse, 0, 1)
+        if not thresholds or list(thresholds) != sorted(thresholds):
+            raise ValueError(f"answers.thresholds must be rising numbers, at least one, got {list(thresholds)}")
+        self.temperature, self.lapse, self.spread, self.liked_from = temperature, lapse, spread, liked_from
+        self.thresholds = torch.tensor(list(thresholds), dtype=torch.float32)
+
+    def probabilities(self, utility_PM: Tensor, kind: Kind) -> Tensor:
+        """(..., M), (..., M + 1) with "none of these" last, or (..., L) of the levels of a rating."""
+        if kind.is_rating:
+            certain = graded(utility_PM, self.thresholds, self.spread)  # M is 1
+        else:
+            certain = (self._options(utility_PM, kind) / self.temperature).softmax(-1)
+        return (1 - self.lapse) * certain + self.lapse / certain.shape[-1]
+
+    def log_likelihood(self, utility_PM: Tensor, answer: Answer) -> Tensor:
+        """(P,) log-probabilities of an answer under each taste.
+
+        Of several picks each is a choice among itself and what was passed over.
+        """
+        kind = answer.question.kind
+        if answer.level is not None:
+            if answer.level > len(self.thresholds):
+                raise ValueError(
+                    f"a rating has {len(self.thresholds) + 1} levels, and {answer.level} is the number of none"
+                )
+            return self.probabilities(utility_PM, kind)[..., answer.level].log()
+        if len(answer.picked) <= 1:
+            place = answer.picked[0] if answer.picked else -1
+            return self.probabilities(utility_PM, kind)[..., place].log()
+        passed = [place for place in range(kind.shown) if place not in answer.picked]
+        each = []
+        for place in answer.picked:
+            options = self._options(utility_PM[..., [place, *passed]], kind) / self.temperature
+            certain = options.softmax(-1)[..., 0]
+            each.append(((1 - self.lapse) * certain + self.lapse / options.shape[-1]).log())
+        return torch.stack(each).sum(0)
+
+    def information(self, utility_PSM: Tensor, weight_P: Tensor, kind: Kind) -> Tensor:
+        """(S,) mutual information between the answer and the taste, for each of S questions."""
+        probability_PSX = self.probabilities(utility_PSM, kind)
+        mean_SX = torch.einsum("p,psx->sx", weight_P, probability_PSX)
+        noise_S = torch.einsum("p,ps->s", weight_P, _entropy(probability_PSX))
+        return _entropy(mean_SX) - noise_S
+
+    def _options(self, utility_PM: Tensor, kind: Kind) -> Tensor:
+        if not kind.none:
+            return utility_PM
+        return torch.cat([utility_PM, torch.full_like(utility_PM[..., :1], self.liked_from)], dim=-1)
+
+
+def graded(utility: Tensor, thresholds: Tensor, spread: float | Tensor) -> Tensor:
+    """(..., L) probabilities of the levels, of utilities (..., 1)."""
+    above = torch.sigmoid((utility - thresholds) / spread)
+    one, zero = torch.ones_like(above[..., :1]), torch.zeros_like(above[..., :1])
+    return torch.cat([one, above], -1) - torch.cat([above, zero], -1)
+
+
+def _entropy(probability_X: Tensor) -> Tensor:
+    return torch.special.entr(probability_X).sum(-1)

@@ -1,0 +1,52 @@
+"""Asks: a policy within the limits that people set, and the answers taken into a belief.
+
+Shapes: N candidates for questions, D dimension.
+"""
+
+import torch
+from torch import Tensor
+
+from prefprior.elicitation.belief import Belief
+from prefprior.elicitation.policies.policy import Policy, Situation
+from prefprior.elicitation.questions import Answer, Kind, Question
+from prefprior.errors import require_between
+
+
+class Asker:
+    """One way to ask: a policy and a kind of question."""
+
+    def __init__(self, *, policy: Policy, kind: Kind, most_alike: float = 0.95, pleasant: float = 0.0) -> None:
+        """No two pictures of a question have a standardised cosine of `most_alike` or more: who sees two that are nearly
+        the same answers by chance. `pleasant` is the share of the slots of a grid that hold the pictures expected to
+        please most: people tire of pictures they dislike."""
+        require_between("asker.most_alike", most_alike, -1, 1.01)
+        require_between("asker.pleasant", pleasant, 0, 1)
+        policy.require(kind)
+        self.policy, self.kind, self.most_alike, self.pleasant = policy, kind, most_alike, pleasant
+
+    def ask(self, belief: Belief, direction_ND: Tensor, generator: torch.Generator) -> Question | None:
+        """The next question; None where too few candidates are left that were not shown."""
+        open_N = torch.ones(len(direction_ND), dtype=torch.bool)
+        open_N[belief.shown] = False
+        if int(open_N.sum()) < self.kind.shown:
+            return None
+        situation = Situation(
+            belief.weight_P, belief.utility_PN, direction_ND, open_N, belief.model, self.kind, self.most_alike,
+            len(belief.answers), belief.picked,
+        )  # fmt: skip
+        shown = self.policy.choose(situation, generator)
+        pleasing = int(self.pleasant * self.kind.shown)
+        if pleasing and self.kind.shown > 1:
+            kept = shown[: self.kind.shown - pleasing]
+            while len(kept) < self.kind.shown:
+                kept.append(situation.best(situation.expected_N, kept))
+            shown = kept
+        # Where a picture stands must say nothing about it: people prefer some places.
+        order = torch.randperm(len(shown), generator=generator).tolist()
+        return Question(self.kind, tuple(shown[i] for i in order))
+
+    def tell(self, belief: Belief, answer: Answer, generator: torch.Generator) -> None:
+        """Takes an answer into account; the network looks again where few tastes are left."""
+        belief.observe(answer)
+        if belief.is_thin:
+            belief.look(generator)

@@ -1,0 +1,142 @@
+"""What is believed of one user's taste: sampled tastes, weighted by how well they explain the answers.
+
+A particle filter. Between two looks through the network an answer takes microseconds: weights are multiplied by its
+likelihood. When few tastes are left with any weight, they are resampled and moved (Gilks & Berzuini 2001,
+doi:10.1111/1467-9868.00280): the network imagines a part of each user anew, and the change is accepted with the
+ratio of the likelihoods of all answers so far.
+
+Shapes: P tastes, N candidates for questions, M items shown, X items of all questions, n samples, D dimension.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from prefprior.elicitation.answer_model import AnswerModel
+from prefprior.elicitation.questions import Answer
+from prefprior.elicitation.tastes import Tastes
+from prefprior.errors import require_between
+from prefprior.inference.selection import maximal_marginal_relevance
+
+HEAVIEST = 64  # tastes that judge what is made: the others weigh next to nothing
+
+
+@dataclass(frozen=True)
+class Moves:
+    """When and how the network looks again."""
+
+    below: float = 12.0  # effective tastes
+    tastes: int = 256  # after resampling
+    kept: float = 0.5  # share of the items that a move keeps
+    rounds: int = 2
+
+    def __post_init__(self) -> None:
+        require_between("moves.tastes", self.tastes, 2, 1_000_000)
+        require_between("moves.kept", self.kept, 0, 1)
+        require_between("moves.rounds", self.rounds, 0, 1000)
+
+
+@dataclass(eq=False)
+class Belief:
+    """The belief about one user; `utility_PN` is what each taste thinks of each candidate."""
+
+    tastes: Tastes
+    candidates_ND: Tensor  # raw embeddings of what questions can show
+    utility_PN: Tensor
+    model: AnswerModel
+    moves: Moves = field(default_factory=Moves)
+    answers: list[Answer] = field(default_factory=list)
+    looks: int = 0
+
+    def __post_init__(self) -> None:
+        self.log_weight_P = torch.zeros(len(self.tastes))
+
+    @property
+    def weight_P(self) -> Tensor:
+        """Of the tastes; they sum to 1."""
+        return self.log_weight_P.softmax(0)
+
+    @property
+    def effective(self) -> float:
+        """The effective number of tastes: 1 / sum of squared weights."""
+        return float(1 / self.weight_P.square().sum())
+
+    @property
+    def shown(self) -> list[int]:
+        """Candidates that were shown so far."""
+        return [item for answer in self.answers for item in answer.question.items]
+
+    @property
+    def picked(self) -> tuple[int, ...]:
+        """Candidates that were picked so far."""
+        return tuple(answer.question.items[place] for answer in self.answers for place in answer.picked)
+
+    def observe(self, answer: Answer) -> None:
+        """Takes an answer into account."""
+        if foreign := [item for item in answer.question.items if not 0 <= item < len(self.candidates_ND)]:
+            raise ValueError(f"candidate {foreign[0]} was not asked: there are {len(self.candidates_ND)}")
+        self.log_weight_P = self.log_weight_P + self._log_likelihood(answer, self.utility_PN)
+        self.answers.append(answer)
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether so few tastes are left that the network should look again."""
+        return self.effective < self.moves.below
+
+    def look(self, generator: torch.Generator) -> None:
+        """Resamples tastes by weight and moves them with the network."""
+        moves = self.moves
+        rows = torch.multinomial(self.weight_P, moves.tastes, replacement=True, generator=generator)
+        tastes, utility_PN = self.tastes.take(rows), self.utility_PN[rows]
+        shown = sorted(set(self.shown))
+        place = {item: x for x, item in enumerate(shown)}
+        fit_P = self._fit(utility_PN[:, shown], place)
+        accepted_P = torch.zeros(len(rows), dtype=torch.bool)
+        for _ in range(moves.rounds):
+            proposed = tastes.regrown(round(moves.kept * tastes.length), generator)
+            proposed_fit_P = self._fit(proposed.utilities(self.candidates_ND[shown]), place)
+            better_P = torch.rand(len(rows), generator=generator).log() < proposed_fit_P - fit_P
+            mixed_PVD = torch.where(better_P[:, None, None], proposed.imagined_PVD, tastes.imagined_PVD)
+            tastes = replace(tastes, imagined_PVD=mixed_PVD)
+            fit_P, accepted_P = torch.where(better_P, proposed_fit_P, fit_P), accepted_P | better_P
+        if accepted_P.any():
+            utility_PN = utility_PN.clone()
+            utility_PN[accepted_P] = tastes.take(accepted_P.nonzero()[:, 0]).utilities(self.candidates_ND)
+        self.tastes, self.utility_PN, self.looks = tastes, utility_PN, self.looks + 1
+        self.log_weight_P = torch.zeros(len(rows))
+
+    def heaviest(self) -> tuple[Tastes, Tensor]:
+        """The tastes with the largest weights, and those weights."""
+        weight_P = self.weight_P
+        rows = weight_P.topk(min(HEAVIEST, len(weight_P))).indices
+        return self.tastes.take(rows), weight_P[rows] / weight_P[rows].sum()
+
+    def expected(self, raw_ND: Tensor) -> Tensor:
+        """(N,) expected utilities of any items."""
+        tastes, weight_P = self.heaviest()
+        return weight_P @ tastes.utilities(raw_ND)
+
+    def draws(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, D) posterior samples: each of a taste drawn by weight."""
+        rows = torch.multinomial(self.weight_P, count, replacement=True, generator=generator)
+        return self.tastes.take(rows).draws(1, generator)[:, 0]
+
+    def made(self, n: int, generator: torch.Generator, *, candidates: int = 4, diversity: float = 1.0) -> Tensor:
+        """(n, D) embeddings of the pictures to make: of `candidates` times as many posterior samples those of the
+        highest expected utility that differ most."""
+        raw_CD = self.draws(n * candidates, generator)
+        scaled_CD = self.tastes.predictor.model.prior.scale.to_model(raw_CD)
+        chosen_n = maximal_marginal_relevance(scaled_CD[None], self.expected(raw_CD)[None], n, diversity)[0]
+        return raw_CD[chosen_n]
+
+    def _fit(self, utility_PX: Tensor, place: dict[int, int]) -> Tensor:
+        """(P,) the log-likelihood of all answers."""
+        total_P = torch.zeros(len(utility_PX))
+        for answer in self.answers:
+            columns = [place[item] for item in answer.question.items]
+            total_P = total_P + self.model.log_likelihood(utility_PX[:, columns], answer)
+        return total_P
+
+    def _log_likelihood(self, answer: Answer, utility_PN: Tensor) -> Tensor:
+        return self.model.log_likelihood(utility_PN[:, list(answer.question.items)], answer)

@@ -1,0 +1,120 @@
+"""How good is what a belief makes, or how it ranks: by the truth of a world, or by ratings that are never asked.
+
+Shapes: N candidates, n samples, F items that are never asked, C cells, D dimension.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from prefprior.elicitation.belief import Belief
+from prefprior.evaluation.metrics.ranking import ranking
+from prefprior.evaluation.metrics.rating import rating
+from prefprior.world.source import WorldSource
+
+
+class Judge(Protocol):
+    """Figures of a belief about one user, and the embeddings that were made for them, if any."""
+
+    def judge(self, belief: Belief, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
+        """Higher is better, but for `cells_90`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The catalogue cut into cells by k-means: how much of it a belief still takes to be possible."""
+
+    centre_CD: Tensor  # directions
+
+    def of(self, direction_ND: Tensor) -> Tensor:
+        """(N,) the cell of each."""
+        return (direction_ND @ self.centre_CD.T).argmax(1)
+
+    def smallest(self, sample_nD: Tensor, share: float = 0.9) -> Tensor:
+        """The cells that hold a share of the samples, as few as possible."""
+        count_C = torch.bincount(self.of(sample_nD), minlength=len(self.centre_CD))
+        order_C = count_C.argsort(descending=True, stable=True)
+        needed = int((count_C[order_C].cumsum(0) < share * len(sample_nD)).sum()) + 1
+        return order_C[:needed]
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Whether the cells that a belief takes to be possible hold what the user likes."""
+
+    cells: Cells
+    liked_cell_F: Tensor  # of held-out likes
+
+    def figures(self, belief: Belief, sample_nD: Tensor) -> dict[str, float]:
+        """`held_90` should be .9; `cells_90` is the share of the cells that it takes."""
+        directions = belief.tastes.predictor.space.directions(sample_nD)
+        possible = self.cells.smallest(directions)
+        held = torch.isin(self.liked_cell_F, possible).double().mean()
+        return {"held_90": float(held), "cells_90": len(possible) / len(self.cells.centre_CD)}
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """A user of the world, whose utility of any picture is known."""
+
+    source: WorldSource
+    user: str
+    n: int
+    diversity: float
+    candidates_ND: Tensor
+    uncertainty: Uncertainty | None = None
+    top: int = 20
+
+    def judge(self, belief: Belief, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
+        """Utility of what is made, tastes covered, and how many of the best candidates rank among the first."""
+        made_nD = belief.made(self.n, generator, diversity=self.diversity)
+        utility_n = self.source.scaled_utility(self.user, made_nD)
+        covered_K = self.source.modes_covered(self.user, made_nD)
+        true_N = torch.from_numpy(self.source.utility(self.user, self.candidates_ND))
+        best, ranked = true_N.topk(self.top).indices, (belief.weight_P @ belief.utility_PN).topk(self.top).indices
+        figures = {
+            "utility": float(utility_n.mean()),
+            "utility_best": float(utility_n.max()),
+            "modes": float(covered_K.mean()) if len(covered_K) > 1 else float("nan"),
+            f"recall_{self.top}": float(torch.isin(best, ranked).double().mean()),
+        }
+        if self.uncertainty is not None:
+            figures |= self.uncertainty.figures(belief, belief.draws(UNCERTAIN, generator))
+        return figures, made_nD
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A user of a data set: how the items that they rated and are never asked about are ranked."""
+
+    raw_FD: Tensor
+    rating_F: Tensor
+    liked_F: Tensor  # bool
+    graded: bool
+
+    def judge(self, belief: Belief, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
+        """Spearman of graded ratings; NDCG of the likes among the items."""
+        score_1F = belief.expected(self.raw_FD)[None]
+        figures = {"ndcg_20": _ndcg(score_1F[0], self.liked_F)}
+        if self.graded:
+            figures["spearman"] = _spearman(score_1F[0], self.rating_F)
+        return figures, None
+
+
+UNCERTAIN = 128  # posterior samples that show how much is possible
+
+
+def _spearman(score_F: Tensor, rating_F: Tensor) -> float:
+    valid_1F = torch.ones_like(score_F, dtype=torch.bool)[None]
+    none_1F = torch.zeros_like(valid_1F)
+    return float(rating(score_F[None], rating_F[None], valid_1F, none_1F, none_1F, ("spearman",))["spearman"][0])
+
+
+def _ndcg(score_F: Tensor, liked_F: Tensor) -> float:
+    if liked_F.all():
+        return float("nan")
+    rank_F = torch.from_numpy(rankdata(-score_F.numpy()))
+    return float(ranking(rank_F[None], liked_F[None], (20,))["ndcg_20"][0])

@@ -1,0 +1,34 @@
+"""Mean-cut maximum variance (MCMV: Canal et al., ICML 2019, arXiv:1905.04363), as PrefGen asks.
+
+Shapes: P tastes, N candidates, S pairs.
+"""
+
+import torch
+
+from prefprior.elicitation.policies.policy import Policy, Situation
+from prefprior.errors import require_between
+
+
+class Mcmv(Policy):
+    """Of random pairs, the one whose difference in utility varies most over tastes, and is near 0 at their mean."""
+
+    fewest = most = 2
+
+    def __init__(self, *, pairs: int = 1000, balance: float = 1.0) -> None:
+        """`balance` is the weight of the expected difference beside its standard deviation."""
+        require_between("policy.pairs", pairs, 1, 10_000_000)
+        require_between("policy.balance", balance, 0, 1e6)
+        self.pairs, self.balance = pairs, balance
+
+    def choose(self, situation: Situation, generator: torch.Generator) -> list[int]:
+        """The best of the pairs."""
+        open_rows = situation.open_N.nonzero()[:, 0]
+        pair_S2 = open_rows[torch.randint(len(open_rows), (self.pairs, 2), generator=generator)]
+        cosine_S = (situation.direction_ND[pair_S2[:, 0]] * situation.direction_ND[pair_S2[:, 1]]).sum(1)
+        pair_S2 = pair_S2[(pair_S2[:, 0] != pair_S2[:, 1]) & (cosine_S < situation.most_alike)]
+        if not len(pair_S2):
+            return situation.filled([], generator)
+        gap_PS = situation.utility_PN[:, pair_S2[:, 0]] - situation.utility_PN[:, pair_S2[:, 1]]
+        mean_S = situation.weight_P @ gap_PS
+        variance_S = situation.weight_P @ (gap_PS - mean_S).square()
+        return pair_S2[int((variance_S.sqrt() - self.balance * mean_S.abs()).argmax())].tolist()

@@ -1,0 +1,80 @@
+"""What every policy is given, and what it returns.
+
+Shapes: P tastes, N candidates, M items shown, D dimension.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from prefprior.elicitation.answer_model import AnswerModel
+from prefprior.elicitation.questions import Kind
+from prefprior.nodes import Loadable
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """What is believed, and what can be asked now."""
+
+    weight_P: Tensor
+    utility_PN: Tensor
+    direction_ND: Tensor  # of the candidates, standardised: how alike two pictures are
+    open_N: Tensor  # bool: neither shown before nor out of reach
+    model: AnswerModel
+    kind: Kind
+    most_alike: float  # no two pictures of a question are nearer than this cosine
+    asked: int = 0  # questions so far
+    picked: tuple[int, ...] = ()  # candidates that were picked
+
+    @cached_property
+    def expected_N(self) -> Tensor:
+        """Expected utilities; -inf for what cannot be asked."""
+        return torch.where(self.open_N, self.weight_P @ self.utility_PN, -torch.inf)
+
+    def drawn(self, count: int, generator: torch.Generator) -> Tensor:
+        """Rows of tastes, by weight."""
+        return torch.multinomial(self.weight_P, count, replacement=True, generator=generator)
+
+    def without_alike(self, score_N: Tensor, shown: list[int]) -> Tensor:
+        """Scores with -inf for what cannot be shown beside these pictures."""
+        if not shown:
+            return torch.where(self.open_N, score_N, -torch.inf)
+        near_N = (self.direction_ND @ self.direction_ND[shown].T >= self.most_alike).any(1)
+        near_N[shown] = True
+        allowed_N = self.open_N & ~near_N
+        if not allowed_N.any():  # where all are alike, only the same picture twice is out of the question
+            allowed_N = self.open_N.clone()
+            allowed_N[shown] = False
+        return torch.where(allowed_N, score_N, -torch.inf)
+
+    def best(self, score_N: Tensor, shown: list[int]) -> int:
+        """The candidate of the highest score that can be shown beside these."""
+        return int(self.without_alike(score_N, shown).argmax())
+
+    def filled(self, shown: list[int], generator: torch.Generator) -> list[int]:
+        """A question that has begun, completed at random."""
+        shown = list(shown)
+        while len(shown) < self.kind.shown:
+            shown.append(self.best(torch.rand(len(self.open_N), generator=generator), shown))
+        return shown
+
+
+class Policy(Loadable, ABC):
+    """Chooses the items of the next question."""
+
+    fewest, most = 1, 100  # items of a question that it can choose
+
+    @abstractmethod
+    def choose(self, situation: Situation, generator: torch.Generator) -> list[int]:
+        """`kind.shown` candidates."""
+
+    def require(self, kind: Kind) -> None:
+        """Refuses kinds of questions that the policy is not for."""
+        if not self.fewest <= kind.shown <= self.most:
+            allowed = str(self.fewest) if self.fewest == self.most else f"{self.fewest} to {self.most}"
+            raise ValueError(
+                f"the policy {type(self).__name__} is for questions of {allowed} pictures, not of {kind.shown}"
+            )

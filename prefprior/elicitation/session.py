@@ -1,0 +1,79 @@
+"""Sessions: users are asked one question after another, and what is believed of them is judged in between.
+
+Shapes: N candidates for questions, D dimension.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from prefprior.elicitation.asker import Asker
+from prefprior.elicitation.belief import Belief
+from prefprior.elicitation.judging import Judge
+from prefprior.elicitation.people import Person
+from prefprior.elicitation.questions import Answer
+from prefprior.seeding import generator_of
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One user to be asked."""
+
+    person: Person
+    judge: Judge
+    belief: Callable[[], Belief]  # before the first answer
+    direction_ND: Tensor  # of the candidates
+    row_N: Tensor  # of the catalogue
+
+
+@dataclass(eq=False)
+class Sessions:
+    """What came of asking some users in one way."""
+
+    users: list[str]
+    figures: dict[int, list[dict[str, float]]] = field(default_factory=dict)  # after so many answers, of each user
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    made: dict[int, list[Tensor]] = field(default_factory=dict)  # embeddings made after so many answers
+
+    def plain(self) -> dict[str, object]:
+        """As JSON: NaN, which is no JSON, is null."""
+        figures = {
+            str(after): [{k: None if v != v else v for k, v in each.items()} for each in some]
+            for after, some in self.figures.items()
+        }
+        return {"users": self.users, "figures": figures}
+
+
+def run_sessions(
+    asker: Asker,
+    people: Sequence[Asked],
+    after: Sequence[int],
+    *,
+    seed: int,
+    patience: int | None = None,
+    keep_made: Sequence[int] = (),
+    advance: Callable[[], None] = lambda: None,
+) -> Sessions:
+    """Asks everybody up to `max(after)` questions, and judges after each number of answers in `after`.
+
+    Who is out of patience, or can be asked no more, is judged by the answers there are.
+    """
+    found = Sessions([asked.person.user for asked in people])
+    for asked in people:
+        user, belief = asked.person.user, asked.belief()
+        for count in range(max(after) + 1):
+            if count in after:
+                figures, made = asked.judge.judge(belief, generator_of("judge", seed, user, count))
+                found.figures.setdefault(count, []).append(figures)
+                if made is not None and count in keep_made:
+                    found.made.setdefault(count, []).append(made)
+            if count == max(after) or (patience is not None and count >= patience):
+                continue
+            draws = generator_of("question", seed, user, count)
+            question = asker.ask(belief, asked.direction_ND, draws)
+            if question is not None:
+                asker.tell(belief, asked.person.answer(question), draws)
+        found.answers[user] = list(belief.answers)
+        advance()
+    return found

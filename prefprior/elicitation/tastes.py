@@ -1,0 +1,120 @@
+"""Sampled tastes: each is a user that the model itself imagines.
+
+The generator says what a user with a given history would like next. Drawn again and again, each draw taken into the
+history, it makes a whole user: a sample from the distribution of tastes, given what is known (a predictive, or
+martingale, posterior: Fong, Holmes & Walker 2023, doi:10.1093/jrsssb/qkad005). What such a user thinks of a picture is
+what the trained model says of it for their history, in standard deviations over the pictures that there are: only how
+pictures compare is a matter of taste.
+
+Shapes: P tastes, K known ratings, V imagined items, N items, R of reference, n samples, D dimension.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from prefprior.history import History
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.predictor import By, Catalogue
+
+AT_ONCE = 3  # items that are imagined in one go, from the same history
+TASTES_AT_ONCE = 256  # that rate pictures: bounds memory
+
+
+@dataclass(frozen=True, eq=False)
+class Tastes:
+    """Imagined users, who share the ratings that are known."""
+
+    predictor: TrainedPredictor
+    known: History  # of one user, perhaps empty
+    reference_RD: Tensor  # raw embeddings of pictures at random, over which utilities have mean 0 and deviation 1
+    imagined_PVD: Tensor  # raw embeddings of items they like
+
+    @classmethod
+    def imagine(
+        cls,
+        predictor: TrainedPredictor,
+        known: History,
+        reference_RD: Tensor,
+        count: int,
+        length: int,
+        generator: torch.Generator,
+    ) -> "Tastes":
+        """`count` users, each of whom likes `length` imagined items."""
+        if len(known) != 1:
+            raise ValueError(f"tastes are those of one user at a time, got {len(known)}")
+        none_PVD = torch.zeros(count, 0, predictor.space.dim)
+        return cls(predictor, known, reference_RD, none_PVD)._grown(length, generator)
+
+    def __len__(self) -> int:
+        return len(self.imagined_PVD)
+
+    @property
+    def length(self) -> int:
+        """How many items each user likes."""
+        return self.imagined_PVD.shape[1]
+
+    @property
+    def history(self) -> History:
+        """What each user has rated: the imagined items are the newest."""
+        count, imagined = self.imagined_PVD.shape[:2]
+        known = self.known.take([0] * count)
+        if not imagined:
+            return known
+        ages_PV = torch.arange(imagined - 1, -1, -1, dtype=torch.float32).expand(count, -1)
+        liked = History.of(
+            self.imagined_PVD.flatten(0, 1), [1.0] * (count * imagined), ages_K=ages_PV.flatten().tolist(), user=""
+        )
+        return replace(
+            known,
+            embeddings_BKD=torch.cat([self.imagined_PVD, known.embeddings_BKD], 1),
+            ratings_BK=torch.cat([liked.ratings_BK.view(count, -1), known.ratings_BK], 1),
+            ages_BK=torch.cat([ages_PV, known.ages_BK + imagined * known.valid_BK], 1),
+            valid_BK=torch.cat([liked.valid_BK.view(count, -1), known.valid_BK], 1),
+            items_BK=torch.cat([liked.items_BK.view(count, -1), known.items_BK], 1),
+        )
+
+    def take(self, rows: Tensor) -> "Tastes":
+        """Some of them, perhaps several times."""
+        return replace(self, imagined_PVD=self.imagined_PVD[rows])
+
+    def regrown(self, kept: int, generator: torch.Generator) -> "Tastes":
+        """Each with `kept` of their items, drawn at random, and new ones for the rest: a step of Gibbs sampling, which
+        leaves the distribution of imagined users as it is as far as their items are exchangeable."""
+        order_PV = torch.rand(self.imagined_PVD.shape[:2], generator=generator).argsort(1)[:, :kept]
+        kept_PVD = self.imagined_PVD.gather(1, order_PV[..., None].expand(-1, -1, self.imagined_PVD.shape[2]))
+        return replace(self, imagined_PVD=kept_PVD)._grown(self.length, generator)
+
+    def utilities(self, raw_ND: Tensor) -> Tensor:
+        """(P, N) how much each likes some items."""
+        return standard_utilities(self.predictor, self.history, raw_ND, self.reference_RD)
+
+    def draws(self, n: int, generator: torch.Generator) -> Tensor:
+        """(P, n, D) further items that each would like."""
+        alone = self.predictor.sampler.changed(candidates=1)
+        return self.predictor.sample(self.history, n, generator, sampler=alone).cpu()
+
+    def _grown(self, length: int, generator: torch.Generator) -> "Tastes":
+        grown = self
+        while grown.length < length:
+            # The first decides whose taste it is, so it is drawn alone.
+            more = min(AT_ONCE, length - grown.length) if grown.length else 1
+            both_PVD = torch.cat([grown.imagined_PVD, grown.draws(more, generator)], 1)
+            grown = replace(grown, imagined_PVD=both_PVD)
+        return grown
+
+
+@torch.no_grad()
+def standard_utilities(predictor: TrainedPredictor, history: History, raw_ND: Tensor, reference_RD: Tensor) -> Tensor:
+    """(B, N) how much each user likes some items, in standard deviations over the items of reference: expected ratings
+    or, if the model knows likes only, the scores by which it ranks."""
+    by: By = "rating" if predictor.two_scores else "interaction"
+    raw = torch.cat([reference_RD, raw_ND])
+    catalogue = Catalogue(predictor.space, [str(item) for item in range(len(raw))], raw)
+    unknown = replace(history, items_BK=torch.full_like(history.items_BK, -1))  # rows of another catalogue
+    rows = torch.arange(len(history)).split(TASTES_AT_ONCE)
+    score = torch.cat([predictor.rank(unknown.take(some), catalogue, by).cpu() for some in rows])
+    over_BR = score[:, : len(reference_RD)]
+    scale_B1 = over_BR.std(1, keepdim=True).clamp_min(1e-6)
+    return (score[:, len(reference_RD) :] - over_BR.mean(1, keepdim=True)) / scale_B1
