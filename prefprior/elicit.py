@@ -1,8 +1,8 @@
 """`python elicit.py`: how soon a stranger's taste is found by asking, by the way in which one asks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,14 +25,14 @@ from prefprior.elicitation.people import Levels, Manner
 from prefprior.elicitation.policies.policy import Policy
 from prefprior.elicitation.questions import Kind
 from prefprior.elicitation.report import curves, filmstrip
-from prefprior.elicitation.session import Sessions, run_sessions
+from prefprior.elicitation.session import Asked, Sessions, run_sessions
 from prefprior.elicitation.tastes import Tastes
 from prefprior.errors import require_choice
 from prefprior.evaluated import require_device
 from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.evaluation.protocol.decoding import DECODED, Decoding
 from prefprior.evaluation.protocol.split import held_part
-from prefprior.files import make_folder, read_json, write_json, written_whole
+from prefprior.files import make_folder, write_json, written_whole
 from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
@@ -42,15 +42,20 @@ from prefprior.world.source import truth_known
 
 SESSIONS = "sessions"  # the folder of finished sessions, from which an interrupted run goes on
 GAIN = "_gain"  # ends the names of paired differences between q answers and half as many
-HEADLINES = {"utility": "utility of what is made", "utility_best": "utility of the best made", "modes": "tastes covered",
-             "spearman": "Spearman", "ndcg_20": "NDCG@20"}  # fmt: skip
+HEADLINES = {
+    "utility": "utility of what is made",
+    "utility_best": "utility of the best made",
+    "modes": "tastes covered",
+    "spearman": "Spearman",
+    "ndcg_20": "NDCG@20",
+}
 PLOT, STRIP = "curves_{}.png", "questions_{}.png"
 
 
 def run(cfg: DictConfig) -> Path:
     """Asks simulated or replayed users, judges, and writes figures and pictures; returns the run's folder."""
     keep_freed_memory()
-    ways = _ways(cfg)
+    ways, manner, moves = _ways(cfg), build(cfg.manner, Manner), build(cfg.moves, Moves)
     folder, console = run_folder(), Console()
     cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))
     cfg.device = require_device(cfg.device)
@@ -64,24 +69,19 @@ def run(cfg: DictConfig) -> Path:
     if changed := differing_keys(folder, plain(cfg), ignore=("run_dir",)):
         raise ValueError(f"{folder} was begun with another {', '.join(changed)}: choose another run_dir")
     save_config(folder, plain(cfg))
-    cast = _cast(cfg, predictor, data, console)
+    cast = _cast(cfg, predictor, data, moves, console)
     users, part = _users(cfg, data)
+    asking = _Asking(cfg, folder, data, part, users, cast, manner, _decoding(cfg, data))
     found: dict[str, list[Sessions]] = {}
-    decoding = _decoding(cfg, data)
-    with Progress(
-        TextColumn("{task.description:>22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True,
-    ) as progress:  # fmt: skip
+    columns = (TextColumn("{task.description:>22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(ways) * cfg.seeds * len(users))
         for name, asker in ways.items():
             progress.update(task, description=name)
-            for place in range(cfg.seeds):
-                found.setdefault(name, []).append(
-                    _sessions(
-                        cfg, cast, data, users, name, asker, place, folder, decoding, lambda: progress.advance(task)
-                    )
-                )
-    _write(cfg, folder, data, part, users, found, console)
+            found[name] = [
+                asking.sessions(name, asker, place, lambda: progress.advance(task)) for place in range(cfg.seeds)
+            ]
+    _write(asking, found, console)
     return folder
 
 
@@ -111,7 +111,9 @@ def _ways(cfg: DictConfig) -> dict[str, Asker]:
     return found
 
 
-def _cast(cfg: DictConfig, predictor: TrainedPredictor, data: PreferenceDataModule, console: Console) -> Cast:
+def _cast(
+    cfg: DictConfig, predictor: TrainedPredictor, data: PreferenceDataModule, moves: Moves, console: Console
+) -> Cast:
     """The tastes of a stranger, and how answers are read."""
     catalogue, draws = data.catalogue, torch.Generator().manual_seed(cfg.seed)
     rows = torch.randperm(len(catalogue), generator=draws)[: cfg.reference]
@@ -139,7 +141,7 @@ def _cast(cfg: DictConfig, predictor: TrainedPredictor, data: PreferenceDataModu
             f"(guessing: {1 / calibrated.shown:.2f})",
             highlight=False,
         )
-    return Cast(tastes, model, build(cfg.moves, Moves), levels, catalogue)
+    return Cast(tastes, model, moves, levels, catalogue)
 
 
 def _users(cfg: DictConfig, data: PreferenceDataModule) -> tuple[list[str], str]:
@@ -160,77 +162,78 @@ def _users(cfg: DictConfig, data: PreferenceDataModule) -> tuple[list[str], str]
     return [str(table.users[codes[i * len(codes) // count]]) for i in range(count)], part
 
 
-def _sessions(
-    cfg: DictConfig, cast: Cast, data: PreferenceDataModule, users: list[str], name: str, asker: Asker, place: int,
-    folder: Path, decoding: Decoding | None, advance: Any,
-) -> Sessions:  # fmt: skip
-    """The sessions of one way to ask; read where an interrupted run has finished them."""
-    path = make_folder(folder / SESSIONS) / f"{name}_{place}.json"
-    if path.is_file():
-        kept = read_json(path)
-        for _ in users:
-            advance()
-        return Sessions(
-            kept["users"],
-            {
-                int(after): [{k: float("nan") if v is None else v for k, v in each.items()} for each in some]
-                for after, some in kept["figures"].items()
-            },
-        )
-    seed, manner = cfg.seed + place, build(cfg.manner, Manner)
-    part = held_part(data) if cfg.part is None else cfg.part
-    if truth_known(data.source, data.space):
+@dataclass(frozen=True, eq=False)
+class _Asking:
+    """What all ways to ask have in common."""
+
+    cfg: DictConfig
+    folder: Path
+    data: PreferenceDataModule
+    part: str
+    users: list[str]
+    cast: Cast
+    manner: Manner
+    decoding: Decoding | None
+
+    def sessions(self, name: str, asker: Asker, place: int, advance: Callable[[], None]) -> Sessions:
+        """The sessions of one way to ask; read where an interrupted run has finished them."""
+        path = make_folder(self.folder / SESSIONS) / f"{name}_{place}.json"
+        if path.is_file():
+            for _ in self.users:
+                advance()
+            return Sessions.read(path)
+        after = list(self.cfg.after)
+        decoded_after = [] if self.decoding is None else [count for count in after if count in self.decoding.lengths]
+        people = self._people(asker.kind, self.cfg.seed + place)
+        found = run_sessions(
+            asker, people, after, seed=self.cfg.seed + place, patience=self.manner.patience, keep_made=decoded_after,
+            advance=advance,
+        )  # fmt: skip
+        for count in decoded_after:
+            self._decode(found, count)
+        if place == 0:
+            self._strip(found, people[0], name)
+        write_json(path, found.plain())
+        return found
+
+    def _people(self, kind: Kind, seed: int) -> list[Asked]:
+        cfg, table = self.cfg, self.data.part(self.part)
+        if not truth_known(self.data.source, self.data.space):
+            return self.cast.of_ratings(
+                table, self.users, self.manner, most=cfg.candidates, others=cfg.candidates, seed=cfg.seed
+            )
         draws = torch.Generator().manual_seed(cfg.seed)
-        rows_N = torch.randperm(len(data.catalogue), generator=draws)[: cfg.candidates]
-        asker.kind.require_enough(len(rows_N))
-        people = cast.of_world(
-            data.source, data.part(part), users, rows_N, manner, n=cfg.n, diversity=cfg.diversity, seed=seed
+        rows_N = torch.randperm(len(self.data.catalogue), generator=draws)[: cfg.candidates]
+        kind.require_enough(len(rows_N))
+        return self.cast.of_world(
+            self.data.source, table, self.users, rows_N, self.manner, n=cfg.n, diversity=cfg.diversity, seed=seed
         )
-    else:
-        people = cast.of_ratings(
-            data.part(part), users, manner, most=cfg.candidates, others=cfg.candidates, seed=cfg.seed
-        )
-    decoded_after = [] if decoding is None else [after for after in cfg.after if after in decoding.lengths]
-    found = run_sessions(
-        asker, people, cfg.after, seed=seed, patience=manner.patience, keep_made=decoded_after, advance=advance
-    )
-    for after in decoded_after:
-        _decode(decoding, data, found, after, seed)
-    if place == 0:
-        _strip(folder, data, found, people, name, cast.levels, decoding)
-    write_json(path, found.plain())
-    return found
 
+    def _decode(self, found: Sessions, count: int) -> None:
+        """The utility of decoded pictures, embedded again."""
+        assert self.decoding is not None
+        assert truth_known(self.data.source, self.data.space)
+        decoded = self.decoding.decode_and_embed(torch.stack(found.made[count]), self.data.space, self.cfg.seed)
+        for user, again_nD, figures in zip(found.users, decoded.embeddings_BnD, found.figures[count], strict=False):
+            figures[f"utility{DECODED}"] = float(self.data.source.scaled_utility(user, again_nD).mean())
 
-def _decode(decoding: Any, data: PreferenceDataModule, found: Sessions, after: int, seed: int) -> None:
-    """The utility of decoded pictures, embedded again."""
-    decoded = decoding.decode_and_embed(torch.stack(found.made[after]), data.space, seed)
-    assert truth_known(data.source, data.space)
-    for user, again_nD, figures in zip(found.users, decoded.embeddings_BnD, found.figures[after], strict=False):
-        figures[f"utility{DECODED}"] = float(data.source.scaled_utility(user, again_nD).mean())
-
-
-def _strip(
-    folder: Path, data: PreferenceDataModule, found: Sessions, people: Any, name: str, levels: Levels, decoding: Any
-) -> None:
-    """One user's questions and answers as a picture, where the source has pictures."""
-    pictures = data.source.pictures()
-    if pictures is None:
-        return
-    asked, user = people[0], found.users[0]
-    shown = [
-        [pictures.open(data.catalogue.ids[int(asked.row_N[item])]) for item in answer.question.items]
-        for answer in found.answers[user]
-    ]
-    made = {}
-    if decoding is not None:
-        for after, embeddings in found.made.items():
-            few_1nD = embeddings[0][None, : max(len(shown[0]) if shown else 1, 4)]
-            made[after] = decoding.decode_and_embed(few_1nD, data.space, 0).pictures[0]
-    title = f"{user}, asked by {name}"
-    sheet = filmstrip(title, found.answers[user], shown, made, levels.raw)
-    with written_whole(folder / STRIP.format(name)) as path:
-        sheet.save(path, "PNG")
+    def _strip(self, found: Sessions, asked: Asked, name: str) -> None:
+        """One user's questions and answers as a picture, where the source has pictures."""
+        pictures, user = self.data.source.pictures(), found.users[0]
+        if pictures is None:
+            return
+        ids = self.data.catalogue.ids
+        shown = [
+            [pictures.open(ids[int(asked.row_N[item])]) for item in answer.question.items]
+            for answer in found.answers[user]
+        ]
+        made = {}
+        if self.decoding is not None:
+            for count, embeddings in found.made.items():
+                made[count] = self.decoding.decode_and_embed(embeddings[0][None], self.data.space, 0).pictures[0]
+        sheet = filmstrip(f"{user}, asked by {name}", found.answers[user], shown, made, self.cast.levels.raw)
+        with written_whole(self.folder / STRIP.format(name)) as path:
+            sheet.save(path, "PNG")
 
 
 def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
@@ -245,11 +248,10 @@ def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
     return build(cfg.decoding, Decoding, decoder=decoder, encoder=encoder)
 
 
-def _write(
-    cfg: DictConfig, folder: Path, data: PreferenceDataModule, part: str, users: list[str],
-    found: Mapping[str, list[Sessions]], console: Console,
-) -> None:  # fmt: skip
+def _write(asking: _Asking, found: Mapping[str, list[Sessions]], console: Console) -> None:
     """Figures with intervals over users, plots, and a table on the terminal."""
+    cfg, folder, users = asking.cfg, asking.folder, asking.users
+    prefix = f"{asking.data.source.name}/{asking.part}"
     drawn_RB = weights(len(users), cfg.seed)
     figures: dict[str, Figure] = {}
     lines: dict[str, dict[str, dict[int, Figure]]] = {}
@@ -259,12 +261,12 @@ def _write(
         for (metric, after), value_B in values.items():
             if (figure := interval(value_B, drawn_RB)) is None:
                 continue
-            figures[f"{data.source.name}/{part}/{name}/{metric}@{after}"] = figure
+            figures[f"{prefix}/{name}/{metric}@{after}"] = figure
             lines.setdefault(metric, {}).setdefault(name, {})[after] = figure
             if after % 2 == 0 and (metric, after // 2) in values and after:
                 gain = difference(value_B, values[metric, after // 2], drawn_RB)
                 if gain is not None:
-                    gains[f"{data.source.name}/{part}/{name}/{metric}{GAIN}@{after}"] = gain
+                    gains[f"{prefix}/{name}/{metric}{GAIN}@{after}"] = gain
     write_metrics(folder, {key: figure.value for key, figure in figures.items()})
     write_json(
         folder / INTERVALS,

@@ -151,7 +151,7 @@ class ElicitConfig:
     people: int = 60
     seeds: int = 1  # how often everybody is asked, with other draws
     n: int = 16  # embeddings made for each user (world only)
-    diversity: float = 0.3  # weight of diversity against expected utility in what is made
+    diversity: float = 4.0  # weight of diversity against expected utility in what is made
     tastes: int = 2000  # imagined users, who stand for a stranger
     imagined: int = 16  # items each of them likes
     reference: int = 512  # random items, over which a taste's utilities have mean 0 and deviation 1

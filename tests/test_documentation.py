@@ -25,6 +25,7 @@ SCHEMAS = {
     "train": "TrainConfig",
     "sample": "SampleConfig",
     "evaluate": "EvaluateConfig",
+    "elicit": "ElicitConfig",
     "embed": "EmbedConfig",
     "shard": "ShardConfig",
 }

@@ -29,8 +29,8 @@ class AnswerModel:
         spread: float = 0.5,
         liked_from: float = 1.5,
     ) -> None:
-        """`thresholds` are the utilities between one level of a rating and the next, and `spread` says how soft they are;
-        `liked_from` is the utility of a picture that is barely liked."""
+        """`thresholds` are the utilities between one level of a rating and the next, `spread` says how soft they are,
+        and `liked_from` is the utility of a picture that is barely liked."""
         require_between("answers.temperature", temperature, 1e-4, 100)
         require_between("answers.spread", spread, 1e-4, 100)
         require_between("answers.lapse", lapse, 0, 1)

@@ -16,9 +16,9 @@ class Asker:
     """One way to ask: a policy and a kind of question."""
 
     def __init__(self, *, policy: Policy, kind: Kind, most_alike: float = 0.95, pleasant: float = 0.0) -> None:
-        """No two pictures of a question have a standardised cosine of `most_alike` or more: who sees two that are nearly
-        the same answers by chance. `pleasant` is the share of the slots of a grid that hold the pictures expected to
-        please most: people tire of pictures they dislike."""
+        """No two pictures of a question have a standardised cosine of `most_alike` or more: between two that are nearly
+        the same, people choose by chance. `pleasant` is the share of the slots of a grid that hold the
+        pictures expected to please most: people tire of pictures they dislike."""
         require_between("asker.most_alike", most_alike, -1, 1.01)
         require_between("asker.pleasant", pleasant, 0, 1)
         policy.require(kind)

@@ -68,8 +68,8 @@ def calibrate(
         option_SM = _best_of_rated(people, utility_BN.gather(1, place_BT), shown, generator)
     if not len(option_SM):
         raise ValueError(
-            f"validation users have too few ratings to calibrate answers: none has {shown} held-out ratings that differ. "
-            "Lower calibration.shown, or give answers.temperature"
+            f"validation users have too few ratings to calibrate answers: none has {shown} held-out ratings "
+            "that differ from the best. Lower calibrate_shown, or give temperature=0.4"
         )
     tried = [AnswerModel(temperature=t, lapse=lapse) for t, lapse in product(TEMPERATURES, LAPSES)]
     kind = Kind(option_SM.shape[1])
@@ -136,5 +136,9 @@ def _with_thresholds(model: AnswerModel, people: HeldOutUsers, utility_BT: Tenso
     found = torch.cat([first, first + gaps.exp().cumsum(0)]).detach().tolist()
     liked = found[max(levels.likes_from - 1, 0)]
     return AnswerModel(
-        temperature=model.temperature, lapse=model.lapse, thresholds=found, spread=float(spread.detach().exp()), liked_from=liked
-    )  # fmt: skip
+        temperature=model.temperature,
+        lapse=model.lapse,
+        thresholds=found,
+        spread=float(spread.detach().exp()),
+        liked_from=liked,
+    )

@@ -32,9 +32,9 @@ class Manner:
     patience: int | None = None  # stops after so many answers; None: never
 
     def __post_init__(self) -> None:
-        require_between("people.flips", self.flips, 0, 1)
+        require_between("manner.flips", self.flips, 0, 1)
         if self.patience is not None:
-            require_between("people.patience", self.patience, 0, 1_000_000)
+            require_between("manner.patience", self.patience, 0, 1_000_000)
 
 
 def at_random(question: Question, levels: "Levels", rng: np.random.Generator) -> Answer:

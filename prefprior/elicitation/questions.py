@@ -44,8 +44,8 @@ class Kind:
         """Refuses a question that shows more pictures than there are."""
         if self.shown > candidates:
             raise ValueError(
-                f"a question of {self.shown} pictures needs as many that can be shown, and there are {candidates}. Show "
-                "fewer at once, or ask fewer questions"
+                f"a question of {self.shown} pictures needs as many that can be shown, and there are {candidates}. "
+                "Show fewer at once"
             )
 
 

@@ -5,6 +5,7 @@ Shapes: N candidates for questions, D dimension.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.judging import Judge
 from prefprior.elicitation.people import Person
 from prefprior.elicitation.questions import Answer
+from prefprior.fields import Fields
+from prefprior.files import read_json
 from prefprior.seeding import generator_of
 
 
@@ -35,6 +38,21 @@ class Sessions:
     figures: dict[int, list[dict[str, float]]] = field(default_factory=dict)  # after so many answers, of each user
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     made: dict[int, list[Tensor]] = field(default_factory=dict)  # embeddings made after so many answers
+
+    @classmethod
+    def read(cls, path: Path) -> "Sessions":
+        """The figures of finished sessions, as `plain` gave them."""
+        remedy = "Delete it: it is made again."
+        kept = Fields(read_json(path, remedy), path, remedy)
+        figures = kept.value("figures")
+        try:
+            found = {
+                int(after): [{k: float("nan") if v is None else float(v) for k, v in each.items()} for each in some]
+                for after, some in figures.items()
+            }
+            return cls([str(user) for user in kept.value("users")], found)
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"{path}: not the figures of sessions. {remedy}") from None
 
     def plain(self) -> dict[str, object]:
         """As JSON: NaN, which is no JSON, is null."""

@@ -9,7 +9,7 @@ pictures compare is a matter of taste.
 Shapes: P tastes, K known ratings, V imagined items, N items, R of reference, n samples, D dimension.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -62,18 +62,22 @@ class Tastes:
         known = self.known.take([0] * count)
         if not imagined:
             return known
-        ages_PV = torch.arange(imagined - 1, -1, -1, dtype=torch.float32).expand(count, -1)
-        liked = History.of(
-            self.imagined_PVD.flatten(0, 1), [1.0] * (count * imagined), ages_K=ages_PV.flatten().tolist(), user=""
+        newest_PV = torch.arange(imagined - 1, -1, -1, dtype=torch.float32).expand(count, -1)
+        liked = History(
+            embeddings_BKD=self.imagined_PVD,
+            ratings_BK=torch.ones(count, imagined),
+            ages_BK=newest_PV,
+            valid_BK=torch.ones(count, imagined, dtype=torch.bool),
+            items_BK=torch.full((count, imagined), -1),
+            users=known.users,
         )
-        return replace(
-            known,
-            embeddings_BKD=torch.cat([self.imagined_PVD, known.embeddings_BKD], 1),
-            ratings_BK=torch.cat([liked.ratings_BK.view(count, -1), known.ratings_BK], 1),
-            ages_BK=torch.cat([ages_PV, known.ages_BK + imagined * known.valid_BK], 1),
-            valid_BK=torch.cat([liked.valid_BK.view(count, -1), known.valid_BK], 1),
-            items_BK=torch.cat([liked.items_BK.view(count, -1), known.items_BK], 1),
-        )
+        known = replace(known, ages_BK=known.ages_BK + imagined * known.valid_BK)
+        joined = {
+            each.name: torch.cat([getattr(liked, each.name), getattr(known, each.name)], dim=1)
+            for each in fields(History)
+            if each.name != "users"
+        }
+        return History(**joined, users=known.users)
 
     def take(self, rows: Tensor) -> "Tastes":
         """Some of them, perhaps several times."""

@@ -17,8 +17,8 @@ class Information(Policy):
     """The most informative of many questions; for grids, improved slot by slot."""
 
     def __init__(self, *, proposals: int = 1500, tastes: int = 256, starts: int = 16) -> None:
-        """`proposals` pairs are compared, and in a grid as many alternatives in all slots together; `tastes` are drawn by
-        weight; a grid is the best of `starts` grids of Thompson sampling, improved."""
+        """`proposals` pairs are compared, and in a grid as many alternatives in all slots together; `tastes` are drawn
+        by weight; a grid is the best of `starts` grids of Thompson sampling, improved."""
         require_between("policy.proposals", proposals, 1, 10_000_000)
         require_between("policy.tastes", tastes, 2, 1_000_000)
         require_between("policy.starts", starts, 1, 10_000)

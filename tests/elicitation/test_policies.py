@@ -1,0 +1,108 @@
+"""Policies: what each shows, where it can be told what it should."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from prefprior.elicitation.policies.eubo import Eubo
+from prefprior.elicitation.policies.explore import Explore
+from prefprior.elicitation.policies.information import Information
+from prefprior.elicitation.policies.mcmv import Mcmv
+from prefprior.elicitation.policies.policy import Policy
+from prefprior.elicitation.policies.random import Random
+from prefprior.elicitation.policies.roam import Roam
+from prefprior.elicitation.policies.thompson import Thompson
+from prefprior.elicitation.questions import Kind
+from tests.elicitation.conftest import situation
+
+EVERY = (Random(), Roam(), Thompson(), Information(proposals=200, starts=4), Eubo(), Explore(), Mcmv())
+
+
+def two_camps() -> Tensor:
+    """Three tastes like items 0 and 1, two like items 2 and 3; all like 4 a little; nobody likes the others."""
+    utility_PN = torch.zeros(5, 12)
+    utility_PN[:3, :2] = torch.tensor([2.0, 1.9])
+    utility_PN[3:, 2:4] = torch.tensor([2.0, 1.9])
+    utility_PN[:, 4] = 0.8
+    return utility_PN
+
+
+@pytest.mark.parametrize("policy", EVERY, ids=lambda policy: type(policy).__name__)
+@pytest.mark.parametrize("shown", [1, 2, 5])
+def test_shown_are_different_open_items(policy: Policy, shown: int, draws: torch.Generator) -> None:
+    if not policy.fewest <= shown <= policy.most:
+        with pytest.raises(ValueError, match=f"not of {shown}"):
+            policy.require(Kind(shown))
+        return
+    open_N = torch.ones(12, dtype=torch.bool)
+    open_N[[0, 2, 7]] = False
+    for _ in range(20):
+        items = policy.choose(situation(two_camps(), shown, open_N=open_N), draws)
+        assert len(set(items)) == len(items) == shown
+        assert open_N[items].all()
+
+
+@pytest.mark.parametrize("policy", EVERY, ids=lambda policy: type(policy).__name__)
+def test_pictures_that_are_alike_are_not_shown_together(policy: Policy, draws: torch.Generator) -> None:
+    """Items 0 and 1 are the same picture, and 2 and 3."""
+    direction_ND = torch.eye(12)
+    direction_ND[1], direction_ND[3] = direction_ND[0], direction_ND[2]
+    for _ in range(20):
+        items = set(policy.choose(situation(two_camps(), 2, direction_ND=direction_ND), draws))
+        assert not items >= {0, 1}
+        assert not items >= {2, 3}
+
+
+def test_where_all_are_alike_a_question_is_asked_all_the_same(draws: torch.Generator) -> None:
+    same = situation(two_camps(), 3, direction_ND=torch.ones(12, 1))
+    assert len(set(Thompson().choose(same, draws))) == 3
+
+
+def test_roam_shows_what_is_expected_to_please_most(draws: torch.Generator) -> None:
+    assert Roam().choose(situation(two_camps(), 2), draws) == [0, 1]
+
+
+def test_weights_decide_what_is_expected(draws: torch.Generator) -> None:
+    sure = torch.tensor([0.0, 0, 0, 0.5, 0.5])
+    assert Roam().choose(situation(two_camps(), 2, weight_P=sure), draws) == [2, 3]
+
+
+def test_eubo_has_something_for_every_camp(draws: torch.Generator) -> None:
+    assert Eubo().choose(situation(two_camps(), 2), draws) == [0, 2]
+
+
+def test_thompson_shows_favourites_by_weight(draws: torch.Generator) -> None:
+    first = [Thompson().choose(situation(two_camps(), 1), draws)[0] for _ in range(300)]
+    assert set(first) == {0, 2}
+    assert first.count(0) / 300 == pytest.approx(0.6, abs=0.09)
+
+
+@pytest.mark.parametrize("shown", [1, 2, 3])
+def test_information_asks_what_tells_camps_apart(shown: int, draws: torch.Generator) -> None:
+    items = Information(proposals=400, starts=4).choose(situation(two_camps(), shown), draws)
+    assert set(items) & {0, 1, 2, 3}
+    if shown > 1:
+        assert set(items) & {0, 1}
+        assert set(items) & {2, 3}
+
+
+def test_mcmv_asks_a_pair_that_divides_tastes(draws: torch.Generator) -> None:
+    first, second = sorted(Mcmv(pairs=3000).choose(situation(two_camps(), 2), draws))
+    assert first in (0, 1)
+    assert second in (2, 3)
+
+
+def test_explore_leaves_out_what_is_known_to_be_liked(draws: torch.Generator) -> None:
+    """After item 0 was picked, every second question is without it and what is like it."""
+    direction_ND = torch.eye(12)
+    direction_ND[1] = direction_ND[0]
+    known = {"direction_ND": direction_ND, "picked": (0,)}
+    assert 1 not in Explore().choose(situation(two_camps(), 2, asked=1, **known), draws)
+    assert set(Explore().choose(situation(two_camps(), 2, asked=2, **known), draws)) & {0, 1}
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"policy\.every must be at least 1"):
+        Explore(every=0)
+    with pytest.raises(ValueError, match=r"policy\.tastes must be at least 2"):
+        Information(tastes=1)
