@@ -97,6 +97,6 @@ def test_a_user_of_the_world_rates_higher_what_they_like_more(world: WorldSource
         rng=np.random.default_rng(0),
     )  # fmt: skip
     levels = [person.answer(Question(Kind(1), (item,))).level for item in utility_N.argsort()[[0, -1]].tolist()]
-    assert levels[0] == 0
+    assert levels[0] in (0, 1)
     assert levels[1] is not None
     assert levels[1] >= 3
