@@ -31,9 +31,8 @@ class Asker:
         if int(open_N.sum()) < self.kind.shown:
             return None
         situation = Situation(
-            belief.weight_P, belief.utility_PN, direction_ND, open_N, belief.model, self.kind, self.most_alike,
-            len(belief.answers), belief.picked,
-        )  # fmt: skip
+            belief.weight_P, belief.utility_PN, direction_ND, open_N, belief.model, self.kind, self.most_alike
+        )
         shown = self.policy.choose(situation, generator)
         pleasing = int(self.pleasant * self.kind.shown)
         if pleasing and self.kind.shown > 1:

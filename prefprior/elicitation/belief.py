@@ -67,11 +67,6 @@ class Belief:
         """Candidates that were shown so far."""
         return [item for answer in self.answers for item in answer.question.items]
 
-    @property
-    def picked(self) -> tuple[int, ...]:
-        """Candidates that were picked so far."""
-        return tuple(answer.question.items[place] for answer in self.answers for place in answer.picked)
-
     def observe(self, answer: Answer) -> None:
         """Takes an answer into account."""
         if foreign := [item for item in answer.question.items if not 0 <= item < len(self.candidates_ND)]:

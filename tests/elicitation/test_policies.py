@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from prefprior.elicitation.policies.eubo import Eubo
-from prefprior.elicitation.policies.explore import Explore
 from prefprior.elicitation.policies.information import Information
 from prefprior.elicitation.policies.mcmv import Mcmv
 from prefprior.elicitation.policies.policy import Policy
@@ -15,7 +14,7 @@ from prefprior.elicitation.policies.thompson import Thompson
 from prefprior.elicitation.questions import Kind
 from tests.elicitation.conftest import situation
 
-EVERY = (Random(), Roam(), Thompson(), Information(proposals=200, starts=4), Eubo(), Explore(), Mcmv())
+EVERY = (Random(), Roam(), Thompson(), Information(proposals=200, starts=4), Eubo(), Mcmv())
 
 
 def two_camps() -> Tensor:
@@ -92,17 +91,6 @@ def test_mcmv_asks_a_pair_that_divides_tastes(draws: torch.Generator) -> None:
     assert second in (2, 3)
 
 
-def test_explore_leaves_out_what_is_known_to_be_liked(draws: torch.Generator) -> None:
-    """After item 0 was picked, every second question is without it and what is like it."""
-    direction_ND = torch.eye(12)
-    direction_ND[1] = direction_ND[0]
-    known = {"direction_ND": direction_ND, "picked": (0,)}
-    assert 1 not in Explore().choose(situation(two_camps(), 2, asked=1, **known), draws)
-    assert set(Explore().choose(situation(two_camps(), 2, asked=2, **known), draws)) & {0, 1}
-
-
 def test_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"policy\.every must be at least 1"):
-        Explore(every=0)
     with pytest.raises(ValueError, match=r"policy\.tastes must be at least 2"):
         Information(tastes=1)

@@ -26,8 +26,6 @@ class Situation:
     model: AnswerModel
     kind: Kind
     most_alike: float  # no two pictures of a question are nearer than this cosine
-    asked: int = 0  # questions so far
-    picked: tuple[int, ...] = ()  # candidates that were picked
 
     @cached_property
     def expected_N(self) -> Tensor:
