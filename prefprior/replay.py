@@ -10,15 +10,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from prefprior.data.decoding import is_regular
 from prefprior.errors import sentence
-from prefprior.gallery.manifest import AGAIN, read_manifest
+from prefprior.gallery.manifest import AGAIN, file_hash, read_manifest
 from prefprior.gallery.settings import GallerySettings, wrong_values
 from prefprior.nodes import MISSING, Find, Loadables, importable, merged, problems, without_paths
 from prefprior.runs import GALLERY, read_config
 
 Config = TypeVar("Config")
 PARTS = ("source", "embeddings", "decoder", "safety")
-PATHS = ("checkpoint", "likes", "dislikes", "ratings")
+PATHS = ("checkpoint", "likes", "dislikes", "ratings", "edit")
 NOT_REPEATED = ("run_dir", "trainer", "manifest", "trust")  # where and how a command runs, not what it makes
 
 
@@ -60,7 +61,17 @@ def repeated(config: Config, changed: Collection[str]) -> tuple[Config, str | No
     lost += [line for key in PARTS for line in problems(command[key], key) if "has no value" in line]
     if lost:
         raise ValueError(f"{path} contains no paths:\n" + "\n".join(f"  - {line}" for line in lost))
+    _require_original(command["edit"], settings.edit)
     return type(config)(**(given | command)), settings.checkpoint_sha256
+
+
+def _require_original(picture: str | None, sha256: str | None) -> None:
+    """Refuses another picture than the one that was edited."""
+    if picture is not None and sha256 is not None and is_regular(Path(picture)) and file_hash(picture) != sha256:
+        raise ValueError(
+            f"edit={picture} is not the picture of this manifest: its hash is {file_hash(picture)[:12]}, the manifest "
+            f"has {sha256[:12]}. Give edit=FILE of the original, or make a new edit without manifest=..."
+        )
 
 
 def _checked(path: Path, command: Mapping[str, Any], config: Any) -> dict[str, Any]:

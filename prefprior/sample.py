@@ -1,6 +1,6 @@
 """`python sample.py`: galleries for users, by a trained prior and a decoder of its space."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +9,17 @@ import numpy as np
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
+from PIL.Image import Image
 from torch import Tensor
 
 from prefprior.command_line import call
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
 from prefprior.config import build, command_again, overrides, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.decoding import BadPictureError, decode
 from prefprior.data.embedding.encoders import encoder_of
-from prefprior.decoders.decoder import Decoder
+from prefprior.data.embedding.text_axes import read_strengths, text_axes
+from prefprior.decoders.decoder import Decoder, repainter
 from prefprior.decoders.safety import NoSafety, Safety
 from prefprior.gallery.embeddings import PersonalEmbeddings
 from prefprior.gallery.figures import Figures, RealPictures
@@ -28,13 +31,17 @@ from prefprior.gallery.predict_loop import GalleryModule, GroupedUsers
 from prefprior.gallery.settings import GallerySettings
 from prefprior.gallery.users import DatasetUsers, GalleryUsers
 from prefprior.inference.predictor import TrainedPredictor
+from prefprior.inference.steering import Steering
 from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.replay import NOT_REPEATED, portable, repeated
 from prefprior.runs import GALLERY, Run, differing_keys, find_checkpoint, save_config, told, write_metrics
 from prefprior.schemas import SampleConfig
 from prefprior.trainer import build_trainer, stopped_by_hand
-from prefprior.world.source import truth_known
+from prefprior.world.source import WorldSource, truth_known
+
+EDIT_STRENGTH = 0.75  # three quarters of the gain in taste for a third of the change: figures in docs/sampling.md
+REPAINT = 0.85  # below it a miniature decoder keeps the picture and forgets the edit
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,7 @@ class Loaded:
     data: PreferenceDataModule | None  # None if only a new user is asked for and the data are missing
     decoder: Decoder
     safety: Safety
+    original: Image | None  # the picture that is edited
 
     @property
     def space(self) -> str:
@@ -90,6 +98,23 @@ def _require_sense(config: SampleConfig) -> None:
         pair = config.interpolate
         if not isinstance(pair, list) or len(set(map(str, pair))) != 2:
             raise ValueError(f"interpolate takes two users, such as 'interpolate=[a,b]'; got {pair}")
+    if config.axes is not None:
+        read_strengths(config.axes)
+    _require_edit(config)
+
+
+def _require_edit(config: SampleConfig) -> None:
+    """Refuses settings of an edit that have no effect."""
+    if config.edit is None:
+        changed = [f"{name}=..." for name in ("edit_strength", "repaint") if getattr(config, name) is not None]
+        if changed:
+            raise ValueError(f"{' and '.join(changed)} belong to an edit: give edit=FILE too, or leave them out")
+        return
+    without = ("interpolate", "prompt", "prompt_weight", "guidance_text", "candidates", "diversity")
+    if found := [name for name in without if getattr(config, name) is not None]:
+        raise ValueError(f"{found[0]} has no effect on an edit: leave it out, or leave edit={config.edit} out")
+    if config.edit_strength == 0 and config.axes is None:
+        raise ValueError("edit_strength=0 without axes leaves the picture as it is: raise it, or give axes=...")
 
 
 def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Loaded]:
@@ -101,6 +126,7 @@ def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Lo
             f"{path} is not the checkpoint that made these pictures: its hash is {sha256[:12]}, the "
             f"manifest has {str(made_with)[:12]}. Give checkpoint=... of the original."
         )
+    original = None if config.edit is None else _picture(config.edit)
     predictor = TrainedPredictor.load(path, trust=config.trust)
     config = replace(config, checkpoint=str(path), decoder=decoder_node(config.decoder, predictor.space.name))
     data = _data(config, predictor)
@@ -108,7 +134,16 @@ def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Lo
     say = rank_zero_only(print)
     say(f"prior: {told(path)}")
     say(f"space: {predictor.space.name}; decoder: {decoder.identity}", flush=True)
-    return config, Loaded(path, sha256, predictor, data, decoder, build(config.safety, Safety) or NoSafety())
+    safety = build(config.safety, Safety) or NoSafety()
+    return config, Loaded(path, sha256, predictor, data, decoder, safety, original)
+
+
+def _picture(path: str) -> Image:
+    """The picture that is to be edited."""
+    try:
+        return decode(Path(path), path)
+    except BadPictureError as error:
+        raise ValueError(f"edit={path} cannot be used as a picture ({error}). Give a picture file.") from None
 
 
 def _data(config: SampleConfig, predictor: TrainedPredictor) -> PreferenceDataModule | None:
@@ -169,6 +204,10 @@ def _settings(config: SampleConfig, loaded: Loaded) -> GallerySettings:
         nearest=config.nearest,
         prompt=config.prompt or None,
         prompt_weight=_prompt_weight(config, loaded),
+        axes=None if config.axes is None else read_strengths(config.axes),
+        edit=None if config.edit is None else file_hash(config.edit),
+        edit_strength=_edit_strength(config),
+        repaint=_repaint(config, loaded.decoder),
         command=portable(vars(config)),
     )
 
@@ -202,6 +241,35 @@ def _prompt_weight(config: SampleConfig, loaded: Loaded) -> float | None:
     return 0.5 if config.prompt_weight is None else config.prompt_weight
 
 
+def _edit_strength(config: SampleConfig) -> float:
+    """How far an edit goes towards taste; by default not at all where it is along axes."""
+    if config.edit is None:
+        return 0.0
+    default = EDIT_STRENGTH if config.axes is None else 0.0
+    return default if config.edit_strength is None else config.edit_strength
+
+
+def _repaint(config: SampleConfig, decoder: Decoder) -> float | None:
+    """The noise that img2img starts from; None where the decoder cannot start from a picture."""
+    if config.edit is None:
+        return None
+    if repainter(decoder) is None:
+        if config.repaint is not None:
+            raise ValueError(
+                f"the decoder {decoder.identity} cannot start from a picture: leave repaint={config.repaint:g} out"
+            )
+        return None
+    return REPAINT if config.repaint is None else config.repaint
+
+
+def _steering(settings: GallerySettings, predictor: TrainedPredictor) -> Steering | None:
+    """What moves pictures along the axes that were asked for."""
+    if settings.axes is None:
+        return None
+    axes = text_axes(list(settings.axes), encoder_of(settings.space))
+    return Steering(axes, list(settings.axes.values()), predictor.model.lengths.direction_PD)
+
+
 def _text(settings: GallerySettings) -> Tensor | None:
     """The prompt as the space's text tower embeds it, where the prior or the choice among candidates needs it."""
     if settings.prompt is None or settings.prompt_weight == 0:  # only the decoder reads it
@@ -214,12 +282,15 @@ def _maker(config: SampleConfig, root: Path, loaded: Loaded, users: GalleryUsers
     source = None if data is None else data.source
     truth = source if isinstance(users, DatasetUsers) and truth_known(source, predictor.space) else None
     walk = config.interpolate is not None
+    encode = encoder_of(loaded.space).encode_images if truth is not None or loaded.original is not None else None
+    original_D = None if loaded.original is None or encode is None else encode([loaded.original])[0]
     figures = Figures(
         space=predictor.space,
         real=None if data is None else RealPictures(data.catalogue, data.source.pictures()),
         nearest=config.nearest,
         truth=None if walk else truth,  # an interpolation between two users has no true utility
-        encode=encoder_of(loaded.space).encode_images if truth is not None and config.measure_decoded else None,
+        encode=encode if truth is not None and config.measure_decoded else None,
+        kept=_kept(truth, original_D),
     )
     return GalleryMaker(
         root=root,
@@ -230,12 +301,23 @@ def _maker(config: SampleConfig, root: Path, loaded: Loaded, users: GalleryUsers
             settings=settings,
             text_D=_text(settings),
             catalogue=None if data is None else data.catalogue,
+            steering=_steering(settings, predictor),
+            original_D=original_D,
         ),
         decoder=loaded.decoder,
         safety=loaded.safety,
         figures=figures,
         interpolate=walk,
+        original=loaded.original,
     )
+
+
+def _kept(truth: WorldSource | None, original_D: Tensor | None) -> Callable[[Tensor], np.ndarray] | None:
+    """How much of the original is kept, where factors are known."""
+    if truth is None or original_D is None:
+        return None
+    probe = truth.factor_probe()
+    return lambda edited_nD: probe.kept(original_D[None], edited_nD)
 
 
 def _trainer(config: SampleConfig, folder: Path) -> lightning.Trainer:
@@ -245,6 +327,7 @@ def _trainer(config: SampleConfig, folder: Path) -> lightning.Trainer:
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
+        inference_mode=config.edit is None,  # edits follow the gradient of a score
         precision="32-true",  # how a decoder computes is its own choice
         callbacks=[TQDMProgressBar(leave=False)] if config.trainer.get("enable_progress_bar", True) else [],
     )

@@ -77,6 +77,10 @@ class SampleConfig:
     dislikes: str | None = None
     ratings: str | None = None  # or a CSV with the columns picture, rating
     interpolate: Any = None  # [a, b]: interpolation from one user to another
+    edit: str | None = None  # a picture file, to be moved towards the taste of each user
+    edit_strength: float | None = None  # 0 (the picture) to 1 (a sample for the user); default 0.75, with axes 0
+    repaint: float | None = None  # noise of img2img in an edit: above 0 (keeps the picture) to 1; default 0.85
+    axes: Any = None  # {darker: 0.5}: moves pictures along axes that words name, by standard deviations
     history: int = 16  # at most this many ratings per user
     n: int = 8
     steps: int | None = None  # of the solver; default of these six: as in the checkpoint

@@ -33,6 +33,29 @@ class Decoder(Protocol):
         """One picture for each raw embedding; picture i depends on embedding i and generator i alone."""
 
 
+@runtime_checkable
+class Repainter(Protocol):
+    """A decoder that can also start from a given picture (img2img)."""
+
+    takes_picture: bool  # whether this one can
+
+    def repaint(
+        self,
+        picture: Image,
+        embeddings_BD: Tensor,
+        *,
+        strength: float,
+        negative_BD: Tensor | None,
+        generators: list[torch.Generator],
+    ) -> list[Image]:
+        """One picture for each raw embedding, each beginning as `picture` under a share of the noise."""
+
+
+def repainter(decoder: Decoder) -> Repainter | None:
+    """The decoder, if it can start from a picture."""
+    return decoder if isinstance(decoder, Repainter) and decoder.takes_picture else None
+
+
 def require_space(decoder: Decoder, space_name: str) -> None:
     """Refuses embeddings of a foreign space, naming both."""
     if decoder.space_name != space_name:

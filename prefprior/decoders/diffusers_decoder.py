@@ -7,6 +7,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,17 @@ class PipelineDecoder(Loadable, ABC):
         generators: list[torch.Generator],
     ) -> list[Image]:
         """One picture for each raw embedding; picture i depends on embedding i and generator i alone."""
+        return self._in_batches(partial(self._run, prompt=prompt or ""), embeddings_BD, negative_BD, prompt, generators)
+
+    def _in_batches(
+        self,
+        run: Callable[..., list[Image]],
+        embeddings_BD: Tensor,
+        negative_BD: Tensor | None,
+        prompt: str | None,
+        generators: list[torch.Generator],
+    ) -> list[Image]:
+        """What `run` makes of embeddings, negatives and generators, a batch at a time."""
         check_request(self, embeddings_BD, negative_BD, prompt, generators)
         if embeddings_BD.shape[1] != self.dim:
             raise ValueError(
@@ -99,7 +111,7 @@ class PipelineDecoder(Loadable, ABC):
             rows = slice(start, start + self.runtime.batch_size)
             negative = None if negative_BD is None else negative_BD[rows].to(**place)
             with torch.inference_mode():
-                pictures += self._run(embeddings_BD[rows].to(**place), negative, prompt or "", generators[rows])
+                pictures += run(embeddings_BD[rows].to(**place), negative, generators=generators[rows])
         return pictures
 
     @staticmethod

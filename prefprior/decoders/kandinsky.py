@@ -23,6 +23,7 @@ class Kandinsky(PipelineDecoder):
     PATHS: ClassVar[tuple[str, ...]] = ("unconditional",)
 
     pipeline_class: type = KandinskyV22Pipeline
+    takes_picture = True
 
     def __init__(
         self,
@@ -51,13 +52,47 @@ class Kandinsky(PipelineDecoder):
         """Dimension the UNet's image projection was made for."""
         return int(self.pipeline.unet.config.encoder_hid_dim)
 
+    def repaint(
+        self,
+        picture: Image.Image,
+        embeddings_BD: Tensor,
+        *,
+        strength: float,
+        negative_BD: Tensor | None,
+        generators: list[torch.Generator],
+    ) -> list[Image.Image]:
+        """One picture for each raw embedding, each beginning as `picture` under a share of the noise."""
+        _require_strength("repaint", strength, self.steps)
+        # The img2img pipeline has the same networks, so it needs no weights of its own.
+        pipeline = KandinskyV22Img2ImgPipeline(**self.pipeline.components)
+        pipeline.set_progress_bar_config(disable=not self.runtime.progress, leave=False)
+
+        def run(
+            embeddings_BD: Tensor, negative_BD: Tensor | None, generators: list[torch.Generator]
+        ) -> list[Image.Image]:
+            more = {"image": [picture] * len(embeddings_BD), "strength": strength}
+            return self._call(pipeline, embeddings_BD, negative_BD, generators, more)
+
+        return self._in_batches(run, embeddings_BD, negative_BD, None, generators)
+
     def _run(
         self, embeddings_BD: Tensor, negative_BD: Tensor | None, prompt: str, generators: list[torch.Generator]
+    ) -> list[Image.Image]:
+        more = self._more(len(embeddings_BD), embeddings_BD)
+        return self._call(self.pipeline, embeddings_BD, negative_BD, generators, more)
+
+    def _call(
+        self,
+        pipeline: Any,
+        embeddings_BD: Tensor,
+        negative_BD: Tensor | None,
+        generators: list[torch.Generator],
+        more: dict[str, Any],
     ) -> list[Image.Image]:
         if negative_BD is None:
             negative_BD = self.unconditional_D.to(embeddings_BD).expand_as(embeddings_BD)
         return list(
-            self.pipeline(
+            pipeline(
                 image_embeds=embeddings_BD,
                 negative_image_embeds=negative_BD,
                 height=self.size,
@@ -65,7 +100,7 @@ class Kandinsky(PipelineDecoder):
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
                 generator=generators,
-                **self._more(len(embeddings_BD), embeddings_BD),
+                **more,
             ).images
         )
 
@@ -107,8 +142,7 @@ class KandinskyImg2Img(Kandinsky):
         unconditional: str | None = None,
         runtime: Runtime | None = None,
     ) -> None:
-        if not 0 < strength <= 1 or int(steps * strength) < 1:
-            raise ValueError(f"strength must be in (0, 1] and leave at least one of {steps} steps, got {strength}")
+        _require_strength("strength", strength, steps)
         self.picture, self.strength = read_picture(image, "image"), strength
         super().__init__(
             model=model, space_name=space_name, revision=revision, variant=variant, steps=steps, guidance=guidance,
@@ -123,6 +157,7 @@ class KandinskyControlnet(Kandinsky):
     """Follows the depth of one given depth map."""
 
     PATHS = ("depth", "unconditional")
+    takes_picture = False  # its network wants a depth map
     pipeline_class = KandinskyV22ControlnetPipeline
 
     def __init__(
@@ -148,6 +183,11 @@ class KandinskyControlnet(Kandinsky):
     def _more(self, count: int, like: Tensor) -> dict[str, Any]:
         hint_HWC = torch.from_numpy(np.asarray(self.depth, dtype=np.float32) / 255)
         return {"hint": hint_HWC.permute(2, 0, 1).expand(count, -1, -1, -1).to(like)}
+
+
+def _require_strength(name: str, strength: float, steps: int) -> None:
+    if not 0 < strength <= 1 or int(steps * strength) < 1:
+        raise ValueError(f"{name} must be in (0, 1] and leave at least one of {steps} steps, got {strength}")
 
 
 def read_picture(path: str, name: str) -> Image.Image:

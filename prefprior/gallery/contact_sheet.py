@@ -41,10 +41,12 @@ def user_sheet(
     rated: Sequence[tuple[Image.Image, float]],
     made: Sequence[Image.Image],
     *,
+    original: Image.Image | None = None,
     columns: int = 4,
     side: int = 192,
 ) -> Image.Image:
-    """One user: what they liked and disliked in small, what was made for them in large."""
+    """One user: what they liked and disliked in small, what was made for them in large; an edit after its original."""
+    made, heading = (made, "generated") if original is None else ([original, *made], "original, then edits")
     width = columns * (side + GAP) + GAP
     small = (width - GAP) // 8 - GAP
     liked = [picture for picture, rating in rated if rating > 0][:8]
@@ -66,7 +68,7 @@ def user_sheet(
         for place, picture in enumerate(group):
             sheet.paste(fitted(picture, small), (GAP + place * (small + GAP), top + 24))
         top += small + 30 + GAP
-    _label(canvas, (GAP, top), "generated", INK)
+    _label(canvas, (GAP, top), heading, INK)
     for place, picture in enumerate(made):
         x, y = place % columns, place // columns
         sheet.paste(fitted(picture, side), (GAP + x * (side + GAP), top + 24 + y * (side + GAP)))

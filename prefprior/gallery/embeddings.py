@@ -1,9 +1,11 @@
-"""From a user to the embeddings of their pictures, and from one user's best picture to another's.
+"""From a user to the embeddings of their pictures; from one user's best picture to another's; from a given picture to
+what a user would make of it.
 
 Shapes: M embeddings, n pictures, R reference pictures, D dimension.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,12 +13,15 @@ from torch import Tensor
 from prefprior.gallery.settings import GallerySettings
 from prefprior.gallery.users import GalleryUser
 from prefprior.history import History
+from prefprior.inference.editing import SAMPLES, EditPath, edit_path, interpolated
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.inference.selection import similarity_to_rated
+from prefprior.inference.steering import Steering
 from prefprior.predictor import Catalogue
 from prefprior.seeding import generator_of
 from prefprior.space import Space
 
+ALONG = "along/"  # begins the names of figures that say where pictures stand along an axis
 REFERENCE = 1000  # real pictures that scores are compared with
 
 
@@ -32,6 +37,7 @@ class UserEmbeddings:
     diversity: float  # mean pairwise distance
     candidates: int  # how many they were chosen from
     near_copies: int  # candidates that were rejected
+    columns: Mapping[str, Tensor] = field(default_factory=dict)  # more figures of each, by name
 
     def __len__(self) -> int:
         return len(self.raw_nD)
@@ -47,9 +53,13 @@ class PersonalEmbeddings:
         settings: GallerySettings,
         text_D: Tensor | None = None,
         catalogue: Catalogue | None = None,
+        steering: Steering | None = None,
+        original_D: Tensor | None = None,
     ) -> None:
-        """`text_D` is what all pictures should show. Scores are compared with those of some of the catalogue."""
+        """`text_D` is what all pictures should show, `steering` moves them along axes, `original_D` is the picture that
+        `edited` starts from. Scores are compared with those of some of the catalogue."""
         self.predictor, self.settings, self.text_D = predictor, settings, text_D
+        self.steering, self.original_D = steering, original_D
         self._reference_RD = None if catalogue is None else _some(catalogue, settings.seed)
 
     def of(self, user: GalleryUser) -> UserEmbeddings:
@@ -63,30 +73,66 @@ class PersonalEmbeddings:
             text_BD=None if self.text_D is None else self.text_D[None],
             text_weight=0.5 if settings.prompt_weight is None else settings.prompt_weight,
             copy_threshold=settings.copy_threshold,
+            steering=self.steering,
         )
         raw_nD = _on_cpu(samples.raw_BnD)
         score_n, better_than_n = self._scores(user.history, raw_nD)
-        negative_nD = None
-        if settings.negative:
-            generator = generator_of(settings.seed, user.name, "negative")
-            negatives_BnD = predictor.negatives(user.history, settings.n, generator, sampler=settings.sampler)
-            negative_nD = _on_cpu(negatives_BnD)
         return UserEmbeddings(
             raw_nD=raw_nD,
             score_n=score_n,
             better_than_n=better_than_n,
             likeness_n=self._likeness(user, raw_nD),
-            negative_nD=negative_nD,
+            negative_nD=self._negatives(user),
             diversity=mean_distance(predictor.space, raw_nD),
             candidates=int(samples.proposed_B),
             near_copies=int(samples.near_copies_B),
+            columns=self._along(raw_nD),
+        )
+
+    def edited(self, user: GalleryUser) -> UserEmbeddings:
+        """The original, moved towards the user's taste and along the axes, in n equal steps from not at all."""
+        assert self.original_D is not None
+        settings, predictor = self.settings, self.predictor
+        share_n = torch.linspace(0, 1, settings.n) if settings.n > 1 else torch.ones(1)
+        raw_nD = self.original_D.float().expand(settings.n, -1)
+        if settings.edit_strength:
+            path = edit_path(
+                predictor,
+                user.history,
+                self.original_D[None],
+                generator_of(settings.seed, user.name, "edit"),
+                sampler=settings.sampler,
+            )
+            path = EditPath(*(part_BD.float().cpu().expand(settings.n, -1) for part_BD in path))
+            raw_nD = path.at(predictor.space, settings.edit_strength * share_n)
+        if self.steering is not None:
+            raw_nD = self.steering.moved(raw_nD, share_n)
+        score_n, better_than_n = self._scores(user.history, raw_nD)
+        unit_nD = predictor.space.directions(raw_nD)
+        return UserEmbeddings(
+            raw_nD=raw_nD,
+            score_n=score_n,
+            better_than_n=better_than_n,
+            likeness_n=self._likeness(user, raw_nD),
+            negative_nD=self._negatives(user),
+            diversity=mean_distance(predictor.space, raw_nD),
+            candidates=SAMPLES if settings.edit_strength else 0,
+            near_copies=0,
+            columns={
+                "share": share_n,
+                "cosine_to_original": unit_nD @ predictor.space.directions(self.original_D),
+                **self._along(raw_nD),
+            },
         )
 
     def between(self, one: GalleryUser, other: GalleryUser) -> UserEmbeddings:
         """A walk from the best picture of one user to that of another, in n equal steps."""
         n, space = self.settings.n, self.predictor.space
         alone = PersonalEmbeddings(
-            predictor=self.predictor, settings=replace(self.settings, n=1, negative=False), text_D=self.text_D
+            predictor=self.predictor,
+            settings=replace(self.settings, n=1, negative=False),
+            text_D=self.text_D,
+            steering=self.steering,
         )
         first, last = alone.of(one), alone.of(other)
         share_n = torch.linspace(0, 1, n) if n > 1 else torch.tensor([0.5])
@@ -102,6 +148,7 @@ class PersonalEmbeddings:
             diversity=mean_distance(space, raw_nD),
             candidates=first.candidates + last.candidates,
             near_copies=first.near_copies + last.near_copies,
+            columns=self._along(raw_nD),
         )
 
     def _scores(self, history: History, raw_nD: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -111,6 +158,21 @@ class PersonalEmbeddings:
         all_M = _on_cpu(self.predictor.score(history, torch.cat([raw_nD, self._reference_RD])))
         score_n, reference_R = all_M[: len(raw_nD)], all_M[len(raw_nD) :]
         return score_n, (reference_R[None] < score_n[:, None]).float().mean(1)
+
+    def _negatives(self, user: GalleryUser) -> Tensor | None:
+        """What the user would dislike most, one for each picture, if wanted."""
+        if not self.settings.negative:
+            return None
+        generator = generator_of(self.settings.seed, user.name, "negative")
+        return _on_cpu(
+            self.predictor.negatives(user.history, self.settings.n, generator, sampler=self.settings.sampler)
+        )
+
+    def _along(self, raw_nD: Tensor) -> dict[str, Tensor]:
+        """Where the embeddings stand along each axis, in standard deviations of real pictures."""
+        if self.steering is None:
+            return {}
+        return {f"{ALONG}{name}": at_n for name, at_n in zip(self.steering.names, self.steering.positions(raw_nD).T)}
 
     def _likeness(self, user: GalleryUser, raw_nD: Tensor) -> Tensor:
         return similarity_to_rated(self.predictor.space, raw_nD[None], user.history)[0]
@@ -124,22 +186,6 @@ def mean_distance(space: Space, raw_MD: Tensor) -> float:
     unit_MD = space.directions(raw_MD)
     cosine_MM = unit_MD @ unit_MD.T
     return float(1 - (cosine_MM.sum() - cosine_MM.diagonal().sum()) / (count * (count - 1)))
-
-
-def interpolated(space: Space, one_MD: Tensor, other_MD: Tensor, share: Tensor | float) -> Tensor:
-    """Spherical interpolation in standardised coordinates, share 0 giving `one`; lengths are interpolated too."""
-    one, other = space.to_model(one_MD), space.to_model(other_MD)
-    one_norm, other_norm = one.norm(dim=-1, keepdim=True), other.norm(dim=-1, keepdim=True)
-    cosine = ((one / one_norm) * (other / other_norm)).sum(-1, keepdim=True).clamp(-1, 1)
-    angle = torch.acos(cosine)
-    share = torch.as_tensor(share, dtype=one.dtype)
-    share = share[..., None] if share.ndim else share
-    small = angle.sin() < 1e-4  # (nearly) the same or opposite directions: a straight line
-    sine = torch.where(small, torch.ones_like(angle), angle.sin())
-    weight_one = torch.where(small, 1 - share, ((1 - share) * angle).sin() / sine)
-    weight_other = torch.where(small, share * torch.ones_like(angle), (share * angle).sin() / sine)
-    mixed = weight_one * one / one_norm + weight_other * other / other_norm
-    return space.from_model(mixed * ((1 - share) * one_norm + share * other_norm))
 
 
 def _some(catalogue: Catalogue, seed: int) -> Tensor:

@@ -1,5 +1,6 @@
 """What is measured of made pictures: score, likeness, nearest real pictures and, where taste is known, utility."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from PIL import Image
 
 from prefprior.data.pictures import Pictures
 from prefprior.decoders.retrieval import nearest_rows
-from prefprior.gallery.embeddings import UserEmbeddings
+from prefprior.gallery.embeddings import ALONG, UserEmbeddings
 from prefprior.predictor import Catalogue
 from prefprior.space import Space
 
@@ -47,9 +48,12 @@ class Figures:
         nearest: int = 3,
         truth: Truth | None = None,
         encode: Callable[[list[Image.Image]], torch.Tensor] | None = None,
+        kept: Callable[[torch.Tensor], np.ndarray] | None = None,
     ) -> None:
-        """`encode` embeds decoded pictures again, to measure the decoder."""
+        """`encode` embeds decoded pictures again, to measure the decoder; `kept` says of edits which share of the
+        original's factors they keep, where factors are known."""
         self.space, self.real, self.nearest, self.truth, self.encode = space, real, nearest, truth, encode
+        self.kept = kept
 
     def rows(self, user: str, embeddings: UserEmbeddings, pictures: list[Image.Image]) -> list[Row]:
         """The figures of each picture; the nearest real ones by id."""
@@ -57,6 +61,7 @@ class Figures:
         columns: dict[str, Any] = {"score": embeddings.score_n, "likeness": embeddings.likeness_n}
         if embeddings.better_than_n is not None:
             columns["better_than"] = embeddings.better_than_n
+        columns |= embeddings.columns
         if self.truth is not None:
             columns["utility"] = self.truth.scaled_utility(user, embeddings.raw_nD)
             if decoded_nD is not None:
@@ -64,6 +69,8 @@ class Figures:
         if decoded_nD is not None:
             unit_nD, decoded_unit_nD = self.space.directions(embeddings.raw_nD), self.space.directions(decoded_nD)
             columns["decoded_cosine"] = (unit_nD * decoded_unit_nD).sum(-1)
+        if self.kept is not None:
+            columns["factors_kept"] = self.kept(embeddings.raw_nD if decoded_nD is None else decoded_nD)
         rows: list[Row] = [{key: rounded(column[i]) for key, column in columns.items()} for i in range(len(embeddings))]
         for row, near in zip(rows, self._nearest(embeddings)):
             row["nearest"] = near
@@ -85,9 +92,24 @@ class Figures:
 
 
 def summary(rows: list[Row], diversity: float) -> dict[str, float]:
-    """Means over a user's pictures."""
-    means = {key: rounded(np.mean([row[key] for row in rows])) for key in AVERAGED if key in rows[0]}
-    return {"diversity": rounded(diversity), **means}
+    """Means over a user's pictures; of an edit also what it was before and after."""
+    first, last = rows[0], rows[-1]
+    averaged = {key: key for key in AVERAGED} | {key: metric_name(key) for key in first if key.startswith(ALONG)}
+    means = {name: rounded(np.mean([row[key] for row in rows])) for key, name in averaged.items() if key in first}
+    if "cosine_to_original" not in first:
+        return {"diversity": rounded(diversity), **means}
+    compared = {
+        key: name for key, name in averaged.items() if key in first and key not in ("likeness", "decoded_cosine")
+    }
+    before = {f"{name}_before": first[key] for key, name in compared.items()}
+    after = {f"{name}_after": last[key] for key, name in compared.items()}
+    kept: dict[str, float] = {key: last[key] for key in ("cosine_to_original", "factors_kept") if key in last}
+    return {"diversity": rounded(diversity), **means, **before, **after, **kept}
+
+
+def metric_name(key: str) -> str:
+    """A figure's name as metrics have it, without slashes and blanks."""
+    return re.sub(r"[^\w|.-]+", "_", key)
 
 
 def rounded(value: Any) -> float:

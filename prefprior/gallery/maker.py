@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from prefprior.decoders.decoder import Decoder
+from prefprior.decoders.decoder import Decoder, repainter
 from prefprior.decoders.safety import Safety, blurred_card
 from prefprior.gallery.embeddings import PersonalEmbeddings, UserEmbeddings
 from prefprior.gallery.figures import Figures
@@ -33,16 +33,17 @@ class GalleryMaker:
         safety: Safety,
         figures: Figures,
         interpolate: bool = False,
+        original: Image.Image | None = None,
     ) -> None:
-        """`interpolate` walks from the first to the second user of a group."""
+        """`interpolate` walks from the first to the second user of a group; `original` is edited for each user."""
         if settings.negative and not decoder.takes_negative:
             raise ValueError(
                 f"the decoder {decoder.identity} does not support negative embeddings. Leave negative=true out."
             )
         self.root, self.settings, self.users, self.embeddings = root, settings, users, embeddings
         self.decoder, self.safety, self.interpolate = decoder, safety, interpolate
-        self.figures = figures
-        self._folders = UserFolders(root=root, settings=settings, real=figures.real)
+        self.figures, self.original = figures, original
+        self._folders = UserFolders(root=root, settings=settings, real=figures.real, original=original)
 
     @property
     def names_made(self) -> list[str]:
@@ -54,6 +55,8 @@ class GalleryMaker:
         users = self.users.gather(names)
         if self.interpolate:
             embedded = [(_both(*users), self.embeddings.between(*users))]
+        elif self.original is not None:
+            embedded = [(user, self.embeddings.edited(user)) for user in users]
         else:
             embedded = [(user, self.embeddings.of(user)) for user in users]
         pictures = self._decode(embedded)
@@ -65,17 +68,30 @@ class GalleryMaker:
             start += len(embeddings)
 
     def picture_seed(self, name: str, index: int) -> int:
-        """The seed of one picture's own noise; a walk keeps one noise, so that only the embedding moves."""
-        return seed_of(self.settings.seed, name, "picture", 0 if self.interpolate else index)
+        """The seed of one picture's own noise; walks and edits keep one noise, so that only the embedding moves."""
+        one = self.interpolate or self.original is not None
+        return seed_of(self.settings.seed, name, "picture", 0 if one else index)
 
     def _decode(self, embedded: list[tuple[GalleryUser, UserEmbeddings]]) -> list[Image.Image]:
         negatives = [made.negative_nD for _, made in embedded if made.negative_nD is not None]
         seeds = [self.picture_seed(user.name, index) for user, made in embedded for index in range(len(made))]
+        raw_BD = torch.cat([made.raw_nD for _, made in embedded])
+        negative_BD = torch.cat(negatives) if negatives else None
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        painter = repainter(self.decoder)
+        if self.original is not None and painter is not None and self.settings.repaint is not None:
+            return painter.repaint(
+                self.original,
+                raw_BD,
+                strength=self.settings.repaint,
+                negative_BD=negative_BD,
+                generators=generators,
+            )
         return self.decoder.decode(
-            torch.cat([made.raw_nD for _, made in embedded]),
-            negative_BD=torch.cat(negatives) if negatives else None,
+            raw_BD,
+            negative_BD=negative_BD,
             prompt=self.settings.prompt if self.decoder.takes_prompt else None,
-            generators=[torch.Generator().manual_seed(seed) for seed in seeds],
+            generators=generators,
         )
 
     def _write(

@@ -18,7 +18,8 @@ from prefprior.files import read_json, write_json, written_whole
 from prefprior.gallery.settings import GallerySettings
 
 AGAIN = "Make the gallery again: python sample.py"
-FORMAT = "prefprior-gallery-3"  # 2 had a sampler that put samples at one length; 1 called a score a fit, and held paths
+# 3 had no axes and no edits; 2 had a sampler that put samples at one length; 1 called a score a fit, and held paths.
+FORMAT = "prefprior-gallery-4"
 MANIFEST = "manifest.json"
 SETTINGS = "gallery.json"
 SAMPLES = "samples.parquet"
@@ -120,6 +121,8 @@ def read_made(folder: Path) -> dict[str, Any]:
     for row in fields.objects("rated", least=0):
         row.number("rating")
         _file(row, "file", optional=True)
+    if "original" in fields:
+        _file(fields.fields("original"), "file")
     for row in fields.objects("made"):
         _file(row, "file")
         for near in row.objects("nearest", least=0) if "nearest" in row else []:

@@ -121,6 +121,12 @@ def _facts(settings: GallerySettings) -> list[tuple[str, str]]:
         ("history", f"at most {settings.history} ratings"),
         ("safety filter", settings.safety),
     ]
+    if settings.axes:
+        told = ", ".join(f"{name} {strength:+g}" for name, strength in settings.axes.items())
+        facts.append(("axes", f"{told} standard deviations"))
+    if settings.edit:
+        painted = "" if settings.repaint is None else f", repainted from {settings.repaint:g} of the noise"
+        facts.append(("edit", f"of the picture {settings.edit[:12]}, strength {settings.edit_strength:g}{painted}"))
     if settings.prompt:
         weight = "" if settings.prompt_weight is None else f", weight {settings.prompt_weight:g}"
         facts.append(("prompt", f"“{settings.prompt}”{weight}"))

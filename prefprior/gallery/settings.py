@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from inspect import signature
 from typing import Any, get_args, get_type_hints
 
+from prefprior.data.embedding.text_axes import read_strengths
 from prefprior.errors import nearest
 from prefprior.inference.selection import candidates_per_sample
 from prefprior.models.diffusion.sampler import Sampler
@@ -34,6 +35,10 @@ class GallerySettings:
     nearest: int = 3  # real pictures shown beside each made one
     prompt: str | None = None
     prompt_weight: float | None = None  # in the choice among candidates; None where the prior is conditioned on it
+    axes: dict[str, float] | None = None  # axes that words name, and how far pictures are moved along each
+    edit: str | None = None  # SHA-256 of a picture that is edited for each user
+    edit_strength: float = 0.0  # of the strongest edit
+    repaint: float | None = None  # noise of img2img; None where the decoder starts from noise alone
     command: dict[str, Any] | None = None  # the configuration of `python sample.py`, without paths; None in training
 
     def __post_init__(self) -> None:
@@ -55,6 +60,12 @@ class GallerySettings:
             raise ValueError(f"nearest must be at least 0, got {self.nearest}")
         if not 0 < self.copy_threshold <= 1:
             raise ValueError(f"copy_threshold must be in (0, 1], got {self.copy_threshold}")
+        if not 0 <= self.edit_strength <= 1:
+            raise ValueError(f"edit_strength must be between 0 and 1, got {self.edit_strength}")
+        if self.repaint is not None and not 0 < self.repaint <= 1:
+            raise ValueError(f"repaint must be in (0, 1], got {self.repaint}")
+        if self.axes is not None:
+            read_strengths(self.axes)
         if self.prompt_weight is not None and not 0 <= self.prompt_weight <= 1:
             raise ValueError(f"prompt_weight must be between 0 and 1, got {self.prompt_weight}")
 
@@ -66,7 +77,9 @@ class GallerySettings:
     @property
     def candidates(self) -> int:
         """How many candidates there are for each picture."""
-        return candidates_per_sample(self.sampler, chosen_by_text=bool(self.prompt_weight))
+        return candidates_per_sample(
+            self.sampler, chosen_by_text=bool(self.prompt_weight), steered=self.axes is not None
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; all of the sampler's settings are written down, also those that are defaults."""
@@ -83,7 +96,7 @@ class GallerySettings:
         missing = [f.name for f in fields(cls) if f.name not in value]
         if missing:
             raise ValueError(f"{where} lacks {', '.join(missing)}")
-        plain = {key: part for key, part in value.items() if key not in ("sampler", "command")}
+        plain = {key: part for key, part in value.items() if key not in ("sampler", "command", "axes")}
         if found := wrong_values(cls, plain, where):
             raise ValueError("\n".join(found))
         if not isinstance(value["command"], dict | None):
@@ -91,7 +104,7 @@ class GallerySettings:
         find = Loadables(["prefprior", *trust])
         try:
             sampler = from_node(value["sampler"], Sampler, find, f"{where}.sampler")
-            return cls(**plain, sampler=sampler, command=value["command"])
+            return cls(**plain, sampler=sampler, command=value["command"], axes=value["axes"])
         except ValueError as error:
             raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from None
 

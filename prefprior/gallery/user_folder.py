@@ -29,6 +29,7 @@ from prefprior.gallery.users import GalleryUser
 
 THUMB = 320  # pixels: sharp at the size pages show
 ON_SHEET = 16  # rated pictures on a contact sheet: those with the strongest ratings
+ORIGINAL = "original"  # the name of the picture that is edited, beside those made of it
 COLUMNS = ("index", "seed", "score", "better_than", "likeness", "utility", "utility_decoded", "withheld")
 
 
@@ -46,8 +47,16 @@ class MadePictures:
 class UserFolders:
     """The folders of a gallery's users."""
 
-    def __init__(self, *, root: Path, settings: GallerySettings, real: RealPictures | None) -> None:
-        self.root, self.settings, self.real = root, settings, real
+    def __init__(
+        self,
+        *,
+        root: Path,
+        settings: GallerySettings,
+        real: RealPictures | None,
+        original: Image.Image | None = None,
+    ) -> None:
+        """`original` is the picture that is edited, if one is."""
+        self.root, self.settings, self.real, self.original = root, settings, real, original
 
     def write(self, user: GalleryUser, embeddings: UserEmbeddings, made: MadePictures) -> None:
         """Everything of one user."""
@@ -59,7 +68,7 @@ class UserFolders:
         ]
         write_samples(folder / SAMPLES, _columns(user.name, rows, embeddings))
         contact_sheet.save(contact_sheet.strip(made.pictures), folder / STRIP)
-        sheet = contact_sheet.user_sheet(user.name, made.taste, _strongest(user), made.pictures)
+        sheet = contact_sheet.user_sheet(user.name, made.taste, _strongest(user), made.pictures, original=self.original)
         contact_sheet.save(sheet, folder / SHEET)
         manifest = {
             "format": FORMAT,
@@ -74,6 +83,8 @@ class UserFolders:
             },
             "summary": summary(rows, embeddings.diversity),
         }
+        if self.original is not None:
+            manifest["original"] = _save_made(folder, ORIGINAL, self.original)
         write_json(folder / MANIFEST, manifest)
 
     def _row(self, folder: Path, made: MadePictures, index: int) -> Row:
@@ -98,15 +109,15 @@ class UserFolders:
 
 def _columns(name: str, rows: list[Row], embeddings: UserEmbeddings) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {"person": [name] * len(rows)}
-    columns |= {key: [row[key] for row in rows] for key in COLUMNS if key in rows[0]}
+    columns |= {key: [row[key] for row in rows] for key in (*COLUMNS, *embeddings.columns) if key in rows[0]}
     columns["embedding"] = embeddings.raw_nD.numpy().tolist()
     if embeddings.negative_nD is not None:
         columns["negative"] = embeddings.negative_nD.numpy().tolist()
     return columns
 
 
-def _save_made(folder: Path, index: int, picture: Image.Image) -> dict[str, Any]:
-    path = folder / "made" / f"{index:02d}.png"
+def _save_made(folder: Path, index: int | str, picture: Image.Image) -> dict[str, Any]:
+    path = folder / "made" / (f"{index:02d}.png" if isinstance(index, int) else f"{index}.png")
     contact_sheet.save(picture, path)
     saved = {"file": f"made/{path.name}", "width": picture.width, "height": picture.height}
     if max(picture.size) > THUMB:

@@ -22,6 +22,7 @@ from prefprior.inference.selection import (
     closeness_to_text,
     distinct_candidates,
 )
+from prefprior.inference.steering import Steering
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.solvers import OneStep
 from prefprior.models.model import EncodedUsers, PreferenceModel
@@ -124,6 +125,7 @@ class TrainedPredictor:
         text_BD: Tensor | None = None,
         text_weight: float = 0.5,
         copy_threshold: float | None = None,
+        steering: Steering | None = None,
     ) -> Tensor:
         """(B, n, D) raw embeddings of items each user would give that rating (1 loved, -1 hated), best first.
 
@@ -131,11 +133,12 @@ class TrainedPredictor:
         model that was trained with texts is conditioned on them, and `sampler.guidance.text` is their guidance scale.
         For any other model they take part in the selection among candidates: `text_weight` is the share of the
         similarity to the text in a candidate's quality, from 0 (the user's score alone) to 1 (the text alone).
-        Candidates whose similarity to a rated item is at least `copy_threshold` are rejected.
+        Candidates whose similarity to a rated item is at least `copy_threshold` are rejected. `steering` moves
+        candidates along axes; those that the user likes best after the move are chosen.
         """
         samples = self.select(
             history, n, generator, rating=rating, sampler=sampler, text_BD=text_BD, text_weight=text_weight,
-            copy_threshold=copy_threshold,
+            copy_threshold=copy_threshold, steering=steering,
         )  # fmt: skip
         return samples.raw_BnD
 
@@ -151,13 +154,14 @@ class TrainedPredictor:
         text_BD: Tensor | None = None,
         text_weight: float = 0.5,
         copy_threshold: float | None = None,
+        steering: Steering | None = None,
     ) -> Samples:
         """Like `sample`, with the number of candidates. The noise of a round is drawn at once, so the result is
         independent of the chunk size."""
         _check_text(text_BD, text_weight, len(history), self.space.dim)
         sampler = sampler or self.sampler
         chosen_by_text = text_BD is not None and not self.reads_text
-        per_sample = candidates_per_sample(sampler, chosen_by_text=chosen_by_text)
+        per_sample = candidates_per_sample(sampler, chosen_by_text=chosen_by_text, steered=steering is not None)
         independent = per_sample == 1 and copy_threshold is None  # no candidates to select from
         condition_BD = None if chosen_by_text else text_BD
 
@@ -165,7 +169,9 @@ class TrainedPredictor:
             shape = (len(rows), n * per_sample, self.space.dim)
             noise_bMD = torch.randn(shape, generator=generator, device=generator.device).to(self.device)
             text_bD = None if condition_BD is None else condition_BD[rows].to(noise_bMD)
-            return self._candidates(history.take(rows), noise_bMD, rating, sampler, text_bD, scored=not independent)
+            return self._candidates(
+                history.take(rows), noise_bMD, rating, sampler, text_bD, steering, scored=not independent
+            )
 
         if copy_threshold is None:
             found = all_candidates(propose, len(history))
@@ -199,6 +205,21 @@ class TrainedPredictor:
             return self._scores_of(self.model.encode(history), raw)
         return torch.einsum("bd,bnd->bn" if raw.ndim == 3 else "bd,nd->bn", self._mean_of_samples(history),
                             normalize(self.model.prior.scale.to_model(raw), dim=-1))  # fmt: skip
+
+    def score_gradient(self, history: History, raw_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) the score of one embedding for each user, and (B, D) its gradient."""
+        history = history.to(self.device)
+        with torch.no_grad():
+            users = self.model.encode(history)
+            query_BD = None if self.rank_by == "retriever" else self._mean_of_samples(history)
+        with torch.enable_grad():
+            given_BD = raw_BD.detach().to(self.device, torch.float32).clone().requires_grad_()
+            if query_BD is None:
+                score_B = self._scores_of(users, given_BD[:, None])[:, 0]
+            else:
+                score_B = (query_BD * normalize(self.model.prior.scale.to_model(given_BD), dim=-1)).sum(1)
+            (gradient_BD,) = torch.autograd.grad(score_B.sum(), given_BD)
+        return score_B.detach(), gradient_BD
 
     @torch.no_grad()
     def rank(self, history: History, catalogue: Catalogue, by: By = "interaction") -> Tensor:
@@ -280,8 +301,8 @@ class TrainedPredictor:
         return retriever.score(users.tokens_BIW, raw)
 
     def _candidates(
-        self, history: History, noise_BMD: Tensor, rating: float, sampler: Sampler, text_BD: Tensor | None, *,
-        scored: bool,
+        self, history: History, noise_BMD: Tensor, rating: float, sampler: Sampler, text_BD: Tensor | None,
+        steering: Steering | None, *, scored: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """A raw embedding for each noise (B, M, D) and its score (B, M), times `rating`; 0 without a retriever."""
         raw_BMD, score_BM = torch.empty_like(noise_BMD), noise_BMD.new_zeros(noise_BMD.shape[:2])
@@ -290,7 +311,10 @@ class TrainedPredictor:
             users = self.model.encode(some)
             text_bD = None if text_BD is None else text_BD[rows]
             scaled_bMD = self._scaled(some, users, noise_BMD[rows], rating, sampler, text_bD)
-            raw_BMD[rows] = raw_bMD = self.model.lengths.bounded(self.model.prior.scale.from_model(scaled_bMD))
+            raw_bMD = self.model.lengths.bounded(self.model.prior.scale.from_model(scaled_bMD))
+            if steering is not None:
+                raw_bMD = self.model.lengths.bounded(steering.moved(raw_bMD))
+            raw_BMD[rows] = raw_bMD
             if scored and self.model.retriever is not None:
                 score_BM[rows] = rating * self._scores_of(users, raw_bMD)
         return raw_BMD, score_BM

@@ -15,6 +15,7 @@ from prefprior.models.diffusion.sampler import Sampler
 from prefprior.space import Space
 
 TEXT_CANDIDATES = 16  # at least so many per sample where a text chooses among them: figures in docs/sampling.md
+STEERED_CANDIDATES = 16  # the same where all are moved along an axis: figures in docs/sampling.md
 ROUNDS = 4  # how often a user gets new candidates where too many are near-copies
 
 Propose = Callable[[Tensor], tuple[Tensor, Tensor]]  # rows of users -> candidates (B, M, D) and their scores (B, M)
@@ -63,9 +64,9 @@ class Candidates:
         return Samples(chosen_BnD, self.proposed_B, self.near_copies_B)
 
 
-def candidates_per_sample(sampler: Sampler, *, chosen_by_text: bool) -> int:
+def candidates_per_sample(sampler: Sampler, *, chosen_by_text: bool, steered: bool = False) -> int:
     """How many candidates there are for each sample in a round."""
-    return max(sampler.candidates, TEXT_CANDIDATES) if chosen_by_text else sampler.candidates
+    return max(sampler.candidates, TEXT_CANDIDATES if chosen_by_text else 0, STEERED_CANDIDATES if steered else 0)
 
 
 def all_candidates(propose: Propose, users: int) -> Candidates:

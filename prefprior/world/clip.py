@@ -26,6 +26,7 @@ from prefprior.world.tokenizer import WorldTokenizer
 
 MODEL_NAME = "world-clip"
 CONFIG = Path(__file__).with_name(f"{MODEL_NAME}.json")  # open_clip names a config after its file
+TEMPLATES = ("extremely {}", "very {}", "quite {}")  # captions put one of these adverbs before an adjective
 WEIGHTS = Path(__file__).with_name("weights") / "clip.safetensors"
 
 
@@ -34,7 +35,7 @@ def register() -> None:
     if MODEL_NAME not in open_clip.list_models():
         assert callable(tower.world_tower)  # imported for its registration
         open_clip.add_model_config(CONFIG)
-    register_encoder(MODEL_NAME, lambda: LoadedClip(*load()))
+    register_encoder(MODEL_NAME, lambda: LoadedClip(*load(), templates=TEMPLATES))
 
 
 def create(weights: Path | None = None) -> tuple[open_clip.CLIP, WorldTokenizer]:

@@ -28,6 +28,7 @@ from prefprior.world.people.habits import Habits
 from prefprior.world.people.population import Population
 from prefprior.world.people.schools import schools
 from prefprior.world.people.tastes import Perceived, Perception, TasteModel
+from prefprior.world.probe import FactorProbe
 from prefprior.world.render.captions import describe
 
 BEST = 0.005  # share of the catalogue that stands for "the best pictures" of a user
@@ -137,6 +138,10 @@ class WorldSource(Loadable):
         good_NK = self._scaled(person, alone_NK, step) >= COVERED
         nearest_NK = self._model.mode_of(taste, seen)[:, None] == np.arange(len(taste))
         return (good_NK & nearest_NK).any(0)
+
+    def factor_probe(self) -> FactorProbe:
+        """Reads a picture's factors off its embedding."""
+        return FactorProbe(self._pictures.factors, self.embeddings().vectors)
 
     def taste_in_words(self, user: str) -> str:
         """A user's taste in one sentence."""

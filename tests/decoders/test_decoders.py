@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from PIL import Image
 
 from prefprior import hub
-from prefprior.decoders.decoder import Decoder, require_space
+from prefprior.decoders.decoder import Decoder, repainter, require_space
 from prefprior.decoders.diffusers_decoder import Runtime
 from prefprior.decoders.ip_adapter import AdapterWeights, IPAdapter, LoraWeights, Scheduler
 from prefprior.decoders.kandinsky import Kandinsky, KandinskyControlnet, KandinskyImg2Img
@@ -93,6 +93,45 @@ def test_a_picture_does_not_depend_on_its_batch(name: str, folders: Path) -> Non
         decoder.decode(5 * given.flip(0), negative_BD=negative, prompt=prompt, generators=generators(1, 2, 3, 4))
     )
     assert (np.abs(other - together).max(axis=(1, 2, 3)) > 2).all()
+
+
+def started(decoder: Kandinsky, strength: float, given: torch.Tensor, *seeds: int) -> np.ndarray:
+    """Repainted from one picture."""
+    picture = Image.linear_gradient("L").resize((32, 32)).convert("RGB")
+    made = decoder.repaint(picture, given, strength=strength, negative_BD=None, generators=generators(*seeds))
+    return pixels(made)
+
+
+def test_a_repainted_picture_does_not_depend_on_its_batch(folders: Path) -> None:
+    decoder = make("kandinsky", folders, Runtime(batch_size=2))
+    given = torch.randn(3, decoder.dim, generator=torch.Generator().manual_seed(0))
+    together = started(decoder, 0.5, given, 1, 2, 3)
+    for i in range(3):
+        assert np.abs(together[i] - started(decoder, 0.5, given[i : i + 1], i + 1)[0]).max() <= 1
+
+
+def test_repainting_reads_the_embedding_and_leaves_plain_decoding_as_it_was(folders: Path) -> None:
+    decoder = make("kandinsky", folders, Runtime())
+    given = torch.randn(1, decoder.dim, generator=torch.Generator().manual_seed(0))
+    plain = pixels(decoder.decode(given, negative_BD=None, prompt=None, generators=generators(0)))
+    assert np.abs(started(decoder, 0.5, given, 0) - started(decoder, 0.5, -5 * given, 0)).max() > 2
+    np.testing.assert_array_equal(
+        plain, pixels(decoder.decode(given, negative_BD=None, prompt=None, generators=generators(0)))
+    )
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.2, 1.5])
+def test_a_strength_of_repainting_without_steps_is_refused(folders: Path, strength: float) -> None:
+    decoder = make("kandinsky", folders, Runtime())  # of 2 steps
+    with pytest.raises(ValueError, match=r"repaint must be in \(0, 1\] and leave at least one of 2 steps"):
+        started(decoder, strength, torch.zeros(1, decoder.dim), 0)
+
+
+def test_only_decoders_that_can_start_from_a_picture_are_repainters(folders: Path) -> None:
+    known = {
+        name: repainter(make(name, folders, Runtime())) is not None for name in ("kandinsky", "controlnet", "karlo")
+    }
+    assert known == {"kandinsky": True, "controlnet": False, "karlo": False}
 
 
 @pytest.mark.parametrize("name", ["kandinsky", "sdxl"])

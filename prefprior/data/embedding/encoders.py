@@ -50,6 +50,7 @@ class LoadedClip(NamedTuple):
     model: open_clip.CLIP  # or one of open_clip's that behaves alike, such as CoCa
     preprocess: Callable[[Image.Image], Tensor]
     tokenizer: Callable[[Sequence[str]], Tensor]
+    templates: tuple[str, ...] = ("a {} picture", "a {} photo", "a {} painting")  # around a word that names an axis
 
 
 # Models of open_clip whose weights come with a program, by name; see `register_encoder`.
@@ -105,7 +106,7 @@ class OpenClipEncoder:
     @cached_property
     def _loaded(self) -> LoadedClip:
         if self.model_name in _BUNDLED:
-            model, preprocess, tokenizer = _BUNDLED[self.model_name]()
+            loaded = _BUNDLED[self.model_name]()
         else:
             # OpenAI's weights were trained with another activation than their architecture's name says in open_clip.
             tag = {} if self._local else open_clip.get_pretrained_cfg(self.model_name, self.pretrained)
@@ -114,7 +115,7 @@ class OpenClipEncoder:
                     model, _, preprocess = open_clip.create_model_and_transforms(
                         self.model_name, self.pretrained, force_quick_gelu=bool(tag.get("quick_gelu", False))
                     )
-                    tokenizer = open_clip.get_tokenizer(self.model_name)
+                    loaded = LoadedClip(model, preprocess, open_clip.get_tokenizer(self.model_name))
             except UNREADABLE as error:
                 remedy = (
                     "Copy the file again, or give another encoder.pretrained."
@@ -127,7 +128,7 @@ class OpenClipEncoder:
                     f"the weights of {self.model_name} ({self.pretrained}) could not be loaded: {sentence(told)} "
                     f"{remedy}"
                 ) from error
-        return LoadedClip(model.eval().requires_grad_(False).to(self._device), preprocess, tokenizer)
+        return loaded._replace(model=loaded.model.eval().requires_grad_(False).to(self._device))
 
     @property
     def model(self) -> open_clip.CLIP:
@@ -138,6 +139,11 @@ class OpenClipEncoder:
     def preprocess(self) -> Callable[[Image.Image], Tensor]:
         """One picture -> what the network takes."""
         return self._loaded.preprocess
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Texts around a word that names an axis, with {} in its place."""
+        return self._loaded.templates
 
     @property
     def dim(self) -> int:

@@ -17,6 +17,7 @@ from prefprior.files import write_json
 from prefprior.world import clip
 from prefprior.world.build.decoder import DECODER
 from prefprior.world.build.movq import reconstruction_error
+from prefprior.world.probe import ridge
 from prefprior.world.render.captions import TABLE, caption
 from prefprior.world.render.factors import CATEGORICAL, CONTINUOUS, Factors, draw_factors
 from prefprior.world.render.pictures import SIDE, render
@@ -33,15 +34,6 @@ def unseen(n: int, seed: int = UNSEEN_SEED) -> tuple[Factors, np.ndarray]:
     """Factors and pictures no training saw."""
     factors = draw_factors(n, torch.Generator().manual_seed(seed))
     return factors, render(factors, np.arange(n) + (seed << 32))
-
-
-def ridge(x_ND: np.ndarray, y_NP: np.ndarray, penalty: float = 1e-3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A linear probe: mean of x, coefficients (D, P) and mean of y; the penalty is a share of x's variance."""
-    x_mean, y_mean = x_ND.mean(0), y_NP.mean(0)
-    centred = x_ND - x_mean
-    gram = centred.T @ centred
-    gram += penalty * np.trace(gram) / len(gram) * np.eye(len(gram))
-    return x_mean, np.linalg.solve(gram, centred.T @ (y_NP - y_mean)), y_mean
 
 
 def probe_r2(factors: Factors, embedding_ND: np.ndarray, train: int) -> dict[str, float]:
