@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from prefprior.files import read_json, write_json
-from prefprior.gallery.manifest import file_hash, read_manifest
+from prefprior.gallery.manifest import MANIFEST, file_hash, read_manifest
 from prefprior.gallery.pages import INDEX
 from prefprior.inference.selection import STEERED_CANDIDATES
 from tests.commands import SMALL_WORLD, fails, run
@@ -83,7 +83,7 @@ def test_an_edit_is_made_again_from_its_manifest(folder: Path, monkeypatch: pyte
     words = ("edit=mine.png", "axes={darker: 1}", "edit_strength=0.5", "n=2", "decoder.steps=3")
     person, _ = gallery(monkeypatch, folder, "first", *words)
     name = "trainer.enable_progress_bar=false"
-    run(monkeypatch, folder, "sample", f"manifest={person}", name, "run_dir=runs/sample/again")
+    run(monkeypatch, folder, "sample", f"manifest={person / MANIFEST}", name, "run_dir=runs/sample/again")
     (again,) = (folder / "runs/sample/again/gallery/people").iterdir()
     for file in ("made/00.png", "made/01.png", "made/original.png"):
         assert (again / file).read_bytes() == (person / file).read_bytes()
@@ -93,7 +93,7 @@ def test_another_picture_is_not_taken_for_that_of_a_manifest(folder: Path, monke
     Image.new("RGB", (20, 20), "red").save(folder / "own.png")
     person, _ = gallery(monkeypatch, folder, "swapped", "edit=own.png", "n=1", "decoder.steps=3")
     Image.new("RGB", (20, 20), "blue").save(folder / "own.png")
-    message = fails(monkeypatch, folder, "sample", f"manifest={person}")
+    message = fails(monkeypatch, folder, "sample", f"manifest={person / MANIFEST}")
     assert "own.png is not the picture of this manifest" in message
 
 
@@ -159,7 +159,7 @@ def test_settings_of_a_strangers_manifest_are_checked(
     message: str,
 ) -> None:
     person, _ = gallery(monkeypatch, folder, f"stranger-{tmp_path.name}", "n=1")
-    manifest = read_json(person / "manifest.json")
+    manifest = read_json(person / MANIFEST)
     spoil(manifest["settings"])
-    write_json(tmp_path / "manifest.json", manifest)
-    assert message in fails(monkeypatch, folder, "sample", f"manifest={tmp_path / 'manifest.json'}")
+    write_json(tmp_path / MANIFEST, manifest)
+    assert message in fails(monkeypatch, folder, "sample", f"manifest={tmp_path / MANIFEST}")
