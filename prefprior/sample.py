@@ -40,7 +40,7 @@ from prefprior.schemas import SampleConfig
 from prefprior.trainer import build_trainer, stopped_by_hand
 from prefprior.world.source import WorldSource, truth_known
 
-EDIT_STRENGTH = 0.75  # three quarters of the gain in taste for a third of the change: figures in docs/sampling.md
+EDIT_STRENGTH = 0.75  # most of the gain in taste, half of the factors kept: figures in docs/sampling.md
 REPAINT = 0.85  # below it a miniature decoder keeps the picture and forgets the edit
 
 
