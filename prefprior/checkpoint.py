@@ -26,9 +26,9 @@ from prefprior.models.recorded import Recorded, from_node
 from prefprior.nodes import Loadables
 from prefprior.space import Space
 
-# 6 had no collaborative head; 5 no rating head and one length for all samples; 4 no digest, and the drawing rule inside
-# the data module; 3 the towers inside the generator.
-FORMAT = "prefprior-7"
+# 7 could not read choices; 6 had no collaborative head; 5 no rating head and one length for all samples; 4 no digest,
+# and the drawing rule inside the data module; 3 the towers inside the generator.
+FORMAT = "prefprior-8"
 NO_DIGEST = "0" * 64  # stands where the digest will, while it is computed
 AGAIN = "Make it again, or choose another checkpoint."
 OTHER = "Did another version write it? Train again."

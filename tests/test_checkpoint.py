@@ -173,13 +173,13 @@ def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "prior.safetensors")
 
 
-@pytest.mark.parametrize("number", [3, 4, 5, 6])
+@pytest.mark.parametrize("number", [3, 4, 5, 6, 7])
 def test_an_older_format_is_refused_with_its_number_and_the_remedy(
     saved: tuple[Path, TrainedPredictor], number: int
 ) -> None:
     path, _ = saved
     save_file(load_file(path), path, metadata={"format": f"prefprior-{number}", "prefprior": "{}"})
-    with pytest.raises(ValueError, match=rf"format prefprior-{number}, this version reads prefprior-7\. Train again"):
+    with pytest.raises(ValueError, match=rf"format prefprior-{number}, this version reads prefprior-8\. Train again"):
         checkpoint.load(path)
 
 

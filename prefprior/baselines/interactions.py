@@ -40,6 +40,7 @@ class Items:
 
     def histories(self, history: History, catalogue: Catalogue, unliked: float) -> tuple[Tensor, Tensor]:
         """(B, K) the index of each history item among these (-1: none), and its value. Rows refer to this catalogue."""
+        history = history.as_ratings()  # a pick is a like, and what was passed over is as if never seen
         known_BK = history.valid_BK & (history.items_BK >= 0)
         place_BK = self.places(catalogue)[history.items_BK.clamp_min(0)].masked_fill(~known_BK, -1)
         value_BK = torch.where(history.liked_BK, 1.0, unliked)

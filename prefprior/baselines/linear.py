@@ -57,6 +57,7 @@ class PersonalDirection(Baseline):
 
     def query(self, history: History) -> Tensor:
         """(B, D) directions; zero for an empty history."""
+        history = history.as_ratings()
         directions_BKD = history_directions(self.catalogue.space, history)
         fit = self._ridge if self.method == "ridge" else self._classifier
         return torch.stack(

@@ -99,7 +99,7 @@ class Sequential(Baseline):
         network = self._network
         if network is None:
             raise ValueError(f"the baseline {self.name} must be fit before it can rank or sample")
-        recent = history.last(self.length)
+        recent = history.as_ratings().last(self.length)
         count_B = recent.valid_BK.sum(1)
         # Oldest first, as in training; the state at the last valid position attends to the whole history.
         place_BK = count_B[:, None] - 1 - torch.arange(recent.valid_BK.shape[1])

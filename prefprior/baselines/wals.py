@@ -188,6 +188,7 @@ class Wals(Baseline):
 
     def fold_in(self, history: History) -> Tensor:
         """(B, D) user factors from histories; for an empty one, the mean user shrunk by the `zeros` term."""
+        history = history.as_ratings()
         factors_BKD = self.catalogue.space.directions(history.embeddings_BKD)
         known_BK = history.items_BK >= 0
         factors_BKD = torch.where(known_BK[..., None], self._factors_ID[history.items_BK.clamp_min(0)], factors_BKD)

@@ -90,7 +90,7 @@ class DatasetUsers:
         return [found[name] for name in names]
 
     def _user(self, name: str, part: str, history: History) -> GalleryUser:
-        valid = history.valid_BK[0]
+        valid = (history.valid_BK & ~history.passed_BK)[0]  # what was passed over was not disliked
         rows = history.items_BK[0][valid].tolist()
         ids = [self.data.catalogue.ids[row] for row in rows]
         return GalleryUser(name, part, history, ids, history.ratings_BK[0][valid].tolist(), self._pictures)

@@ -65,3 +65,12 @@ def test_pictures_of_no_catalogue_are_left_out(catalogue: Catalogue, history: Hi
 def test_scores_stand_where_the_catalogue_has_the_items(catalogue: Catalogue) -> None:
     spread_BN = Items(["d", "a"]).spread(torch.tensor([[1.0, 2.0]]), catalogue)
     assert spread_BN.tolist() == [[2, 0, 0, 1]]
+
+
+def test_a_pick_is_a_like_and_what_was_passed_over_was_never_seen(catalogue: Catalogue) -> None:
+    history = History.from_rows(
+        catalogue.embeddings_ND, torch.tensor([[1, 2, 3]]), torch.tensor([[-1.0, 1, -1]]), ["u"],
+        question_BK=torch.tensor([[1, 1, 1]]),
+    )  # fmt: skip
+    matrix = Items(catalogue.ids).history_matrix(history, catalogue, unliked=0.5)
+    assert matrix.nonzero()[1].tolist() == [2]

@@ -91,6 +91,25 @@ class Sequences:
         passed_N = ~self.rated_N & ~scale.is_pick(self.rating_N)
         return Answers.of(self.start_U, self.count_U, self.past_U, self.question_N, passed_N)
 
+    def only_ratings(self) -> "Sequences":
+        """The same users without their choices."""
+        if self.question_N is None:
+            return self
+        kept = np.flatnonzero(self.rated_N)
+        before_N = np.append(0, self.rated_N.cumsum())
+        end_U = self.start_U + self.count_U
+        columns = {name: column[kept] for name in OPTIONAL if (column := getattr(self, name)) is not None}
+        return replace(
+            self,
+            start_U=before_N[self.start_U],
+            count_U=before_N[end_U] - before_N[self.start_U],
+            past_U=before_N[self.start_U + self.past_U] - before_N[self.start_U],
+            item_N=self.item_N[kept],
+            rating_N=self.rating_N[kept],
+            vector_N=None if self.vector_N is None else self.vector_N[kept],
+            **{**columns, "question_N": None},
+        )
+
     def first_ratings(self, most: int) -> "Sequences":
         """The first users in the order of their hashes, as many as have at most `most` ratings; all where that is
         all."""

@@ -11,7 +11,6 @@ Shapes: B users, K history, N items, Q factors, D dimension.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
@@ -60,14 +59,14 @@ class CollaborativeHead(Recorded, Module):
         """Factorises the likes and, for graded ratings, all ratings."""
         users, scale = data.training_sequences(MOST_RATINGS), data.scale.scale
         embeddings_ID = data.catalogue.embeddings_ND
-        every_N = np.ones(len(users.item_N), dtype=bool)
-        liked_N = every_N if scale.liked_only else users.rating_N >= scale.likes_from
+        liked_N = users.liked_N(scale)
+        every_N = users.rated_N | liked_N  # a pick is a like, and what was passed over is no interaction
         liked = Interactions.of(users, liked_N)
         if len(users) < 2 or len(liked) == 0:
             return
         self.liked.learn(embeddings_ID, liked)
         self.has_liked = torch.tensor(True)
-        if not liked_N.all():
+        if not liked_N[every_N].all():
             self.rated.learn(embeddings_ID, Interactions.of(users, every_N))
             self.has_rated = torch.tensor(True)
         self.negatives.prepare(data)
@@ -76,7 +75,7 @@ class CollaborativeHead(Recorded, Module):
         """User factors; computed once for any number of items."""
         with torch.autocast(history.embeddings_BKD.device.type, enabled=False):
             liked_BQ = self.liked.fold_in(history, history.liked_BK)
-            rated_BQ = self.rated.fold_in(history, history.valid_BK) if self.has_rated else None
+            rated_BQ = self.rated.fold_in(history, history.valid_BK & ~history.passed_BK) if self.has_rated else None
         return CollaborativeScore(self, liked_BQ, rated_BQ)
 
     def calibrate(

@@ -1,4 +1,4 @@
-"""The history encoder: a user's ratings in, a handful of read-out tokens out, once per user.
+"""The history encoder: a user's ratings and choices in, a handful of read-out tokens out, once per user.
 
 Shapes: B users, K history, R read-outs, W width, D dimension.
 """
@@ -6,6 +6,7 @@ Shapes: B users, K history, R read-outs, W width, D dimension.
 import torch
 from torch import Tensor, nn
 
+from prefprior.models.prior.choice_features import ChoiceFeatures
 from prefprior.models.prior.cpu_kernels import RMSNorm
 from prefprior.models.prior.layers import EPS, EncoderBlock, ScalarFeatures
 from prefprior.models.scale import Standardize
@@ -15,11 +16,12 @@ MLP_RATIO = 4.0
 
 
 class HistoryEncoder(nn.Module):
-    """Transformer over (embedding, rating, age) tokens and learned read-out tokens.
+    """Transformer over (embedding, rating, choice, age) tokens and learned read-out tokens.
 
-    It knows no positions, only ages, so the order in which a history is stored changes nothing. With an empty history
-    the read-outs attend to each other alone; what they say then is learned, and is the null condition of
-    classifier-free guidance. Dropping a history in training is the same as its being empty.
+    An item that was shown for a choice is a token as a rated one is. It knows no positions, only ages, so the order in
+    which a history is stored changes nothing. With an empty history the read-outs attend to each other alone; what they
+    say then is learned, and is the null condition of classifier-free guidance. Dropping a history in training is the
+    same as its being empty.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class HistoryEncoder(nn.Module):
         dim = scale.space.dim
         self.item = nn.Linear(dim, width)
         self.signed_item = nn.Linear(dim, width, bias=False)  # so that a like and a dislike differ in direction
+        self.choices = ChoiceFeatures(dim, width)
         self.rating = ScalarFeatures(width, 16)
         self.age = ScalarFeatures(width, 32) if ages else None
         self.user = nn.Embedding(user_ids, width) if user_ids else None
@@ -44,11 +47,13 @@ class HistoryEncoder(nn.Module):
         ratings_BK: Tensor,
         ages_BK: Tensor,
         valid_BK: Tensor,
+        question_BK: Tensor | None = None,
         user_B: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All tokens (B, R + K, W), read-outs first, and which of them are valid.
 
-        Where users are known by id, theirs is one token more; `user_B` below 0 is an unknown user.
+        `question_BK` is that of a history with choices, 0 where not valid. Where users are known by id, theirs is one
+        token more; `user_B` below 0 is an unknown user.
         """
         batch, readouts = len(embeddings_BKD), len(self.readouts_RW)
         # Padding may hold anything, NaN included; masked attention would still turn NaN into NaN.
@@ -56,6 +61,7 @@ class HistoryEncoder(nn.Module):
         ratings_BK = torch.where(valid_BK, ratings_BK, 0)
         tokens_BKW = self.item(items_BKD) + self.rating(ratings_BK)
         tokens_BKW = tokens_BKW + self.signed_item(items_BKD * ratings_BK[..., None])
+        tokens_BKW = tokens_BKW + self.choices(items_BKD, ratings_BK, question_BK)
         if self.age is not None:
             age_BK = torch.where(valid_BK, ages_BK, 0).clamp(min=0)
             tokens_BKW = tokens_BKW + self.age(torch.log1p(age_BK) / torch.log1p(age_BK.new_tensor(AGE_HORIZON)))

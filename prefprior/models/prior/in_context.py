@@ -15,6 +15,7 @@ from torch.nn.functional import gelu, pad, scaled_dot_product_attention, silu
 
 from prefprior.errors import require_between
 from prefprior.history import History
+from prefprior.models.prior.choice_features import ChoiceFeatures, questions
 from prefprior.models.prior.layers import ScalarFeatures
 from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.scale import Standardize
@@ -124,8 +125,12 @@ class InContextNetwork(nn.Module):
         context_PKW: Tensor,
         valid_PK: Tensor,
         extra_PW: Tensor,
+        question_PK: Tensor | None = None,
     ) -> Tensor:
         """Prediction (P, D). Prompt and context are projected already.
+
+        Items of one question (`question_PK` above 0, side by side) have one place, that of its newest item, and see
+        each other: in which order they were shown changes nothing.
 
         `extra_PW` is added to the time's token, or to the prompt's where a network has no time.
         """
@@ -136,14 +141,29 @@ class InContextNetwork(nn.Module):
         tokens = [context_PKW, single, self.prd_embedding.expand(len(noisy_PD), -1, -1)]
         # A context shorter than what the network was made for has the last places: those nearest to what is asked.
         length = context_PKW.shape[1] + self.extra
-        x_PNW = torch.cat(tokens, dim=1) + self.positional_embedding[:, -length:]
+        place_1NW = self.positional_embedding[:, -length:]
+        x_PNW = torch.cat(tokens, dim=1) + (
+            place_1NW if question_PK is None else place_1NW[0][_last_of(question_PK, length)]
+        )
         seen_PN = pad(valid_PK, (0, self.extra), value=True)
         # Everything sees itself: a padding token that saw nothing would become NaN, and 0 * NaN is NaN.
         itself = torch.eye(length, dtype=torch.bool, device=seen_PN.device)
-        mask = (self.causal[-length:, -length:] & seen_PN[:, None] | itself)[:, None]  # P 1 N N
+        causal = self.causal[-length:, -length:]
+        if question_PK is not None:
+            asked_PN = pad(question_PK, (0, self.extra))
+            causal = causal | ((asked_PN[:, :, None] == asked_PN[:, None]) & (asked_PN > 0)[:, None])
+        mask = (causal & seen_PN[:, None] | itself)[:, None]  # P 1 N N
         for block in self.transformer_blocks:
             x_PNW = block(x_PNW, mask)
         return self.proj_to_clip_embeddings(self.norm_out(x_PNW)[:, -1])
+
+
+def _last_of(question_PK: Tensor, length: int) -> Tensor:
+    """(P, N) the last place of each token's question; its own place for a rating and what comes after the history."""
+    asked_PN = pad(question_PK, (0, length - question_PK.shape[1]))
+    place_N = torch.arange(length, device=asked_PN.device)
+    same_PNN = (asked_PN[:, :, None] == asked_PN[:, None]) & (asked_PN > 0)[:, None]
+    return torch.where(asked_PN > 0, torch.where(same_PNN, place_N, 0).amax(2), place_N)
 
 
 @dataclass
@@ -152,13 +172,15 @@ class Context:
 
     tokens_BKW: Tensor  # oldest first
     valid_BK: Tensor
+    question_BK: Tensor | None = None  # where there are choices: 0 for a rating
 
     def __len__(self) -> int:
         return len(self.tokens_BKW)
 
     def expand(self, count: int) -> "Context":
         """One context, for `count` users."""
-        return Context(self.tokens_BKW.expand(count, -1, -1), self.valid_BK.expand(count, -1))
+        question_BK = None if self.question_BK is None else self.question_BK.expand(count, -1)
+        return Context(self.tokens_BKW.expand(count, -1, -1), self.valid_BK.expand(count, -1), question_BK)
 
     def joined(self, others: list["Context"]) -> "Context":
         """This and others, one after the other, padded at the front to one length."""
@@ -168,6 +190,17 @@ class Context:
         return Context(
             torch.cat([pad(c.tokens_BKW, (0, 0, m, 0)) for c, m in zip(every, missing)]),
             torch.cat([pad(c.valid_BK, (m, 0)) for c, m in zip(every, missing)]),
+            None
+            if all(c.question_BK is None for c in every)
+            else torch.cat(
+                [
+                    pad(
+                        torch.zeros_like(c.valid_BK, dtype=torch.long) if c.question_BK is None else c.question_BK,
+                        (m, 0),
+                    )
+                    for c, m in zip(every, missing)
+                ]
+            ),
         )
 
 
@@ -219,6 +252,7 @@ class InContextPrior(PriorNetwork):
             dim=space.dim, width=width, depth=depth, heads=heads, context=context, time=time, dropout=dropout
         )
         self.rating = ScalarFeatures(width, 16)
+        self.choices = ChoiceFeatures(space.dim, width)
         self.target_rating = ScalarFeatures(width, 16)
         self.target_unknown_W = nn.Parameter(torch.zeros(width))
         self.text = text
@@ -239,7 +273,11 @@ class InContextPrior(PriorNetwork):
         valid_BK = history.valid_BK[:, backwards]
         pictures_BKD = torch.where(valid_BK[..., None], self.scale.to_model(history.embeddings_BKD[:, backwards]), 0)
         ratings_BK = torch.where(valid_BK, history.ratings_BK[:, backwards], 0)
-        return Context(self.network.encoder_hidden_states_proj(pictures_BKD) + self.rating(ratings_BK), valid_BK)
+        question_BK = questions(history)
+        question_BK = None if question_BK is None else question_BK[:, backwards]
+        tokens_BKW = self.network.encoder_hidden_states_proj(pictures_BKD) + self.rating(ratings_BK)
+        tokens_BKW = tokens_BKW + self.choices(pictures_BKD, ratings_BK, question_BK)
+        return Context(tokens_BKW, valid_BK, question_BK)
 
     def condition(
         self,
@@ -285,5 +323,6 @@ class InContextPrior(PriorNetwork):
             context.tokens_BKW.repeat_interleave(each, 0),
             context.valid_BK.repeat_interleave(each, 0),
             extra_PW,
+            None if context.question_BK is None else context.question_BK.repeat_interleave(each, 0),
         )
         return out_PD.view(shape)

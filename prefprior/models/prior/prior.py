@@ -15,6 +15,7 @@ from torch.nn.functional import normalize, silu
 from prefprior.errors import require_between
 from prefprior.history import History
 from prefprior.models.preparation import TrainingData
+from prefprior.models.prior.choice_features import questions
 from prefprior.models.prior.conditions import Condition, EncodedHistory
 from prefprior.models.prior.cpu_kernels import RMSNorm
 from prefprior.models.prior.denoiser import Denoiser, DenoiserSize
@@ -98,7 +99,7 @@ class Prior(PriorNetwork):
         history = history.packed()
         user_B = None if self.known_users is None else self.known_users(history.users)
         tokens_BNW, valid_BN = self.encoder(
-            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, user_B
+            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, questions(history), user_B
         )
         readouts_BRW, rest_BNW = tokens_BNW.split([self.readouts, tokens_BNW.shape[1] - self.readouts], dim=1)
         valid_rest_BN = valid_BN[:, self.readouts :]

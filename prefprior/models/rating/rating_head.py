@@ -3,6 +3,8 @@
 A Gaussian process over a user's ratings (Rasmussen & Williams 2006, ch. 2). Its mean function is the item's mean
 rating. A user deviates from it by an offset, and by a taste that is similar for similar items:
     rating ~ item's mean + GP(0, offset + taste * cosine(item, item')) + noise.
+A choice is an observation of the same process: what was picked is better than what was passed over beside it, on
+average by `delta`, with a noise of its own. What was passed over is no rating.
 It has no weights to train by gradient, and predicts from the first rating on.
 
 Shapes: B users, K history, T targets, N items, D dimension.
@@ -20,7 +22,10 @@ from torch.special import log_ndtr
 
 from prefprior.data.histories.sequences import Sequences
 from prefprior.history import History, PreferenceBatch
+from prefprior.models.observations import observations
 from prefprior.models.preparation import TrainingData
+from prefprior.models.rating import choice_model
+from prefprior.models.rating.choice_model import Decided
 from prefprior.models.rating.item_means import ItemMeans
 from prefprior.models.rating.mixture import Mixture
 from prefprior.models.recorded import Recorded
@@ -29,6 +34,9 @@ from prefprior.space import Space
 
 MOST_RATINGS = 20_000_000  # learned from, those of random users: 16 bytes each
 USERS, LONGEST, TARGETS = 128, 64, 32  # the sample on which the variances are fit
+# What a choice observes, where the training part has no choices to learn it from: by how much what was picked is
+# better, on the scale of ratings from -1 to 1, and with which variance.
+DELTA, CHOICE_NOISE = 0.5, 0.5
 STEPS, RATE = 60, 0.2  # of Adam on three log-variances, which start within a factor of ten
 SCORES = 4  # of the mixture: the expected rating, the retriever's score, two of the collaborative head
 
@@ -41,6 +49,7 @@ class RatingHead(Recorded, Module):
     """
 
     log_variances: Tensor
+    choice_2: Tensor
     learned: Tensor
 
     def __init__(self, *, space: Space, scale: Standardize) -> None:
@@ -48,6 +57,7 @@ class RatingHead(Recorded, Module):
         self.means = ItemMeans(scale)
         self.mixture = Mixture(SCORES)
         self.register_buffer("log_variances", torch.zeros(3))  # of offset, taste and noise
+        self.register_buffer("choice_2", torch.tensor([DELTA, math.log(CHOICE_NOISE)]))  # delta and log-variance
         self.register_buffer("learned", torch.tensor(False))
 
     @property
@@ -56,10 +66,11 @@ class RatingHead(Recorded, Module):
         return bool(self.learned)
 
     def prepare(self, data: TrainingData) -> None:
-        """Learns from the training part, unless all of its ratings are the same."""
+        """Learns from the training part, unless all of its ratings are the same, or all are choices."""
         if data.scale.scale.liked_only:
             return
-        users = data.training_sequences(MOST_RATINGS)
+        everything = data.training_sequences(MOST_RATINGS)
+        users = everything.only_ratings()
         if len(users.rating_N) == 0 or np.ptp(users.rating_N) == 0:
             return
         signed_N = np.empty(len(users.rating_N), dtype=np.float32)
@@ -69,6 +80,11 @@ class RatingHead(Recorded, Module):
         user_N = np.repeat(np.arange(len(users)), users.count_U)
         self.means.learn(data.catalogue.embeddings_ND, users.item_N, user_N, signed_N)
         self._learn_variances(data, users, signed_N)
+        if everything.question_N is not None:
+            decided = Decided.of(everything, data.catalogue.embeddings_ND, data.scale.scale, self.means)
+            if decided is not None:
+                _, taste, noise = self.log_variances.exp().tolist()
+                self.choice_2 = choice_model.learned(decided, taste, noise)
         self.learned = torch.tensor(True)
 
     def posterior(self, history: History) -> "RatingPosterior":
@@ -78,17 +94,27 @@ class RatingHead(Recorded, Module):
             x_BKD = self.means.features(history.embeddings_BKD)
             mean_BK, variance_BK = self.means(history.embeddings_BKD, x_BKD)
             x_BKD = x_BKD * history.valid_BK[..., None]
-            same_BKK = history.valid_BK[:, :, None] & history.valid_BK[:, None]
-            kernel_BKK = taste * (x_BKD @ x_BKD.mT) + offset * same_BKK
+            one_BK = history.valid_BK.float()
             residual_BK = torch.where(history.valid_BK, history.ratings_BK - mean_BK, 0)
-            weight_BK = _dual_weights(kernel_BKK, noise + variance_BK, residual_BK)
+            noise_BK = noise + variance_BK
+            if history.has_questions:
+                seen = observations(history)
+                delta, log_noise = self.choice_2
+                x_BKD, one_BK = seen.weights_BOK @ x_BKD, seen.weights_BOK.sum(2)
+                mean_BK = (seen.weights_BOK @ mean_BK[..., None])[..., 0]
+                residual_BK = torch.where(seen.rated_BO, history.ratings_BK, delta) - mean_BK
+                residual_BK = torch.where(seen.rated_BO | seen.chosen_BO, residual_BK, 0)
+                variance_BK = (seen.weights_BOK.square() @ variance_BK[..., None])[..., 0]
+                noise_BK = torch.where(seen.chosen_BO, log_noise.exp(), noise) + variance_BK
+            kernel_BKK = taste * (x_BKD @ x_BKD.mT) + offset * (one_BK[:, :, None] * one_BK[:, None])
+            weight_BK = _dual_weights(kernel_BKK, noise_BK, residual_BK)
             taste_BD = taste * (weight_BK[:, None] @ x_BKD)[:, 0]
-            return RatingPosterior(self, taste_BD, offset * weight_BK.sum(1, keepdim=True))
+            return RatingPosterior(self, taste_BD, offset * (weight_BK * one_BK).sum(1, keepdim=True))
 
     def calibrate(self, batch: PreferenceBatch, interaction_SBT: Tensor) -> None:
         """Updates the mixture with all scores of validation targets."""
         score_SBT = self.posterior(batch.history).scores(batch.target_BTD, interaction_SBT)
-        self.mixture.see(score_SBT, batch.target_rating_BT, batch.target_valid_BT)
+        self.mixture.see(score_SBT, batch.target_rating_BT, batch.target_rated_BT)
 
     def _learn_variances(self, data: TrainingData, users: Sequences, signed_N: np.ndarray) -> None:
         """Maximises the predictive likelihood of some ratings of each user given others, with item means that leave

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prefprior.errors import require_between
 from prefprior.history import History
+from prefprior.models.observations import observations
 from prefprior.models.scale import Standardize
 
 
@@ -61,11 +62,17 @@ class ItemFeatures(nn.Module):
         return self.layer(self.fourier(self.scale.to_model(raw)))
 
     def of_history(self, history: History) -> Tensor:
-        """(B, F) the mean over a history, weighted by rating: likes count for, dislikes against."""
+        """(B, F) the mean over a history, weighted by rating: likes count for, dislikes against. A choice counts as one
+        rating: for what was picked, against what was passed over beside it."""
         # There are many features of each item, and most of a padded history is padding: only valid ones are computed.
         user_V, place_V = history.valid_BK.nonzero(as_tuple=True)
         features_VF = self(history.embeddings_BKD[user_V, place_V])
-        rated_VF = features_VF * history.ratings_BK[user_V, place_V, None].to(features_VF.dtype)
+        weight_BK, count_B1 = history.ratings_BK, history.valid_BK.sum(1, keepdim=True)
+        if history.has_questions:
+            seen = observations(history)
+            weight_BK = torch.where(seen.rated_BO, weight_BK, seen.weights_BOK.sum(1))
+            count_B1 = (seen.rated_BO | seen.chosen_BO).sum(1, keepdim=True)
+        rated_VF = features_VF * weight_BK[user_V, place_V, None].to(features_VF.dtype)
         # Scattered, then summed: adding by index would add in any order on a GPU.
         rated_BKF = rated_VF.new_zeros(*history.valid_BK.shape, self.width).index_put((user_V, place_V), rated_VF)
-        return rated_BKF.sum(1) / history.valid_BK.sum(1, keepdim=True).clamp(min=1)
+        return rated_BKF.sum(1) / count_B1.clamp(min=1)

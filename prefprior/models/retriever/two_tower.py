@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from prefprior.errors import require_between, require_choice
 from prefprior.history import History, PreferenceBatch
+from prefprior.models.prior.choice_features import questions
 from prefprior.models.prior.history_encoder import HistoryEncoder
 from prefprior.models.recorded import Recorded
 from prefprior.models.retriever.losses import ContrastiveLoss
@@ -145,5 +146,7 @@ class TwoTower(Towers):
         if self.encoder is None:
             return None
         history = history.packed()
-        tokens_BNW, _ = self.encoder(history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK)
+        tokens_BNW, _ = self.encoder(
+            history.embeddings_BKD, history.ratings_BK, history.ages_BK, history.valid_BK, questions(history)
+        )
         return tokens_BNW[:, : self.readouts]

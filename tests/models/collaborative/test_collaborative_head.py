@@ -131,3 +131,17 @@ def test_the_blend_relies_on_factors_where_the_retriever_knows_nothing(space: Sp
         generator,
     )
     assert head.blend.weights_2[0] > 0
+
+
+def test_a_pick_is_a_like_and_what_was_passed_over_is_nothing(space: Space, population: Any) -> None:
+    head = CollaborativeHead(space=space, scale=Standardize(space=space), dim=8)
+    head.prepare(population)
+    rows, question = torch.tensor([[0, 1, 2]]), torch.tensor([[3, 3, 3]])
+    chosen = History.from_rows(
+        population.catalogue.embeddings_ND, rows, torch.tensor([[1.0, -1.0, -1.0]]), ["s"], question_BK=question
+    )
+    liked = history_of(population, [[0]], [[1.0]])
+    raw_ND = population.catalogue.embeddings_ND
+    one, other = head.posterior(chosen), head.posterior(liked)
+    torch.testing.assert_close(one.liked(raw_ND), other.liked(raw_ND), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(one.rated(raw_ND), other.rated(raw_ND), atol=1e-5, rtol=1e-4)

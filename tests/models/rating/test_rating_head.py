@@ -1,5 +1,7 @@
 """The rating head: a Gaussian process, against its closed form and against simulated tastes."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from prefprior.data.histories.sequences import Sequences
 from prefprior.history import History
 from prefprior.models.rating.rating_head import RatingHead
 from prefprior.models.scale import Standardize
@@ -125,3 +128,101 @@ def test_log_liking_orders_items_as_expected_ratings_do(head: RatingHead, popula
     )
     assert torch.equal(expected_BN.argsort(1), liking_BN.argsort(1))
     assert bool((liking_BN <= 0).all())
+
+
+def choice(population: Any, rows: list[int], picked: list[int]) -> History:
+    """One user's answer to one question."""
+    return History.from_rows(
+        population.catalogue.embeddings_ND,
+        torch.tensor([rows]),
+        torch.tensor([[1.0 if row in picked else -1.0 for row in rows]]),
+        ["s"],
+        question_BK=torch.ones(1, len(rows), dtype=torch.long),
+    )
+
+
+def deviation(head: RatingHead, history: History, population: Any) -> Tensor:
+    """How far expected ratings are from the item means."""
+    raw_ND = population.catalogue.embeddings_ND
+    mean_N, _ = head.means(raw_ND, head.means.features(raw_ND))
+    return (head.posterior(history).expected(raw_ND) - mean_N)[0]
+
+
+def test_a_choice_is_one_observation_of_a_difference(head: RatingHead, population: Any) -> None:
+    """Against the posterior in closed form: x the features of what was picked less the mean of the others."""
+    raw_ND = population.catalogue.embeddings_ND
+    x_ND = head.means.features(raw_ND)
+    mean_N, variance_N = head.means(raw_ND, x_ND)
+    _, taste, _ = head.log_variances.exp()
+    delta, noise = head.choice_2[0], head.choice_2[1].exp()
+    z_D = x_ND[3] - (x_ND[7] + x_ND[11]) / 2
+    expected = delta - (mean_N[3] - (mean_N[7] + mean_N[11]) / 2)
+    variance = taste * z_D @ z_D + noise + variance_N[3] + (variance_N[7] + variance_N[11]) / 4
+    torch.testing.assert_close(
+        deviation(head, choice(population, [7, 3, 11], [3]), population), taste * (x_ND @ z_D) * expected / variance
+    )
+
+
+@pytest.mark.parametrize("picked", [[], [3, 7, 11]])
+def test_nothing_or_everything_picked_observes_nothing(head: RatingHead, population: Any, picked: list[int]) -> None:
+    assert not deviation(head, choice(population, [7, 3, 11], picked), population).any()
+
+
+def test_what_was_passed_over_is_no_rating(head: RatingHead, population: Any) -> None:
+    history = choice(population, [7, 3, 11], [3])
+    rated = History.from_rows(population.catalogue.embeddings_ND, history.items_BK, history.ratings_BK, ["s"])
+    assert deviation(head, history, population).mean() > deviation(head, rated, population).mean()
+
+
+def test_choices_alone_say_what_a_user_likes(head: RatingHead, population: Any) -> None:
+    draws = np.random.default_rng(5)
+    _, truth_UN = new_users(population, 1, users=20)
+    rows_UK = np.stack([draws.permutation(len(population.appeal_N))[:80] for _ in truth_UN])
+    shown_UQ4 = np.take_along_axis(truth_UN, rows_UK, 1).reshape(20, 20, 4)
+    picked_UQ4 = shown_UQ4 == shown_UQ4.max(2, keepdims=True)
+    found = {}
+    for name, picks in (("true", picked_UQ4), ("other", np.roll(picked_UQ4, 1, axis=2))):
+        history = History.from_rows(
+            population.catalogue.embeddings_ND,
+            torch.from_numpy(rows_UK),
+            torch.from_numpy(np.where(picks, 1.0, -1.0).reshape(20, 80)).float(),
+            [f"s{u}" for u in range(20)],
+            question_BK=(torch.arange(80) // 4 + 1).expand(20, -1),
+        )
+        expected_UN = head.posterior(history).expected(population.catalogue.embeddings_ND)
+        found[name] = agreement(expected_UN, truth_UN)
+    assert found["true"] > 0.6
+    assert found["true"] > found["other"] + 0.2
+
+
+def test_a_training_part_with_choices_teaches_what_a_choice_says(space: Space, population: Any) -> None:
+    made = RatingHead(space=space, scale=Standardize(space=space))
+    made.prepare(with_choices(population))
+    assert made.has_learned
+    assert made.choice_2.tolist() != RatingHead(space=space, scale=Standardize(space=space)).choice_2.tolist()
+    rated = RatingHead(space=space, scale=Standardize(space=space))
+    rated.prepare(population)
+    torch.testing.assert_close(made.log_variances, rated.log_variances, atol=0.3, rtol=0)
+
+
+def with_choices(population: Any) -> Any:
+    """The same population, whose users also choose the best of four items as often as they rate."""
+    table, draws = population.part("train"), np.random.default_rng(3)
+    columns: dict[str, list[Any]] = {"user_N": [], "item_N": [], "rating_N": [], "question_N": []}
+    for user, taste_D in enumerate(population.taste_UD):
+        truth_N = population.appeal_N + population.unit_ND @ taste_D
+        own = table.user_N == user
+        for item, rating in zip(table.item_N[own], table.rating_N[own], strict=True):
+            for name, value in zip(columns, (user, item, rating, -1), strict=True):
+                columns[name].append(value)
+        for number in range(10):
+            shown = draws.choice(len(truth_N), 4, replace=False)
+            felt = truth_N[shown] + draws.standard_normal(4) * 0.15
+            for item, value in zip(shown, felt, strict=True):
+                for name, entry in zip(columns, (user, item, 1 if value == felt.max() else -1, number), strict=True):
+                    columns[name].append(entry)
+    dtypes = {"user_N": np.int32, "item_N": np.int32, "rating_N": np.float32, "question_N": np.int64}
+    asked = replace(table, **{name: np.array(values, dtype=dtypes[name]) for name, values in columns.items()})
+    return SimpleNamespace(
+        **{**vars(population), "training_sequences": lambda most: Sequences.of(asked).first_ratings(most)}
+    )
