@@ -40,7 +40,11 @@ class Fields:
 
     def file_name(self, key: str) -> str:
         """The name of a file in the same folder."""
-        return self.text(key, r"\w[\w.-]*", "the name of a file in this folder")
+        wanted = "the name of a file in this folder"
+        name = self.text(key, r"\w[\w.-]*", wanted)
+        if len(name.encode()) > 255:  # no file system has longer ones
+            self.refuse(key, wanted)
+        return name
 
     def digest(self, key: str, digits: int) -> str:
         """A hash."""

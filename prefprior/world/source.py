@@ -24,21 +24,23 @@ from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 from prefprior.world import clip
 from prefprior.world.catalogue import WorldPictures, caption_table, catalogue_table, references
-from prefprior.world.people.habits import Habits
+from prefprior.world.people.habits import Habits, Rated
 from prefprior.world.people.population import Population
 from prefprior.world.people.schools import schools
 from prefprior.world.people.tastes import Perceived, Perception, TasteModel
 from prefprior.world.probe import FactorProbe
 from prefprior.world.render.captions import describe
+from prefprior.world.sessions import with_sessions
 
 BEST = 0.005  # share of the catalogue that stands for "the best pictures" of a user
+SCALE = RatingScale(low=1, high=5, likes_from=4)
 COVERED = 0.5  # a mode is covered by a picture nearest to it whose scaled utility, by that mode alone, is at least this
 
 
 class WorldSource(Loadable):
     """Simulated users who rate procedural pictures."""
 
-    PATHS = ("root",)
+    PATHS = ("root", "sessions")
 
     name = "world"
 
@@ -51,15 +53,19 @@ class WorldSource(Loadable):
         views: int = 8,
         sought: float = 0.6,
         shown: float = 0.0,
+        choices: float = 0.0,
+        sessions: str | None = None,
         noise: float = 0.08,
         root: str = "embeddings",
     ) -> None:
         """`views`: how many directions of the space users tell apart; `sought`: share of the pictures that a user
         looked for near their tastes, where the rest are random; `shown`: share of the users who look for nothing and
-        rate random pictures only; `noise`: of a rating, in utility; `root`: where embeddings are kept."""
+        rate random pictures only; `choices`: share of the users who choose among nine random pictures at a time instead
+        of rating; `sessions`: a file of further answers of users (`world/sessions.py`); `noise`: of a rating, in
+        utility; `root`: where embeddings are kept."""
         if people < 1 or pictures < 200:
             raise ValueError(f"the world needs at least 1 user and 200 pictures, got {people} and {pictures}")
-        for name, share in (("sought", sought), ("shown", shown)):
+        for name, share in (("sought", sought), ("shown", shown), ("choices", choices)):
             require_between(f"source.{name}", share, 0, 1)
         if not 0 <= noise < np.inf:
             raise ValueError(f"source.noise must be at least 0, got {noise}")
@@ -67,7 +73,8 @@ class WorldSource(Loadable):
         self.seed = seed
         self.views = views
         self.root = Path(root)
-        self.sought, self.shown, self.noise = sought, shown, noise
+        self.sought, self.shown, self.choices, self.noise = sought, shown, choices, noise
+        self.sessions = None if sessions is None else Path(sessions)
         self._habits = Habits(sought=sought, noise=noise)
         self._pictures = WorldPictures(pictures, seed)
         self._scales: dict[tuple[int, int], tuple[float, float]] = {}
@@ -82,20 +89,23 @@ class WorldSource(Loadable):
         return replace(table, read_texts=lambda: caption_table(self._pictures))
 
     def ratings(self) -> RatingsTable:
-        """The ratings of all users; the tastes behind them are not in the table."""
+        """The ratings and choices of all users; the tastes behind them are not in the table."""
         rated = [self._people.ratings(person) for person in range(self.count)]
-        return RatingsTable(
+        facts = {"seed": self.seed, "views": self.views, "sought": self.sought, "shown": self.shown}
+        table = RatingsTable(
             source=self.name,
-            scale=RatingScale(low=1, high=5, likes_from=4),
+            scale=SCALE,
             users=np.array([_name(person) for person in range(self.count)]),
             items=np.array(self._pictures.ids),
             user_N=np.repeat(np.arange(self.count), [len(r.item_R) for r in rated]).astype(np.int32),
             item_N=np.concatenate([r.item_R for r in rated]).astype(np.int32),
             rating_N=np.concatenate([r.rating_R for r in rated]).astype(np.float32),
             time_N=np.concatenate([r.time_R for r in rated]),
+            question_N=_questions(rated),
             shown_N=np.concatenate([r.shown_R for r in rated]),
-            facts={"seed": self.seed, "views": self.views, "sought": self.sought, "shown": self.shown},
+            facts=facts | ({"choices": self.choices} if self.choices else {}),
         )
+        return table if self.sessions is None else with_sessions(table, self.sessions)
 
     def rate_at_random(self, user: str, count: int, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What a user says of `count` pictures that somebody shows them at random after all that they rated: (R,) rows
@@ -153,7 +163,9 @@ class WorldSource(Loadable):
         known = references(self._folder)
         perception = Perception.measure(catalogue_ND, known.schools_SD, known.fine_D, self.views)
         catalogue, schools_SF = perception.perceive(catalogue_ND), perception.place(known.schools_SD)
-        people = Population(self.seed, self.count, TasteModel(), self._habits, schools_SF, catalogue, self.shown)
+        people = Population(
+            self.seed, self.count, TasteModel(), self._habits, schools_SF, catalogue, self.shown, self.choices
+        )
         return perception, people
 
     @property
@@ -179,7 +191,7 @@ class WorldSource(Loadable):
         return int(digits)
 
     def _step(self, person: int, step: int | None) -> int:
-        return len(self._people.ratings(person).item_R) if step is None else step
+        return self._people.ratings(person).answers if step is None else step
 
     def _scaled(self, person: int, utility: np.ndarray, step: int | None) -> np.ndarray:
         key = (person, self._step(person, step))
@@ -199,3 +211,10 @@ def truth_known(source: Any, space: Space) -> TypeGuard[WorldSource]:
 
 def _name(person: int) -> str:
     return f"person-{person:04d}"
+
+
+def _questions(rated: list[Rated]) -> np.ndarray | None:
+    """(N,) the numbers of questions, -1 for ratings; None if nobody chooses."""
+    if all(one.question_R is None for one in rated):
+        return None
+    return np.concatenate([np.full(len(r.item_R), -1) if r.question_R is None else r.question_R for r in rated])

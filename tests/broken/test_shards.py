@@ -85,6 +85,7 @@ MANIFESTS = [
     case("a shard whose name is a command", shard(name="pipe:touch ran"), "parts.train[1].name is 'pipe:touch ran'", AGAIN),
     case("a shard that is named twice", manifest(lambda m: m["parts"]["train"].append(m["parts"]["train"][0])), "parts: train-000000.tar is listed twice", AGAIN),
     case("a shard of two parts", manifest(lambda m: m["parts"].update(val=m["parts"]["train"][:1])), "train-000000.tar is listed twice", AGAIN),
+    case("a tar of too long a name", shard(name="x" * 300), "name is 'xxx", "it must be the name of a file in this folder", AGAIN),
     case("shards without a source", manifest(lambda m: m.pop("source")), "manifest.json: source is missing", AGAIN),
     case("shards of an empty space", manifest(lambda m: m.update(space={})), "manifest.json: space.name is missing", AGAIN),
     case("a scale without an end", manifest(lambda m: m["rating_scale"].pop("high")), "rating_scale.high is missing", AGAIN),

@@ -158,3 +158,74 @@ def test_unknown_users_and_tiny_worlds_are_refused(world: WorldSource, tmp_path:
             world.utility(stranger, world.embeddings().vectors[:1])
     with pytest.raises(ValueError, match="200 pictures"):
         WorldSource(pictures=10, root=str(tmp_path))
+
+
+def test_a_share_of_the_users_chooses(root: Path, world: WorldSource) -> None:
+    table, plain = WorldSource(people=60, pictures=400, choices=0.5, root=str(root)).ratings(), world.ratings()
+    assert plain.question_N is None
+    assert table.question_N is not None
+    asks_U = np.bincount(table.user_N, weights=table.question_N >= 0, minlength=60) > 0
+    assert 0.2 < asks_U.mean() < 0.8
+    for user in np.flatnonzero(~asks_U):
+        own, before = table.user_N == user, plain.user_N == user
+        assert np.array_equal(table.item_N[own], plain.item_N[before])
+        assert np.array_equal(table.rating_N[own], plain.rating_N[before])
+    assert table.picked_N.any()
+    assert np.array_equal(table.liked_N[table.question_N >= 0], table.picked_N[table.question_N >= 0])
+
+
+SESSION = "user,item,rating,question,picked,time"
+
+
+def answered(root: Path, *rows: str, header: str = SESSION, choices: float = 0.0) -> WorldSource:
+    path = root / "sessions.csv"
+    path.write_text("\n".join([header, *rows, ""]))
+    return WorldSource(people=60, pictures=400, root=str(root), sessions=str(path), choices=choices)
+
+
+def new_pictures(world: WorldSource, person: int, count: int) -> list[str]:
+    table = world.ratings()
+    return [str(i) for i in np.delete(table.items, table.item_N[table.user_N == person])[:count]]
+
+
+@pytest.mark.parametrize("choices", [0.0, 1.0])
+def test_sessions_are_appended_to_the_histories_of_their_users(root: Path, world: WorldSource, choices: float) -> None:
+    a, b, c = new_pictures(world, 3, 3)
+    rows = (f"person-0003,{a},4,,,1900000000", f"person-0003,{b},,q,0,1900000060", f"person-0003,{c},,q,1,1900000060")
+    asked = answered(root, *rows, choices=choices).ratings()
+    before = WorldSource(people=60, pictures=400, root=str(root), choices=choices).ratings()
+    assert len(asked) == len(before) + 3
+    assert asked.question_N is not None
+    own = np.flatnonzero(asked.user_N == 3)[-3:]
+    assert asked.items[asked.item_N[own]].tolist() == [a, b, c]
+    assert asked.rating_N[own].tolist() == [4, 1, 5]
+    assert asked.question_N[own][0] == -1
+    assert len(set(asked.question_N[own][1:])) == 1
+    assert asked.starts_answer_N[own].tolist() == [True, True, False]
+    assert asked.shown_N is not None
+    assert asked.shown_N[own].all()
+
+
+def test_the_first_rating_of_a_picture_stands(root: Path, world: WorldSource) -> None:
+    table = world.ratings()
+    item = table.items[table.item_N[table.user_N == 3][0]]
+    asked = answered(root, f"person-0003,{item},1,,,1900000000").ratings()
+    assert len(asked) == len(table)
+    assert asked.counts["rating in a session of a picture that was rated before"] == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("person-0099,picture-00001,3,,,1", r"sessions\.csv:2: no user 'person-0099'.*person-0000 to person-0059"),
+        ("person-0001,picture-99999,3,,,1", r"sessions\.csv:2: the world has no item 'picture-99999'"),
+        ("person-0001,picture-00001,,,,1", r"sessions\.csv:2: the row has neither a rating nor a question"),
+        ("person-0001,picture-00001,7,,,1", r"sessions\.csv:2: the rating 7 is outside the scale 1 to 5"),
+        ("person-0001,picture-00001,3,,,", r"sessions\.csv:2: the time is missing"),
+        ("person-0001,picture-00001,,q,1,1", r"sessions\.csv:2: the question of user 'person-0001' shows this"),
+        ("person-0001,picture-00001,,q,2,1", r"sessions\.csv:2: picked is '2'"),
+    ],
+)  # fmt: skip
+def test_sessions_of_another_world_and_impossible_answers_are_refused(root: Path, row: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        answered(root, row).ratings()

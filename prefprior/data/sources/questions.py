@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prefprior.data.columns.columns import Columns
+from prefprior.data.columns.columns import Columns, absent
+from prefprior.data.columns.values import numbers
 from prefprior.ratings import starts_answer
 
 
@@ -83,3 +84,39 @@ def numbered(user_N: np.ndarray, question_N: np.ndarray) -> np.ndarray:
     total_N = begins_N.cumsum()
     before_N = np.append(0, total_N)[np.searchsorted(user_N, user_N, side="left")]
     return np.where(question_N >= 0, total_N - 1 - before_N, -1).astype(np.int64)
+
+
+def question_numbers(columns: Columns, named: dict[str, str]) -> np.ndarray:
+    """(N,) a number for each id of a question, -1 for ratings; rows must be one or the other.
+
+    `named` are the file's names of the columns.
+    """
+    names = [named[name] for name in ("question", "picked")]
+    there = [name for name in ("question", "picked") if name in columns.values]
+    if len(there) == 1:
+        lacking = "picked" if there == ["question"] else "question"
+        raise ValueError(
+            f"{columns.path}: there is a column {named[there[0]]}, but no column {named[lacking]}. "
+            "Choices need both: which rows were shown together, and which were picked. Add it, or remove the other."
+        )
+    if not there:
+        return np.full(len(columns), -1, dtype=np.int64)
+    asked_N = ~absent(columns.values["question"])
+    picked_N = ~absent(columns.values["picked"])
+    rating_N = ~absent(columns.values["rating"]) if "rating" in columns.values else np.zeros(len(columns), bool)
+    for wrong_N, told in (
+        (asked_N & ~picked_N, f"has a {names[0]}, but nothing in {names[1]}: write 1 if it was picked, else 0"),
+        (picked_N & ~asked_N, f"has {names[1]}, but no {names[0]}: name the question, or give a rating instead"),
+        (asked_N & rating_N, f"has both a rating and a {names[0]}: an item of a choice has {names[1]} instead"),
+    ):
+        if wrong_N.any():
+            raise ValueError(f"{columns.some(np.flatnonzero(wrong_N))}: the row {told}.")
+    value_N = numbers(columns, "picked")
+    if (wrong_N := asked_N & ~np.isin(value_N, (0, 1))).any():
+        rows = np.flatnonzero(wrong_N)
+        raise ValueError(
+            f"{columns.some(rows)}: picked is {columns.text('picked', int(rows[0]))}; it must be 1 if the item was "
+            "picked and 0 if it was passed over. Correct these rows."
+        )
+    codes = columns.values["question"].dictionary_encode().indices.fill_null(-1)
+    return codes.to_numpy(zero_copy_only=False).astype(np.int64)

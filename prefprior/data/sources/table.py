@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from prefprior.data.columns.columns import Columns, Wanted, absent
+from prefprior.data.columns.columns import Wanted, absent
 from prefprior.data.columns.read import read_columns
 from prefprior.data.columns.values import flags, numbers, parts, probabilities, times
 from prefprior.data.embedding.table import EmbeddingTable, read_ids
 from prefprior.data.embedding.vectors import load_vectors
 from prefprior.data.pictures import SUFFIXES, FolderPictures, Pictures
 from prefprior.data.sources.names import require_name
+from prefprior.data.sources.questions import question_numbers
 from prefprior.data.sources.validate import ratings_table, scale_of
 from prefprior.data.tar_pictures import TarPictures
 from prefprior.nodes import Loadable
@@ -90,7 +91,7 @@ class TableSource(Loadable):
     @cached_property
     def _ratings(self) -> RatingsTable:
         columns = read_columns(self.path, Wanted(self.columns, optional=OPTIONAL))
-        question_N = self._questions(columns)
+        question_N = question_numbers(columns, self.columns)
         rated_N = question_N < 0
         if "rating" in columns.values and not absent(columns.values["rating"])[rated_N].all():
             rating_N = numbers(columns, "rating")
@@ -115,38 +116,6 @@ class TableSource(Loadable):
             propensity_N=probabilities(columns, "propensity") if "propensity" in columns.values else None,
             question_N=None if rated_N.all() else question_N,
         )  # fmt: skip
-
-    def _questions(self, columns: Columns) -> np.ndarray:
-        """(N,) a number for each id of a question, -1 for ratings; rows must be one or the other."""
-        names = [self.columns[name] for name in ("question", "picked")]
-        there = [name for name in ("question", "picked") if name in columns.values]
-        if len(there) == 1:
-            lacking = "picked" if there == ["question"] else "question"
-            raise ValueError(
-                f"{columns.path}: there is a column {self.columns[there[0]]}, but no column {self.columns[lacking]}. "
-                "Choices need both: which rows were shown together, and which were picked. Add it, or remove the other."
-            )
-        if not there:
-            return np.full(len(columns), -1, dtype=np.int64)
-        asked_N = ~absent(columns.values["question"])
-        picked_N = ~absent(columns.values["picked"])
-        rating_N = ~absent(columns.values["rating"]) if "rating" in columns.values else np.zeros(len(columns), bool)
-        for wrong_N, told in (
-            (asked_N & ~picked_N, f"has a {names[0]}, but nothing in {names[1]}: write 1 if it was picked, else 0"),
-            (picked_N & ~asked_N, f"has {names[1]}, but no {names[0]}: name the question, or give a rating instead"),
-            (asked_N & rating_N, f"has both a rating and a {names[0]}: an item of a choice has {names[1]} instead"),
-        ):
-            if wrong_N.any():
-                raise ValueError(f"{columns.some(np.flatnonzero(wrong_N))}: the row {told}.")
-        value_N = numbers(columns, "picked")
-        if (wrong_N := asked_N & ~np.isin(value_N, (0, 1))).any():
-            rows = np.flatnonzero(wrong_N)
-            raise ValueError(
-                f"{columns.some(rows)}: picked is {columns.text('picked', int(rows[0]))}; it must be 1 if the item was "
-                "picked and 0 if it was passed over. Correct these rows."
-            )
-        codes = columns.values["question"].dictionary_encode().indices.fill_null(-1)
-        return codes.to_numpy(zero_copy_only=False).astype(np.int64)
 
     def pictures(self) -> Pictures | None:
         """The folder or the tars."""

@@ -24,6 +24,12 @@ class Rated(NamedTuple):
     time_R: np.ndarray  # float64, seconds since 1970
     shown_R: np.ndarray  # bool: came up at random; the user looked for the rest
     lines_4: np.ndarray  # utilities at which this user goes over to the next rating
+    question_R: np.ndarray | None = None  # int: which pictures were shown together, if this user chooses
+
+    @property
+    def answers(self) -> int:
+        """How many ratings or choices."""
+        return len(self.item_R) if self.question_R is None else int(self.question_R.max()) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,7 @@ class Habits:
 
     sought: float = 0.6  # share of pictures looked for near one's modes; the rest are random
     reach: float = 0.015  # share of the catalogue in which one looks around a mode
+    grid: int = 9  # pictures among which a user chooses
     noise: float = 0.08  # of a rating, in utility
     strictness_std: float = 0.05  # over users: how high their lines between two ratings lie, in utility
     line_distance_std: float = 0.2  # over users: how far apart those lines lie, as a logarithm
@@ -39,6 +46,8 @@ class Habits:
     def __post_init__(self) -> None:
         if not 0 <= self.sought <= 1 or not 0 < self.reach <= 1:
             raise ValueError(f"sought must be in [0, 1] and reach in (0, 1], got {self.sought} and {self.reach}")
+        if self.grid < 2:
+            raise ValueError(f"grid must be at least 2, got {self.grid}")
         if min(self.noise, self.strictness_std, self.line_distance_std) < 0:
             raise ValueError("noise, strictness_std and line_distance_std must be at least 0")
 
@@ -48,13 +57,35 @@ class Habits:
         item_R, shown_R = self._found(taste, catalogue, min(count, len(catalogue)), rng)
         utility_R = model.utility(taste, catalogue.take(item_R), np.arange(len(item_R)))
         felt_R = utility_R + self.noise * rng.standard_normal(len(item_R))
+        lines_4 = self._lines(rng)
+        return Rated(item_R, 1 + (felt_R[:, None] > lines_4).sum(1), _times(len(item_R), rng), shown_R, lines_4)
+
+    def choose(self, taste: Taste, model: TasteModel, catalogue: Perceived, rng: np.random.Generator) -> Rated:
+        """What a user picks among `grid` random pictures at a time: the best of them, or none if they would rate even
+        that one below 4. No picture is shown twice. A choice takes as long as three ratings: there are a third as many.
+        """
+        count = int(np.exp(rng.uniform(np.log(FEWEST), np.log(MOST + 1))))
+        questions = max(min(-(-count // 3), len(catalogue) // self.grid), 1)
+        item_QG = rng.permutation(len(catalogue))[: questions * self.grid].reshape(questions, -1)
+        step_QG = np.broadcast_to(np.arange(questions)[:, None], item_QG.shape)
+        utility_R = model.utility(taste, catalogue.take(item_QG.ravel()), step_QG.ravel())
+        felt_QG = (utility_R + self.noise * rng.standard_normal(len(utility_R))).reshape(item_QG.shape)
+        lines_4 = self._lines(rng)
+        picked_QG = (felt_QG == felt_QG.max(1, keepdims=True)) & (felt_QG > lines_4[2])
+        return Rated(
+            item_R=item_QG.ravel(),
+            rating_R=np.where(picked_QG, 5, 1).ravel(),
+            time_R=np.repeat(_times(questions, rng), item_QG.shape[1]),
+            shown_R=np.ones(item_QG.size, dtype=bool),
+            lines_4=lines_4,
+            question_R=step_QG.ravel(),
+        )
+
+    def _lines(self, rng: np.random.Generator) -> np.ndarray:
+        """The utilities at which a user goes over to the next rating."""
         shift = self.strictness_std * rng.standard_normal()
         distance = np.exp(self.line_distance_std * rng.standard_normal())
-        lines = 0.5 + shift + distance * (LINES - 0.5)
-        # Sittings: mostly a minute apart, now and then days.
-        gap_R = rng.exponential(60.0, len(item_R)) + (rng.random(len(item_R)) < 0.1) * rng.exponential(3e5, len(item_R))
-        time_R = 1.6e9 + rng.uniform(0, 1e8) + gap_R.cumsum()
-        return Rated(item_R, 1 + (felt_R[:, None] > lines).sum(1), time_R, shown_R, lines)
+        return np.asarray(0.5 + shift + distance * (LINES - 0.5))
 
     def _found(
         self, taste: Taste, catalogue: Perceived, count: int, rng: np.random.Generator
@@ -76,3 +107,9 @@ class Habits:
             row_R[mine] = rng.choice(fresh_M, len(mine), replace=False)
             shown_R[mine] = False
         return row_R, shown_R
+
+
+def _times(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Sittings: mostly a minute apart, now and then days."""
+    gap_R = rng.exponential(60.0, count) + (rng.random(count) < 0.1) * rng.exponential(3e5, count)
+    return np.asarray(1.6e9 + rng.uniform(0, 1e8) + gap_R.cumsum())

@@ -24,6 +24,7 @@ class Population:
     schools_SF: np.ndarray
     catalogue: Perceived
     shown: float = 0.0  # share of the users who look for nothing: what they rate is shown to them at random
+    choices: float = 0.0  # share of the users who choose among several pictures instead of rating them
     _tastes: dict[int, Taste] = field(default_factory=dict, init=False, repr=False)
     _rated: dict[int, Rated] = field(default_factory=dict, init=False, repr=False)
 
@@ -38,8 +39,15 @@ class Population:
         """Whether all that a user rates was shown to them; a larger share adds users and keeps those it has."""
         return bool(np.random.default_rng([self.seed, person, 2]).random() < self.shown)
 
+    def chooses(self, person: int) -> bool:
+        """Whether a user chooses; a larger share adds users and keeps those it has."""
+        return bool(np.random.default_rng([self.seed, person, 7]).random() < self.choices)
+
     def ratings(self, person: int) -> Rated:
-        """The ratings of one user."""
+        """The ratings of one user, or their choices."""
+        if person not in self._rated and self.chooses(person):
+            rng = np.random.default_rng([self.seed, person, 8])
+            self._rated[person] = self.habits.choose(self.taste(person), self.model, self.catalogue, rng)
         if person not in self._rated:
             rng = np.random.default_rng([self.seed, person, 1])
             habits = replace(self.habits, sought=0.0) if self.looks_for_nothing(person) else self.habits
@@ -55,6 +63,6 @@ class Population:
         order_N = pictures.permutation(len(self.catalogue))
         row_R = order_N[~np.isin(order_N, without)][:count]
         rated = self.ratings(person)
-        utility_R = self.model.utility(self.taste(person), self.catalogue.take(row_R), len(rated.item_R))
+        utility_R = self.model.utility(self.taste(person), self.catalogue.take(row_R), rated.answers)
         felt_R = utility_R + self.habits.noise * moods.standard_normal(len(row_R))
         return row_R, 1 + (felt_R[:, None] > rated.lines_4).sum(1)

@@ -72,3 +72,38 @@ def test_most_of_what_was_looked_for_is_liked_better_than_what_was_shown(example
 def test_impossible_habits_are_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Habits(**arguments)
+
+
+def chosen(example: Example) -> list[Rated]:
+    people = replace(example.people, choices=1.0)
+    return [people.ratings(person) for person in range(100)]
+
+
+def test_who_chooses_is_shown_new_pictures_in_grids(example: Example) -> None:
+    for rated in chosen(example):
+        assert rated.question_R is not None
+        assert set(np.bincount(rated.question_R)) == {9}
+        assert len(set(rated.item_R)) == len(rated.item_R)
+        assert rated.shown_R.all()
+        assert all(len(set(rated.time_R[rated.question_R == q])) == 1 for q in range(rated.answers))
+    assert 3 <= min(rated.answers for rated in chosen(example)) <= max(rated.answers for rated in chosen(example)) <= 40
+
+
+def test_at_most_one_is_picked_and_it_is_nearly_the_best(example: Example) -> None:
+    people, gaps, picks = example.people, [], []
+    for person, rated in enumerate(chosen(example)):
+        assert rated.question_R is not None
+        utility_R = people.model.utility(people.taste(person), people.catalogue.take(rated.item_R), rated.question_R)
+        for q in range(rated.answers):
+            utility_G, picked_G = utility_R[rated.question_R == q], rated.rating_R[rated.question_R == q] == 5
+            assert picked_G.sum() <= 1
+            picks.append(picked_G.any())
+            if picked_G.any():
+                gaps.append(utility_G.max() - utility_G[picked_G][0])
+    assert np.mean(gaps) < 0.05
+    assert 0.1 < np.mean(picks) < 0.6  # of nine random pictures often none is worth a 4
+
+
+def test_a_grid_of_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="grid must be at least 2"):
+        Habits(grid=1)

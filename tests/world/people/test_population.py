@@ -42,3 +42,13 @@ def test_fewer_random_pictures_are_the_first_of_more(example: Example) -> None:
     few, many = (example.people.rate_at_random(3, count, nothing) for count in (5, 20))
     assert np.array_equal(few[0], many[0][:5])
     assert np.array_equal(few[1], many[1][:5])
+
+
+def test_a_larger_share_of_choosers_keeps_everybody_else_as_they_are(example: Example) -> None:
+    few, many = replace(example.people, choices=0.3), replace(example.people, choices=0.6)
+    assert 0.15 < np.mean([few.chooses(person) for person in range(200)]) < 0.45
+    for person in range(60):
+        assert many.chooses(person) or not few.chooses(person)
+        if not many.chooses(person):
+            assert np.array_equal(many.ratings(person).item_R, example.people.ratings(person).item_R)
+            assert many.ratings(person).question_R is None
