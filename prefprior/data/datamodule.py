@@ -148,6 +148,11 @@ class PreferenceDataModule(Loadable, LightningDataModule):
         """What tells this training part from any other: who rated what."""
         return self.stored.training_digest
 
+    @property
+    def has_choices(self) -> bool:
+        """Whether anybody in the training part chose among several items."""
+        return self.stored.has_choices
+
     def use_texts(self) -> None:
         """From now on batches hold the texts of their targets."""
         self.stored.use_texts()

@@ -94,6 +94,11 @@ class PreferenceTables:
         """What tells this training part from any other: who rated what."""
         return training_digest(self.part("train"))
 
+    @property
+    def has_choices(self) -> bool:
+        """Whether anybody in the training part chose among several items."""
+        return not bool(self.part("train").rated_N.all())
+
     def use_texts(self) -> None:
         """From now on batches hold the texts of their targets."""
         found = self._table.texts()

@@ -13,6 +13,7 @@ from prefprior.models.collaborative.blend import Blend
 from prefprior.models.collaborative.collaborative_head import CollaborativeHead, CollaborativeScore
 from prefprior.models.lengths import Lengths
 from prefprior.models.preparation import TrainingData, prepare_all
+from prefprior.models.prior.choice_features import ChoiceFeatures
 from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.rating.rating_head import RatingHead
 from prefprior.models.recorded import from_node
@@ -112,7 +113,11 @@ class PreferenceModel(nn.Module):
         return cls(prior=prior, retriever=retriever, collaborative=collaborative, rating=rating)
 
     def prepare(self, data: TrainingData) -> None:
-        """Has every component learn what it must know of the training part."""
+        """Has every component learn what it must know of the training part; what reads choices is trained if it has
+        any."""
+        for part in self.modules():
+            if isinstance(part, ChoiceFeatures):
+                part.requires_grad_(data.has_choices)
         prepare_all([self.prior.scale, self.prior, self.retriever, self.collaborative, self.rating, self.lengths], data)
 
     def calibrate(self, batch: PreferenceBatch, generator: torch.Generator) -> None:

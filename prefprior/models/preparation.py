@@ -21,6 +21,10 @@ class TrainingData(Protocol):
         """All items, with their embeddings."""
 
     @property
+    def has_choices(self) -> bool:
+        """Whether anybody in the training part chose among several items."""
+
+    @property
     def scale(self) -> PersonScale:
         """How ratings of different users compare."""
 

@@ -97,6 +97,7 @@ MANIFESTS = [
     case("a std below 0", manifest(lambda m: m["person_scale"].update(std=-1)), "person_scale", "std at least 0", AGAIN),
     case("settled in a list", manifest(lambda m: m.update(settled=[])), "settled is a list of 0", AGAIN),
     case("a digest of training that is none", manifest(lambda m: m.update(training=5)), "training is 5", AGAIN),
+    case("choices, perhaps", manifest(lambda m: m.update(has_choices=1)), "has_choices is 1; it must be true or false", AGAIN),
     case("no number of targets", manifest(lambda m: m.pop("targets")), "manifest.json: targets is missing", AGAIN),
 ]  # fmt: skip
 

@@ -135,6 +135,7 @@ def training_data(
         item_counts=lambda: np.asarray(counts),
         users=lambda part: list(users),
         use_texts=lambda: None,
+        has_choices=False,
     )
 
 

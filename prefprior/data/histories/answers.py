@@ -8,6 +8,7 @@ that may be targets, E answers that may be.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -57,11 +58,19 @@ class Answers:
         rows_B = self._row_end(first_B, count_B) - self.start_A[np.minimum(first_B, len(self.start_A) - 1)]
         # A history of so many answers is about as long as it may be. What does not fit is cut afterwards.
         fits_B = np.ceil(cap * np.maximum(count_B, 1) / np.maximum(rows_B, 1)).astype(np.int64)
-        able_A = self.targets_A > 0
-        before_A = np.append(0, able_A.cumsum())
-        able_E = np.flatnonzero(able_A)
-        skipped_B = before_A[first_B + self.past_U[user_B]]
-        return DrawnFrom(first_B, fits_B, able_A, able_E, skipped_B, before_A[first_B + count_B] - skipped_B)
+        skipped_B = self._able_before_A[first_B + self.past_U[user_B]]
+        able_B = self._able_before_A[first_B + count_B] - skipped_B
+        return DrawnFrom(first_B, fits_B, self.targets_A, self._able_E, skipped_B, able_B)
+
+    @cached_property
+    def _able_E(self) -> np.ndarray:
+        """(E,) the answers that may be targets."""
+        return np.flatnonzero(self.targets_A > 0)
+
+    @cached_property
+    def _able_before_A(self) -> np.ndarray:
+        """(A + 1,) how many of them come before each."""
+        return np.append(0, (self.targets_A > 0).cumsum())
 
     def history_rows(self, user_B: np.ndarray, place_BX: np.ndarray, row_B: np.ndarray, cap: int) -> np.ndarray:
         """(B, K) rows, counted from `row_B`, of the answers at these places (-1: none); -1 beyond.
@@ -102,14 +111,14 @@ class DrawnFrom:
 
     first_B: np.ndarray
     fits_B: np.ndarray
-    able_A: np.ndarray  # bool
+    targets_A: np.ndarray
     able_E: np.ndarray
     skipped_B: np.ndarray  # how many answers that may be targets come before each user's first that is not past
     able_B: np.ndarray  # how many of a user's answers may be targets
 
     def may_be_target(self, place_BX: np.ndarray) -> np.ndarray:
         """(B, X) bool."""
-        return self.able_A[self.first_B[:, None] + np.maximum(place_BX, 0)] & (place_BX >= 0)
+        return (self.targets_A[self.first_B[:, None] + np.maximum(place_BX, 0)] > 0) & (place_BX >= 0)
 
     def place_of(self, rank_BX: np.ndarray) -> np.ndarray:
         """(B, X) the place of the rank-th answer that may be a target."""

@@ -69,6 +69,7 @@ class ShardSet:
     parts: dict[str, list[Shard]]
     settled: dict[str, Any]  # how ratings were split and scaled, by argument (`splits.by`, ...)
     training: str  # `training_digest` of the training part
+    has_choices: bool = False  # of the training part
     targets: int = 0  # how many ratings and picks of the training part `item_counts` counts
 
     @classmethod
@@ -91,6 +92,7 @@ class ShardSet:
             parts={name: [Shard.from_fields(folder, shard) for shard in parts.objects(name)] for name in parts},
             settled=fields.plain("settled"),
             training=fields.text("training", "[0-9a-f]+-[0-9a-f]{16}", "the digest of the training part"),
+            has_choices=fields.flag("has_choices"),
             targets=fields.whole("targets", least=0),
         )
         names = [shard.path.name for part in found.parts.values() for shard in part]
@@ -116,6 +118,7 @@ class ShardSet:
             "person_scale": scale,
             "settled": self.settled,
             "training": self.training,
+            "has_choices": self.has_choices,
             "targets": int(item_counts_I.sum()),
             "parts": {name: [shard.to_dict() for shard in part] for name, part in self.parts.items()},
         }

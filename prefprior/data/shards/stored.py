@@ -62,7 +62,7 @@ class ShardedTables:
         self.tables, self.shards, self.window = tables, shards, window
         self.space, self.scale, self.part_names = shards.space, shards.scale, in_order(shards.parts)
         self.rating_count, self.item_counts = shards.rating_count, shards.item_counts
-        self.training_digest = shards.training
+        self.training_digest, self.has_choices = shards.training, shards.has_choices
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -33,7 +33,9 @@ def write_shards(tables: PreferenceTables, folder: Path, *, shard_bytes: int, le
         )
         rank_zero_info(f"{name}: {len(sequences):,} users in {len(parts[name])} shards")
     digest = training_digest(tables.part("train"))
-    made = ShardSet(folder, tables.source.name, tables.space, tables.scale, parts, tables.settled(), digest)
+    made = ShardSet(
+        folder, tables.source.name, tables.space, tables.scale, parts, tables.settled(), digest, tables.has_choices
+    )
     made.write(tables.item_counts())
     return made
 

@@ -15,7 +15,8 @@ class ChoiceFeatures(nn.Module):
 
     The contrast is the item less the mean of the others of its question: from what was passed over to what was picked,
     and its negative for what was passed over. It is 0 for a rating. Both weights start at 0, without a random number,
-    so a model of ratings is what it would be without them. What was shown in which place changes nothing.
+    and are trained only if the training part has choices, so a model of ratings is what it would be without them, to
+    the bit. What was shown in which place changes nothing.
     """
 
     def __init__(self, dim: int, width: int) -> None:
