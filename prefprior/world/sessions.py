@@ -15,7 +15,7 @@ from prefprior.data.columns.read import read_columns
 from prefprior.data.columns.values import ids, numbers, times
 from prefprior.data.sources.questions import numbered, question_numbers
 from prefprior.data.sources.validate import ratings_table
-from prefprior.errors import nearest
+from prefprior.errors import nearest, sentence
 from prefprior.ratings import RatingsTable
 
 COLUMNS = {name: name for name in ("user", "item", "rating", "question", "picked", "time")}
@@ -78,9 +78,10 @@ def _require_known(columns: Columns, name: str, known: np.ndarray) -> None:
     strangers = np.flatnonzero(~np.isin(named.astype(str), known.astype(str)))
     if len(strangers):
         row, told = int(np.flatnonzero(code_S == strangers[0])[0]), str(named[strangers[0]])
+        missing = sentence(f"the world has no {name} {told!r}{nearest(told, [str(each) for each in known])}")
         raise ValueError(
-            f"{columns.where(row)}: the world has no {name} {told!r}{nearest(told, [str(each) for each in known])}. It "
-            f"has {known[0]} to {known[-1]}: give the sessions of the same source.people and source.pictures."
+            f"{columns.where(row)}: {missing} It has {known[0]} to {known[-1]}: give the sessions of the same "
+            "source.people and source.pictures."
         )
 
 

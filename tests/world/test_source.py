@@ -217,7 +217,7 @@ def test_the_first_rating_of_a_picture_stands(root: Path, world: WorldSource) ->
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("person-0099,picture-00001,3,,,1", r"sessions\.csv:2: no user 'person-0099'.*person-0000 to person-0059"),
+        ("person-0099,picture-00001,3,,,1", r"sessions\.csv:2: .*no user 'person-0099'.*person-0000 to person-0059"),
         ("person-0001,picture-99999,3,,,1", r"sessions\.csv:2: the world has no item 'picture-99999'"),
         ("person-0001,picture-00001,,,,1", r"sessions\.csv:2: the row has neither a rating nor a question"),
         ("person-0001,picture-00001,7,,,1", r"sessions\.csv:2: the rating 7 is outside the scale 1 to 5"),
