@@ -23,11 +23,11 @@ from prefprior.elicitation.calibration import calibrate
 from prefprior.elicitation.cast import Cast
 from prefprior.elicitation.people import Levels, Manner
 from prefprior.elicitation.policies.policy import Policy
-from prefprior.elicitation.questions import Kind
+from prefprior.elicitation.questions import MOST_SHOWN, Kind
 from prefprior.elicitation.report import curves, filmstrip
 from prefprior.elicitation.session import Asked, Sessions, run_sessions
 from prefprior.elicitation.tastes import Tastes
-from prefprior.errors import require_choice
+from prefprior.errors import require_between, require_choice
 from prefprior.evaluated import require_device
 from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.evaluation.protocol.decoding import DECODED, Decoding
@@ -66,12 +66,14 @@ def run(cfg: DictConfig) -> Path:
         trust=cfg.trust,
     )  # fmt: skip
     predictor.space.require_same(data.space, "the prior", f"the data of {data.source.name}")
+    users, part = _users(cfg, data)
+    _require_askable(cfg, data, ways)
+    decoding = _decoding(cfg, data)
     if changed := differing_keys(folder, plain(cfg), ignore=("run_dir",)):
         raise ValueError(f"{folder} was begun with another {', '.join(changed)}: choose another run_dir")
     save_config(folder, plain(cfg))
     cast = _cast(cfg, predictor, data, moves, console)
-    users, part = _users(cfg, data)
-    asking = _Asking(cfg, folder, data, part, users, cast, manner, _decoding(cfg, data))
+    asking = _Asking(cfg, folder, data, part, users, cast, manner, decoding)
     found: dict[str, list[Sessions]] = {}
     columns = (TextColumn("{task.description:>22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -94,21 +96,52 @@ def _ways(cfg: DictConfig) -> dict[str, Asker]:
     after = list(cfg.after)
     if not after or min(after) < 0 or len(set(after)) < len(after):
         raise ValueError(f"after must be different numbers of answers of at least 0, got {after}")
-    if min(cfg.people, cfg.seeds, cfg.n, cfg.tastes, cfg.imagined, cfg.candidates) < 1:
-        raise ValueError("people, seeds, n, tastes, imagined and candidates must be at least 1")
+    if min(cfg.people, cfg.seeds, cfg.n, cfg.tastes, cfg.imagined, cfg.candidates, cfg.calibrate_people) < 1:
+        raise ValueError("people, seeds, n, tastes, imagined, candidates and calibrate_people must be at least 1")
+    require_between("reference", cfg.reference, 2, 1_000_000)
+    require_between("calibrate_shown", cfg.calibrate_shown, 2, MOST_SHOWN)
+    if cfg.temperature is not None:
+        require_between("temperature", cfg.temperature, 1e-4, 100)
     found: dict[str, Asker] = {}
     for name in cfg.use:
         require_choice("a policy of use", name, policies)
         for kind in kinds:
             policy = policies[name]
-            if len(kinds) > 1 and not policy.fewest <= kind.shown <= policy.most:
+            if not policy.fewest <= kind.shown <= policy.most:
                 continue  # a pair of pictures is the only question of some policies
             found[f"{name}_{kind}"] = Asker(
                 policy=policy, kind=kind, most_alike=cfg.most_alike, pleasant=cfg.pleasant
             )  # fmt: skip
     if not found:
-        raise ValueError(f"none of the policies {', '.join(cfg.use)} is for questions of {cfg.questions} pictures")
+        raise ValueError(
+            f"none of the policies {', '.join(cfg.use)} is for questions of {', '.join(map(str, kinds))} pictures"
+        )
     return found
+
+
+def _require_askable(cfg: DictConfig, data: PreferenceDataModule, ways: Mapping[str, Asker]) -> None:
+    """Refuses questions that these data cannot answer, and answers that nothing calibrates."""
+    kinds = [asker.kind for asker in ways.values()]
+    likes = data.scale.scale.liked_only
+    if likes and any(kind.is_rating or kind.none for kind in kinds):
+        raise ValueError(
+            f"all ratings of {data.source.name} are likes, which say nothing of ratings or of 'none of these': ask for "
+            "choices only, such as questions=[9]"
+        )
+    if truth_known(data.source, data.space):
+        for kind in kinds:
+            kind.require_enough(min(cfg.candidates, len(data.catalogue)))
+    if cfg.temperature is None:
+        if not data.has_part("val"):
+            raise ValueError(
+                "answers are calibrated on validation users, and there are none: give temperature=0.4, and ask for "
+                "choices only, such as questions=[9]"
+            )
+    elif any(kind.is_rating or kind.none for kind in kinds):
+        raise ValueError(
+            "temperature=... is that of choices. Ratings and 'none of these' are calibrated: leave it out, or ask for "
+            "choices only, such as questions=[9]"
+        )
 
 
 def _cast(
@@ -122,14 +155,10 @@ def _cast(
     with console.status(f"imagining {cfg.tastes:,} users"):
         tastes = Tastes.imagine(predictor, stranger, reference_RD, cfg.tastes, cfg.imagined, draws)
     train = data.part("train")
-    levels = Levels.of(data.scale, train.rating_N)
+    levels = Levels.of(data.scale, train.rating_N[train.rated_N])
     if cfg.temperature is not None:
         model = AnswerModel(temperature=cfg.temperature)
-        if not data.scale.scale.liked_only and any(Kind.named(name).is_rating for name in cfg.questions):
-            raise ValueError("temperature=... reads choices; ratings are calibrated: leave it out, or ask for choices")
     else:
-        if not data.has_part("val"):
-            raise ValueError("answers are calibrated on validation users, and there are none: give temperature=0.4")
         calibrated = calibrate(
             predictor, data.part("val"), catalogue, data.scale, levels, reference_RD, shown=cfg.calibrate_shown,
             most=cfg.calibrate_people, generator=draws,
@@ -200,13 +229,21 @@ class _Asking:
         cfg, table = self.cfg, self.data.part(self.part)
         if not truth_known(self.data.source, self.data.space):
             return self.cast.of_ratings(
-                table, self.users, self.manner, most=cfg.candidates, others=cfg.candidates, seed=cfg.seed
+                table, self.users, self.manner, most=cfg.candidates, others=cfg.candidates, seed=seed, fillers=cfg.seed
             )
         draws = torch.Generator().manual_seed(cfg.seed)
         rows_N = torch.randperm(len(self.data.catalogue), generator=draws)[: cfg.candidates]
         kind.require_enough(len(rows_N))
         return self.cast.of_world(
-            self.data.source, table, self.users, rows_N, self.manner, n=cfg.n, diversity=cfg.diversity, seed=seed
+            self.data.source,
+            table,
+            self.users,
+            rows_N,
+            self.manner,
+            n=cfg.n,
+            diversity=cfg.diversity,
+            seed=seed,
+            cut=cfg.seed,
         )
 
     def _decode(self, found: Sessions, count: int) -> None:

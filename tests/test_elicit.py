@@ -60,6 +60,31 @@ def test_an_interrupted_run_goes_on(folder: Path, first: tuple[Path, str], monke
     assert kept.stat().st_mtime_ns == written
 
 
+def test_policies_ask_the_questions_that_they_are_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [word for word in SMALL if not word.startswith(("use=", "questions="))]
+    run(monkeypatch, folder, "elicit", *given, "use=[mcmv,roam,eubo]", "questions=[1]", f"run_dir={tmp_path / 'one'}")
+    assert {key.split("/")[2] for key in read_metrics(tmp_path / "one")} == {"roam_1"}
+
+
+def test_likes_alone_are_chosen_among_what_nobody_came_to(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(tmp_path_factory.mktemp("likes"))
+    lines = (folder / "ratings.csv").read_text().splitlines()
+    (folder / "ratings.csv").write_text(
+        "\n".join(["user,item", *(line.rsplit(",", 1)[0] for line in lines[1:])]) + "\n"
+    )
+    given = [word for word in SMALL if not word.startswith("questions=")]
+    run(monkeypatch, folder, "elicit", *given, "questions=[3]", "run_dir=runs/elicit/likes")
+    figures = read_metrics(folder / "runs/elicit/likes")
+    assert figures["table/test/random_3/answers@2"] == 2
+    assert "table/test/eubo_3/ndcg_20@2" in figures
+    assert "table/test/eubo_3/spearman@2" not in figures
+    assert "ask for choices only" in fails(monkeypatch, folder, "elicit", *SMALL, "run_dir=runs/elicit/ratings")
+
+
 def test_another_configuration_does_not_go_on_in_the_same_folder(
     folder: Path, first: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +100,11 @@ def test_another_configuration_does_not_go_on_in_the_same_folder(
         (["questions=[1+none]"], "a rating has no answer 'none of these'"),
         (["questions=[101]"], "from 1 picture (to be rated) to 100"),
         (["questions=[]"], "questions and use must not be empty"),
-        (["use=[mcmv]", "questions=[9]"], "is for questions of 2 pictures, not of 9"),
+        (["use=[mcmv]", "questions=[9]"], "none of the policies mcmv is for questions of 9 pictures"),
+        (["reference=1"], "reference must be at least 2"),
+        (["calibrate_shown=1"], "calibrate_shown must be at least 2 and at most 100"),
+        (["temperature=0"], "temperature must be at least 0.0001"),
+        (["temperature=0.4"], "Ratings and 'none of these' are calibrated"),
         (["after=[1,1]"], "after must be different numbers of answers"),
         (["part=nowhere"], "part is 'nowhere'; it must be one of val, test"),
         (["fewest=1000"], "has no user to ask"),

@@ -34,7 +34,7 @@ class AnswerModel:
         require_between("answers.temperature", temperature, 1e-4, 100)
         require_between("answers.spread", spread, 1e-4, 100)
         require_between("answers.lapse", lapse, 0, 1)
-        if not thresholds or list(thresholds) != sorted(thresholds):
+        if not thresholds or list(thresholds) != sorted(set(thresholds)):
             raise ValueError(f"answers.thresholds must be rising numbers, at least one, got {list(thresholds)}")
         self.temperature, self.lapse, self.spread, self.liked_from = temperature, lapse, spread, liked_from
         self.thresholds = torch.tensor(list(thresholds), dtype=torch.float32)
@@ -55,9 +55,7 @@ class AnswerModel:
         kind = answer.question.kind
         if answer.level is not None:
             if answer.level > len(self.thresholds):
-                raise ValueError(
-                    f"a rating has {len(self.thresholds) + 1} levels, and {answer.level} is the number of none"
-                )
+                raise ValueError(f"there is no level {answer.level}: a rating has levels 0 to {len(self.thresholds)}")
             return self.probabilities(utility_PM, kind)[..., answer.level].log()
         if len(answer.picked) <= 1:
             place = answer.picked[0] if answer.picked else -1

@@ -3,6 +3,8 @@
 Shapes: N candidates for questions, D dimension.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -24,10 +26,22 @@ class Asker:
         policy.require(kind)
         self.policy, self.kind, self.most_alike, self.pleasant = policy, kind, most_alike, pleasant
 
-    def ask(self, belief: Belief, direction_ND: Tensor, generator: torch.Generator) -> Question | None:
-        """The next question; None where too few candidates are left that were not shown."""
+    def ask(
+        self,
+        belief: Belief,
+        direction_ND: Tensor,
+        generator: torch.Generator,
+        *,
+        closed: Sequence[int] = (),
+        include: int | None = None,
+    ) -> Question | None:
+        """The next question; None where too few candidates are left that were not shown.
+
+        What is `closed` is not shown, except for one that is to be `include`d.
+        """
         open_N = torch.ones(len(direction_ND), dtype=torch.bool)
         open_N[belief.shown] = False
+        open_N[list(closed)] = False
         if int(open_N.sum()) < self.kind.shown:
             return None
         situation = Situation(
@@ -40,6 +54,8 @@ class Asker:
             while len(kept) < self.kind.shown:
                 kept.append(situation.best(situation.expected_N, kept))
             shown = kept
+        if include is not None:
+            shown[-1] = include
         # Where a picture stands must say nothing about it: people prefer some places.
         order = torch.randperm(len(shown), generator=generator).tolist()
         return Question(self.kind, tuple(shown[i] for i in order))

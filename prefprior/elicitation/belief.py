@@ -121,9 +121,13 @@ class Belief:
         """(n, D) embeddings of the pictures to make: of `candidates` times as many posterior samples those of the
         highest expected utility that differ most."""
         raw_CD = self.draws(n * candidates, generator)
-        scaled_CD = self.tastes.predictor.model.prior.scale.to_model(raw_CD)
+        scaled_CD = self._scaled(raw_CD)
         chosen_n = maximal_marginal_relevance(scaled_CD[None], self.expected(raw_CD)[None], n, diversity)[0]
         return raw_CD[chosen_n]
+
+    def _scaled(self, raw_CD: Tensor) -> Tensor:
+        predictor = self.tastes.predictor
+        return predictor.model.prior.scale.to_model(raw_CD.to(predictor.device)).cpu()
 
     def _fit(self, utility_PX: Tensor, place: dict[int, int]) -> Tensor:
         """(P,) the log-likelihood of all answers."""

@@ -28,7 +28,8 @@ LAPSES = (0.01, 0.02, 0.05, 0.1, 0.2)
 STEPS, RATE = 300, 0.05  # of Adam on the thresholds of ratings
 LEAST = 1e-6  # a probability in a logarithm
 HISTORY = 64  # ratings of a history
-CHOICES = 4  # of each user
+CHOICES, DRAWS = 4, 16  # of each user: choices that count, of so many draws
+FILLERS = 512  # random items, of which a like is chosen
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def calibrate(
     pictures), and the thresholds of ratings; on at most `most` users."""
     people = _halves(validation, catalogue, scale).first(most)
     item_N, place_BT = people.held_item_BT.clamp_min(0).unique(return_inverse=True)
-    fillers_F = torch.randint(len(catalogue), (min(4 * shown, 256),), generator=generator)
+    fillers_F = torch.randint(len(catalogue), (FILLERS,), generator=generator)
     both = torch.cat([item_N, fillers_F])
     utility_BN = standard_utilities(
         predictor, people.history(HISTORY), catalogue.embeddings_ND[both].float(), reference_RD
@@ -68,8 +69,8 @@ def calibrate(
         option_SM = _best_of_rated(people, utility_BN.gather(1, place_BT), shown, generator)
     if not len(option_SM):
         raise ValueError(
-            f"validation users have too few ratings to calibrate answers: none has {shown} held-out ratings "
-            "that differ from the best. Lower calibrate_shown, or give temperature=0.4"
+            f"validation users have too few ratings to calibrate answers: of no {shown} that a user gave is one the "
+            "best. Lower calibrate_shown, or give temperature=0.4 and ask for choices only"
         )
     tried = [AnswerModel(temperature=t, lapse=lapse) for t, lapse in product(TEMPERATURES, LAPSES)]
     kind = Kind(option_SM.shape[1])
@@ -83,22 +84,24 @@ def calibrate(
 
 def _halves(validation: RatingsTable, catalogue: Catalogue, scale: PersonScale) -> HeldOutUsers:
     """Held-out ratings stay as they were given: a scale that is clipped would tie some of them."""
+    validation = validation.as_ratings()
     first = first_share(validation, 0.5)
     before, after = validation.take(np.flatnonzero(first)), validation.take(np.flatnonzero(~first))
     return replace(HeldOutUsers.of(before, after, catalogue, cap=HISTORY), scale=scale)
 
 
 def _best_of_rated(people: HeldOutUsers, utility_BT: Tensor, shown: int, generator: torch.Generator) -> Tensor:
-    """(S, M) utilities of what was chosen, first, and of what was rated lower."""
+    """(S, M) utilities of random pictures that a user rated, the one rated highest first."""
     rows = []
     for utility_T, rating_T, valid_T in zip(utility_BT, people.held_rating_BT, people.held_valid_BT, strict=True):
         rated = valid_T.nonzero()[:, 0]
-        for _ in range(CHOICES):
-            some = rated[torch.randperm(len(rated), generator=generator)]
-            best = some[int(rating_T[some].argmax())]
-            lower = some[rating_T[some] < rating_T[best]][: shown - 1]
-            if len(lower) == shown - 1:
-                rows.append(utility_T[torch.cat([best[None], lower])])
+        found = 0
+        for _ in range(DRAWS if len(rated) >= shown else 0):
+            some = rated[torch.randperm(len(rated), generator=generator)[:shown]]
+            some = some[rating_T[some].argsort(descending=True)]
+            if rating_T[some[0]] > rating_T[some[1]] and found < CHOICES:
+                rows.append(utility_T[some])
+                found += 1
     return torch.stack(rows) if rows else torch.empty(0, shown)
 
 
@@ -111,7 +114,7 @@ def _likes_among(
         for place in place_T[valid_T][:CHOICES].tolist():
             fillers = held + torch.randperm(len(utility_N) - held, generator=generator)[: shown - 1]
             rows.append(utility_N[torch.cat([torch.tensor([place]), fillers])])
-    return torch.stack(rows)
+    return torch.stack(rows) if rows else torch.empty(0, shown)
 
 
 def _with_thresholds(model: AnswerModel, people: HeldOutUsers, utility_BT: Tensor, levels: Levels) -> AnswerModel:
@@ -129,7 +132,9 @@ def _with_thresholds(model: AnswerModel, people: HeldOutUsers, utility_BT: Tenso
     with torch.enable_grad():
         for _ in range(STEPS):
             thresholds = torch.cat([first, first + gaps.exp().cumsum(0)])
-            loss = -(graded(utility_Y1, thresholds, spread.exp())[rows, level_Y] + LEAST).log().mean()
+            certain_YL = graded(utility_Y1, thresholds, spread.exp())
+            each_Y = (1 - model.lapse) * certain_YL[rows, level_Y] + model.lapse / len(levels)
+            loss = -(each_Y + LEAST).log().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -139,6 +144,6 @@ def _with_thresholds(model: AnswerModel, people: HeldOutUsers, utility_BT: Tenso
         temperature=model.temperature,
         lapse=model.lapse,
         thresholds=found,
-        spread=float(spread.detach().exp()),
+        spread=float(spread.detach().exp().clamp(1e-3, 10)),
         liked_from=liked,
     )

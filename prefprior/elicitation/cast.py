@@ -49,12 +49,13 @@ class Cast:
         n: int,
         diversity: float,
         seed: int,
+        cut: int,
     ) -> list[Asked]:
-        """Users of the world, who can be asked about the same candidates; `table` holds the ratings of which likes say
-        whether the uncertainty is right."""
+        """Users of the world, who can be asked about the same candidates; the likes in `table` say whether the
+        uncertainty is right. `seed` is that of answers, `cut` that of cells."""
         candidates_ND = self.catalogue.embeddings_ND[rows_N].float()
         direction_ND, utility_PN = self.catalogue.space.directions(candidates_ND), self.tastes.utilities(candidates_ND)
-        cells, liked_of = self._cells(seed), _likes_of(table)
+        cells, liked_of = self._cells(cut), _likes_of(table)
         people = []
         for user in users:
             liked = liked_of[user]
@@ -71,27 +72,38 @@ class Cast:
         return people
 
     def of_ratings(
-        self, table: RatingsTable, users: Sequence[str], manner: Manner, *, most: int, others: int, seed: int
+        self,
+        table: RatingsTable,
+        users: Sequence[str],
+        manner: Manner,
+        *,
+        most: int,
+        others: int,
+        seed: int,
+        fillers: int,
     ) -> list[Asked]:
         """Users of a data set. Half of their ratings, by hash, are never asked and judge; of the other half at most
-        `most` can be asked. Likes are asked among `others` random items."""
-        graded = not table.scale.liked_only
+        `most` can be asked. Likes are asked among `others` random items, and judged among as many others. `seed` is
+        that of answers, `fillers` that of those items."""
+        graded, table = not table.scale.liked_only, table.as_ratings()
         parts = [_parts(table, user, most) for user in users]
-        rng = np.random.default_rng(seed_of("others", seed))
-        filler_F = np.empty(0, dtype=np.int64) if graded else rng.permutation(len(self.catalogue))[:others]
+        rng = np.random.default_rng(seed_of("others", fillers))
+        random_N = np.empty(0, dtype=np.int64) if graded else rng.permutation(len(self.catalogue))[: 2 * others]
+        filler_F, against_F = random_N[::2], random_N[1::2]
         item_I = np.unique(np.concatenate([filler_F, *(item for (item, _), _ in parts)]).astype(np.int64))
         raw_ID = self.catalogue.embeddings_ND[torch.from_numpy(item_I)].float()
         utility_PI = self.tastes.utilities(raw_ID)
         people = []
         for user, ((item, rating), (never, never_rating)) in zip(users, parts, strict=True):
-            own = np.setdiff1d(filler_F, np.concatenate([item, never]))
+            rated = table.item_N[table.users[table.user_N] == user]
+            own, against = np.setdiff1d(filler_F, rated), np.setdiff1d(against_F, rated)
             column = torch.from_numpy(np.searchsorted(item_I, np.concatenate([item, own])))
             said = dict(enumerate(self.levels.numbers(rating).tolist()))
             person = ReplayedPerson(
                 user=user, said=said, likes=not graded, levels=self.levels, manner=manner,
                 rng=np.random.default_rng(seed_of("answers", seed, user)),
             )  # fmt: skip
-            judge = self._ranking(table, never, never_rating, own)
+            judge = self._ranking(table, never, never_rating, against)
             raw_ND = raw_ID[column]
             directions = self.catalogue.space.directions(raw_ND)
             rows_N = torch.from_numpy(item_I)[column]
@@ -121,6 +133,7 @@ class Cast:
 
 
 def _likes_of(table: RatingsTable) -> dict[str, Tensor]:
+    table = table.as_ratings()
     liked_N = np.ones(len(table), dtype=bool) if table.scale.liked_only else table.liked_N
     return {
         str(table.users[code]): torch.from_numpy(table.item_N[(table.user_N == code) & liked_N].astype(np.int64))

@@ -15,6 +15,8 @@ from prefprior.evaluation.metrics.ranking import ranking
 from prefprior.evaluation.metrics.rating import rating
 from prefprior.world.source import WorldSource
 
+UNCERTAIN = 128  # posterior samples that show how much is possible
+
 
 class Judge(Protocol):
     """Figures of a belief about one user, and the embeddings that were made for them, if any."""
@@ -74,7 +76,8 @@ class Truth:
         utility_n = self.source.scaled_utility(self.user, made_nD)
         covered_K = self.source.modes_covered(self.user, made_nD)
         true_N = torch.from_numpy(self.source.utility(self.user, self.candidates_ND))
-        best, ranked = true_N.topk(self.top).indices, (belief.weight_P @ belief.utility_PN).topk(self.top).indices
+        top = min(self.top, len(true_N))
+        best, ranked = true_N.topk(top).indices, (belief.weight_P @ belief.utility_PN).topk(top).indices
         figures = {
             "utility": float(utility_n.mean()),
             "utility_best": float(utility_n.max()),
@@ -88,7 +91,8 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """A user of a data set: how the items that they rated and are never asked about are ranked."""
+    """A user of a data set: how items that they are never asked about are ranked, those they rated or, of likes, those
+    among random ones."""
 
     raw_FD: Tensor
     rating_F: Tensor
@@ -102,9 +106,6 @@ class Ranking:
         if self.graded:
             figures["spearman"] = _spearman(score_1F[0], self.rating_F)
         return figures, None
-
-
-UNCERTAIN = 128  # posterior samples that show how much is possible
 
 
 def _spearman(score_F: Tensor, rating_F: Tensor) -> float:

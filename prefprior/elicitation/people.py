@@ -19,6 +19,7 @@ class Person(Protocol):
     """One user who can be asked."""
 
     user: str
+    hidden: tuple[int, ...]  # candidates of which every question shows exactly one; none: policies choose freely
 
     def answer(self, question: Question) -> Answer:
         """What they say."""
@@ -59,6 +60,7 @@ class WorldPerson:
         rng: np.random.Generator,
     ) -> None:
         self.user, self.source, self.candidates_ND = user, source, candidates_ND
+        self.hidden: tuple[int, ...] = ()
         self.levels, self.manner, self.rng = levels, manner, rng
 
     def answer(self, question: Question) -> Answer:
@@ -90,8 +92,8 @@ class ReplayedPerson:
         manner: Manner,
         rng: np.random.Generator,
     ) -> None:
-        """`said` maps candidates to levels; with `likes` all others count as passed over."""
-        self.user, self.said, self.likes = user, said, likes
+        """`said` maps candidates to levels; with `likes`, each question has one of these among other items."""
+        self.user, self.said, self.hidden = user, said, tuple(said) if likes else ()
         self.levels, self.manner, self.rng = levels, manner, rng
 
     def answer(self, question: Question) -> Answer:
@@ -104,8 +106,6 @@ class ReplayedPerson:
         best = max(ratings)
         if question.kind.none and best < self.levels.likes_from:
             return question.chosen([])
-        if best < 0:  # none is known to be liked: any may be the least bad
-            return at_random(question, self.levels, self.rng)
         return question.chosen([item for item, rating in zip(question.items, ratings, strict=True) if rating == best])
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.judging import Judge
 from prefprior.elicitation.people import Person
-from prefprior.elicitation.questions import Answer
+from prefprior.elicitation.questions import Answer, Question
 from prefprior.fields import Fields
 from prefprior.files import read_json
 from prefprior.seeding import generator_of
@@ -63,6 +64,15 @@ class Sessions:
         return {"users": self.users, "figures": figures}
 
 
+def _next(asker: Asker, asked: Asked, belief: Belief, draws: torch.Generator) -> Question | None:
+    """The next question; of likes, with one of them that was not shown before."""
+    hidden = asked.person.hidden
+    if not hidden:
+        return asker.ask(belief, asked.direction_ND, draws)
+    left = [item for item in hidden if item not in belief.shown]
+    return asker.ask(belief, asked.direction_ND, draws, closed=hidden, include=left[0]) if left else None
+
+
 def run_sessions(
     asker: Asker,
     people: Sequence[Asked],
@@ -83,13 +93,14 @@ def run_sessions(
         for count in range(max(after) + 1):
             if count in after:
                 figures, made = asked.judge.judge(belief, generator_of("judge", seed, user, count))
+                figures["answers"] = float(len(belief.answers))
                 found.figures.setdefault(count, []).append(figures)
                 if made is not None and count in keep_made:
                     found.made.setdefault(count, []).append(made)
             if count == max(after) or (patience is not None and count >= patience):
                 continue
             draws = generator_of("question", seed, user, count)
-            question = asker.ask(belief, asked.direction_ND, draws)
+            question = _next(asker, asked, belief, draws)
             if question is not None:
                 asker.tell(belief, asked.person.answer(question), draws)
         found.answers[user] = list(belief.answers)

@@ -59,7 +59,7 @@ def test_the_likelihood_of_an_answer_is_its_probability() -> None:
 
 
 def test_a_level_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="a rating has 5 levels, and 7 is the number of none"):
+    with pytest.raises(ValueError, match="there is no level 7: a rating has levels 0 to 4"):
         AnswerModel().log_likelihood(UTILITY[:, :1], Question(Kind(1), (5,)).rated(7))
 
 

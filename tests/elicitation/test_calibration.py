@@ -1,0 +1,63 @@
+"""Calibration: what users answer by is found again."""
+
+import numpy as np
+import pytest
+import torch
+
+from prefprior.data.held_out import HeldOutUsers
+from prefprior.data.scaling import PersonScale
+from prefprior.elicitation import calibration
+from prefprior.elicitation.answer_model import AnswerModel, graded
+from prefprior.elicitation.people import Levels
+from prefprior.predictor import Catalogue
+from prefprior.ratings import RatingScale
+from prefprior.space import Space
+
+SCALE = PersonScale(RatingScale(low=1, high=5, likes_from=4), "scale", 1.0, 3.0, 1.0)
+LEVELS = Levels.of(SCALE, np.array([1.0, 2, 3, 4, 5]))
+THRESHOLDS = torch.tensor([-0.8, 0.1, 0.9, 2.0])
+
+
+def people(level_BT: torch.Tensor) -> HeldOutUsers:
+    """Users with these levels held out."""
+    users, held = level_BT.shape
+    space = Space.measure("test", np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32))
+    none_B1 = torch.full((users, 1), -1)
+    return HeldOutUsers(
+        users=[str(user) for user in range(users)],
+        catalogue=Catalogue(space, [str(item) for item in range(held)], torch.zeros(held, 4)),
+        scale=SCALE,
+        item_BK=none_B1,
+        raw_BK=torch.zeros(users, 1),
+        question_BK=torch.zeros(users, 1, dtype=torch.long),
+        seen_item_BS=none_B1,
+        held_item_BT=torch.arange(held).expand(users, -1),
+        held_rating_BT=level_BT / 2 - 1.0,
+        held_liked_BT=level_BT >= 3,
+        held_asked_BT=torch.zeros_like(level_BT, dtype=torch.bool),
+    )
+
+
+def test_thresholds_come_back() -> None:
+    draws = torch.Generator().manual_seed(0)
+    utility_BT = 1.5 * torch.randn(300, 20, generator=draws)
+    chance_BTL = graded(utility_BT[..., None], THRESHOLDS, 0.3)
+    level_BT = torch.multinomial(chance_BTL.flatten(0, 1), 1, generator=draws).view(300, 20)
+    found = calibration._with_thresholds(AnswerModel(lapse=0.0), people(level_BT), utility_BT, LEVELS)
+    torch.testing.assert_close(found.thresholds, THRESHOLDS, atol=0.12, rtol=0)
+    assert found.spread == pytest.approx(0.3, abs=0.06)
+    assert found.liked_from == pytest.approx(0.9, abs=0.12)
+
+
+def test_choices_are_among_pictures_drawn_at_random_and_have_one_best() -> None:
+    draws = torch.Generator().manual_seed(0)
+    level_BT = torch.randint(5, (50, 12), generator=draws)
+    option_SM = calibration._best_of_rated(people(level_BT), level_BT.float(), 4, draws)
+    assert option_SM.shape[1] == 4
+    assert (option_SM[:, :1] > option_SM[:, 1:]).all()
+    assert len(option_SM) <= 50 * calibration.CHOICES
+
+
+def test_users_with_equal_ratings_tell_nothing() -> None:
+    equal_BT = torch.full((5, 12), 3)
+    assert len(calibration._best_of_rated(people(equal_BT), equal_BT.float(), 4, torch.Generator())) == 0
