@@ -188,7 +188,7 @@ ASKED = [
     (case("vectors without ids", nothing, "source.embeddings (an .npy) and source.items", "must be given together"), TableSource, {"ratings": "r.csv", "embeddings": "e.npy"}),
     (case("texts without vectors", nothing, "source.texts (an .npy) has one row per row of source.embeddings, which is missing"), TableSource, {"ratings": "r.csv", "pictures": "p", "texts": "t.npy"}),
     (case("neither pictures nor vectors", nothing, "source=table needs source.pictures=FOLDER, or source.embeddings=FILE.npy"), TableSource, {"ratings": "r.csv"}),
-    (case("a column that there is not", nothing, "source.columns maps user, item, rating, time, split, shown, propensity, not usr"), TableSource, {"ratings": "r.csv", "pictures": "p", "columns": {"usr": "x"}}),
+    (case("a column that there is not", nothing, "source.columns maps user, item, rating, time, split, shown, propensity, question, picked, not usr"), TableSource, {"ratings": "r.csv", "pictures": "p", "columns": {"usr": "x"}}),
     (case("a name that leaves its folder", nothing, "source.name='../x' is not valid: a name consists of letters"), TableSource, {"ratings": "r.csv", "pictures": "p", "name": "../x"}),
     (case("a log without pictures", nothing, "source=events needs source.pictures=FOLDER"), EventsSource, {"log": "l.csv"}),
 ]  # fmt: skip

@@ -83,8 +83,12 @@ def test_a_batch_without_targets_has_zero_loss_and_a_finite_gradient(
 @pytest.mark.parametrize("retriever", [None, "shared", "own", "identity", "ensemble", "identities", "cold"])
 @pytest.mark.parametrize("objective", OBJECTIVES[::4])
 def test_every_parameter_has_a_gradient(space: Space, retriever: str | None, objective: Objective) -> None:
-    model = make_model(space, retriever)
-    total(losses(model, objective, make_batch(users=16))).backward()
+    model, batch = make_model(space, retriever), make_batch(users=16)
+    history = batch.history
+    history.question_BK[:, :2] = 1  # a pair, of which the first was picked
+    history.ratings_BK[:, :2] = torch.tensor([1.0, -1.0])
+    history.ages_BK[:, 1] = history.ages_BK[:, 0]
+    total(losses(model, objective, batch)).backward()
     learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     assert [name for name, p in learning if p.grad is None or not p.grad.abs().sum() > 0] == []
 

@@ -53,7 +53,7 @@ def test_all_published_weights_are_used(published: tuple[Any, Path], space: Spac
     model, folder = published
     _, transfer = from_prior_transformer(folder, space)
     assert transfer.refused == {}
-    assert {name.split(".")[0] for name in transfer.new} == {"rating", "target_rating", "target_unknown_W"}
+    assert {name.split(".")[0] for name in transfer.new} == {"choices", "rating", "target_rating", "target_unknown_W"}
     assert len(transfer.used) == len(model.state_dict())
 
 
@@ -151,7 +151,7 @@ def said(prior: InContextPrior, history: History) -> Tensor:
 
 def test_padding_has_no_effect(in_context: InContextPrior) -> None:
     history = make_history(4, 6)
-    columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK")
+    columns = ("embeddings_BKD", "ratings_BK", "ages_BK", "valid_BK", "items_BK", "question_BK")
     padded = {name: torch.cat([getattr(history, name)] * 2, dim=1) for name in columns}
     padded["valid_BK"][:, 6:] = False
     padded["embeddings_BKD"][:, 6:] = torch.nan
