@@ -12,10 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from prefprior.command_line import call
-from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
+from prefprior.composition import data_of_checkpoint
 from prefprior.config import build, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Moves
@@ -28,11 +27,12 @@ from prefprior.elicitation.report import curves, filmstrip
 from prefprior.elicitation.session import Asked, Sessions, run_sessions
 from prefprior.elicitation.tastes import Tastes
 from prefprior.errors import require_between, require_choice
-from prefprior.evaluated import require_device
+from prefprior.evaluated import chosen_decoding, require_device
 from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.evaluation.protocol.decoding import DECODED, Decoding
 from prefprior.evaluation.protocol.split import held_part
 from prefprior.files import make_folder, write_json, written_whole
+from prefprior.gallery.contact_sheet import save
 from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
@@ -126,7 +126,7 @@ def _require_askable(cfg: DictConfig, data: PreferenceDataModule, ways: Mapping[
     if likes and any(kind.is_rating or kind.none for kind in kinds):
         raise ValueError(
             f"all ratings of {data.source.name} are likes, which say nothing of ratings or of 'none of these': ask for "
-            "choices only, such as questions=[9]"
+            "choices only, such as 'questions=[9]'"
         )
     if truth_known(data.source, data.space):
         for kind in kinds:
@@ -135,12 +135,12 @@ def _require_askable(cfg: DictConfig, data: PreferenceDataModule, ways: Mapping[
         if not data.has_part("val"):
             raise ValueError(
                 "answers are calibrated on validation users, and there are none: give temperature=0.4, and ask for "
-                "choices only, such as questions=[9]"
+                "choices only, such as 'questions=[9]'"
             )
     elif any(kind.is_rating or kind.none for kind in kinds):
         raise ValueError(
             "temperature=... is that of choices. Ratings and 'none of these' are calibrated: leave it out, or ask for "
-            "choices only, such as questions=[9]"
+            "choices only, such as 'questions=[9]'"
         )
 
 
@@ -269,20 +269,16 @@ class _Asking:
             for count, embeddings in found.made.items():
                 made[count] = self.decoding.decode_and_embed(embeddings[0][None], self.data.space, 0).pictures[0]
         sheet = filmstrip(f"{user}, asked by {name}", found.answers[user], shown, made, self.cast.levels.raw)
-        with written_whole(self.folder / STRIP.format(name)) as path:
-            sheet.save(path, "PNG")
+        save(sheet, self.folder / STRIP.format(name))
 
 
 def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
-    """What is made is decoded on a world, whose decoder takes seconds."""
-    if cfg.decoding is None or not truth_known(data.source, data.space):
-        return None
-    space = data.space.name
-    decoder = build_decoder(decoder_node(cfg.decoder, space), data, space)
-    encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder, OpenClipEncoder)
-    decoder.to(cfg.device)
-    encoder.to(cfg.device)
-    return build(cfg.decoding, Decoding, decoder=decoder, encoder=encoder)
+    """What is made is decoded on a world, whose decoder takes seconds; elsewhere nothing is made."""
+    if truth_known(data.source, data.space):
+        return chosen_decoding(cfg, data)
+    if cfg.decoder is not None or cfg.encoder is not None:
+        raise ValueError("decoder=... and encoder=... have no effect here: pictures are made on a world only")
+    return None
 
 
 def _write(asking: _Asking, found: Mapping[str, list[Sessions]], console: Console) -> None:
@@ -318,9 +314,7 @@ def _write(asking: _Asking, found: Mapping[str, list[Sessions]], console: Consol
         label = HEADLINES[metric]
         with written_whole(folder / PLOT.format(metric)) as path:
             path.write_bytes(curves(label, by_way))
-        table = Table(
-            "policy and pictures a question", *(str(after) for after in cfg.after), title=f"{label}, after answers"
-        )
+        table = Table("", *(str(after) for after in cfg.after), title=f"{label}, after so many answers")
         for name, line in by_way.items():
             cells = [
                 f"{line[a].value:.3f} ±{(line[a].high - line[a].low) / 2:.3f}" if a in line else "" for a in cfg.after

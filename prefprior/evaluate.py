@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prefprior.command_line import call
-from prefprior.composition import build_decoder, decoder_node
 from prefprior.config import build, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.data.held_out import HeldOutUsers
 from prefprior.errors import require_choice
 from prefprior.evaluated import (
+    chosen_decoding,
     chosen_predictors,
     cold_start_items,
     load_data,
@@ -27,7 +26,6 @@ from prefprior.evaluated import (
     tuned,
 )
 from prefprior.evaluation.protocol.bootstrap import Figure
-from prefprior.evaluation.protocol.decoding import Decoding
 from prefprior.evaluation.protocol.few_shot import FewShot
 from prefprior.evaluation.protocol.results import Outcome, Results
 from prefprior.evaluation.protocol.scoreboard import LEAST_PEOPLE, Scoreboard
@@ -75,7 +73,7 @@ def _run_scoreboard(
     console: Console,
 ) -> None:
     """Every metric and control, in `report.html`."""
-    decoding = _decoding(cfg, data)
+    decoding = chosen_decoding(cfg, data)
     cut = HistoryCut(cfg.history_share, cfg.history_first)
     part, people = select(data, cfg.part, cut, cfg.history_cap)
     reported, tuner = part, None
@@ -211,28 +209,6 @@ def _require_protocol_alone(cfg: DictConfig) -> None:
                 f"{name}=... has no effect with protocol=...: a protocol says itself which users are evaluated, and "
                 "after which ratings (protocol.parts, protocol.shots). Leave one of them out"
             )
-
-
-def _decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
-    """Samples are decoded by the decoder that was chosen and, on a world, by its own: that takes seconds."""
-    chosen = cfg.decoder is not None
-    if cfg.decoding is None and (chosen or cfg.encoder is not None):
-        raise ValueError(
-            "with decoding=null nothing is decoded: leave it out, or leave decoder=... and encoder=... out"
-        )
-    decodes = cfg.decoding is not None and (chosen or truth_known(data.source, data.space))
-    if cfg.encoder is not None and not decodes:
-        raise ValueError("encoder=... embeds decoded pictures: add decoder=..., or leave encoder out")
-    if cfg.encoder is not None and "_target_" not in cfg.encoder:
-        raise ValueError("encoder arguments need an encoder: add encoder=... (such as encoder=world)")
-    if not decodes:
-        return None
-    space = data.space.name
-    decoder = build_decoder(decoder_node(cfg.decoder, space), data, space)
-    encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder, OpenClipEncoder)
-    decoder.to(cfg.device)
-    encoder.to(cfg.device)
-    return build(cfg.decoding, Decoding, decoder=decoder, encoder=encoder)
 
 
 def _facts(cfg: DictConfig, priors: dict[str, TrainedPredictor], people: HeldOutUsers) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from omegaconf import DictConfig
 
 from prefprior import checkpoint
 from prefprior.baselines.search import Search
-from prefprior.composition import data_of_checkpoint, training_part
+from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node, training_part
 from prefprior.config import build, plain_node
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
 from prefprior.data.held_out import HeldOutUsers
+from prefprior.evaluation.protocol.decoding import Decoding
 from prefprior.evaluation.protocol.oracle import Oracle
 from prefprior.evaluation.protocol.overlap import what_it_saw
 from prefprior.evaluation.protocol.tuning import Tuned, Tuner
@@ -157,3 +159,25 @@ def cold_start_items(prior: TrainedPredictor, catalogue: Catalogue) -> str | Non
         )
     share = 1 - rated / len(catalogue) if cold_start.share is None else cold_start.share
     return f"{len(catalogue) - rated:,} of {len(catalogue):,}, with a probability of {share:.1%} together"
+
+
+def chosen_decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
+    """Samples are decoded by the decoder that was chosen and, on a world, by its own: that takes seconds."""
+    chosen = cfg.decoder is not None
+    if cfg.decoding is None and (chosen or cfg.encoder is not None):
+        raise ValueError(
+            "with decoding=null nothing is decoded: leave it out, or leave decoder=... and encoder=... out"
+        )
+    decodes = cfg.decoding is not None and (chosen or truth_known(data.source, data.space))
+    if cfg.encoder is not None and not decodes:
+        raise ValueError("encoder=... embeds decoded pictures: add decoder=..., or leave encoder out")
+    if cfg.encoder is not None and "_target_" not in cfg.encoder:
+        raise ValueError("encoder arguments need an encoder: add encoder=... (such as encoder=world)")
+    if not decodes:
+        return None
+    space = data.space.name
+    decoder = build_decoder(decoder_node(cfg.decoder, space), data, space)
+    encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder, OpenClipEncoder)
+    decoder.to(cfg.device)
+    encoder.to(cfg.device)
+    return build(cfg.decoding, Decoding, decoder=decoder, encoder=encoder)

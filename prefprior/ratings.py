@@ -96,6 +96,11 @@ class RatingsTable:
             return np.ones(len(self), dtype=bool)
         return starts_answer(self.user_N, self.question_N)
 
+    def over_answers(self, reduce: np.ufunc, value_N: np.ndarray) -> np.ndarray:
+        """(N,) for each row the values of its whole answer, reduced to one, such as by `np.maximum`."""
+        begins = np.flatnonzero(self.starts_answer_N)
+        return np.repeat(reduce.reduceat(value_N, begins), np.diff(np.append(begins, len(self))))
+
     def as_ratings(self) -> "RatingsTable":
         """Without questions: a pick is a rating at the top of the scale, and what was passed over is left out.
 

@@ -1,6 +1,6 @@
 """`python sample.py`: galleries for users, by a trained prior and a decoder of its space."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from prefprior.command_line import call
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
 from prefprior.config import build, command_again, overrides, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.data.decoding import BadPictureError, decode
 from prefprior.data.embedding.encoders import encoder_of
 from prefprior.data.embedding.text_axes import read_strengths, text_axes
-from prefprior.decoders.decoder import Decoder, repainter
+from prefprior.decoders.decoder import Decoder
 from prefprior.decoders.safety import NoSafety, Safety
+from prefprior.edits import edit_strength, factors_kept, picture_to_edit, repaint_of, require_edit
 from prefprior.gallery.embeddings import PersonalEmbeddings
 from prefprior.gallery.figures import Figures, RealPictures
 from prefprior.gallery.maker import GalleryMaker
@@ -38,10 +38,7 @@ from prefprior.replay import NOT_REPEATED, portable, repeated
 from prefprior.runs import GALLERY, Run, differing_keys, find_checkpoint, save_config, told, write_metrics
 from prefprior.schemas import SampleConfig
 from prefprior.trainer import build_trainer, stopped_by_hand
-from prefprior.world.source import WorldSource, truth_known
-
-EDIT_STRENGTH = 0.75  # most of the gain in taste, half of the factors kept: figures in docs/sampling.md
-REPAINT = 0.85  # below it a miniature decoder keeps the picture and forgets the edit
+from prefprior.world.source import truth_known
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,21 +97,7 @@ def _require_sense(config: SampleConfig) -> None:
             raise ValueError(f"interpolate takes two users, such as 'interpolate=[a,b]'; got {pair}")
     if config.axes is not None:
         read_strengths(config.axes)
-    _require_edit(config)
-
-
-def _require_edit(config: SampleConfig) -> None:
-    """Refuses settings of an edit that have no effect."""
-    if config.edit is None:
-        changed = [f"{name}=..." for name in ("edit_strength", "repaint") if getattr(config, name) is not None]
-        if changed:
-            raise ValueError(f"{' and '.join(changed)} belong to an edit: give edit=FILE too, or leave them out")
-        return
-    without = ("interpolate", "prompt", "prompt_weight", "guidance_text", "candidates", "diversity")
-    if found := [name for name in without if getattr(config, name) is not None]:
-        raise ValueError(f"{found[0]} has no effect on an edit: leave it out, or leave edit={config.edit} out")
-    if config.edit_strength == 0 and config.axes is None:
-        raise ValueError("edit_strength=0 without axes leaves the picture as it is: raise it, or give axes=...")
+    require_edit(config)
 
 
 def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Loaded]:
@@ -126,7 +109,7 @@ def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Lo
             f"{path} is not the checkpoint that made these pictures: its hash is {sha256[:12]}, the "
             f"manifest has {str(made_with)[:12]}. Give checkpoint=... of the original."
         )
-    original = None if config.edit is None else _picture(config.edit)
+    original = None if config.edit is None else picture_to_edit(config.edit)
     predictor = TrainedPredictor.load(path, trust=config.trust)
     config = replace(config, checkpoint=str(path), decoder=decoder_node(config.decoder, predictor.space.name))
     data = _data(config, predictor)
@@ -136,14 +119,6 @@ def _load(config: SampleConfig, made_with: str | None) -> tuple[SampleConfig, Lo
     say(f"space: {predictor.space.name}; decoder: {decoder.identity}", flush=True)
     safety = build(config.safety, Safety) or NoSafety()
     return config, Loaded(path, sha256, predictor, data, decoder, safety, original)
-
-
-def _picture(path: str) -> Image:
-    """The picture that is to be edited."""
-    try:
-        return decode(Path(path), path)
-    except BadPictureError as error:
-        raise ValueError(f"edit={path} cannot be used as a picture ({error}). Give a picture file.") from None
 
 
 def _data(config: SampleConfig, predictor: TrainedPredictor) -> PreferenceDataModule | None:
@@ -206,8 +181,8 @@ def _settings(config: SampleConfig, loaded: Loaded) -> GallerySettings:
         prompt_weight=_prompt_weight(config, loaded),
         axes=None if config.axes is None else read_strengths(config.axes),
         edit=None if config.edit is None else file_hash(config.edit),
-        edit_strength=_edit_strength(config),
-        repaint=_repaint(config, loaded.decoder),
+        edit_strength=edit_strength(config),
+        repaint=repaint_of(config, loaded.decoder),
         command=portable(vars(config)),
     )
 
@@ -241,27 +216,6 @@ def _prompt_weight(config: SampleConfig, loaded: Loaded) -> float | None:
     return 0.5 if config.prompt_weight is None else config.prompt_weight
 
 
-def _edit_strength(config: SampleConfig) -> float:
-    """How far an edit goes towards taste; by default not at all where it is along axes."""
-    if config.edit is None:
-        return 0.0
-    default = EDIT_STRENGTH if config.axes is None else 0.0
-    return default if config.edit_strength is None else config.edit_strength
-
-
-def _repaint(config: SampleConfig, decoder: Decoder) -> float | None:
-    """The noise that img2img starts from; None where the decoder cannot start from a picture."""
-    if config.edit is None:
-        return None
-    if repainter(decoder) is None:
-        if config.repaint is not None:
-            raise ValueError(
-                f"the decoder {decoder.identity} cannot start from a picture: leave repaint={config.repaint:g} out"
-            )
-        return None
-    return REPAINT if config.repaint is None else config.repaint
-
-
 def _steering(settings: GallerySettings, predictor: TrainedPredictor) -> Steering | None:
     """What moves pictures along the axes that were asked for."""
     if settings.axes is None:
@@ -290,7 +244,7 @@ def _maker(config: SampleConfig, root: Path, loaded: Loaded, users: GalleryUsers
         nearest=config.nearest,
         truth=None if walk else truth,  # an interpolation between two users has no true utility
         encode=encode if truth is not None and config.measure_decoded else None,
-        kept=_kept(truth, original_D),
+        kept=factors_kept(truth, original_D),
     )
     return GalleryMaker(
         root=root,
@@ -310,14 +264,6 @@ def _maker(config: SampleConfig, root: Path, loaded: Loaded, users: GalleryUsers
         interpolate=walk,
         original=loaded.original,
     )
-
-
-def _kept(truth: WorldSource | None, original_D: Tensor | None) -> Callable[[Tensor], np.ndarray] | None:
-    """How much of the original is kept, where factors are known."""
-    if truth is None or original_D is None:
-        return None
-    probe = truth.factor_probe()
-    return lambda edited_nD: probe.kept(original_D[None], edited_nD)
 
 
 def _trainer(config: SampleConfig, folder: Path) -> lightning.Trainer:

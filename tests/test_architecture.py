@@ -49,6 +49,7 @@ LAYERS = [
         "pipeline",
         "replay",
         "evaluated",
+        "edits",
     },
     {"callbacks"},
     {"continuation"},

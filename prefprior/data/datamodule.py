@@ -10,9 +10,10 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_only
 
 from prefprior.data.embedding_lookup import StoredEmbeddings
+from prefprior.data.histories.assembler import HeldOutRatings, build_histories
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import FixedLoader, TrainingLoader
-from prefprior.data.histories.sequences import HeldOutRatings, Sequences, build_histories
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale, RatingScaling
 from prefprior.data.shards.stored import ShardedTables, StoredShards
 from prefprior.data.sources.source import Source

@@ -49,9 +49,7 @@ def rating_hashes(table: RatingsTable) -> np.ndarray:
     if table.question_N is None:
         return own_N
     told_N = mix(own_N, table.picked_N)
-    begins_N = np.flatnonzero(table.starts_answer_N)
-    asked_N = np.repeat(np.add.reduceat(told_N, begins_N), np.diff(np.append(begins_N, len(table))))
-    return np.where(table.rated_N, own_N, mix(told_N, asked_N))
+    return np.where(table.rated_N, own_N, mix(told_N, table.over_answers(np.add, told_N)))
 
 
 def training_digest(table: RatingsTable) -> str:

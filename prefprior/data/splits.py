@@ -40,8 +40,7 @@ class Splits(Loadable):
         val_from: float | None = None,
         test_from: float | None = None,
     ) -> None:
-        """`by`: "user" (unseen users), "item" (unseen pictures; a choice that shows one
-        is of its part), "time" (what came after), "source" (its own split),
+        """`by`: "user" (unseen users), "item" (unseen pictures), "time" (what came after), "source" (its own split),
         "auto" (the source's own where it has one, by user otherwise). `val` and `test` are shares of users or
         pictures; the folds 0, 1, ... of one `seed`, 1 / `test` of them, have disjoint test parts; `val_from` and
         `test_from` are seconds since 1970."""
@@ -128,9 +127,5 @@ def _whole_questions(table: RatingsTable, parts: np.ndarray) -> np.ndarray:
     that: no picture of either is shown in training."""
     if table.question_N is None:
         return parts
-    names = np.asarray(["train", "val", "test"])
-    rank_N = np.searchsorted(("test", "train", "val"), parts)
-    rank_N = np.asarray([2, 0, 1])[rank_N]
-    begins_N = np.flatnonzero(table.starts_answer_N)
-    most = np.maximum.reduceat(rank_N, begins_N)
-    return names[np.repeat(most, np.diff(np.append(begins_N, len(table))))]
+    rank_N = (parts == "val") + 2 * (parts == "test")
+    return np.asarray(["train", "val", "test"])[table.over_answers(np.maximum, rank_N)]

@@ -15,9 +15,10 @@ from prefprior.data.embedding.join import match
 from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.embedding_lookup import StoredEmbeddings
 from prefprior.data.hashing import training_digest
+from prefprior.data.histories.assembler import Assembler
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import CountedBatches, FixedBatches, TrainingBatches
-from prefprior.data.histories.sequences import Assembler, Sequences
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale, RatingScaling
 from prefprior.data.sources.source import Source
 from prefprior.data.splits import Splits, belongs, in_order

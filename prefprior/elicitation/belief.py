@@ -47,7 +47,6 @@ class Belief:
     model: AnswerModel
     moves: Moves = field(default_factory=Moves)
     answers: list[Answer] = field(default_factory=list)
-    looks: int = 0
 
     def __post_init__(self) -> None:
         self.log_weight_P = torch.zeros(len(self.tastes))
@@ -71,7 +70,8 @@ class Belief:
         """Takes an answer into account."""
         if foreign := [item for item in answer.question.items if not 0 <= item < len(self.candidates_ND)]:
             raise ValueError(f"candidate {foreign[0]} was not asked: there are {len(self.candidates_ND)}")
-        self.log_weight_P = self.log_weight_P + self._log_likelihood(answer, self.utility_PN)
+        columns = list(answer.question.items)
+        self.log_weight_P = self.log_weight_P + self.model.log_likelihood(self.utility_PN[:, columns], answer)
         self.answers.append(answer)
 
     @property
@@ -98,7 +98,7 @@ class Belief:
         if accepted_P.any():
             utility_PN = utility_PN.clone()
             utility_PN[accepted_P] = tastes.take(accepted_P.nonzero()[:, 0]).utilities(self.candidates_ND)
-        self.tastes, self.utility_PN, self.looks = tastes, utility_PN, self.looks + 1
+        self.tastes, self.utility_PN = tastes, utility_PN
         self.log_weight_P = torch.zeros(len(rows))
 
     def heaviest(self) -> tuple[Tastes, Tensor]:
@@ -136,6 +136,3 @@ class Belief:
             columns = [place[item] for item in answer.question.items]
             total_P = total_P + self.model.log_likelihood(utility_PX[:, columns], answer)
         return total_P
-
-    def _log_likelihood(self, answer: Answer, utility_PN: Tensor) -> Tensor:
-        return self.model.log_likelihood(utility_PN[:, list(answer.question.items)], answer)

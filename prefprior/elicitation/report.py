@@ -9,13 +9,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from prefprior.elicitation.questions import Answer
 from prefprior.evaluation.protocol.bootstrap import Figure
+from prefprior.evaluation.report.plots import COLOURS, DASHES, MARKERS, STYLE
+from prefprior.gallery.contact_sheet import FAINT, GAP, INK, LIKED, PAPER, fitted
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#8A8A8A")
-MARKERS = "osD^vPX*"
-DASHES = ("-", "--", "-.", ":")
-STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
-PAPER, INK, FAINT, PICKED = (250, 248, 244), (32, 30, 28), (128, 122, 114), (46, 125, 90)
-SIDE, GAP, LABEL = 96, 8, 22
+SIDE = 96  # of a picture
+TEXT = 150  # width of what is said beside a row
 
 
 @matplotlib.rc_context(STYLE)
@@ -50,13 +48,12 @@ def filmstrip(
 ) -> Image.Image:
     """One user: a row for each question, with a frame around what was picked, and what was made after some answers."""
     most = max([len(row) for row in pictures] + [len(row) for row in made.values()] + [1])
-    side_text = 150
     rows: list[tuple[str, Sequence[Image.Image], tuple[int, ...]]] = []
     for number, (answer, row) in enumerate(zip(answers, pictures, strict=True), 1):
         rows.append((f"question {number}: {_said(answer, levels)}", row, answer.picked))
         if number in made:
             rows.append((f"made after {number}", made[number], ()))
-    width = side_text + most * (SIDE + GAP) + GAP
+    width = TEXT + most * (SIDE + GAP) + GAP
     sheet = Image.new("RGB", (width, 40 + max(len(rows), 1) * (SIDE + GAP) + GAP), PAPER)
     canvas = ImageDraw.Draw(sheet)
     canvas.text((GAP, 10), title, fill=INK, font=ImageFont.load_default(18))
@@ -65,10 +62,10 @@ def filmstrip(
         for line, words in enumerate(text.split(": ")):
             canvas.text((GAP, top + 8 + 18 * line), words, fill=FAINT if line else INK, font=ImageFont.load_default(13))
         for column, picture in enumerate(row):
-            left = side_text + column * (SIDE + GAP)
+            left = TEXT + column * (SIDE + GAP)
             if column in picked:
-                canvas.rectangle((left - 4, top - 4, left + SIDE + 3, top + SIDE + 3), fill=PICKED)
-            sheet.paste(picture.convert("RGB").resize((SIDE, SIDE)), (left, top))
+                canvas.rectangle((left - 4, top - 4, left + SIDE + 3, top + SIDE + 3), fill=LIKED)
+            sheet.paste(fitted(picture.convert("RGB"), SIDE), (left, top))
     return sheet
 
 

@@ -75,18 +75,8 @@ class PersonalEmbeddings:
             copy_threshold=settings.copy_threshold,
             steering=self.steering,
         )
-        raw_nD = _on_cpu(samples.raw_BnD)
-        score_n, better_than_n = self._scores(user.history, raw_nD)
-        return UserEmbeddings(
-            raw_nD=raw_nD,
-            score_n=score_n,
-            better_than_n=better_than_n,
-            likeness_n=self._likeness(user, raw_nD),
-            negative_nD=self._negatives(user),
-            diversity=mean_distance(predictor.space, raw_nD),
-            candidates=int(samples.proposed_B),
-            near_copies=int(samples.near_copies_B),
-            columns=self._along(raw_nD),
+        return self._described(
+            user, _on_cpu(samples.raw_BnD), candidates=int(samples.proposed_B), near_copies=int(samples.near_copies_B)
         )
 
     def edited(self, user: GalleryUser) -> UserEmbeddings:
@@ -107,23 +97,9 @@ class PersonalEmbeddings:
             raw_nD = path.at(predictor.space, settings.edit_strength * share_n)
         if self.steering is not None:
             raw_nD = self.steering.moved(raw_nD, share_n)
-        score_n, better_than_n = self._scores(user.history, raw_nD)
-        unit_nD = predictor.space.directions(raw_nD)
-        return UserEmbeddings(
-            raw_nD=raw_nD,
-            score_n=score_n,
-            better_than_n=better_than_n,
-            likeness_n=self._likeness(user, raw_nD),
-            negative_nD=self._negatives(user),
-            diversity=mean_distance(predictor.space, raw_nD),
-            candidates=SAMPLES if settings.edit_strength else 0,
-            near_copies=0,
-            columns={
-                "share": share_n,
-                "cosine_to_original": unit_nD @ predictor.space.directions(self.original_D),
-                **self._along(raw_nD),
-            },
-        )
+        cosine_n = predictor.space.directions(raw_nD) @ predictor.space.directions(self.original_D)
+        found = self._described(user, raw_nD, candidates=SAMPLES if settings.edit_strength else 0, near_copies=0)
+        return replace(found, columns={"share": share_n, "cosine_to_original": cosine_n, **found.columns})
 
     def between(self, one: GalleryUser, other: GalleryUser) -> UserEmbeddings:
         """A walk from the best picture of one user to that of another, in n equal steps."""
@@ -148,6 +124,21 @@ class PersonalEmbeddings:
             diversity=mean_distance(space, raw_nD),
             candidates=first.candidates + last.candidates,
             near_copies=first.near_copies + last.near_copies,
+            columns=self._along(raw_nD),
+        )
+
+    def _described(self, user: GalleryUser, raw_nD: Tensor, *, candidates: int, near_copies: int) -> UserEmbeddings:
+        """One user's embeddings with their figures."""
+        score_n, better_than_n = self._scores(user.history, raw_nD)
+        return UserEmbeddings(
+            raw_nD=raw_nD,
+            score_n=score_n,
+            better_than_n=better_than_n,
+            likeness_n=self._likeness(user, raw_nD),
+            negative_nD=self._negatives(user),
+            diversity=mean_distance(self.predictor.space, raw_nD),
+            candidates=candidates,
+            near_copies=near_copies,
             columns=self._along(raw_nD),
         )
 

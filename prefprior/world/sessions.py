@@ -1,4 +1,4 @@
-"""Sessions: what users of the world answered after they gave their own ratings, as `python elicit.py` writes it down.
+"""Sessions: what users of the world answered after they gave their own ratings, from a file.
 
 A table with the columns user, item, time and, of a rating, rating (1 to 5) or, of a choice, question and picked.
 

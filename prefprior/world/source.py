@@ -117,10 +117,7 @@ class WorldSource(Loadable):
     ) -> tuple[np.ndarray, np.ndarray]:
         """What a user says of any pictures, made ones too, after all that they rated: (N,) how much they like each at
         this moment, with the noise of a rating, and ratings from 1 to 5."""
-        lines_4 = self._people.ratings(self._person(user)).lines_4
-        felt_N = self.utility(user, embeddings_ND)
-        felt_N = felt_N + self.noise * rng.standard_normal(len(felt_N))
-        return felt_N, 1 + (felt_N[:, None] > lines_4).sum(1)
+        return self._people.asked(self._person(user), self._perceived(embeddings_ND), rng)
 
     def utility(self, user: str, embeddings_ND: Tensor | np.ndarray, step: int | None = None) -> np.ndarray:
         """(N,) true utility in [0, 1] of any raw embeddings after `step` ratings (by default, after all of theirs)."""

@@ -50,5 +50,4 @@ def _whole_questions(table: RatingsTable, there_N: np.ndarray) -> np.ndarray:
     """(N,) which rows are there, with all that was shown beside them."""
     if table.question_N is None:
         return there_N
-    begins_N = np.flatnonzero(table.starts_answer_N)
-    return np.repeat(np.logical_and.reduceat(there_N, begins_N), np.diff(np.append(begins_N, len(table))))
+    return table.over_answers(np.logical_and, there_N)

@@ -133,8 +133,8 @@ def _parted(
         found = np.where(np.take_along_axis(chosen, order, 1), np.take_along_axis(place, order, 1), -1)
         return np.pad(found, ((0, 0), (0, most - found.shape[1])), constant_values=-1)
 
-    most = (max(int(each.max(initial=0)), 1) for each in (length, targets))
-    return first(there & ~is_target, next(most)), first(is_target, next(most))
+    longest, most = (max(int(each.max(initial=0)), 1) for each in (length, targets))
+    return first(there & ~is_target, longest), first(is_target, most)
 
 
 def inverse_propensity(rule: DrawRule, propensity_BT: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from prefprior.data.hashing import mix, permuted
+from prefprior.data.histories.assembler import Assembler
 from prefprior.data.histories.draws import DrawRule
-from prefprior.data.histories.sequences import Assembler
 from prefprior.history import PreferenceBatch
 
 # Names of independent random numbers.

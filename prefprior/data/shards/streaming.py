@@ -8,9 +8,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from prefprior.data.hashing import mix, permuted
+from prefprior.data.histories.assembler import Assembler
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import DRAW, FIXED, ORDER, CountedBatches
-from prefprior.data.histories.sequences import Assembler
 from prefprior.data.shards.manifest import Shard, ShardSet
 from prefprior.data.shards.tars import read_shards
 from prefprior.history import PreferenceBatch, concatenate

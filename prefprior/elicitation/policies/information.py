@@ -44,9 +44,7 @@ class Information(Policy):
         favourite_PF = allowed_PN.topk(min(10, len(open_rows)), dim=1).indices.flatten()
         half = self.proposals // 2
         pair_S2[:half] = favourite_PF[torch.randint(len(favourite_PF), (half, 2), generator=generator)]
-        cosine_S = (situation.direction_ND[pair_S2[:, 0]] * situation.direction_ND[pair_S2[:, 1]]).sum(1)
-        distinct_S = (pair_S2[:, 0] != pair_S2[:, 1]) & (cosine_S < situation.most_alike)
-        pair_S2 = pair_S2[distinct_S]
+        pair_S2 = situation.distinct(pair_S2)
         if not len(pair_S2):
             return situation.filled([], generator)
         return pair_S2[int(self._of(situation, utility_PN, pair_S2).argmax())].tolist()

@@ -24,8 +24,7 @@ class Mcmv(Policy):
         """The best of the pairs."""
         open_rows = situation.open_N.nonzero()[:, 0]
         pair_S2 = open_rows[torch.randint(len(open_rows), (self.pairs, 2), generator=generator)]
-        cosine_S = (situation.direction_ND[pair_S2[:, 0]] * situation.direction_ND[pair_S2[:, 1]]).sum(1)
-        pair_S2 = pair_S2[(pair_S2[:, 0] != pair_S2[:, 1]) & (cosine_S < situation.most_alike)]
+        pair_S2 = situation.distinct(pair_S2)
         if not len(pair_S2):
             return situation.filled([], generator)
         gap_PS = situation.utility_PN[:, pair_S2[:, 0]] - situation.utility_PN[:, pair_S2[:, 1]]

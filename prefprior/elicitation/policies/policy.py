@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prefprior.elicitation.answer_model import AnswerModel
-from prefprior.elicitation.questions import Kind
+from prefprior.elicitation.questions import MOST_SHOWN, Kind
 from prefprior.nodes import Loadable
 
 
@@ -52,6 +52,11 @@ class Situation:
         """The candidate of the highest score that can be shown beside these."""
         return int(self.without_alike(score_N, shown).argmax())
 
+    def distinct(self, pair_S2: Tensor) -> Tensor:
+        """Those of some pairs that can be shown together."""
+        cosine_S = (self.direction_ND[pair_S2[:, 0]] * self.direction_ND[pair_S2[:, 1]]).sum(1)
+        return pair_S2[(pair_S2[:, 0] != pair_S2[:, 1]) & (cosine_S < self.most_alike)]
+
     def filled(self, shown: list[int], generator: torch.Generator) -> list[int]:
         """A question that has begun, completed at random."""
         shown = list(shown)
@@ -63,7 +68,7 @@ class Situation:
 class Policy(Loadable, ABC):
     """Chooses the items of the next question."""
 
-    fewest, most = 1, 100  # items of a question that it can choose
+    fewest, most = 1, MOST_SHOWN  # items of a question that it can choose
 
     @abstractmethod
     def choose(self, situation: Situation, generator: torch.Generator) -> list[int]:

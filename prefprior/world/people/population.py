@@ -62,7 +62,12 @@ class Population:
         pictures, moods = (np.random.default_rng([self.seed, person, stream]) for stream in (3, 4))
         order_N = pictures.permutation(len(self.catalogue))
         row_R = order_N[~np.isin(order_N, without)][:count]
+        _, rating_R = self.asked(person, self.catalogue.take(row_R), moods)
+        return row_R, rating_R
+
+    def asked(self, person: int, seen: Perceived, moods: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) how much the user likes some pictures at this moment, after all that they rated, and their ratings."""
         rated = self.ratings(person)
-        utility_R = self.model.utility(self.taste(person), self.catalogue.take(row_R), rated.answers)
-        felt_R = utility_R + self.habits.noise * moods.standard_normal(len(row_R))
-        return row_R, 1 + (felt_R[:, None] > rated.lines_4).sum(1)
+        utility_N = self.model.utility(self.taste(person), seen, rated.answers)
+        felt_N = utility_N + self.habits.noise * moods.standard_normal(len(utility_N))
+        return felt_N, 1 + (felt_N[:, None] > rated.lines_4).sum(1)

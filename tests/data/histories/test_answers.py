@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from prefprior.data.histories.assembler import Assembler
 from prefprior.data.histories.draws import DrawRule
-from prefprior.data.histories.sequences import Assembler, Sequences
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale
 from prefprior.data.splits import Splits
 from prefprior.history import PreferenceBatch

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from prefprior.data.histories.assembler import Assembler
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import FixedBatches, TrainingBatches
-from prefprior.data.histories.sequences import Assembler, Sequences
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.splits import Splits
 from prefprior.history import concatenate
 from tests.data.small import module, ratings, same

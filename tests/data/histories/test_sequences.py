@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.histories.assembler import HeldOutRatings
 from prefprior.data.histories.draws import DrawRule
-from prefprior.data.histories.sequences import HeldOutRatings, Sequences
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.splits import Splits
 from prefprior.history import History, PreferenceBatch

@@ -10,9 +10,10 @@ import webdataset
 
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.hashing import mix
+from prefprior.data.histories.assembler import Assembler
 from prefprior.data.histories.draws import DrawRule
 from prefprior.data.histories.loader import DRAW, FixedBatches
-from prefprior.data.histories.sequences import Assembler, Sequences
+from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import RatingScaling
 from prefprior.data.shards.manifest import COUNTS, MANIFEST, Shard, ShardSet
 from prefprior.data.shards.stored import StoredShards
