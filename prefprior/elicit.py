@@ -1,12 +1,14 @@
 """`python elicit.py`: how soon a stranger's taste is found by asking, by the way in which one asks."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from PIL.Image import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -19,7 +21,9 @@ from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Moves
 from prefprior.elicitation.calibration import calibrate
-from prefprior.elicitation.cast import Cast
+from prefprior.elicitation.cast import Cast, Pool, Replay, replays
+from prefprior.elicitation.figures import GAIN, figures_of, lines_of
+from prefprior.elicitation.judging import Uncertainty
 from prefprior.elicitation.people import Levels, Manner
 from prefprior.elicitation.policies.policy import Policy
 from prefprior.elicitation.questions import MOST_SHOWN, Kind
@@ -28,7 +32,6 @@ from prefprior.elicitation.session import Asked, Sessions, run_sessions
 from prefprior.elicitation.tastes import Tastes
 from prefprior.errors import require_between, require_choice
 from prefprior.evaluated import chosen_decoding, require_device
-from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.evaluation.protocol.decoding import DECODED, Decoding
 from prefprior.evaluation.protocol.split import held_part
 from prefprior.files import make_folder, write_json, written_whole
@@ -41,7 +44,6 @@ from prefprior.schemas import ElicitConfig
 from prefprior.world.source import truth_known
 
 SESSIONS = "sessions"  # the folder of finished sessions, from which an interrupted run goes on
-GAIN = "_gain"  # ends the names of paired differences between q answers and half as many
 HEADLINES = {
     "utility": "utility of what is made",
     "utility_best": "utility of the best made",
@@ -213,49 +215,54 @@ class _Asking:
             return Sessions.read(path)
         after = list(self.cfg.after)
         decoded_after = [] if self.decoding is None else [count for count in after if count in self.decoding.lengths]
-        people = self._people(asker.kind, self.cfg.seed + place)
+        people = self._people(self.cfg.seed + place)
         found = run_sessions(
             asker, people, after, seed=self.cfg.seed + place, patience=self.manner.patience, keep_made=decoded_after,
             advance=advance,
         )  # fmt: skip
-        for count in decoded_after:
-            self._decode(found, count)
+        made = {count: self._decode(found, count) for count in decoded_after}
         if place == 0:
-            self._strip(found, people[0], name)
+            self._strip(found, people[0], name, made)
         write_json(path, found.plain())
         return found
 
-    def _people(self, kind: Kind, seed: int) -> list[Asked]:
-        cfg, table = self.cfg, self.data.part(self.part)
-        if not truth_known(self.data.source, self.data.space):
-            return self.cast.of_ratings(
-                table, self.users, self.manner, most=cfg.candidates, others=cfg.candidates, seed=seed, fillers=cfg.seed
-            )
-        draws = torch.Generator().manual_seed(cfg.seed)
-        rows_N = torch.randperm(len(self.data.catalogue), generator=draws)[: cfg.candidates]
-        kind.require_enough(len(rows_N))
+    def _people(self, seed: int) -> list[Asked]:
+        cfg, source = self.cfg, self.data.source
+        if not truth_known(source, self.data.space):
+            return self.cast.of_ratings(self._replays, self._pool, self.manner, seed=seed)
         return self.cast.of_world(
-            self.data.source,
-            table,
-            self.users,
-            rows_N,
-            self.manner,
-            n=cfg.n,
-            diversity=cfg.diversity,
-            seed=seed,
-            cut=cfg.seed,
+            source, self.users, self._pool, self._uncertain, self.manner, n=cfg.n, diversity=cfg.diversity, seed=seed
         )
 
-    def _decode(self, found: Sessions, count: int) -> None:
-        """The utility of decoded pictures, embedded again."""
+    @cached_property
+    def _pool(self) -> Pool:
+        """What can be shown: on a world the same random items to everybody, elsewhere what users rated."""
+        if truth_known(self.data.source, self.data.space):
+            draws = torch.Generator().manual_seed(self.cfg.seed)
+            return self.cast.pool(torch.randperm(len(self.data.catalogue), generator=draws)[: self.cfg.candidates])
+        item_I = np.unique(np.concatenate([each for one in self._replays for each in (one.item, one.others)]))
+        return self.cast.pool(torch.from_numpy(item_I))
+
+    @cached_property
+    def _replays(self) -> list[Replay]:
+        table, most = self.data.part(self.part), self.cfg.candidates
+        return replays(table, self.users, len(self.data.catalogue), most=most, others=most, seed=self.cfg.seed)
+
+    @cached_property
+    def _uncertain(self) -> dict[str, Uncertainty]:
+        return self.cast.uncertainties(self.data.part(self.part), self.users, self.cfg.seed)
+
+    def _decode(self, found: Sessions, count: int) -> list[Image]:
+        """Adds the utility of decoded pictures, embedded again; returns those of the first user."""
         assert self.decoding is not None
         assert truth_known(self.data.source, self.data.space)
         decoded = self.decoding.decode_and_embed(torch.stack(found.made[count]), self.data.space, self.cfg.seed)
         for user, again_nD, figures in zip(found.users, decoded.embeddings_BnD, found.figures[count], strict=False):
             figures[f"utility{DECODED}"] = float(self.data.source.scaled_utility(user, again_nD).mean())
+        return decoded.pictures[0]
 
-    def _strip(self, found: Sessions, asked: Asked, name: str) -> None:
-        """One user's questions and answers as a picture, where the source has pictures."""
+    def _strip(self, found: Sessions, asked: Asked, name: str, made: Mapping[int, list[Image]]) -> None:
+        """The first user's questions and answers as a picture, where the source has pictures."""
         pictures, user = self.data.source.pictures(), found.users[0]
         if pictures is None:
             return
@@ -264,10 +271,6 @@ class _Asking:
             [pictures.open(ids[int(asked.row_N[item])]) for item in answer.question.items]
             for answer in found.answers[user]
         ]
-        made = {}
-        if self.decoding is not None:
-            for count, embeddings in found.made.items():
-                made[count] = self.decoding.decode_and_embed(embeddings[0][None], self.data.space, 0).pictures[0]
         sheet = filmstrip(f"{user}, asked by {name}", found.answers[user], shown, made, self.cast.levels.raw)
         save(sheet, self.folder / STRIP.format(name))
 
@@ -285,33 +288,14 @@ def _write(asking: _Asking, found: Mapping[str, list[Sessions]], console: Consol
     """Figures with intervals over users, plots, and a table on the terminal."""
     cfg, folder, users = asking.cfg, asking.folder, asking.users
     prefix = f"{asking.data.source.name}/{asking.part}"
-    drawn_RB = weights(len(users), cfg.seed)
-    figures: dict[str, Figure] = {}
-    lines: dict[str, dict[str, dict[int, Figure]]] = {}
-    gains: dict[str, Figure] = {}
-    for name, seeds in found.items():
-        values = _means(seeds, len(users))
-        for (metric, after), value_B in values.items():
-            if (figure := interval(value_B, drawn_RB)) is None:
-                continue
-            figures[f"{prefix}/{name}/{metric}@{after}"] = figure
-            lines.setdefault(metric, {}).setdefault(name, {})[after] = figure
-            if after % 2 == 0 and (metric, after // 2) in values and after:
-                gain = difference(value_B, values[metric, after // 2], drawn_RB)
-                if gain is not None:
-                    gains[f"{prefix}/{name}/{metric}{GAIN}@{after}"] = gain
-    write_metrics(folder, {key: figure.value for key, figure in figures.items()})
-    write_json(
-        folder / INTERVALS,
-        {
-            key: {"value": f.value, "low": f.low, "high": f.high, "people": f.people}
-            for key, f in {**figures, **gains}.items()
-        },
-    )
-    for metric, by_way in lines.items():
-        if metric not in HEADLINES:
+    figures, gains = figures_of(found, len(users), cfg.seed)
+    write_metrics(folder, {f"{prefix}/{key}": figure.value for key, figure in figures.items()})
+    every = {f"{prefix}/{key}": asdict(figure) for key, figure in {**figures, **gains}.items()}
+    write_json(folder / INTERVALS, every)
+    for metric, label in HEADLINES.items():
+        by_way = lines_of(figures, metric)
+        if not by_way:
             continue
-        label = HEADLINES[metric]
         with written_whole(folder / PLOT.format(metric)) as path:
             path.write_bytes(curves(label, by_way))
         table = Table("", *(str(after) for after in cfg.after), title=f"{label}, after so many answers")
@@ -324,22 +308,6 @@ def _write(asking: _Asking, found: Mapping[str, list[Sessions]], console: Consol
     for key, gain in gains.items():
         if gain.high < 0 and f"/utility{GAIN}" in key:
             console.print(f"answers hurt: {key} {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]", highlight=False)
-
-
-def _means(seeds: list[Sessions], users: int) -> dict[tuple[str, int], np.ndarray]:
-    """(B,) the mean over seeds for each user, by metric and number of answers."""
-    found: dict[tuple[str, int], np.ndarray] = {}
-    for after, first in seeds[0].figures.items():
-        for metric in dict.fromkeys(name for each in first for name in each):
-            value_SB = np.full((len(seeds), users), np.nan)
-            for s, sessions in enumerate(seeds):
-                for b, each in enumerate(sessions.figures[after]):
-                    value_SB[s, b] = each.get(metric, np.nan)
-            defined = ~np.isnan(value_SB)
-            count = defined.sum(0)
-            total = np.where(defined, value_SB, 0).sum(0)
-            found[metric, after] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return found
 
 
 def elicit(*overrides: str) -> Run:

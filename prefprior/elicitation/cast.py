@@ -1,11 +1,10 @@
 """Who is asked, about which pictures, and how they are judged: on a world by its truth, elsewhere by replayed ratings.
 
-Shapes: P tastes, N candidates of one user, I items of all users, F items that are never asked, D dimension.
+Shapes: P tastes, N items, C cells, F items that are never asked, D dimension.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +28,16 @@ CELLS = 64
 
 
 @dataclass(frozen=True, eq=False)
+class Pool:
+    """Items that questions can show, and what each taste of a stranger thinks of them."""
+
+    row_N: Tensor  # of the catalogue
+    raw_ND: Tensor
+    direction_ND: Tensor
+    utility_PN: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Cast:
     """What all users share: the tastes of a stranger, how answers are read, and the catalogue."""
 
@@ -38,118 +47,114 @@ class Cast:
     levels: Levels
     catalogue: Catalogue
 
+    def pool(self, row_N: Tensor) -> Pool:
+        """Of some rows of the catalogue; made once for all ways to ask."""
+        raw_ND = self.catalogue.embeddings_ND[row_N].float()
+        return Pool(row_N, raw_ND, self.catalogue.space.directions(raw_ND), self.tastes.utilities(raw_ND))
+
     def of_world(
-        self,
-        source: WorldSource,
-        table: RatingsTable,
-        users: Sequence[str],
-        rows_N: Tensor,
-        manner: Manner,
-        *,
-        n: int,
-        diversity: float,
-        seed: int,
-        cut: int,
-    ) -> list[Asked]:
-        """Users of the world, who can be asked about the same candidates; the likes in `table` say whether the
-        uncertainty is right. `seed` is that of answers, `cut` that of cells."""
-        candidates_ND = self.catalogue.embeddings_ND[rows_N].float()
-        direction_ND, utility_PN = self.catalogue.space.directions(candidates_ND), self.tastes.utilities(candidates_ND)
-        cells, liked_of = self._cells(cut), _likes_of(table)
+        self, source: WorldSource, users: Sequence[str], pool: Pool, uncertain: Mapping[str, Uncertainty],
+        manner: Manner, *, n: int, diversity: float, seed: int,
+    ) -> list[Asked]:  # fmt: skip
+        """Users of the world, who can all be asked about the whole pool."""
         people = []
         for user in users:
-            liked = liked_of[user]
-            possible = None
-            if len(liked):
-                directions = self.catalogue.space.directions(self.catalogue.embeddings_ND[liked].float())
-                possible = Uncertainty(cells, cells.of(directions))
             person = WorldPerson(
-                user=user, source=source, candidates_ND=candidates_ND, levels=self.levels, manner=manner,
+                user=user, source=source, candidates_ND=pool.raw_ND, levels=self.levels, manner=manner,
                 rng=np.random.default_rng(seed_of("answers", seed, user)),
             )  # fmt: skip
-            judge = Truth(source, user, n, diversity, candidates_ND, possible)
-            people.append(self._asked(person, judge, rows_N, candidates_ND, direction_ND, utility_PN))
+            judge = Truth(source, user, n, diversity, pool.raw_ND, uncertain.get(user))
+            people.append(self._asked(person, judge, pool, torch.arange(len(pool.row_N))))
         return people
 
-    def of_ratings(
-        self,
-        table: RatingsTable,
-        users: Sequence[str],
-        manner: Manner,
-        *,
-        most: int,
-        others: int,
-        seed: int,
-        fillers: int,
-    ) -> list[Asked]:
-        """Users of a data set. Half of their ratings, by hash, are never asked and judge; of the other half at most
-        `most` can be asked. Likes are asked among `others` random items, and judged among as many others. `seed` is
-        that of answers, `fillers` that of those items."""
-        graded, table = not table.scale.liked_only, table.as_ratings()
-        parts = [_parts(table, user, most) for user in users]
-        rng = np.random.default_rng(seed_of("others", fillers))
-        random_N = np.empty(0, dtype=np.int64) if graded else rng.permutation(len(self.catalogue))[: 2 * others]
-        filler_F, against_F = random_N[::2], random_N[1::2]
-        item_I = np.unique(np.concatenate([filler_F, *(item for (item, _), _ in parts)]).astype(np.int64))
-        raw_ID = self.catalogue.embeddings_ND[torch.from_numpy(item_I)].float()
-        utility_PI = self.tastes.utilities(raw_ID)
+    def of_ratings(self, replays: Sequence["Replay"], pool: Pool, manner: Manner, *, seed: int) -> list[Asked]:
+        """Users of a data set, each of whom can be asked about some of the pool."""
         people = []
-        for user, ((item, rating), (never, never_rating)) in zip(users, parts, strict=True):
-            rated = table.item_N[table.users[table.user_N] == user]
-            own, against = np.setdiff1d(filler_F, rated), np.setdiff1d(against_F, rated)
-            column = torch.from_numpy(np.searchsorted(item_I, np.concatenate([item, own])))
-            said = dict(enumerate(self.levels.numbers(rating).tolist()))
+        for replay in replays:
+            column_N = torch.searchsorted(pool.row_N, torch.from_numpy(np.concatenate([replay.item, replay.others])))
             person = ReplayedPerson(
-                user=user, said=said, likes=not graded, levels=self.levels, manner=manner,
-                rng=np.random.default_rng(seed_of("answers", seed, user)),
+                user=replay.user, said=dict(enumerate(self.levels.numbers(replay.rating).tolist())),
+                likes=replay.likes, levels=self.levels, manner=manner,
+                rng=np.random.default_rng(seed_of("answers", seed, replay.user)),
             )  # fmt: skip
-            judge = self._ranking(table, never, never_rating, against)
-            raw_ND = raw_ID[column]
-            directions = self.catalogue.space.directions(raw_ND)
-            rows_N = torch.from_numpy(item_I)[column]
-            people.append(self._asked(person, judge, rows_N, raw_ND, directions, utility_PI[:, column]))
+            raw_FD = self.catalogue.embeddings_ND[torch.from_numpy(replay.judged)].float()
+            judge = Ranking(
+                raw_FD, torch.from_numpy(replay.judged_rating), torch.from_numpy(replay.judged_liked), not replay.likes
+            )
+            people.append(self._asked(person, judge, pool, column_N))
         return people
 
-    def _ranking(self, table: RatingsTable, never: np.ndarray, rating: np.ndarray, others: np.ndarray) -> Ranking:
-        graded = not table.scale.liked_only
-        judged = never if graded else np.concatenate([never, others])
-        liked = rating >= table.scale.likes_from if graded else np.arange(len(judged)) < len(never)
-        raw_FD = self.catalogue.embeddings_ND[torch.from_numpy(judged.astype(np.int64))].float()
-        return Ranking(raw_FD, torch.from_numpy(rating.astype(np.float32)), torch.from_numpy(liked), graded)
-
-    def _asked(
-        self, person: Person, judge: Judge, row_N: Tensor, raw_ND: Tensor, direction_ND: Tensor, utility_PN: Tensor
-    ) -> Asked:
-        belief = partial(Belief, self.tastes, raw_ND, utility_PN, self.model, self.moves)
-        return Asked(person, judge, belief, direction_ND, row_N)
-
-    def _cells(self, seed: int) -> Cells:
-        count = min(CELLS, len(self.catalogue))
+    def uncertainties(self, table: RatingsTable, users: Sequence[str], seed: int) -> dict[str, Uncertainty]:
+        """Where the likes of users lie among cells of the catalogue; without those who have no likes."""
+        directions = self.catalogue.space.directions
         rows = np.random.default_rng(seed).permutation(len(self.catalogue))[:20_000]
-        directions = self.catalogue.space.directions(self.catalogue.embeddings_ND[torch.from_numpy(rows)].float())
-        found = MiniBatchKMeans(count, random_state=seed, n_init=3).fit(directions.numpy())
-        centres = torch.from_numpy(found.cluster_centers_).float()
-        return Cells(torch.nn.functional.normalize(centres, dim=1))
+        sample_ND = directions(self.catalogue.embeddings_ND[torch.from_numpy(rows)].float()).numpy()
+        found = MiniBatchKMeans(min(CELLS, len(rows)), random_state=seed, n_init=3).fit(sample_ND)
+        cells = Cells(torch.nn.functional.normalize(torch.from_numpy(found.cluster_centers_).float(), dim=1))
+        liked = {user: rows[table.liked_N[rows]] for user, rows in _rows_of(table, users).items()}
+        return {
+            user: Uncertainty(cells, cells.of(directions(self.catalogue.embeddings_ND[table.item_N[rows]].float())))
+            for user, rows in liked.items()
+            if len(rows)
+        }
+
+    def _asked(self, person: Person, judge: Judge, pool: Pool, column_N: Tensor) -> Asked:
+        def belief() -> Belief:
+            """Sliced only now: of all users at once, utilities would take gigabytes."""
+            return Belief(self.tastes, pool.raw_ND[column_N], pool.utility_PN[:, column_N], self.model, self.moves)
+
+        return Asked(person, judge, belief, pool.direction_ND[column_N], pool.row_N[column_N])
 
 
-def _likes_of(table: RatingsTable) -> dict[str, Tensor]:
-    table = table.as_ratings()
-    liked_N = np.ones(len(table), dtype=bool) if table.scale.liked_only else table.liked_N
-    return {
-        str(table.users[code]): torch.from_numpy(table.item_N[(table.user_N == code) & liked_N].astype(np.int64))
-        for code in np.unique(table.user_N)
-    }
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """The ratings of one user, divided into those that can be asked and those that judge. Items are rows of the
+    catalogue."""
+
+    user: str
+    likes: bool  # whether all ratings are
+    item: np.ndarray  # that can be asked
+    rating: np.ndarray
+    others: np.ndarray  # that nobody knows the user to like, beside which a like is shown
+    judged: np.ndarray
+    judged_rating: np.ndarray  # of the first of these: the others judge as what the user did not come to
+    judged_liked: np.ndarray
 
 
-def _parts(
-    table: RatingsTable, user: str, most: int
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Items and ratings that can be asked, and those that never are."""
-    rows = np.flatnonzero(table.users[table.user_N] == user)
-    _, once = np.unique(table.item_N[rows], return_index=True)
-    rows = rows[np.sort(once)]
-    hashes = mix(id_hashes(str(table.items[item]) for item in table.item_N[rows]), id_hashes([user], salt="asked")[0])
-    never = fraction(hashes) < NEVER_ASKED
-    order = np.argsort(hashes[~never], kind="stable")
-    asked, kept = rows[~never][order][:most], rows[never]
-    return (table.item_N[asked], table.rating_N[asked]), (table.item_N[kept], table.rating_N[kept])
+def replays(
+    table: RatingsTable, users: Sequence[str], items: int, *, most: int, others: int, seed: int
+) -> list[Replay]:
+    """Half of each user's ratings, by hash, are never asked and judge; of the other half at most `most` can be asked.
+    Likes are asked among `others` of the catalogue's `items`, at random, and judged among as many others."""
+    table, likes = table.as_ratings(), table.scale.liked_only
+    drawn = np.random.default_rng(seed_of("others", seed)).permutation(items)[: 2 * others if likes else 0]
+    found = []
+    for user, rows in _rows_of(table, users).items():
+        _, once = np.unique(table.item_N[rows], return_index=True)
+        rows = rows[np.sort(once)]
+        hashes = mix(id_hashes(str(table.items[item]) for item in table.item_N[rows]), id_hashes([user], "asked")[0])
+        never = fraction(hashes) < NEVER_ASKED
+        asked = rows[~never][np.argsort(hashes[~never], kind="stable")][:most]
+        kept, item_N = rows[never], table.item_N.astype(np.int64)
+        beside, against = (np.setdiff1d(each, item_N[rows]) for each in (drawn[::2], drawn[1::2]))
+        judged = np.concatenate([item_N[kept], against])
+        liked = np.arange(len(judged)) < len(kept) if likes else table.liked_N[kept]
+        found.append(
+            Replay(
+                user,
+                likes,
+                item_N[asked],
+                table.rating_N[asked],
+                beside,
+                judged,
+                table.rating_N[kept].astype(np.float32),
+                liked,
+            )
+        )
+    return found
+
+
+def _rows_of(table: RatingsTable, users: Sequence[str]) -> dict[str, np.ndarray]:
+    """The rows of some users; a table is sorted by user."""
+    code = {str(table.users[code]): code for code in np.unique(table.user_N)}
+    return {user: np.arange(*np.searchsorted(table.user_N, [code[user], code[user] + 1])) for user in users}

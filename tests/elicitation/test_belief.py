@@ -87,6 +87,24 @@ def test_a_look_keeps_tastes_that_explain_the_answers(tastes: Tastes, candidates
     torch.testing.assert_close(belief.utility_PN, belief.tastes.utilities(candidates_ND), rtol=1e-3, atol=1e-3)
 
 
+def test_without_an_answer_every_move_is_accepted(tastes: Tastes, candidates_ND: Tensor) -> None:
+    belief = belief_of(tastes, candidates_ND, Moves(tastes=20, rounds=1, kept=0.0))
+    belief.look(torch.Generator().manual_seed(0))
+    old_D = tastes.imagined_PVD.flatten(0, 1)
+    assert not (belief.tastes.imagined_PVD.flatten(0, 1)[:, None] == old_D).all(-1).any()
+
+
+def test_no_move_makes_the_answers_impossible(candidates_ND: Tensor, tastes: Tastes) -> None:
+    """Where answers are nearly certain, a user who would have answered otherwise is not accepted."""
+    sharp = AnswerModel(temperature=1e-4, lapse=0.0)
+    belief = Belief(tastes, candidates_ND, tastes.utilities(candidates_ND), sharp, Moves(tastes=30, rounds=2, kept=0.0))
+    first = int(belief.utility_PN[0, :10].argmax())
+    belief.observe(Question(Kind(10), tuple(range(10))).chosen([first]))
+    belief.look(torch.Generator().manual_seed(0))
+    assert (belief.utility_PN[:, :10].argmax(1) == first).all()
+    torch.testing.assert_close(belief.utility_PN, belief.tastes.utilities(candidates_ND), rtol=1e-3, atol=1e-3)
+
+
 def test_a_move_keeps_a_part_of_each_user(tastes: Tastes) -> None:
     moved = tastes.regrown(3, torch.Generator().manual_seed(1))
     same_PVV = (moved.imagined_PVD[:, :, None] == tastes.imagined_PVD[:, None]).all(-1)
