@@ -1,4 +1,4 @@
-"""`python elicit.py`: how soon a stranger's taste is found by asking, by the way in which one asks."""
+"""`python elicit.py`: how many answers it takes to find an unknown user's taste, by policy and kind of question."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
