@@ -20,20 +20,20 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Moves
-from prefprior.elicitation.calibration import calibrate
+from prefprior.elicitation.calibration import HISTORY, calibrate
 from prefprior.elicitation.cast import Cast, Pool, Replay, replays
 from prefprior.elicitation.figures import GAIN, figures_of, lines_of
-from prefprior.elicitation.judging import Uncertainty
 from prefprior.elicitation.people import Levels, Manner
 from prefprior.elicitation.policies.policy import Policy
 from prefprior.elicitation.questions import MOST_SHOWN, Kind
 from prefprior.elicitation.report import curves, filmstrip
 from prefprior.elicitation.session import Asked, Sessions, run_sessions
 from prefprior.elicitation.tastes import Tastes
+from prefprior.elicitation.uncertainty import Cells, Uncertainty
 from prefprior.errors import require_between, require_choice
 from prefprior.evaluated import chosen_decoding, require_device
 from prefprior.evaluation.protocol.decoding import DECODED, Decoding
-from prefprior.evaluation.protocol.split import held_part
+from prefprior.evaluation.protocol.split import HistoryCut, held_part, people_of
 from prefprior.files import make_folder, write_json, written_whole
 from prefprior.gallery.contact_sheet import save
 from prefprior.history import History
@@ -250,7 +250,13 @@ class _Asking:
 
     @cached_property
     def _uncertain(self) -> dict[str, Uncertainty]:
-        return self.cast.uncertainties(self.data.part(self.part), self.users, self.cfg.seed)
+        """Of these users, by cells that fit validation users."""
+        cfg, data = self.cfg, self.data
+        cells = Cells.cut(data.catalogue, cfg.seed)
+        if data.has_part("val"):
+            people = people_of(data, "val", HistoryCut(), HISTORY).first(cfg.calibrate_people)
+            cells = cells.fitted(self.cast.tastes, people, torch.Generator().manual_seed(cfg.seed))
+        return Uncertainty.of(cells, data.catalogue, data.part(self.part), self.users)
 
     def _decode(self, found: Sessions, count: int) -> list[Image]:
         """Adds the utility of decoded pictures, embedded again; returns those of the first user."""

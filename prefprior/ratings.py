@@ -3,6 +3,7 @@
 Shapes: N ratings, U users, I items.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -109,6 +110,11 @@ class RatingsTable:
         if self.question_N is None:
             return self
         return replace(self.take(np.flatnonzero(~self.passed_N)), question_N=None)
+
+    def rows_of(self, users: Sequence[str]) -> dict[str, np.ndarray]:
+        """The rows of some users; a table is sorted by user."""
+        code = {str(self.users[code]): code for code in np.unique(self.user_N)}
+        return {user: np.arange(*np.searchsorted(self.user_N, [code[user], code[user] + 1])) for user in users}
 
     def take(self, rows: np.ndarray) -> "RatingsTable":
         """A table of some rows; users and items keep their codes."""

@@ -38,6 +38,9 @@ from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding_lookup import Embeddings
 from prefprior.data.sources.source import Source
 from prefprior.data_settings import settings_for, without_given
+from prefprior.evaluation.protocol.split import HistoryCut, people_of
+from prefprior.inference.certainty import MANY, Certainty
+from prefprior.inference.predictor import TrainedPredictor
 from prefprior.invocation import as_called
 from prefprior.malloc import keep_freed_memory
 from prefprior.models.collaborative.collaborative_head import CollaborativeHead
@@ -97,7 +100,8 @@ def run(cfg: DictConfig) -> Run:
             say(f"stopped after epoch {stopper.stopped_epoch}: {stopper.stopping_reason_message}")
     if trainer.is_global_zero:
         write_metrics(folder, _figures(data.source.name, kept.figures, _best(trainer)))
-    saving.save(CHECKPOINT, trainer, module, {"steps": steps, "end": str(End.of(config))})  # now it is finished
+    facts = {"steps": steps, "end": str(End.of(config)), **_certainty(cfg, trainer, module, data)}
+    saving.save(CHECKPOINT, trainer, module, facts)  # now it is finished
     if trainer.is_global_zero:
         print(
             as_called(
@@ -107,6 +111,23 @@ def run(cfg: DictConfig) -> Run:
             + f"{data.space.name}, or with pictures of the data)"
         )
     return Run(folder, _monitored(cfg, kept.figures, _best(trainer)))
+
+
+def _certainty(
+    cfg: DictConfig, trainer: lightning.Trainer, module: PreferenceModule, data: PreferenceDataModule
+) -> dict[str, Any]:
+    """How sure the model is of validation users, which galleries compare with. Not of a model whose weights are split
+    among processes: none of them has it whole."""
+    if not trainer.is_global_zero or not data.has_part("val") or isinstance(module, FSDPPreferenceModule):
+        return {}
+    people = people_of(data, "val", HistoryCut(), MANY)
+    model, before = module.model, module.device
+    predictor = TrainedPredictor(
+        model=model.to(trainer.strategy.root_device), objective=module.objective, sampler=build(cfg.sampler)
+    )
+    found = Certainty.measured(predictor, people, torch.Generator().manual_seed(cfg.seed))
+    model.to(before)
+    return {} if found is None else {"certainty": found.plain()}
 
 
 def _suited(cfg: DictConfig, source: Source) -> DictConfig:

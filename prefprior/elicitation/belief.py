@@ -112,10 +112,10 @@ class Belief:
         tastes, weight_P = self.heaviest()
         return weight_P @ tastes.utilities(raw_ND)
 
-    def draws(self, count: int, generator: torch.Generator) -> Tensor:
+    def draws(self, count: int, generator: torch.Generator, *, guided: bool = True) -> Tensor:
         """(count, D) posterior samples: each of a taste drawn by weight."""
         rows = torch.multinomial(self.weight_P, count, replacement=True, generator=generator)
-        return self.tastes.take(rows).draws(1, generator)[:, 0]
+        return self.tastes.take(rows).draws(1, generator, guided=guided)[:, 0]
 
     def made(self, n: int, generator: torch.Generator, *, candidates: int = 4, diversity: float = 1.0) -> Tensor:
         """(n, D) embeddings of the pictures to make: of `candidates` times as many posterior samples those of the

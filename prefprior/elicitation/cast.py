@@ -1,6 +1,6 @@
 """Who is asked, about which pictures, and how they are judged: on a world by its truth, elsewhere by replayed ratings.
 
-Shapes: P tastes, N items, C cells, F items that are never asked, D dimension.
+Shapes: P tastes, N items, F items that are never asked, D dimension.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,23 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from prefprior.data.hashing import fraction, id_hashes, mix
 from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.belief import Belief, Moves
-from prefprior.elicitation.judging import Cells, Judge, Ranking, Truth, Uncertainty
+from prefprior.elicitation.judging import Judge, Ranking, Truth
 from prefprior.elicitation.people import Levels, Manner, Person, ReplayedPerson, WorldPerson
 from prefprior.elicitation.session import Asked
 from prefprior.elicitation.tastes import Tastes
+from prefprior.elicitation.uncertainty import Uncertainty
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingsTable
 from prefprior.seeding import seed_of
 from prefprior.world.source import WorldSource
 
 NEVER_ASKED = 0.5  # share of a replayed user's ratings
-CELLS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,20 +83,6 @@ class Cast:
             people.append(self._asked(person, judge, pool, column_N))
         return people
 
-    def uncertainties(self, table: RatingsTable, users: Sequence[str], seed: int) -> dict[str, Uncertainty]:
-        """Where the likes of users lie among cells of the catalogue; without those who have no likes."""
-        directions = self.catalogue.space.directions
-        rows = np.random.default_rng(seed).permutation(len(self.catalogue))[:20_000]
-        sample_ND = directions(self.catalogue.embeddings_ND[torch.from_numpy(rows)].float()).numpy()
-        found = MiniBatchKMeans(min(CELLS, len(rows)), random_state=seed, n_init=3).fit(sample_ND)
-        cells = Cells(torch.nn.functional.normalize(torch.from_numpy(found.cluster_centers_).float(), dim=1))
-        liked = {user: rows[table.liked_N[rows]] for user, rows in _rows_of(table, users).items()}
-        return {
-            user: Uncertainty(cells, cells.of(directions(self.catalogue.embeddings_ND[table.item_N[rows]].float())))
-            for user, rows in liked.items()
-            if len(rows)
-        }
-
     def _asked(self, person: Person, judge: Judge, pool: Pool, column_N: Tensor) -> Asked:
         def belief() -> Belief:
             """Sliced only now: of all users at once, utilities would take gigabytes."""
@@ -129,7 +114,7 @@ def replays(
     table, likes = table.as_ratings(), table.scale.liked_only
     drawn = np.random.default_rng(seed_of("others", seed)).permutation(items)[: 2 * others if likes else 0]
     found = []
-    for user, rows in _rows_of(table, users).items():
+    for user, rows in table.rows_of(users).items():
         _, once = np.unique(table.item_N[rows], return_index=True)
         rows = rows[np.sort(once)]
         hashes = mix(id_hashes(str(table.items[item]) for item in table.item_N[rows]), id_hashes([user], "asked")[0])
@@ -152,9 +137,3 @@ def replays(
             )
         )
     return found
-
-
-def _rows_of(table: RatingsTable, users: Sequence[str]) -> dict[str, np.ndarray]:
-    """The rows of some users; a table is sorted by user."""
-    code = {str(table.users[code]): code for code in np.unique(table.user_N)}
-    return {user: np.arange(*np.searchsorted(table.user_N, [code[user], code[user] + 1])) for user in users}

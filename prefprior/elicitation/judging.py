@@ -1,6 +1,6 @@
 """How good is what a belief makes, or how it ranks: by the truth of a world, or by ratings that are never asked.
 
-Shapes: N candidates, n samples, F items that are never asked, C cells, D dimension.
+Shapes: N candidates, n samples, F items that are never asked, D dimension.
 """
 
 from dataclasses import dataclass
@@ -11,51 +11,17 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from prefprior.elicitation.belief import Belief
+from prefprior.elicitation.uncertainty import Uncertainty
 from prefprior.evaluation.metrics.ranking import ranking
 from prefprior.evaluation.metrics.rating import rating
 from prefprior.world.source import WorldSource
-
-UNCERTAIN = 128  # posterior samples that show how much is possible
 
 
 class Judge(Protocol):
     """Figures of a belief about one user, and the embeddings that were made for them, if any."""
 
     def judge(self, belief: Belief, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
-        """Higher is better, but for `cells_90`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """The catalogue cut into cells by k-means: how much of it a belief still takes to be possible."""
-
-    centre_CD: Tensor  # directions
-
-    def of(self, direction_ND: Tensor) -> Tensor:
-        """(N,) the cell of each."""
-        return (direction_ND @ self.centre_CD.T).argmax(1)
-
-    def smallest(self, sample_nD: Tensor, share: float = 0.9) -> Tensor:
-        """The cells that hold a share of the samples, as few as possible."""
-        count_C = torch.bincount(self.of(sample_nD), minlength=len(self.centre_CD))
-        order_C = count_C.argsort(descending=True, stable=True)
-        needed = int((count_C[order_C].cumsum(0) < share * len(sample_nD)).sum()) + 1
-        return order_C[:needed]
-
-
-@dataclass(frozen=True, eq=False)
-class Uncertainty:
-    """Whether the cells that a belief takes to be possible hold what the user likes."""
-
-    cells: Cells
-    liked_cell_F: Tensor  # of held-out likes
-
-    def figures(self, belief: Belief, sample_nD: Tensor) -> dict[str, float]:
-        """`held_90` should be .9; `cells_90` is the share of the cells that it takes."""
-        directions = belief.tastes.predictor.space.directions(sample_nD)
-        possible = self.cells.smallest(directions)
-        held = torch.isin(self.liked_cell_F, possible).double().mean()
-        return {"held_90": float(held), "cells_90": len(possible) / len(self.cells.centre_CD)}
+        """Higher is better, but for what `Uncertainty` says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +51,7 @@ class Truth:
             f"recall_{self.top}": float(torch.isin(best, ranked).double().mean()),
         }
         if self.uncertainty is not None:
-            figures |= self.uncertainty.figures(belief, belief.draws(UNCERTAIN, generator))
+            figures |= self.uncertainty.figures(belief, generator)
         return figures, made_nD
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from prefprior.history import History
+from prefprior.inference.certainty import bare
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.predictor import By, Catalogue
 
@@ -94,9 +95,10 @@ class Tastes:
         """(P, N) how much each likes some items."""
         return standard_utilities(self.predictor, self.history, raw_ND, self.reference_RD)
 
-    def draws(self, n: int, generator: torch.Generator) -> Tensor:
+    def draws(self, n: int, generator: torch.Generator, *, guided: bool = True) -> Tensor:
         """(P, n, D) further items that each would like."""
-        alone = self.predictor.sampler.changed(candidates=1)
+        own = self.predictor.sampler
+        alone = own.changed(candidates=1) if guided else bare(own)
         return self.predictor.sample(self.history, n, generator, sampler=alone).cpu()
 
     def _grown(self, length: int, generator: torch.Generator) -> "Tastes":

@@ -13,6 +13,7 @@ from torch import Tensor
 from prefprior.gallery.settings import GallerySettings
 from prefprior.gallery.users import GalleryUser
 from prefprior.history import History
+from prefprior.inference.certainty import Certainty, concentration
 from prefprior.inference.editing import SAMPLES, EditPath, edit_path, interpolated
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.inference.selection import similarity_to_rated
@@ -38,6 +39,8 @@ class UserEmbeddings:
     candidates: int  # how many they were chosen from
     near_copies: int  # candidates that were rejected
     columns: Mapping[str, Tensor] = field(default_factory=dict)  # more figures of each, by name
+    concentration: float | None = None  # how close together independent draws are: how sure the prior is
+    sure: str | None = None  # the same in words
 
     def __len__(self) -> int:
         return len(self.raw_nD)
@@ -60,6 +63,7 @@ class PersonalEmbeddings:
         `edited` starts from. Scores are compared with those of some of the catalogue."""
         self.predictor, self.settings, self.text_D = predictor, settings, text_D
         self.steering, self.original_D = steering, original_D
+        self._certainty = Certainty.told(predictor.facts)
         self._reference_RD = None if catalogue is None else _some(catalogue, settings.seed)
 
     def of(self, user: GalleryUser) -> UserEmbeddings:
@@ -130,10 +134,13 @@ class PersonalEmbeddings:
     def _described(self, user: GalleryUser, raw_nD: Tensor, *, candidates: int, near_copies: int) -> UserEmbeddings:
         """One user's embeddings with their figures."""
         score_n, better_than_n = self._scores(user.history, raw_nD)
+        sure = self._sure(user)
         return UserEmbeddings(
             raw_nD=raw_nD,
             score_n=score_n,
             better_than_n=better_than_n,
+            concentration=sure,
+            sure=None if sure is None or self._certainty is None else self._certainty.in_words(sure),
             likeness_n=self._likeness(user, raw_nD),
             negative_nD=self._negatives(user),
             diversity=mean_distance(self.predictor.space, raw_nD),
@@ -141,6 +148,12 @@ class PersonalEmbeddings:
             near_copies=near_copies,
             columns=self._along(raw_nD),
         )
+
+    def _sure(self, user: GalleryUser) -> float | None:
+        if self._certainty is None:
+            return None
+        generator = generator_of(self.settings.seed, user.name, "certainty")
+        return float(concentration(self.predictor, user.history, generator)[0])
 
     def _scores(self, history: History, raw_nD: Tensor) -> tuple[Tensor, Tensor | None]:
         """Scores, and the share of the reference pictures that the same user scores lower."""

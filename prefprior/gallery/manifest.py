@@ -118,6 +118,9 @@ def read_made(folder: Path) -> dict[str, Any]:
         figures = fields.fields(key)
         for name in figures:
             figures.number(name)
+    if "sure" in person:
+        person.text("sure")
+        fields.fields("summary").number("concentration")
     for row in fields.objects("rated", least=0):
         row.number("rating")
         _file(row, "file", optional=True)

@@ -97,7 +97,7 @@ def _card(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(card: dict[str, Any]) -> dict[str, Any]:
-    figures = ("better_than", "diversity", "utility", "utility_decoded")
+    figures = ("better_than", "concentration", "diversity", "utility", "utility_decoded")
     return {key: card[key] for key in ("slug", "name", "taste")} | {
         key: round(card[key], 3) for key in figures if key in card
     }

@@ -70,9 +70,13 @@ class UserFolders:
         contact_sheet.save(contact_sheet.strip(made.pictures), folder / STRIP)
         sheet = contact_sheet.user_sheet(user.name, made.taste, _strongest(user), made.pictures, original=self.original)
         contact_sheet.save(sheet, folder / SHEET)
+        person = {"name": user.name, "slug": slug(user.name), "part": user.part, "taste": made.taste}
+        figures = summary(rows, embeddings.diversity)
+        if embeddings.concentration is not None and embeddings.sure is not None:
+            person["sure"], figures["concentration"] = embeddings.sure, rounded(embeddings.concentration)
         manifest = {
             "format": FORMAT,
-            "person": {"name": user.name, "slug": slug(user.name), "part": user.part, "taste": made.taste},
+            "person": person,
             "settings": self.settings.to_dict(),
             "rated": rated,
             "made": rows,
@@ -81,7 +85,7 @@ class UserFolders:
                 "near_copies_avoided": embeddings.near_copies,
                 "withheld": sum(made.withheld),
             },
-            "summary": summary(rows, embeddings.diversity),
+            "summary": figures,
         }
         if self.original is not None:
             manifest["original"] = _save_made(folder, ORIGINAL, self.original)

@@ -56,7 +56,7 @@ def select(data: PreferenceDataModule, part: str | None, cut: HistoryCut, cap: i
     known = [*KINDS, *data.part_names, "val", "test"]
     if part not in known:
         raise ValueError(f"part is {part!r}; it must be one of {', '.join(dict.fromkeys(known))}{nearest(part, known)}")
-    people = _people(data, part, cut, cap)
+    people = people_of(data, part, cut, cap)
     if len(people) == 0:
         raise ValueError(
             f"the part {part} of {data.source.name} has no user with both a history and held-out ratings. "
@@ -100,7 +100,7 @@ def for_tuning(
     return halves[0], f"{part} (first half)", halves[1], f"{part} (second half)"
 
 
-def _people(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) -> HeldOutUsers:
+def people_of(data: PreferenceDataModule, part: str, cut: HistoryCut, cap: int) -> HeldOutUsers:
     train = data.part("train")
     if part == "train":
         return _split(data, train, cut, cap)

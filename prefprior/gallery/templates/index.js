@@ -4,7 +4,7 @@
   var columns = window.PEOPLE.columns, count = window.PEOPLE.count, folder = document.body.dataset.people;
   var find = document.getElementById("find"), sort = document.getElementById("sort"), grid = document.getElementById("grid");
   var where = document.getElementById("where"), back = document.getElementById("back"), forth = document.getElementById("forth");
-  var labels = { name: "Name", alike: "Similar users together", utility: "True utility", utility_decoded: "Utility of decoded pictures", better_than: "Rank among real pictures", diversity: "Diversity" };
+  var labels = { name: "Name", alike: "Similar users together", utility: "True utility", utility_decoded: "Utility of decoded pictures", better_than: "Rank among real pictures", concentration: "How sure the prior is", diversity: "Diversity" };
   var shown = ["utility", "better_than", "diversity"].filter(function (key) { return columns[key]; });
   var page = 0, order = [];
   var lower = columns.name.map(function (name, i) { return (name + " " + (columns.taste ? columns.taste[i] : "")).toLowerCase(); });
