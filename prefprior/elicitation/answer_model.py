@@ -5,7 +5,8 @@ among those shown. A rating follows the graded response model (Samejima 1969): i
 that is a sigmoid of the utility about that level's threshold. Some answers say nothing, and are spread evenly
 (`lapse`). Utilities are in standard deviations over the pictures that there are.
 
-Shapes: P tastes, M items shown, L levels of a rating, S sets of items. Leading dimensions are free.
+Shapes: P tastes, M items shown, K of them without one, L levels of a rating, X possible answers, S questions. Leading
+dimensions are free.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from prefprior.elicitation.questions import Answer, Kind
 from prefprior.errors import require_between
+
+LARGEST = 60.0  # of a difference in log-odds: beyond it a choice is certain, and its exponential is still a float
 
 
 class AnswerModel:
@@ -41,11 +44,7 @@ class AnswerModel:
 
     def probabilities(self, utility_PM: Tensor, kind: Kind) -> Tensor:
         """(..., M), (..., M + 1) with "none of these" last, or (..., L) of the levels of a rating."""
-        if kind.is_rating:
-            certain = graded(utility_PM, self.thresholds, self.spread)  # M is 1
-        else:
-            certain = (self._options(utility_PM, kind) / self.temperature).softmax(-1)
-        return (1 - self.lapse) * certain + self.lapse / certain.shape[-1]
+        return self._by_answer(utility_PM, kind).movedim(0, -1)
 
     def log_likelihood(self, utility_PM: Tensor, answer: Answer) -> Tensor:
         """(P,) log-probabilities of an answer under each taste.
@@ -70,10 +69,37 @@ class AnswerModel:
 
     def information(self, utility_PSM: Tensor, weight_P: Tensor, kind: Kind) -> Tensor:
         """(S,) mutual information between the answer and the taste, for each of S questions."""
-        probability_PSX = self.probabilities(utility_PSM, kind)
-        mean_SX = torch.einsum("p,psx->sx", weight_P, probability_PSX)
-        noise_S = torch.einsum("p,ps->s", weight_P, _entropy(probability_PSX))
-        return _entropy(mean_SX) - noise_S
+        probability_XPS = self._by_answer(utility_PSM, kind)
+        return _entropy(weight_P @ probability_XPS) - weight_P @ _entropy(probability_XPS)
+
+    def information_of_alternatives(self, shown_PK: Tensor, tried_PS: Tensor, weight_P: Tensor, kind: Kind) -> Tensor:
+        """(S,) mutual information of choices that have K items in common, each beside one of S others, if every answer
+        says something.
+
+        With e the exponential of utility over temperature, the probability of item i is e_i / total. What the items in
+        common contribute to totals and entropies is the same for all S, and their mean probabilities are one matrix
+        product.
+        """
+        log_PK = self._options(shown_PK, kind) / self.temperature
+        top_P1 = log_PK.amax(1, keepdim=True)
+        log_PK = log_PK - top_P1
+        tried_log_PS = (tried_PS / self.temperature - top_P1).clamp(max=LARGEST)
+        odds_PK, tried_odds_PS = log_PK.exp(), tried_log_PS.exp()
+        total_PS = odds_PK.sum(1, keepdim=True) + tried_odds_PS
+        share_PS = weight_P[:, None] / total_PS
+        mean_XS = torch.cat([odds_PK.T @ share_PS, (tried_odds_PS * share_PS).sum(0, keepdim=True)])
+        # The entropy of one taste's answer: the sum of p (log total - log e).
+        inner_PS = (odds_PK * log_PK).sum(1, keepdim=True) + tried_odds_PS * tried_log_PS
+        noise_S = weight_P @ total_PS.log() - (inner_PS * share_PS).sum(0)
+        return _entropy(mean_XS) - noise_S
+
+    def _by_answer(self, utility_PM: Tensor, kind: Kind) -> Tensor:
+        """(X, ...) the probabilities, of one answer after the other: sums over a short last dimension are slow."""
+        if kind.is_rating:
+            certain_XP = graded(utility_PM[..., 0], self.thresholds, self.spread)
+        else:
+            certain_XP = (self._options(utility_PM, kind).movedim(-1, 0).contiguous() / self.temperature).softmax(0)
+        return (1 - self.lapse) * certain_XP + self.lapse / len(certain_XP)
 
     def _options(self, utility_PM: Tensor, kind: Kind) -> Tensor:
         if not kind.none:
@@ -82,11 +108,13 @@ class AnswerModel:
 
 
 def graded(utility: Tensor, thresholds: Tensor, spread: float | Tensor) -> Tensor:
-    """(..., L) probabilities of the levels, of utilities (..., 1)."""
-    above = torch.sigmoid((utility - thresholds) / spread)
-    one, zero = torch.ones_like(above[..., :1]), torch.zeros_like(above[..., :1])
-    return torch.cat([one, above], -1) - torch.cat([above, zero], -1)
+    """(L, ...) probabilities of the levels, of utilities (...)."""
+    above = torch.sigmoid((utility - thresholds.reshape(-1, *[1] * utility.dim())) / spread)
+    one, zero = torch.ones_like(above[:1]), torch.zeros_like(above[:1])
+    return torch.cat([one, above]) - torch.cat([above, zero])
 
 
 def _entropy(probability_X: Tensor) -> Tensor:
-    return torch.special.entr(probability_X).sum(-1)
+    """Over the first dimension."""
+    tiny = torch.finfo(probability_X.dtype).tiny  # 0 log 0 is 0
+    return -(probability_X * probability_X.clamp(min=tiny).log()).sum(0)

@@ -120,11 +120,11 @@ def _likes_among(
 def _with_thresholds(model: AnswerModel, people: HeldOutUsers, utility_BT: Tensor, levels: Levels) -> AnswerModel:
     """Maximum likelihood of the graded response model."""
     valid_BT = people.held_valid_BT
-    utility_Y1 = utility_BT[valid_BT][:, None]
+    utility_Y = utility_BT[valid_BT]
     scale = people.scale.scale
     raw_Y = (people.held_rating_BT[valid_BT].numpy() + 1) / 2 * (scale.high - scale.low) + scale.low
     level_Y = torch.from_numpy(levels.numbers(raw_Y))
-    start = torch.quantile(utility_Y1[:, 0], torch.linspace(0.1, 0.9, len(levels) - 1))
+    start = torch.quantile(utility_Y, torch.linspace(0.1, 0.9, len(levels) - 1))
     first, gaps = start[:1].clone().requires_grad_(), start.diff().clamp_min(0.05).log().requires_grad_()
     spread = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.Adam([first, gaps, spread], lr=RATE)
@@ -132,8 +132,8 @@ def _with_thresholds(model: AnswerModel, people: HeldOutUsers, utility_BT: Tenso
     with torch.enable_grad():
         for _ in range(STEPS):
             thresholds = torch.cat([first, first + gaps.exp().cumsum(0)])
-            certain_YL = graded(utility_Y1, thresholds, spread.exp())
-            each_Y = (1 - model.lapse) * certain_YL[rows, level_Y] + model.lapse / len(levels)
+            certain_LY = graded(utility_Y, thresholds, spread.exp())
+            each_Y = (1 - model.lapse) * certain_LY[level_Y, rows] + model.lapse / len(levels)
             loss = -(each_Y + LEAST).log().mean()
             optimizer.zero_grad()
             loss.backward()

@@ -94,3 +94,17 @@ def test_a_noisy_answer_is_worth_less() -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AnswerModel(**settings)
+
+
+@pytest.mark.parametrize("kind", [Kind(2), Kind(9), Kind(4, none=True)], ids=str)
+@pytest.mark.parametrize("size", [1.0, 300.0])
+def test_the_information_of_alternatives_is_that_of_each_question(kind: Kind, size: float) -> None:
+    """Also where utilities are so far apart that exponentials overflow."""
+    draws = torch.Generator().manual_seed(0)
+    shown_PK = size * torch.randn(50, kind.shown - 1, generator=draws)
+    tried_PS = size * torch.randn(50, 30, generator=draws)
+    weight_P = torch.rand(50, generator=draws).softmax(0)
+    model = AnswerModel(temperature=0.3, lapse=0.0)
+    each_PSM = torch.cat([tried_PS[:, :, None], shown_PK[:, None].expand(-1, 30, -1)], dim=2)
+    found_S = model.information_of_alternatives(shown_PK, tried_PS, weight_P, kind)
+    torch.testing.assert_close(found_S, model.information(each_PSM, weight_P, kind), atol=1e-4, rtol=1e-4)

@@ -41,7 +41,7 @@ def people(level_BT: torch.Tensor) -> HeldOutUsers:
 def test_thresholds_come_back() -> None:
     draws = torch.Generator().manual_seed(0)
     utility_BT = 1.5 * torch.randn(300, 20, generator=draws)
-    chance_BTL = graded(utility_BT[..., None], THRESHOLDS, 0.3)
+    chance_BTL = graded(utility_BT, THRESHOLDS, 0.3).movedim(0, -1)
     level_BT = torch.multinomial(chance_BTL.flatten(0, 1), 1, generator=draws).view(300, 20)
     found = calibration._with_thresholds(AnswerModel(lapse=0.0), people(level_BT), utility_BT, LEVELS)
     torch.testing.assert_close(found.thresholds, THRESHOLDS, atol=0.12, rtol=0)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.policies.eubo import Eubo
 from prefprior.elicitation.policies.information import Information
 from prefprior.elicitation.policies.mcmv import Mcmv
@@ -94,3 +95,18 @@ def test_mcmv_asks_a_pair_that_divides_tastes(draws: torch.Generator) -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match=r"policy\.tastes must be at least 2"):
         Information(tastes=1)
+
+
+def test_no_slot_of_a_grid_could_be_filled_much_better(draws: torch.Generator) -> None:
+    """The alternatives of a slot are compared exactly only where they are best if every answer says something."""
+    utility_PN = torch.randn(64, 40, generator=draws)
+    model, kind = AnswerModel(temperature=0.4, lapse=0.1), Kind(5)
+    asked = situation(utility_PN, 5, model=model)
+    policy = Information(proposals=5 * 40, tastes=4096)  # all alternatives, and all tastes many times
+    items = policy.choose(asked, draws)
+
+    def information(grid: list[int]) -> float:
+        return float(model.information(utility_PN[:, None, grid], asked.weight_P, kind))
+
+    last = max(information([*items[:4], other]) for other in range(40) if other not in items[:4])
+    assert information(items) > 0.99 * last

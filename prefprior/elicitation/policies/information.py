@@ -1,16 +1,17 @@
 """The question whose answer says most about the taste: mutual information over sampled tastes.
 
-Shapes: P tastes, N candidates, S questions, M items shown.
+Shapes: P tastes, N candidates, F favourites, S questions, G grids, M items shown.
 """
 
 import torch
 from torch import Tensor
 
 from prefprior.elicitation.policies.policy import Policy, Situation
-from prefprior.elicitation.policies.thompson import Thompson
+from prefprior.elicitation.policies.thompson import best_of_each, favourites
 from prefprior.errors import require_between
 
-AT_ONCE = 1 << 22  # utilities gathered at once
+AT_ONCE = 1 << 18  # utilities gathered at once: what stays in a core's cache is several times quicker
+EXACT = 4  # alternatives of a slot, the best if every answer says something, that are compared as answers are
 
 
 class Information(Policy):
@@ -40,10 +41,9 @@ class Information(Policy):
         open_rows = situation.open_N.nonzero()[:, 0]
         number_S2 = torch.randint(len(open_rows), (self.proposals, 2), generator=generator)
         pair_S2 = open_rows[number_S2]
-        allowed_PN = torch.where(situation.open_N, utility_PN, -torch.inf)
-        favourite_PF = allowed_PN.topk(min(10, len(open_rows)), dim=1).indices.flatten()
+        favourite_F = favourites(situation, utility_PN).flatten()
         half = self.proposals // 2
-        pair_S2[:half] = favourite_PF[torch.randint(len(favourite_PF), (half, 2), generator=generator)]
+        pair_S2[:half] = favourite_F[torch.randint(len(favourite_F), (half, 2), generator=generator)]
         pair_S2 = situation.distinct(pair_S2)
         if not len(pair_S2):
             return situation.filled([], generator)
@@ -51,29 +51,36 @@ class Information(Policy):
 
     def _grid(self, situation: Situation, utility_PN: Tensor, generator: torch.Generator) -> list[int]:
         """Grids of Thompson sampling; of the best, each slot in turn takes the best of some favourites."""
-        grids = [Thompson().choose(situation, generator) for _ in range(self.starts)]
-        shown = grids[int(self._of(situation, utility_PN, torch.tensor(grids)).argmax())]
-        each = max(self.proposals // len(shown), 1)
-        allowed_PN = torch.where(situation.open_N, utility_PN, -torch.inf)
-        favourite_F = allowed_PN.topk(min(10, int(situation.open_N.sum())), dim=1).indices.unique()
-        for slot in range(len(shown)):
-            others = shown[:slot] + shown[slot + 1 :]
-            fits_N = situation.without_alike(torch.zeros(len(situation.open_N)), others) == 0
-            tried_S = favourite_F[fits_N[favourite_F]]
-            tried_S = tried_S[torch.randperm(len(tried_S), generator=generator)[:each]]
-            tried_S = torch.cat([torch.tensor([shown[slot]]), tried_S])
-            grid_SM = torch.tensor(shown).expand(len(tried_S), -1).clone()
-            grid_SM[:, slot] = tried_S
-            shown[slot] = int(tried_S[int(self._of(situation, utility_PN, grid_SM).argmax())])
-        return shown
+        favourite_PF, shown = favourites(situation, utility_PN), situation.kind.shown
+        row_GM = torch.arange(self.starts * shown).reshape(-1, shown) % len(utility_PN)
+        grid_GM = best_of_each(situation, utility_PN[row_GM], favourite_PF[row_GM])
+        pool_F = torch.cat([favourite_PF.flatten(), grid_GM.flatten()]).unique()
+        utility_PF, place_GM = utility_PN.index_select(1, pool_F), torch.searchsorted(pool_F, grid_GM)
+        place_M = place_GM[int(self._of(situation, utility_PF, place_GM).argmax())]
+        for slot in range(shown):
+            others_K = torch.cat([place_M[:slot], place_M[slot + 1 :]])
+            tried_S = torch.randperm(len(pool_F), generator=generator)[: max(self.proposals // shown, 1)]
+            tried_S = tried_S[~situation.alike(pool_F[tried_S], pool_F[others_K]).any(1)]
+            near_S = situation.model.information_of_alternatives(
+                utility_PF[:, others_K], utility_PF.index_select(1, tried_S), _weight(utility_PF), situation.kind
+            )
+            tried_S = torch.cat([place_M[slot : slot + 1], tried_S[near_S.topk(min(EXACT, len(near_S))).indices]])
+            place_SM = place_M.repeat(len(tried_S), 1)
+            place_SM[:, slot] = tried_S
+            place_M = place_SM[int(self._of(situation, utility_PF, place_SM).argmax())]
+        return pool_F[place_M].tolist()
 
     def _of(self, situation: Situation, utility_PN: Tensor, items_SM: Tensor) -> Tensor:
-        """(S,) the information of each question; tastes were drawn by weight, so all count the same."""
-        weight_P = torch.full((len(utility_PN),), 1 / len(utility_PN))
+        """(S,) the information of each question."""
+        weight_P = _weight(utility_PN)
         size = max(1, AT_ONCE // (len(utility_PN) * max(items_SM.shape[1], len(situation.model.thresholds) + 1)))
-        return torch.cat(
-            [
-                situation.model.information(utility_PN[:, some_SM], weight_P, situation.kind)
-                for some_SM in items_SM.split(size)
-            ]
-        )
+        found = []
+        for some_SM in items_SM.split(size):
+            utility_MPS = torch.stack([utility_PN.index_select(1, item_S) for item_S in some_SM.T])
+            found.append(situation.model.information(utility_MPS.movedim(0, -1), weight_P, situation.kind))
+        return torch.cat(found)
+
+
+def _weight(utility_PN: Tensor) -> Tensor:
+    """(P,) tastes were drawn by weight, so all count the same."""
+    return torch.full((len(utility_PN),), 1 / len(utility_PN))

@@ -1,6 +1,6 @@
 """What every policy is given, and what it returns.
 
-Shapes: P tastes, N candidates, M items shown, D dimension.
+Shapes: P tastes, N candidates, F some of them, M items shown, D dimension.
 """
 
 from abc import ABC, abstractmethod
@@ -13,6 +13,8 @@ from torch import Tensor
 from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.questions import MOST_SHOWN, Kind
 from prefprior.nodes import Loadable
+
+FIRST = 32  # of the highest score, among which one that can be shown is nearly always found
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +42,23 @@ class Situation:
         """Scores with -inf for what cannot be shown beside these pictures."""
         if not shown:
             return torch.where(self.open_N, score_N, -torch.inf)
-        near_N = (self.direction_ND @ self.direction_ND[shown].T >= self.most_alike).any(1)
-        near_N[shown] = True
-        allowed_N = self.open_N & ~near_N
+        allowed_N = self.open_N & ~self.alike(torch.arange(len(score_N)), torch.tensor(shown)).any(1)
         if not allowed_N.any():  # where all are alike, only the same picture twice is out of the question
             allowed_N = self.open_N.clone()
             allowed_N[shown] = False
         return torch.where(allowed_N, score_N, -torch.inf)
 
+    def alike(self, item_F: Tensor, shown_M: Tensor) -> Tensor:
+        """(F, M) which of some items are shown already or too near to what is."""
+        cosine_FM = self.direction_ND[item_F] @ self.direction_ND[shown_M].T
+        return (cosine_FM >= self.most_alike) | (item_F[:, None] == shown_M)
+
     def best(self, score_N: Tensor, shown: list[int]) -> int:
         """The candidate of the highest score that can be shown beside these."""
+        first = torch.where(self.open_N, score_N, -torch.inf).topk(min(FIRST, len(score_N)))
+        fits_F = ~self.alike(first.indices, torch.tensor(shown, dtype=torch.long)).any(1) & (first.values > -torch.inf)
+        if fits_F.any():
+            return int(first.indices[fits_F.nonzero()[0, 0]])
         return int(self.without_alike(score_N, shown).argmax())
 
     def distinct(self, pair_S2: Tensor) -> Tensor:
