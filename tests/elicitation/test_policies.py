@@ -98,7 +98,7 @@ def test_settings_are_checked() -> None:
 
 
 def test_no_slot_of_a_grid_could_be_filled_much_better(draws: torch.Generator) -> None:
-    """The alternatives of a slot are compared exactly only where they are best if every answer says something."""
+    """Alternatives are compared as if every answer said something; here, a tenth say nothing."""
     utility_PN = torch.randn(64, 40, generator=draws)
     model, kind = AnswerModel(temperature=0.4, lapse=0.1), Kind(5)
     asked = situation(utility_PN, 5, model=model)

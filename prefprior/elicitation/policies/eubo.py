@@ -8,7 +8,7 @@ from torch import Tensor
 
 from prefprior.elicitation.policies.policy import Policy, Situation
 
-AT_ONCE = 128  # tastes whose utilities are compared together: they stay in a core's cache
+AT_ONCE = 256  # tastes whose utilities are compared together: they stay in a core's cache
 
 
 class Eubo(Policy):

@@ -27,7 +27,8 @@ class Mcmv(Policy):
         pair_S2 = situation.distinct(pair_S2)
         if not len(pair_S2):
             return situation.filled([], generator)
-        gap_PS = situation.utility_PN[:, pair_S2[:, 0]] - situation.utility_PN[:, pair_S2[:, 1]]
+        first_PS, second_PS = (situation.utility_PN.index_select(1, item_S) for item_S in pair_S2.T)
+        gap_PS = first_PS - second_PS
         mean_S = situation.weight_P @ gap_PS
         variance_S = situation.weight_P @ (gap_PS - mean_S).square()
         return pair_S2[int((variance_S.sqrt() - self.balance * mean_S.abs()).argmax())].tolist()
