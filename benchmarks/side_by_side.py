@@ -39,21 +39,27 @@ def arguments(description: str | None, *, people: int, history: int, dim: int) -
     return parser
 
 
-def interleaved(contenders: dict[str, Callable[[], Any]], rounds: int, *, warm: int = 1) -> dict[str, float]:
+def interleaved(
+    contenders: dict[str, Callable[[], Any]],
+    rounds: int,
+    *,
+    warm: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Median seconds of each contender, over rounds in which each has one turn; `warm` turns before do not count.
 
-    Memory is kept as training keeps it, for all of them.
+    Memory is kept as training keeps it, for all of them. What has one thread may be timed by `time.process_time`.
     """
     keep_freed_memory()
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for round_ in range(rounds + warm):
         for name, run in contenders.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if round_ >= warm:
-                taken[name].append(time.perf_counter() - start)
+                taken[name].append(clock() - start)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 

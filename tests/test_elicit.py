@@ -68,6 +68,14 @@ def test_policies_ask_the_questions_that_they_are_for(
     assert {key.split("/")[2] for key in read_metrics(tmp_path / "one")} == {"roam_1"}
 
 
+def test_the_baseline_brings_a_belief_of_its_own(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [word for word in SMALL if not word.startswith(("use=", "people="))]
+    run(monkeypatch, folder, "elicit", *given, "people=2", "use=[pairwise_gp,random]", f"run_dir={tmp_path / 'gp'}")
+    figures = read_metrics(tmp_path / "gp")
+    assert {key.split("/")[2] for key in figures} == {"pairwise_gp_2", "random_1", "random_2"}
+    assert {"table/test/pairwise_gp_2/spearman@2", "table/test/pairwise_gp_2/ndcg_20@0"} <= figures.keys()
+
+
 def test_likes_alone_are_chosen_among_what_nobody_came_to(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +108,8 @@ def test_another_configuration_does_not_go_on_in_the_same_folder(
         (["questions=[1+none]"], "a rating has no answer 'none of these'"),
         (["questions=[101]"], "from 1 picture (to be rated) to 100"),
         (["questions=[]"], "questions and use must not be empty"),
+        (["use=[pairwise_gp]", "questions=[2+none]"], "has no answer 'none of these'"),
+        (["use=[pairwise_gp]", "policies.pairwise_gp.axes=0"], "policy.axes must be at least 1"),
         (["use=[mcmv]", "questions=[9]"], "none of the policies mcmv is for questions of 9 pictures"),
         (["reference=1"], "reference must be at least 2"),
         (["calibrate_shown=1"], "calibrate_shown must be at least 2 and at most 100"),

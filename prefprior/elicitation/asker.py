@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.policies.policy import Policy, Situation
+from prefprior.elicitation.posterior import Posterior
 from prefprior.elicitation.questions import Answer, Kind, Question
 from prefprior.errors import require_between
 
@@ -28,7 +28,7 @@ class Asker:
 
     def ask(
         self,
-        belief: Belief,
+        belief: Posterior,
         direction_ND: Tensor,
         generator: torch.Generator,
         *,
@@ -45,7 +45,7 @@ class Asker:
         if int(open_N.sum()) < self.kind.shown:
             return None
         situation = Situation(
-            belief.weight_P, belief.utility_PN, direction_ND, open_N, belief.model, self.kind, self.most_alike
+            belief.weight_P, belief.utility_PN, direction_ND, open_N, belief.model, self.kind, self.most_alike, belief
         )
         shown = self.policy.choose(situation, generator)
         pleasing = int(self.pleasant * self.kind.shown)
@@ -60,8 +60,8 @@ class Asker:
         order = torch.randperm(len(shown), generator=generator).tolist()
         return Question(self.kind, tuple(shown[i] for i in order))
 
-    def tell(self, belief: Belief, answer: Answer, generator: torch.Generator) -> None:
-        """Takes an answer into account; the network looks again where few tastes are left."""
+    def tell(self, belief: Posterior, answer: Answer, generator: torch.Generator) -> None:
+        """Takes an answer into account, and looks again where that is due."""
         belief.observe(answer)
         if belief.is_thin:
             belief.look(generator)

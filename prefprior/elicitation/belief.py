@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from prefprior.elicitation.answer_model import AnswerModel
-from prefprior.elicitation.questions import Answer
+from prefprior.elicitation.questions import Answer, require_asked, shown_in
 from prefprior.elicitation.tastes import Tastes
 from prefprior.errors import require_between
 from prefprior.inference.selection import maximal_marginal_relevance
+from prefprior.space import Space
 
 HEAVIEST = 64  # tastes that judge what is made: the others weigh next to nothing
 
@@ -52,6 +53,11 @@ class Belief:
         self.log_weight_P = torch.zeros(len(self.tastes))
 
     @property
+    def space(self) -> Space:
+        """Of the embeddings."""
+        return self.tastes.predictor.space
+
+    @property
     def weight_P(self) -> Tensor:
         """Of the tastes; they sum to 1."""
         return self.log_weight_P.softmax(0)
@@ -64,12 +70,11 @@ class Belief:
     @property
     def shown(self) -> list[int]:
         """Candidates that were shown so far."""
-        return [item for answer in self.answers for item in answer.question.items]
+        return shown_in(self.answers)
 
     def observe(self, answer: Answer) -> None:
         """Takes an answer into account."""
-        if foreign := [item for item in answer.question.items if not 0 <= item < len(self.candidates_ND)]:
-            raise ValueError(f"candidate {foreign[0]} was not asked: there are {len(self.candidates_ND)}")
+        require_asked(answer, len(self.candidates_ND))
         columns = list(answer.question.items)
         self.log_weight_P = self.log_weight_P + self.model.log_likelihood(self.utility_PN[:, columns], answer)
         self.answers.append(answer)

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-from prefprior.elicitation.belief import Belief
+from prefprior.elicitation.posterior import Posterior
 from prefprior.elicitation.uncertainty import Uncertainty
 from prefprior.evaluation.metrics.ranking import ranking
 from prefprior.evaluation.metrics.rating import rating
@@ -20,7 +20,7 @@ from prefprior.world.source import WorldSource
 class Judge(Protocol):
     """Figures of a belief about one user, and the embeddings that were made for them, if any."""
 
-    def judge(self, belief: Belief, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
+    def judge(self, belief: Posterior, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
         """Higher is better, but for what `Uncertainty` says."""
 
 
@@ -36,7 +36,7 @@ class Truth:
     uncertainty: Uncertainty | None = None
     top: int = 20
 
-    def judge(self, belief: Belief, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
+    def judge(self, belief: Posterior, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
         """Utility of what is made, tastes covered, and how many of the best candidates rank among the first."""
         made_nD = belief.made(self.n, generator, diversity=self.diversity)
         utility_n = self.source.scaled_utility(self.user, made_nD)
@@ -65,7 +65,7 @@ class Ranking:
     liked_F: Tensor  # bool
     graded: bool
 
-    def judge(self, belief: Belief, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
+    def judge(self, belief: Posterior, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
         """Spearman of graded ratings; NDCG of the likes among the items."""
         score_1F = belief.expected(self.raw_FD)[None]
         figures = {"ndcg_20": _ndcg(score_1F[0], self.liked_F)}

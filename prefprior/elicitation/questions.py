@@ -88,3 +88,14 @@ class Answer:
     question: Question
     level: int | None = None
     picked: tuple[int, ...] = ()  # places among the items shown; empty: none of these
+
+
+def shown_in(answers: Sequence[Answer]) -> list[int]:
+    """The items of their questions, one question after the other."""
+    return [item for answer in answers for item in answer.question.items]
+
+
+def require_asked(answer: Answer, candidates: int) -> None:
+    """Refuses an answer about items that are no candidates."""
+    if foreign := [item for item in answer.question.items if not 0 <= item < candidates]:
+        raise ValueError(f"candidate {foreign[0]} was not asked: there are {candidates}")

@@ -14,6 +14,7 @@ from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.judging import Judge
 from prefprior.elicitation.people import Person
+from prefprior.elicitation.posterior import Posterior
 from prefprior.elicitation.questions import Answer, Question
 from prefprior.fields import Fields
 from prefprior.files import read_json
@@ -64,7 +65,7 @@ class Sessions:
         return {"users": self.users, "figures": figures}
 
 
-def _next(asker: Asker, asked: Asked, belief: Belief, draws: torch.Generator) -> Question | None:
+def _next(asker: Asker, asked: Asked, belief: Posterior, draws: torch.Generator) -> Question | None:
     """The next question; of likes, with one of them that was not shown before."""
     hidden = asked.person.hidden
     if not hidden:
@@ -89,7 +90,7 @@ def run_sessions(
     """
     found = Sessions([asked.person.user for asked in people])
     for asked in people:
-        user, belief = asked.person.user, asked.belief()
+        user, belief = asked.person.user, asker.policy.begin(asked.belief())
         for count in range(max(after) + 1):
             if count in after:
                 figures, made = asked.judge.judge(belief, generator_of("judge", seed, user, count))

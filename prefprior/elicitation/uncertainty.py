@@ -15,7 +15,7 @@ from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from prefprior.data.held_out import HeldOutUsers
-from prefprior.elicitation.belief import Belief
+from prefprior.elicitation.posterior import Posterior
 from prefprior.elicitation.tastes import Tastes
 from prefprior.inference.certainty import bare, spread
 from prefprior.predictor import Catalogue
@@ -95,10 +95,10 @@ class Uncertainty:
         liked = {user: rows[table.liked_N[rows]] for user, rows in table.rows_of(users).items()}
         return {user: cls(cells, cell_N[torch.from_numpy(rows)]) for user, rows in liked.items() if len(rows)}
 
-    def figures(self, belief: Belief, generator: torch.Generator) -> dict[str, float]:
+    def figures(self, belief: Posterior, generator: torch.Generator) -> dict[str, float]:
         """`held_90` should be .9; `cells_90` is the share of the cells that it takes; `concentration` says how close
         together the samples are."""
-        unit_nD = belief.tastes.predictor.space.directions(belief.draws(SAMPLES, generator, guided=False))
+        unit_nD = belief.space.directions(belief.draws(SAMPLES, generator, guided=False))
         possible = self.cells.possible(unit_nD)
         held = torch.isin(self.liked_cell_F, possible).double().mean()
         share = len(possible) / len(self.cells.centre_CD)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from prefprior.elicitation.answer_model import AnswerModel
+from prefprior.elicitation.belief import Belief
+from prefprior.elicitation.posterior import Posterior
 from prefprior.elicitation.questions import MOST_SHOWN, Kind
 from prefprior.nodes import Loadable
 
@@ -28,6 +30,7 @@ class Situation:
     model: AnswerModel
     kind: Kind
     most_alike: float  # no two pictures of a question are nearer than this cosine
+    posterior: Posterior | None = None  # the belief itself, for a policy that brings its own
 
     @cached_property
     def expected_N(self) -> Tensor:
@@ -78,6 +81,10 @@ class Policy(Loadable, ABC):
     """Chooses the items of the next question."""
 
     fewest, most = 1, MOST_SHOWN  # items of a question that it can choose
+
+    def begin(self, belief: Belief) -> Posterior:
+        """What is believed before the first answer; a policy may bring a belief of its own."""
+        return belief
 
     @abstractmethod
     def choose(self, situation: Situation, generator: torch.Generator) -> list[int]:
