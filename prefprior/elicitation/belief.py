@@ -75,8 +75,8 @@ class Belief:
     def observe(self, answer: Answer) -> None:
         """Takes an answer into account."""
         require_asked(answer, len(self.candidates_ND))
-        columns = list(answer.question.items)
-        self.log_weight_P = self.log_weight_P + self.model.log_likelihood(self.utility_PN[:, columns], answer)
+        utility_PM = self.utility_PN.index_select(1, torch.tensor(answer.question.items))
+        self.log_weight_P = self.log_weight_P + self.model.log_likelihood(utility_PM, answer)
         self.answers.append(answer)
 
     @property

@@ -56,7 +56,7 @@ class Information(Policy):
         """
         favourite_PF, shown = favourites(situation, utility_PN), situation.kind.shown
         row_GM = torch.arange(self.starts * shown).reshape(-1, shown) % len(utility_PN)
-        grid_GM = best_of_each(situation, utility_PN[row_GM], favourite_PF[row_GM])
+        grid_GM = best_of_each(situation, utility_PN, favourite_PF, row_GM)
         pool_F = torch.cat([favourite_PF.flatten(), grid_GM.flatten()]).unique()
         utility_PF, place_GM = utility_PN.index_select(1, pool_F), torch.searchsorted(pool_F, grid_GM)
         place_M = place_GM[int(self._of(situation, utility_PF, place_GM).argmax())]
@@ -65,8 +65,9 @@ class Information(Policy):
             tried_S = torch.randperm(len(pool_F), generator=generator)[: max(self.proposals // shown, 1)]
             tried_S = tried_S[~situation.alike(pool_F[tried_S], pool_F[others_K]).any(1)]
             tried_S = torch.cat([place_M[slot : slot + 1], tried_S])
+            shown_PK, tried_PS = (utility_PF.index_select(1, place) for place in (others_K, tried_S))
             information_S = situation.model.information_of_alternatives(
-                utility_PF[:, others_K], utility_PF.index_select(1, tried_S), _weight(utility_PF), situation.kind
+                shown_PK, tried_PS, _weight(utility_PF), situation.kind
             )
             place_M[slot] = tried_S[information_S.argmax()]
         return pool_F[place_M].tolist()
