@@ -73,7 +73,7 @@ def _run_scoreboard(
     console: Console,
 ) -> None:
     """Every metric and control, in `report.html`."""
-    decoding = chosen_decoding(cfg, data)
+    decoding = chosen_decoding(cfg, data, cfg.device)
     cut = HistoryCut(cfg.history_share, cfg.history_first)
     part, people = select(data, cfg.part, cut, cfg.history_cap)
     reported, tuner = part, None

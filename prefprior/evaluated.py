@@ -161,7 +161,7 @@ def cold_start_items(prior: TrainedPredictor, catalogue: Catalogue) -> str | Non
     return f"{len(catalogue) - rated:,} of {len(catalogue):,}, with a probability of {share:.1%} together"
 
 
-def chosen_decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | None:
+def chosen_decoding(cfg: DictConfig, data: PreferenceDataModule, device: str) -> Decoding | None:
     """Samples are decoded by the decoder that was chosen and, on a world, by its own: that takes seconds."""
     chosen = cfg.decoder is not None
     if cfg.decoding is None and (chosen or cfg.encoder is not None):
@@ -178,6 +178,6 @@ def chosen_decoding(cfg: DictConfig, data: PreferenceDataModule) -> Decoding | N
     space = data.space.name
     decoder = build_decoder(decoder_node(cfg.decoder, space), data, space)
     encoder = encoder_of(space) if cfg.encoder is None else build(cfg.encoder, OpenClipEncoder)
-    decoder.to(cfg.device)
-    encoder.to(cfg.device)
+    decoder.to(device)
+    encoder.to(device)
     return build(cfg.decoding, Decoding, decoder=decoder, encoder=encoder)

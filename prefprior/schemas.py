@@ -145,7 +145,7 @@ class ElicitConfig:
     source: Any = node(None)  # default of these three: as in the checkpoint
     embeddings: Any = node(None)
     data: Any = node(None)
-    part: str | None = None  # a part of the data; default: test, else val. Only users who were not trained on are asked
+    part: str | None = None  # default: test, else val. Users who were trained on are asked with part=train only
     policies: Any = nodes()
     use: list[str] = field(default_factory=list)  # which of the policies ask
     questions: list[Any] = field(
@@ -171,7 +171,7 @@ class ElicitConfig:
     decoder: Any = node(None)
     encoder: Any = node(None)
     decoding: Any = node(None)  # world only: what is made is decoded after these numbers of answers; null: not
-    device: str = "cpu"
+    trainer: Any = node(given=("default_root_dir", "logger", "callbacks", "enable_checkpointing"))
     seed: int = 0
     run_dir: str = "runs/elicit/${now:%Y-%m-%d_%H-%M-%S_%f}"
 

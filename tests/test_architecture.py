@@ -14,7 +14,7 @@ import pytest
 import prefprior
 
 PACKAGE = Path(prefprior.__file__).parent
-ENTRY_FILES = {"commands", "train", "sample", "evaluate", "evaluated", "elicit", "embed", "shard", "demo"}
+ENTRY_FILES = {"commands", "train", "sample", "evaluate", "evaluated", "asked", "elicit", "embed", "shard", "demo"}
 # From low to high: a part of the package may import its own layer and those before it.
 LAYERS = [
     {
@@ -49,6 +49,7 @@ LAYERS = [
         "pipeline",
         "replay",
         "evaluated",
+        "asked",
         "edits",
     },
     {"callbacks"},

@@ -16,6 +16,7 @@ from prefprior.elicitation.judging import Judge
 from prefprior.elicitation.people import Person
 from prefprior.elicitation.posterior import Posterior
 from prefprior.elicitation.questions import Answer, Question
+from prefprior.elicitation.told import Told
 from prefprior.fields import Fields
 from prefprior.files import read_json
 from prefprior.seeding import generator_of
@@ -38,23 +39,36 @@ class Sessions:
 
     users: list[str]
     figures: dict[int, list[dict[str, float]]] = field(default_factory=dict)  # after so many answers, of each user
+    told: dict[str, list[Told]] = field(default_factory=dict)  # the answers of each user, by ids
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     made: dict[int, list[Tensor]] = field(default_factory=dict)  # embeddings made after so many answers
 
     @classmethod
     def read(cls, path: Path) -> "Sessions":
-        """The figures of finished sessions, as `plain` gave them."""
+        """The figures and what was told in finished sessions, as `plain` gave them."""
         remedy = "Delete it: it is made again."
         kept = Fields(read_json(path, remedy), path, remedy)
-        figures = kept.value("figures")
+        figures, told = kept.value("figures"), kept.value("told")
         try:
             found = {
                 int(after): [{k: float("nan") if v is None else float(v) for k, v in each.items()} for each in some]
                 for after, some in figures.items()
             }
-            return cls([str(user) for user in kept.value("users")], found)
-        except (AttributeError, TypeError, ValueError):
+            said = {str(user): [Told.read(each) for each in some] for user, some in told.items()}
+            return cls([str(user) for user in kept.value("users")], found, said)
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise ValueError(f"{path}: not the figures of sessions. {remedy}") from None
+
+    @classmethod
+    def joined(cls, parts: Sequence["Sessions"]) -> "Sessions":
+        """Of all users, from those of some."""
+        found = cls([])
+        for part in parts:
+            found.users += part.users
+            found.told |= part.told
+            for after, figures in part.figures.items():
+                found.figures.setdefault(after, []).extend(figures)
+        return found
 
     def plain(self) -> dict[str, object]:
         """As JSON: NaN, which is no JSON, is null."""
@@ -62,7 +76,8 @@ class Sessions:
             str(after): [{k: None if v != v else v for k, v in each.items()} for each in some]
             for after, some in self.figures.items()
         }
-        return {"users": self.users, "figures": figures}
+        told = {user: [each.plain() for each in some] for user, some in self.told.items()}
+        return {"users": self.users, "figures": figures, "told": told}
 
 
 def _next(asker: Asker, asked: Asked, belief: Posterior, draws: torch.Generator) -> Question | None:

@@ -1,6 +1,7 @@
 """Sessions: what users of the world answered after they gave their own ratings, from a file.
 
-A table with the columns user, item, time and, of a rating, rating (1 to 5) or, of a choice, question and picked.
+A table with the columns user, item, time and, of a rating, rating (1 to 5) or, of a choice, question and picked: such
+as `elicit` writes.
 
 Shapes: N ratings of the world, S rows of sessions.
 """
@@ -25,7 +26,8 @@ REMEDY = "A session is of users and pictures of this world, and says so in colum
 def with_sessions(table: RatingsTable, path: Path) -> RatingsTable:
     """A world's table with the answers of a file appended to the histories of its users, in the order of time.
 
-    Ratings of pictures that the user has rated before are left out, and counted: the first one stands.
+    Ratings of pictures that the user has rated before, in a session too, are left out, and counted: the first one
+    stands.
     """
     columns = read_columns(path, Wanted(COLUMNS, optional=("rating", "question", "picked"), remedy=REMEDY))
     for name, known in (("user", table.users), ("item", table.items)):
@@ -44,7 +46,7 @@ def with_sessions(table: RatingsTable, path: Path) -> RatingsTable:
         raise ValueError(f"{columns.some(rows)}: the time is missing. It says when the answer was given.")
     told = ratings_table(
         table.source, table.scale, columns, rating_N=rating_S, time_N=times(columns),
-        question_N=None if rated_S.all() else question_S,
+        question_N=None if rated_S.all() else question_S, duplicates="first",
     )  # fmt: skip
     assert table.time_N is not None
     assert told.time_N is not None
@@ -69,7 +71,11 @@ def with_sessions(table: RatingsTable, path: Path) -> RatingsTable:
         time_N=time_N[order],
         question_N=numbered(user_N[order], question_N[order]) if (question_N >= 0).any() else None,
         shown_N=np.concatenate([shown_N, np.ones(len(kept), dtype=bool)])[order],
-        counts={**table.counts, "rating in a session of a picture that was rated before": int(again_S.sum())},
+        counts={
+            **table.counts,
+            **told.counts,
+            "rating in a session of a picture that was rated before": int(again_S.sum()),
+        },
     )
 
 

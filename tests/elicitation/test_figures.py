@@ -2,7 +2,7 @@
 
 import pytest
 
-from prefprior.elicitation.figures import figures_of, lines_of
+from prefprior.elicitation.figures import figures_of, harm, lines_of
 from prefprior.elicitation.session import Sessions
 
 NONE = float("nan")
@@ -25,6 +25,27 @@ def test_a_gain_is_the_paired_difference_to_half_as_many_answers() -> None:
     _, gains = figures_of({"way": [sessions([0.0, 0.4], [0.3, 0.7])]}, 2, 0)
     gain = gains["way/utility_gain@2"]
     assert [gain.value, gain.low, gain.high] == pytest.approx([0.3] * 3)
+
+
+def test_answers_that_make_things_worse_are_named() -> None:
+    before, worse = [0.5, 0.6, 0.7, 0.8], [0.1, 0.21, 0.29, 0.42]
+    _, gains = figures_of({"bad": [sessions(before, worse)], "good": [sessions(worse, before)]}, 4, 0)
+    assert gains["bad/utility_gain@2"].p_holm < 0.001
+    (told,) = harm(gains, "utility")
+    assert told.startswith("answers hurt: bad/utility_gain@2 -0.395 [")
+    assert told.endswith("(Holm, 2 comparisons)")
+
+
+def test_a_loss_that_may_be_chance_is_not_named() -> None:
+    """One interval of many is below 0 by chance: only together do the comparisons keep their level."""
+    some, fewer = [0.5, 0.6, 0.7, 0.8], [0.48, 0.55, 0.72, 0.6]
+    ways = {f"way{number}": [sessions(some, fewer)] for number in range(9)}
+    _, gains = figures_of(ways, 4, 0)
+    assert harm(gains, "utility") == ["no gain of utility is below 0 (Holm, 9 comparisons)"]
+
+
+def test_nothing_is_said_where_nothing_was_compared() -> None:
+    assert harm({}, "utility") == []
 
 
 def test_what_nobody_has_is_no_figure() -> None:
