@@ -7,6 +7,8 @@ from omegaconf import DictConfig
 
 from prefprior.config import build
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.embedding.encoders import encoder_of
+from prefprior.data.embedding.text_axes import text_axes
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.policies.policy import Policy
 from prefprior.elicitation.questions import MOST_SHOWN, Kind
@@ -60,7 +62,15 @@ def require_askable(cfg: DictConfig, data: PreferenceDataModule, ways: Mapping[s
             f"all ratings of {data.source.name} are likes, which say nothing of ratings or of 'none of these': ask for "
             "choices only, such as 'questions=[9]'"
         )
-    if truth_known(data.source, data.space):
+    world = truth_known(data.source, data.space)
+    for name, asker in ways.items():
+        if asker.policy.along and not world:
+            raise ValueError(
+                f"{name} asks about pictures that are made, and nobody has rated those: ask on a world only"
+            )
+        if asker.policy.along:
+            text_axes(list(asker.policy.along), encoder_of(data.space.name))  # refuses what its CLIP does not know
+    if world:
         for kind in kinds:
             kind.require_enough(min(cfg.candidates, len(data.catalogue)))
     if cfg.temperature is None:

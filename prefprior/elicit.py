@@ -81,7 +81,7 @@ def run(cfg: DictConfig) -> Path:
         return Sitting(
             folder=folder, data=data, part=part, users=users, cast=_cast(cfg, predictor, data, moves, console),
             manner=manner, decoding=decoding, after=tuple(cfg.after), n=cfg.n, diversity=cfg.diversity,
-            candidates=cfg.candidates, seed=cfg.seed,
+            candidates=cfg.candidates, seed=cfg.seed, device=device,
         )  # fmt: skip
 
     groups, root = all_groups(ways, cfg.seeds, users), folder / SESSIONS

@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prefprior.data.embedding.text_axes import TextAxes
 from prefprior.data.hashing import fraction, id_hashes, mix
 from prefprior.elicitation.answer_model import AnswerModel
+from prefprior.elicitation.axes import pairs_along
 from prefprior.elicitation.belief import Belief, Moves
 from prefprior.elicitation.judging import Judge, Ranking, Truth
 from prefprior.elicitation.people import Levels, Manner, Person, ReplayedPerson, WorldPerson
+from prefprior.elicitation.policies.axes import Axes
 from prefprior.elicitation.session import Asked
 from prefprior.elicitation.tastes import Tastes
 from prefprior.elicitation.uncertainty import Uncertainty
@@ -30,7 +33,7 @@ NEVER_ASKED = 0.5  # share of a replayed user's ratings
 class Pool:
     """Items that questions can show, and what each taste of a stranger thinks of them."""
 
-    row_N: Tensor  # of the catalogue
+    row_N: Tensor  # of the catalogue, or -1: made
     raw_ND: Tensor
     direction_ND: Tensor
     utility_PN: Tensor
@@ -48,7 +51,17 @@ class Cast:
 
     def pool(self, row_N: Tensor) -> Pool:
         """Of some rows of the catalogue; made once for all ways to ask."""
-        raw_ND = self.catalogue.embeddings_ND[row_N].float()
+        return self._pool(row_N, self.catalogue.embeddings_ND[row_N].float())
+
+    def pool_along(self, axes: TextAxes, policy: Axes, generator: torch.Generator) -> Pool:
+        """Pairs that are made along axes from random pictures."""
+        rows = torch.randperm(len(self.catalogue), generator=generator)[: policy.pictures]
+        raw_BD = self.catalogue.embeddings_ND[rows].float()
+        directions_PD = self.tastes.predictor.model.lengths.direction_PD
+        raw_ND = pairs_along(axes, raw_BD, directions_PD, policy.step).flatten(0, 1)
+        return self._pool(torch.full((len(raw_ND),), -1), raw_ND)
+
+    def _pool(self, row_N: Tensor, raw_ND: Tensor) -> Pool:
         return Pool(row_N, raw_ND, self.catalogue.space.directions(raw_ND), self.tastes.utilities(raw_ND))
 
     def of_world(
@@ -62,7 +75,8 @@ class Cast:
                 user=user, source=source, candidates_ND=pool.raw_ND, levels=self.levels, manner=manner,
                 rng=np.random.default_rng(seed_of("answers", seed, user)),
             )  # fmt: skip
-            judge = Truth(source, user, n, diversity, pool.raw_ND, uncertain.get(user))
+            top = 0 if (pool.row_N < 0).any() else 20
+            judge = Truth(source, user, n, diversity, pool.raw_ND, uncertain.get(user), top)
             people.append(self._asked(person, judge, pool, torch.arange(len(pool.row_N))))
         return people
 

@@ -34,25 +34,29 @@ class Truth:
     diversity: float
     candidates_ND: Tensor
     uncertainty: Uncertainty | None = None
-    top: int = 20
+    top: int = 20  # best candidates, of which a ranking finds some; 0 where candidates are made
 
     def judge(self, belief: Posterior, generator: torch.Generator) -> tuple[dict[str, float], Tensor | None]:
         """Utility of what is made, tastes covered, and how many of the best candidates rank among the first."""
         made_nD = belief.made(self.n, generator, diversity=self.diversity)
         utility_n = self.source.scaled_utility(self.user, made_nD)
         covered_K = self.source.modes_covered(self.user, made_nD)
-        true_N = torch.from_numpy(self.source.utility(self.user, self.candidates_ND))
-        top = min(self.top, len(true_N))
-        best, ranked = true_N.topk(top).indices, (belief.weight_P @ belief.utility_PN).topk(top).indices
         figures = {
             "utility": float(utility_n.mean()),
             "utility_best": float(utility_n.max()),
             "modes": float(covered_K.mean()) if len(covered_K) > 1 else float("nan"),
-            f"recall_{self.top}": float(torch.isin(best, ranked).double().mean()),
         }
+        if self.top:
+            figures[f"recall_{self.top}"] = self._recall(belief)
         if self.uncertainty is not None:
             figures |= self.uncertainty.figures(belief, generator)
         return figures, made_nD
+
+    def _recall(self, belief: Posterior) -> float:
+        true_N = torch.from_numpy(self.source.utility(self.user, self.candidates_ND))
+        top = min(self.top, len(true_N))
+        best, ranked = true_N.topk(top).indices, (belief.weight_P @ belief.utility_PN).topk(top).indices
+        return float(torch.isin(best, ranked).double().mean())
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,15 @@ import torch
 from PIL.Image import Image
 
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.embedding.encoders import encoder_of
+from prefprior.data.embedding.text_axes import text_axes
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.calibration import HISTORY
 from prefprior.elicitation.cast import Cast, Pool, Replay, replays
 from prefprior.elicitation.groups import Group
 from prefprior.elicitation.people import Manner
+from prefprior.elicitation.policies.axes import Axes
+from prefprior.elicitation.questions import Answer
 from prefprior.elicitation.report import filmstrip
 from prefprior.elicitation.session import Asked, Sessions, run_sessions
 from prefprior.elicitation.told import Told
@@ -46,10 +50,11 @@ class Sitting:
     diversity: float
     candidates: int
     seed: int
+    device: str = "cpu"
 
     def sessions(self, asker: Asker, group: Group, advance: Callable[[], None] = lambda: None) -> Sessions:
         """The sessions of one group."""
-        people = self._people(group)
+        people = self._people(group, self._along(asker.policy) if isinstance(asker.policy, Axes) else None)
         decoded_after = self._decoded_after(group)
         found = run_sessions(
             asker, people, self.after, seed=self.seed + group.place, patience=self.manner.patience,
@@ -58,21 +63,25 @@ class Sitting:
         made = {count: self._decode(found, group, count) for count in decoded_after}
         ids = self.data.catalogue.ids
         for asked in people:
-            own = [ids[row] for row in asked.row_N.tolist()]
+            own = [ids[row] if row >= 0 else "" for row in asked.row_N.tolist()]
             answers = found.answers[asked.person.user]
-            found.told[asked.person.user] = [Told.of(answer, own, self.cast.levels.raw) for answer in answers]
+            found.told[asked.person.user] = [
+                Told.of(answer, own, self.cast.levels.raw)
+                for answer in answers
+                if all(own[item] for item in answer.question.items)  # made pictures are items of no table
+            ]
         if group.place == 0 and group.first == 0:
-            self._strip(found, group, made)
+            self._strip(found, group, people[0], made)
         return found
 
-    def _people(self, group: Group) -> list[Asked]:
+    def _people(self, group: Group, made: Pool | None) -> list[Asked]:
         source, seed = self.data.source, self.seed + group.place
         if not truth_known(source, self.data.space):
             return self.cast.of_ratings(
                 [self._replays[user] for user in group.users], self._pool, self.manner, seed=seed
             )
         return self.cast.of_world(
-            source, group.users, self._pool, self._uncertain, self.manner, n=self.n, diversity=self.diversity,
+            source, group.users, made or self._pool, self._uncertain, self.manner, n=self.n, diversity=self.diversity,
             seed=seed,
         )  # fmt: skip
 
@@ -84,6 +93,18 @@ class Sitting:
             return self.cast.pool(torch.randperm(len(self.data.catalogue), generator=draws)[: self.candidates])
         item_I = {item for one in self._replays.values() for each in (one.item, one.others) for item in each.tolist()}
         return self.cast.pool(torch.tensor(sorted(item_I)))
+
+    def _along(self, policy: Axes) -> Pool:
+        """Pairs that a policy asks along axes: the same to everybody."""
+        if policy.along not in self._made:
+            draws = torch.Generator().manual_seed(self.seed)
+            axes = text_axes(list(policy.along), encoder_of(self.data.space.name, self.device))
+            self._made[policy.along] = self.cast.pool_along(axes, policy, draws)
+        return self._made[policy.along]
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, ...], Pool]:
+        return {}
 
     @cached_property
     def _replays(self) -> dict[str, Replay]:
@@ -117,12 +138,24 @@ class Sitting:
             figures[f"utility{DECODED}"] = float(self.data.source.scaled_utility(user, again_nD).mean())
         return decoded.pictures[0]
 
-    def _strip(self, found: Sessions, group: Group, made: Mapping[int, list[Image]]) -> None:
-        """The first user's questions and answers as a picture, where the source has pictures."""
-        pictures, user = self.data.source.pictures(), found.users[0]
-        if pictures is None:
+    def _strip(self, found: Sessions, group: Group, asked: Asked, made: Mapping[int, list[Image]]) -> None:
+        """The first user's questions and answers as a picture, where there are pictures of what was shown."""
+        user = found.users[0]
+        shown = [self._pictures(asked, answer) for answer in found.answers[user]]
+        if any(len(row) < len(answer.question.items) for row, answer in zip(shown, found.answers[user], strict=True)):
             return
-        shown = [[pictures.open(item) for item in told.items] for told in found.told[user]]
         title = f"{user}, asked by {group.way}"
         sheet = filmstrip(title, found.answers[user], shown, made, self.cast.levels.raw)
         save(sheet, self.folder / STRIP.format(group.way))
+
+    def _pictures(self, asked: Asked, answer: Answer) -> list[Image]:
+        """What a question showed: real pictures, or decoded ones."""
+        items, real = list(answer.question.items), self.data.source.pictures()
+        rows = asked.row_N[items].tolist()
+        if min(rows) >= 0:
+            return [] if real is None else [real.open(self.data.catalogue.ids[row]) for row in rows]
+        if self.decoding is None:
+            return []
+        raw_MD = asked.belief().candidates_ND[items]
+        generators = [torch.Generator().manual_seed(self.seed) for _ in items]
+        return self.decoding.decoder.decode(raw_MD, negative_BD=None, prompt=None, generators=generators)

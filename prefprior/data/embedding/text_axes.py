@@ -67,7 +67,7 @@ def read_strengths(axes: Any) -> dict[str, float]:
     if not isinstance(axes, Mapping) or not axes:
         raise ValueError(f"axes={axes!r} is not a mapping of axes to strengths, such as 'axes={{darker: 0.5}}'")
     for name, strength in axes.items():
-        _prompts(str(name), ("{}",))
+        require_axis(str(name))
         number = isinstance(strength, int | float) and not isinstance(strength, bool) and math.isfinite(strength)
         if not number:
             raise ValueError(
@@ -76,6 +76,12 @@ def read_strengths(axes: Any) -> dict[str, float]:
             )
         require_between(f"the strength of the axis {name!r}", strength, -FURTHEST, FURTHEST)
     return {str(name): float(strength) for name, strength in axes.items()}
+
+
+def require_axis(name: str) -> str:
+    """Refuses what names no axis."""
+    _prompts(name, ("{}",))
+    return name
 
 
 def text_axes(names: list[str], encoder: TextEncoder) -> TextAxes:

@@ -81,6 +81,7 @@ class Policy(Loadable, ABC):
     """Chooses the items of the next question."""
 
     fewest, most = 1, MOST_SHOWN  # items of a question that it can choose
+    along: tuple[str, ...] = ()  # axes along which its candidates are made; none: real pictures
 
     def begin(self, belief: Belief) -> Posterior:
         """What is believed before the first answer; a policy may bring a belief of its own."""
