@@ -89,3 +89,21 @@ def test_answers_of_a_larger_world_are_refused(folder: Path, monkeypatch: pytest
     words = ("source.people=20", "source.sessions=runs/elicit/asked/answers.parquet", "run_dir=runs/train/smaller")
     said = fails(monkeypatch, folder, "train", *QUICK[1:], *words)
     assert "the world has no user" in said
+
+
+def test_questions_along_axes_show_made_pictures_which_are_rows_of_no_table(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("use=[axes]", "questions=[2]", "policies.axes.words=[darker]", "policies.axes.pictures=5")
+    kept = [word for word in ASK if not word.startswith("use=")]
+    run(monkeypatch, folder, "elicit", *kept, *words, "run_dir=runs/elicit/axes")
+    assert not (folder / "runs/elicit/axes/answers.parquet").exists()
+    figures = read_metrics(folder / "runs/elicit/axes")
+    assert figures["world/test/axes_2/answers@2"] == 2
+    assert not any("recall" in key for key in figures)
+
+
+def test_an_axis_that_the_clip_cannot_read_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [word for word in ASK if not word.startswith("use=")]
+    words = ("use=[axes]", "questions=[2]", "policies.axes.words=[older]", "run_dir=runs/elicit/older")
+    assert "the axis 'older'" in fails(monkeypatch, folder, "elicit", *kept, *words)
