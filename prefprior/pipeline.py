@@ -7,7 +7,7 @@
 Shapes: K rated pictures, n pictures to make, D dimension.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from torch import Tensor
 import prefprior.world  # noqa: F401 (registers the encoder of its space)
 from prefprior.data.decoding import BadPictureError, as_rgb
 from prefprior.data.embedding.encoders import OpenClipEncoder, encoder_of
+from prefprior.data.embedding.text_axes import read_strengths
 from prefprior.files import write_json
 from prefprior.history import History
 from prefprior.hub import hub_or_cache
 from prefprior.inference.predictor import TrainedPredictor
+from prefprior.inference.steering import Steering
 from prefprior.model_card import TEMPLATE, card_data, card_values, config_of
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.runs import CHECKPOINT
@@ -134,12 +136,13 @@ class PreferencePriorPipeline(ModelHubMixin):
         generator: torch.Generator | None = None,
         sampler: Sampler | None = None,
         copy_threshold: float | None = 0.95,
+        axes: Mapping[str, float] | None = None,
     ) -> PriorOutput:
         """Embeddings of `num_images` pictures for a user who liked and disliked these, most recent first.
 
         `ratings` in [-1, 1], one for each like and then each dislike, say more than like (1) and dislike (-1) do.
-        `prompt`, `prompt_weight` and `copy_threshold` are what they are for a gallery (docs/sampling.md); `sampler` is
-        the checkpoint's own unless given.
+        `prompt`, `prompt_weight`, `copy_threshold` and `axes` (such as `{"darker": 0.5}`) are what they are for a
+        gallery (docs/sampling.md); `sampler` is the checkpoint's own unless given.
         """
         pictures = [*likes, *dislikes]
         given = [1.0] * len(likes) + [-1.0] * len(dislikes) if ratings is None else [float(r) for r in ratings]
@@ -147,6 +150,10 @@ class PreferencePriorPipeline(ModelHubMixin):
             raise ValueError(f"{len(pictures)} pictures need {len(pictures)} ratings, got {len(given)}")
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, got {num_images}")
+        steering = None
+        if axes is not None:
+            directions_PD = self.predictor.model.lengths.direction_PD
+            steering = Steering.named(read_strengths(axes), self.encoder, directions_PD)
         history = self._history(pictures, given, len(likes))
         if generator is None:
             generator = torch.Generator()
@@ -155,7 +162,7 @@ class PreferencePriorPipeline(ModelHubMixin):
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             made_BnD = self.predictor.sample(
                 history, num_images, generator, sampler=sampler, text_BD=text_BD, text_weight=prompt_weight,
-                copy_threshold=copy_threshold,
+                copy_threshold=copy_threshold, steering=steering,
             )  # fmt: skip
             negative_BnD = self.predictor.negatives(history, num_images, generator, sampler=sampler)
         return PriorOutput(made_BnD[0].float(), negative_BnD[0].float())

@@ -17,7 +17,7 @@ from prefprior.composition import build_decoder, data_of_checkpoint, decoder_nod
 from prefprior.config import build, command_again, overrides, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.data.embedding.encoders import encoder_of
-from prefprior.data.embedding.text_axes import read_strengths, text_axes
+from prefprior.data.embedding.text_axes import read_strengths
 from prefprior.decoders.decoder import Decoder
 from prefprior.decoders.safety import NoSafety, Safety
 from prefprior.edits import edit_strength, factors_kept, picture_to_edit, repaint_of, require_edit
@@ -220,8 +220,7 @@ def _steering(settings: GallerySettings, predictor: TrainedPredictor) -> Steerin
     """What moves pictures along the axes that were asked for."""
     if settings.axes is None:
         return None
-    axes = text_axes(list(settings.axes), encoder_of(settings.space))
-    return Steering(axes, list(settings.axes.values()), predictor.model.lengths.direction_PD)
+    return Steering.named(settings.axes, encoder_of(settings.space), predictor.model.lengths.direction_PD)
 
 
 def _text(settings: GallerySettings) -> Tensor | None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from prefprior.data.embedding.encoders import OpenClipEncoder
 from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
+from prefprior.inference.steering import Steering
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.models.diffusion.schedules import LinearSchedule
 from prefprior.models.objectives.denoising import Denoising
@@ -83,6 +84,16 @@ def test_a_prompt_gives_what_the_predictor_gives_for_its_text(
     assert torch.equal(embeds(pipe, pictures[:2], prompt="red ground", prompt_weight=0.3), expected[0])
 
 
+def test_axes_move_samples_along_words(pipe: PreferencePriorPipeline, pictures: Pictures) -> None:
+    many = pipe.encoder.encode_images(
+        [Image.new("RGB", (64, 64), (r, g, b)) for r in (0, 90, 250) for g in (0, 90, 250) for b in (0, 90, 250)]
+    )
+    pipe.predictor.model.lengths.learn(many)
+    steering = Steering.named({"darker": 1.0}, pipe.encoder, pipe.predictor.model.lengths.direction_PD)
+    lighter, darker = (embeds(pipe, pictures[:2], axes={"darker": strength}) for strength in (-1.0, 1.0))
+    assert (steering.positions(darker) > steering.positions(lighter) + 1).all()
+
+
 def test_an_empty_history_gets_samples(pipe: PreferencePriorPipeline) -> None:
     assert torch.isfinite(embeds(pipe)).all()
 
@@ -123,6 +134,7 @@ def test_a_saved_pipeline_loads(pipe: PreferencePriorPipeline, pictures: Picture
     [
         ({"ratings": [1.0]}, "2 pictures need 2 ratings, got 1"),
         ({"ratings": [5, 1]}, r"ratings must be in \[-1, 1\]"),
+        ({"axes": {"drker": 0.5}}, "there is no axis 'drker'"),
         ({"num_images": 0}, "num_images must be at least 1"),
         ({"prompt": "red ground", "prompt_weight": 2.0}, "between 0 .* and 1 .*, got 2"),
     ],

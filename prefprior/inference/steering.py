@@ -13,13 +13,13 @@ opposed to filters (Haufe et al. 2014, doi:10.1016/j.neuroimage.2013.10.067).
 Shapes: P real pictures, K axes, D dimension; `...` any leading shape.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from prefprior.data.embedding.text_axes import TextAxes
+from prefprior.data.embedding.text_axes import TextAxes, TextEncoder, text_axes
 
 CORRECTIONS = 24  # of the step, since directions are put back onto the sphere; where the axis is a small part of them,
 # as in any CLIP, four are enough
@@ -54,6 +54,11 @@ class Steering:
         pattern_KD = standard_PK.T @ (unit_PD - unit_PD.mean(0)) / len(unit_PD)
         self._step_KD = torch.linalg.solve(correlation_KK, pattern_KD).float()
         self._read_KD, self._zero_K = (axis_KD / std_K[:, None]).float(), (mean_K / std_K).float()
+
+    @classmethod
+    def named(cls, strengths: Mapping[str, float], encoder: TextEncoder, directions_PD: Tensor) -> "Steering":
+        """Along axes that the text tower of the space's CLIP reads, by name."""
+        return cls(text_axes(list(strengths), encoder), list(strengths.values()), directions_PD)
 
     def positions(self, raw: Tensor) -> Tensor:
         """(..., K) where pictures stand: 0 is the mean of real pictures, 1 a standard deviation."""
