@@ -1,6 +1,8 @@
 """Lightning's trainer as the commands use it: without its own messages, and with ours when it is interrupted."""
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.accelerators.cpu import CPUAccelerator
+from lightning.pytorch.callbacks import Callback
 
 from prefprior.config import DEVICE_REMEDY, build, plain_node
 from prefprior.errors import require_choice
@@ -29,6 +32,21 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 DIVISORS = ("accumulate_grad_batches", "val_check_interval", "check_val_every_n_epoch")
 
 
+class EndsAtSigterm(Callback):
+    """Has a loop of predictions end at SIGTERM as it would have before.
+
+    Lightning only takes a note of the signal, which training reads and predicting does not: it goes on to the end.
+    """
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_predict_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """After Lightning has set its own handler, which it takes back in the end."""
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            signal.signal(signal.SIGTERM, self._before)
+
+
 def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
     """The trainer that a configuration asks for; what Lightning cannot make of it is a ValueError.
 
@@ -44,6 +62,7 @@ def build_trainer(node: Any, **runtime: Any) -> lightning.Trainer:
     except (TypeError, RuntimeError, ImportError) as error:  # Lightning has no exception of its own for these
         told = str(error).rstrip(". \n") or type(error).__name__
         raise ValueError(f"the trainer cannot be created: {told}.{DEVICE_REMEDY}") from error
+    trainer.callbacks.append(EndsAtSigterm())  # type: ignore[attr-defined]
     _require_cores(trainer)
     require_choice("trainer.precision", str(trainer.precision), PRECISIONS)
     for name in DIVISORS:

@@ -1,10 +1,14 @@
 """Lightning's trainer as the commands use it."""
 
 import logging
+import os
 import re
+import signal
+import types
 
 import lightning
 import pytest
+from torch.utils.data import DataLoader
 
 from prefprior.trainer import build_trainer, stopped_by_hand
 
@@ -55,6 +59,26 @@ def test_an_interrupt_ends_with_the_message(trainer: lightning.Trainer, monkeypa
 def test_other_exits_are_passed_on(trainer: lightning.Trainer) -> None:
     with pytest.raises(SystemExit), stopped_by_hand(trainer, lambda: "never said"):
         raise SystemExit(3)
+
+
+class Killed(lightning.LightningModule):
+    """Sends itself what `kill` sends, at each of its steps."""
+
+    def predict_step(self, batch: int, batch_idx: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_predicting_ends_at_sigterm() -> None:
+    def end(signum: int, frame: types.FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            build_trainer(NODE, **SILENT).predict(Killed(), DataLoader([0, 1], batch_size=None))
+        assert signal.getsignal(signal.SIGTERM) is end
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 MANY = {**NODE, "strategy": "ddp", "devices": 999}
