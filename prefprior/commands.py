@@ -12,6 +12,7 @@ from prefprior.schemas import (
     EmbedConfig,
     EvaluateConfig,
     SampleConfig,
+    ServeConfig,
     ShardConfig,
     TrainConfig,
     with_default_experiment,
@@ -37,6 +38,11 @@ def evaluate() -> None:
 def elicit() -> None:
     """`python elicit.py`."""
     _run("elicit", ElicitConfig)
+
+
+def serve() -> None:
+    """`python serve.py`."""
+    _run("serve", ServeConfig)
 
 
 def embed() -> None:

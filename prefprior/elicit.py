@@ -17,20 +17,17 @@ from prefprior.command_line import call
 from prefprior.composition import data_of_checkpoint
 from prefprior.config import build, command_again, plain, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
-from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.belief import Moves
-from prefprior.elicitation.calibration import calibrate
 from prefprior.elicitation.cast import Cast
 from prefprior.elicitation.figures import figures_of, harm, lines_of
 from prefprior.elicitation.groups import AskingModule, DealtGroups, Group, all_groups, read_groups
-from prefprior.elicitation.people import Levels, Manner
+from prefprior.elicitation.people import Manner
 from prefprior.elicitation.report import curves
 from prefprior.elicitation.session import Sessions
 from prefprior.elicitation.sitting import Sitting
-from prefprior.elicitation.tastes import Tastes
+from prefprior.elicitation.strangers import stranger_cast
 from prefprior.elicitation.told import write_answers
 from prefprior.files import write_json, written_whole
-from prefprior.history import History
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.locks import is_first_process
 from prefprior.malloc import keep_freed_memory
@@ -135,29 +132,14 @@ def _cast(
     cfg: DictConfig, predictor: TrainedPredictor, data: PreferenceDataModule, moves: Moves, console: Console
 ) -> Cast:
     """The tastes of a stranger, and how answers are read."""
-    catalogue, draws = data.catalogue, torch.Generator().manual_seed(cfg.seed)
-    rows = torch.randperm(len(catalogue), generator=draws)[: cfg.reference]
-    reference_RD = catalogue.embeddings_ND[rows].float()
-    stranger = History.of(torch.zeros(0, data.space.dim), [], ages_K=[], user="")
     with console.status(f"imagining {cfg.tastes:,} users"):
-        tastes = Tastes.imagine(predictor, stranger, reference_RD, cfg.tastes, cfg.imagined, draws)
-    train = data.part("train")
-    levels = Levels.of(data.scale, train.rating_N[train.rated_N])
-    if cfg.temperature is not None:
-        model = AnswerModel(temperature=cfg.temperature)
-    else:
-        calibrated = calibrate(
-            predictor, data.part("val"), catalogue, data.scale, levels, reference_RD, shown=cfg.calibrate_shown,
-            most=cfg.calibrate_people, generator=draws,
+        cast, calibrated = stranger_cast(
+            predictor, data, moves, tastes=cfg.tastes, imagined=cfg.imagined, reference=cfg.reference,
+            temperature=cfg.temperature, shown=cfg.calibrate_shown, most=cfg.calibrate_people, seed=cfg.seed,
         )  # fmt: skip
-        model = calibrated.model
-        console.print(
-            f"answers: temperature {model.temperature:g}, lapse {model.lapse:g}, from {calibrated.people} validation "
-            f"users, whose choice among {calibrated.shown} has a probability of {calibrated.choice:.2f} "
-            f"(guessing: {1 / calibrated.shown:.2f})",
-            highlight=False,
-        )
-    return Cast(tastes, model, moves, levels, catalogue)
+    if calibrated is not None:
+        console.print(f"answers: {calibrated.in_words()}", highlight=False)
+    return cast
 
 
 def _write_answers(

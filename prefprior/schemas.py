@@ -177,6 +177,44 @@ class ElicitConfig:
 
 
 @dataclass
+class ServeConfig:
+    """The top-level keys of conf/serve.yaml."""
+
+    checkpoint: str | None = None  # a run folder or prior.safetensors; default: the last training run
+    trust: list[str] = field(default_factory=list)  # packages besides prefprior whose classes a checkpoint may name
+    source: Any = node(None)  # default of these three: as in the checkpoint
+    embeddings: Any = node(None)
+    data: Any = node(None)
+    decoder: Any = node(None)
+    safety: Any = node(None)
+    nine: Any = node(None)  # the policy of each page; null: the page is left out
+    pair: Any = node(None)
+    rate: Any = node(None)
+    exploration: Any = node()  # the share of what is shown that is drawn at random
+    moves: Any = node()  # when and how the network looks again
+    making: Any = node()  # how many pictures are made after an answer
+    rates: Any = node()  # how many requests a minute are answered
+    database: str | None = None  # sqlite:///FILE or postgresql+psycopg://...; default: studio.sqlite in run_dir
+    host: str = "127.0.0.1"
+    port: int = 8017
+    proxies: list[str] = field(default_factory=list)  # addresses of proxies whose X-Forwarded-For is believed
+    secure_cookies: bool = False  # cookies over HTTPS only
+    tastes: int = 1000  # imagined users, who stand for a stranger
+    imagined: int = 16  # items each of them likes
+    reference: int = 512  # random items, over which a taste's utilities have mean 0 and deviation 1
+    candidates: int = 1500  # items that can be shown, drawn at random
+    most_alike: float = 0.95  # no two pictures of a question have this cosine or more, unless by chance
+    pleasant: float = 0.0  # share of the slots of a grid for the pictures expected to please most
+    calibrate_shown: int = 5
+    calibrate_people: int = 200
+    beliefs: int = 256  # profiles whose belief is kept in memory
+    waiting: int = 64  # jobs that wait for the model; more are refused
+    device: str = "cpu"
+    seed: int = 0
+    run_dir: str = "runs/serve/studio"
+
+
+@dataclass
 class EmbedConfig:
     """The top-level keys of conf/embed.yaml."""
 

@@ -14,7 +14,19 @@ import pytest
 import prefprior
 
 PACKAGE = Path(prefprior.__file__).parent
-ENTRY_FILES = {"commands", "train", "sample", "evaluate", "evaluated", "asked", "elicit", "embed", "shard", "demo"}
+ENTRY_FILES = {
+    "commands",
+    "train",
+    "sample",
+    "evaluate",
+    "evaluated",
+    "asked",
+    "elicit",
+    "serve",
+    "embed",
+    "shard",
+    "demo",
+}
 # From low to high: a part of the package may import its own layer and those before it.
 LAYERS = [
     {
@@ -38,6 +50,7 @@ LAYERS = [
     {"inference"},
     {"decoders", "baselines", "world"},
     {"elicitation", "evaluation", "gallery"},
+    {"studio"},
     {
         "runs",
         "config",

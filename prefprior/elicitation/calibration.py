@@ -41,6 +41,13 @@ class Calibrated:
     choice: float  # mean probability (geometric) of what was chosen among `shown`
     shown: int
 
+    def in_words(self) -> str:
+        """What was found, for a terminal."""
+        return (
+            f"temperature {self.model.temperature:g}, lapse {self.model.lapse:g}, from {self.people} validation users, "
+            f"whose choice among {self.shown} has a probability of {self.choice:.2f} (guessing: {1 / self.shown:.2f})"
+        )
+
 
 def calibrate(
     predictor: TrainedPredictor,

@@ -1,0 +1,139 @@
+"""`python serve.py`: the studio, on a trained prior, its decoder and a database."""
+
+import socket
+from pathlib import Path
+
+import torch
+import uvicorn
+from omegaconf import DictConfig
+from rich.console import Console
+
+from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
+from prefprior.config import build, plain, plain_node, run_folder
+from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.decoders.safety import NoSafety, Safety
+from prefprior.elicitation.asker import Asker
+from prefprior.elicitation.belief import Moves
+from prefprior.elicitation.exploration import Exploration
+from prefprior.elicitation.policies.policy import Policy
+from prefprior.elicitation.questions import Kind
+from prefprior.elicitation.strangers import stranger_cast
+from prefprior.errors import require_between
+from prefprior.evaluated import require_device
+from prefprior.gallery.manifest import file_hash
+from prefprior.inference.predictor import TrainedPredictor
+from prefprior.malloc import keep_freed_memory
+from prefprior.runs import find_checkpoint, save_config, told
+from prefprior.studio.inference import Inference, Making
+from prefprior.studio.service import Offer, Studio
+from prefprior.studio.store.database import Database
+from prefprior.studio.web.app import Rates, create_app
+from prefprior.studio.worker import Worker
+
+DATABASE = "studio.sqlite"
+PAGES = {"nine": 9, "pair": 2, "rate": 1}  # pictures that each shows
+TEMPERATURE = 0.4  # of choices, where nothing calibrates them
+
+
+def run(cfg: DictConfig) -> Path:
+    """Serves until it is stopped; returns the run's folder."""
+    folder = run_folder()
+    with socket_of(cfg.host, cfg.port) as listening:
+        studio = studio_of(cfg, folder, Console())
+        save_config(folder, plain(cfg) | {"database": studio.database.name})
+        app = create_app(studio, secure_cookies=cfg.secure_cookies, rates=build(cfg.rates, Rates))
+        print(f"studio: http://{cfg.host}:{listening.getsockname()[1]} (Ctrl-C ends it)", flush=True)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, server_header=False, proxy_headers=bool(cfg.proxies),
+                forwarded_allow_ips=list(cfg.proxies), timeout_graceful_shutdown=10,
+            )
+        )  # fmt: skip
+        server.run(sockets=[listening])
+    return folder
+
+
+def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
+    """The studio of a configuration: its checkpoint is loaded, and a stranger's tastes are imagined."""
+    keep_freed_memory()
+    for name in ("tastes", "imagined", "candidates", "calibrate_people", "beliefs", "waiting"):
+        require_between(name, cfg[name], 1, 10_000_000)
+    require_between("reference", cfg.reference, 2, 1_000_000)
+    cfg.checkpoint, cfg.device = str(find_checkpoint(cfg.checkpoint)), require_device(cfg.device)
+    path = Path(cfg.checkpoint)
+    database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
+    console.print(f"prior: {told(path)}\ndatabase: {database.name}", highlight=False, soft_wrap=True)
+    predictor = TrainedPredictor.load(path, cfg.device, trust=cfg.trust)
+    data = data_of_checkpoint(
+        path, predictor.facts, source=cfg.source, embeddings=cfg.embeddings, data=cfg.data, trust=cfg.trust
+    )
+    predictor.space.require_same(data.space, "the prior", f"the data of {data.source.name}")
+    pictures = data.source.pictures()
+    if pictures is None:
+        raise ValueError(
+            f"the studio shows pictures, but those of {data.source.name} were not found. Give their folder: "
+            "source.pictures=FOLDER (of a table) or source.root=FOLDER (of a data set)"
+        )
+    decoder = build_decoder(decoder_node(plain_node(cfg.decoder), predictor.space.name), data, predictor.space.name)
+    decoder.to(cfg.device)
+    safety: Safety = build(cfg.safety, Safety) or NoSafety()
+    safety.to(cfg.device)
+    calibrated = _is_calibrated(data)
+    with console.status(f"imagining {cfg.tastes:,} users"):
+        cast, found = stranger_cast(
+            predictor, data, build(cfg.moves, Moves), tastes=cfg.tastes, imagined=cfg.imagined,
+            reference=cfg.reference, temperature=None if calibrated else TEMPERATURE, shown=cfg.calibrate_shown,
+            most=cfg.calibrate_people, seed=cfg.seed,
+        )  # fmt: skip
+        draws = torch.Generator().manual_seed(cfg.seed)
+        pool = cast.pool(torch.randperm(len(data.catalogue), generator=draws)[: cfg.candidates])
+    if found is not None:
+        console.print(f"answers: {found.in_words()}", highlight=False)
+    exploration = build(cfg.exploration, Exploration)
+    askers = _askers(cfg, calibrated=calibrated)
+    for asker in askers.values():
+        asker.kind.require_enough(len(pool.row_N) // 2)  # chance may replace all that a policy chose
+    sha256 = file_hash(path)
+    inference = Inference(
+        model=sha256, cast=cast, pool=pool, askers={str(asker.kind): asker for asker in askers.values()},
+        exploration=exploration, decoder=decoder, safety=safety, making=build(cfg.making, Making),
+        most_beliefs=cfg.beliefs,
+    )  # fmt: skip
+    console.print(f"pages: {', '.join(askers)}; decoder: {decoder.identity}", highlight=False)
+    return Studio(
+        database=database, worker=Worker(inference, waiting=cfg.waiting),
+        offer=Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw), model=sha256,
+        catalogue=data.catalogue.ids, pictures=pictures,
+    )  # fmt: skip
+
+
+def socket_of(host: str, port: int) -> socket.socket:
+    """Taken before the minutes that loading takes."""
+    require_between("port", port, 0, 65_535)
+    try:
+        return socket.create_server(
+            (host, port), backlog=512, family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen on {host}:{port}: {error.strerror}. Choose another with host=... and port=..."
+        ) from error
+
+
+def _is_calibrated(data: PreferenceDataModule) -> bool:
+    """Whether ratings and "none of these" mean something: that needs validation users with more than likes."""
+    return data.has_part("val") and not data.scale.scale.liked_only
+
+
+def _askers(cfg: DictConfig, *, calibrated: bool) -> dict[str, Asker]:
+    """By page, those that were chosen and that the data allow."""
+    found: dict[str, Asker] = {}
+    for name, shown in PAGES.items():
+        policy = build(cfg[name], Policy)
+        if policy is None or (shown == 1 and not calibrated):
+            continue
+        kind = Kind(shown, none=shown > 2 and calibrated)
+        found[name] = Asker(policy=policy, kind=kind, most_alike=cfg.most_alike, pleasant=cfg.pleasant)
+    if not found:
+        raise ValueError("no page is left: give nine, pair or rate a policy, such as policy@nine=eubo")
+    return found

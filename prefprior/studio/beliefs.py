@@ -1,0 +1,100 @@
+"""What is believed of each profile: kept in memory for the last ones seen, made again from the answers in the store.
+
+An answer's draws follow from its question's seed, so that a belief is the same however often it was forgotten.
+
+Shapes: P tastes, N candidates, E further items.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from prefprior.elicitation.belief import Belief
+from prefprior.elicitation.cast import Cast, Pool
+from prefprior.elicitation.questions import Answer, Kind, Question
+from prefprior.errors import require_between
+from prefprior.seeding import generator_of
+from prefprior.studio.store.impressions import Impression
+
+
+@dataclass(eq=False)
+class Known:
+    """A belief, the answers it is made of, and what its candidates are called."""
+
+    belief: Belief
+    answers: list[Impression]
+    number: dict[str, int]  # candidates by item
+    left_out: int = 0  # answers about items that the catalogue no longer has
+
+
+class Beliefs:
+    """Beliefs of at most `most` profiles. For the inference worker's thread only."""
+
+    def __init__(self, cast: Cast, pool: Pool, *, most: int = 256) -> None:
+        require_between("beliefs", most, 1, 1_000_000)
+        self.cast, self.pool, self.most = cast, pool, most
+        self._row = {item: row for row, item in enumerate(cast.catalogue.ids)}
+        self._number = {cast.catalogue.ids[row]: number for number, row in enumerate(pool.row_N.tolist())}
+        self._kept: OrderedDict[int, Known] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def of(self, profile: int, answers: Sequence[Impression]) -> Known:
+        """What is believed after these answers; the store's, which is always right."""
+        known = self._kept.pop(profile, None)
+        if known is None or known.answers != list(answers[: len(known.answers)]) or self._foreign(known, answers):
+            known = self._stranger(answers)
+        for told in answers[len(known.answers) :]:
+            self._tell(known, told)
+        self._kept[profile] = known
+        while len(self._kept) > self.most:
+            self._kept.popitem(last=False)
+        return known
+
+    def forget(self, profile: int) -> None:
+        """What is known of a profile leaves memory too."""
+        self._kept.pop(profile, None)
+
+    def _foreign(self, known: Known, answers: Sequence[Impression]) -> bool:
+        """Whether new answers are about items that this belief has no candidates for, and could have."""
+        new = {item for told in answers[len(known.answers) :] for item in told.items}
+        return any(item in self._row for item in new - known.number.keys())
+
+    def _stranger(self, answers: Sequence[Impression]) -> Known:
+        """Before the first answer; items of another pool become candidates too."""
+        pool, cast = self.pool, self.cast
+        told = dict.fromkeys(item for each in answers for item in each.items)
+        extra = [item for item in told if item not in self._number and item in self._row]
+        raw_ND, utility_PN, number = pool.raw_ND, pool.utility_PN, self._number
+        if extra:
+            raw_ED = cast.catalogue.embeddings_ND[[self._row[item] for item in extra]].float()
+            raw_ND = torch.cat([raw_ND, raw_ED])
+            utility_PN = torch.cat([utility_PN, cast.tastes.utilities(raw_ED)], dim=1)
+            number = number | {item: len(number) + place for place, item in enumerate(extra)}
+        return Known(Belief(cast.tastes, raw_ND, utility_PN, cast.model, cast.moves), [], number)
+
+    def _tell(self, known: Known, told: Impression) -> None:
+        known.answers.append(told)
+        if all(item in known.number for item in told.items):
+            known.belief.observe(self._answer(known, told))
+            if known.belief.is_thin:
+                known.belief.look(generator_of("answer", told.seed))
+        else:
+            known.left_out += 1
+
+    def _answer(self, known: Known, told: Impression) -> Answer:
+        assert told.given is not None
+        question = Question(Kind.named(told.kind), tuple(known.number[item] for item in told.items))
+        if told.given.rating is not None:
+            return question.rated(int(self.cast.levels.numbers([told.given.rating])[0]))  # type: ignore[arg-type]
+        return question.chosen([question.items[place] for place in told.given.picked])
+
+
+def state_of(model: str, answers: Sequence[Impression]) -> str:
+    """A hash of what is known: the same answers, read by the same model."""
+    text = repr((model, [(told.id, told.given) for told in answers]))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,197 @@
+"""The studio as a service: questions, answers, pictures and rankings of profiles, for pages and platforms alike.
+
+Runs in the event loop and computes nothing there: the database is asked in threads, the model in the worker.
+"""
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from starlette.concurrency import run_in_threadpool
+
+from prefprior.data.decoding import BadPictureError
+from prefprior.data.pictures import Pictures
+from prefprior.elicitation.questions import Kind
+from prefprior.seeding import seed_of
+from prefprior.studio.beliefs import state_of
+from prefprior.studio.inference import Inference, Ranked, png
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.impressions import Given, Impression, Impressions, places_of
+from prefprior.studio.store.people import People, Person, Profile
+from prefprior.studio.store.strips import Strip, Strips
+from prefprior.studio.store.tokens import Tokens
+from prefprior.studio.worker import BusyError, Worker
+
+Result = TypeVar("Result")
+PATIENCE = 30.0  # seconds until a request gives up on the worker
+PICTURES_KEPT = 2000  # of the catalogue, as PNG
+
+
+class UnfitError(ValueError):
+    """An answer that does not fit its question."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What can be asked."""
+
+    kinds: dict[str, Kind]  # by the name of the page: nine, pair, rate
+    levels: tuple[float, ...]  # the ratings that can be given
+
+
+class Studio:
+    """One database, one worker, one catalogue of pictures."""
+
+    def __init__(
+        self, *, database: Database, worker: Worker, offer: Offer, model: str, catalogue: Sequence[str],
+        pictures: Pictures,
+    ) -> None:  # fmt: skip
+        self.database, self.worker, self.offer, self.model = database, worker, offer, model
+        self.people, self.impressions = People(database), Impressions(database)
+        self.strips, self.tokens = Strips(database), Tokens(database)
+        self._known = frozenset(catalogue)
+        self._pictures = _Drawn(pictures)
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    async def question(self, profile: Profile, mode: str, request_key: str | None = None) -> Impression:
+        """The question that waits, or the next one; with a key, one for each key."""
+        kind = str(self.offer.kinds[mode])
+        async with self._turn(profile):
+            if request_key is not None:
+                found = await run_in_threadpool(self.impressions.requested, profile, request_key)
+            else:
+                found = await run_in_threadpool(self.impressions.waiting, profile, kind)
+            if found is not None:
+                return found
+            answers = await run_in_threadpool(self.impressions.answered, profile)
+            seed = seed_of(profile.seed, "question", await run_in_threadpool(self.impressions.asked, profile))
+            draw = await self._computed(lambda inference: inference.ask(profile, answers, kind, seed))
+            return await run_in_threadpool(self.impressions.record, profile, draw, request_key)
+
+    async def answer(
+        self,
+        profile: Profile,
+        question: Impression,
+        *,
+        rating: float | None = None,
+        picked: Sequence[str] = (),
+        latency: float | None = None,
+    ) -> bool:
+        """Keeps an answer; False where the same one is there already."""
+        given = self._given(question, rating, picked)
+        async with self._turn(profile):
+            return await run_in_threadpool(self.impressions.answer, profile, question.id, given, latency)
+
+    async def undo(self, profile: Profile, number: int | None = None) -> Impression | None:
+        """Takes an answer back; None where there is none."""
+        async with self._turn(profile):
+            return await run_in_threadpool(self.impressions.undo, profile, number)
+
+    async def strip(self, profile: Profile) -> Strip:
+        """What is made for a profile now: the kept strip, or a new one where it has answered since."""
+        answers = await run_in_threadpool(self.impressions.answered, profile)
+        kept = await run_in_threadpool(self.strips.of, profile)
+        state = self.state(answers)
+        if kept is not None and kept.state == state:
+            return kept
+        seed = seed_of(profile.seed, "made", state)
+        made = await self._computed(lambda inference: inference.make(profile, answers, seed))
+        await run_in_threadpool(self.strips.replace, profile, made)
+        return made
+
+    async def kept_strip(self, profile: Profile) -> tuple[Strip | None, bool]:
+        """The last strip, and whether it knows all answers."""
+        answers = await run_in_threadpool(self.impressions.answered, profile)
+        kept = await run_in_threadpool(self.strips.of, profile)
+        return kept, kept is not None and kept.state == self.state(answers)
+
+    async def ranking(self, profile: Profile, start: int, count: int) -> Ranked:
+        """A part of the catalogue, best first."""
+        answers = await run_in_threadpool(self.impressions.answered, profile)
+        return await self._computed(lambda inference: inference.rank(profile, answers, start, count))
+
+    async def start_over(self, profile: Profile) -> None:
+        """Deletes the answers of a profile."""
+        async with self._turn(profile):
+            await run_in_threadpool(self.people.start_over, profile)
+        self._forget(profile)
+
+    async def delete_profile(self, profile: Profile) -> None:
+        """Deletes a profile."""
+        await run_in_threadpool(self.people.delete_profile, profile)
+        self._forget(profile)
+
+    async def delete(self, person: Person) -> None:
+        """Deletes a person."""
+        await run_in_threadpool(self.people.delete, person)
+        for profile in person.profiles:
+            self._forget(profile)
+
+    async def picture(self, item: str) -> bytes | None:
+        """A picture of the catalogue as PNG; None where there is none such."""
+        return await run_in_threadpool(self._pictures.open, item) if item in self._known else None
+
+    def state(self, answers: Sequence[Impression]) -> str:
+        """What a strip of these answers is known by."""
+        return state_of(self.model, answers)
+
+    def _given(self, question: Impression, rating: float | None, picked: Sequence[str]) -> Given:
+        if question.is_rating:
+            if picked or rating not in self.offer.levels:
+                allowed = ", ".join(f"{level:g}" for level in self.offer.levels)
+                raise UnfitError(f"the answer to this question is a rating, one of {allowed}")
+            return Given(rating=rating)
+        if rating is not None:
+            raise UnfitError("the answer to this question is a choice, not a rating")
+        if foreign := [item for item in picked if item not in question.items]:
+            raise UnfitError(f"{foreign[0][:80]!r} was picked, but not shown in this question")
+        if len(set(picked)) != len(picked):
+            raise UnfitError("an item was picked twice")
+        if not picked and not Kind.named(question.kind).none:
+            raise UnfitError("nothing was picked, but this question has no answer 'none of these'")
+        return Given(picked=places_of(question.items, picked))
+
+    def _turn(self, profile: Profile) -> asyncio.Lock:
+        """One request of a profile at a time: two at once would be asked the same."""
+        return self._turns.setdefault(profile.id, asyncio.Lock())
+
+    def _forget(self, profile: Profile) -> None:
+        try:
+            self.worker.submit(lambda inference: inference.beliefs.forget(profile.id))
+        except BusyError:  # the last ones seen push it out of memory
+            return
+
+    async def _computed(self, job: Callable[[Inference], Result]) -> Result:
+        future: Future[Result] = self.worker.submit(job)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
+        except TimeoutError:
+            raise BusyError("the model takes too long") from None
+
+
+class _Drawn:
+    """The catalogue's pictures as PNG; opened one at a time, since a source need not bear more."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures, self._kept = pictures, OrderedDict[str, bytes | None]()
+        self._lock = threading.Lock()
+
+    def open(self, item: str) -> bytes | None:
+        """None for a picture that cannot be read."""
+        with self._lock:
+            if item in self._kept:
+                self._kept.move_to_end(item)
+                return self._kept[item]
+            try:
+                found = png(self._pictures.open(item))
+            except BadPictureError:
+                found = None
+            self._kept[item] = found
+            while len(self._kept) > PICTURES_KEPT:
+                self._kept.popitem(last=False)
+            return found

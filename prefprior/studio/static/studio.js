@@ -1,0 +1,96 @@
+// Answers without loading the page again, keys, and the strip that follows. Everything but the strip works without it.
+(function () {
+  "use strict";
+  var question = document.getElementById("question"), strip = document.getElementById("strip");
+  var said = document.getElementById("said");
+  if (!question) { return; }
+  var answering = false, making = false, again = false;
+
+  function say(text) { said.textContent = text; }
+
+  function send(url, body) {
+    return fetch(url, { method: "POST", body: body, headers: { "X-Fragment": "1" }, credentials: "same-origin" });
+  }
+
+  function fields(form, button) {
+    var body = new URLSearchParams(new FormData(form));
+    if (button && button.name) { body.set(button.name, button.value); }
+    return body;
+  }
+
+  function later(response) { return (Number(response.headers.get("Retry-After")) || 2) * 1000; }
+
+  // The same answer sent twice counts once, so a request without a reply may be repeated.
+  function answer(form, button, left) {
+    var body = fields(form, button);
+    answering = true;
+    question.classList.add("busy");
+    question.setAttribute("aria-busy", "true");
+    send(form.action, body).then(function (response) {
+      if (response.status === 205) { location.assign(response.headers.get("X-Page")); return undefined; }
+      if ((response.status === 503 || response.status === 429) && left > 0) {
+        say("Busy: trying again.");
+        setTimeout(function () { answer(form, button, left - 1); }, later(response));
+        return undefined;
+      }
+      if (!response.ok) { location.reload(); return undefined; }
+      return response.text().then(function (html) {
+        question.innerHTML = html;
+        say("");
+        done();
+        document.getElementById("words").focus({ preventScroll: true });
+        refresh();
+      });
+    }).catch(function () {
+      done();
+      say("The studio cannot be reached. Your answer was not sent: try again.");
+    });
+  }
+
+  function done() {
+    answering = false;
+    question.classList.remove("busy");
+    question.removeAttribute("aria-busy");
+  }
+
+  // One strip at a time: what was answered meanwhile is in the next.
+  function refresh() {
+    if (making) { again = true; return; }
+    var csrf = question.querySelector("input[name=csrf]");
+    if (!csrf) { return; }
+    making = true;
+    again = false;
+    strip.setAttribute("aria-busy", "true");
+    strip.dataset.fresh = "no";
+    send("/strip", new URLSearchParams({ csrf: csrf.value })).then(function (response) {
+      if (response.ok) {
+        return response.text().then(function (html) {
+          strip.innerHTML = html;
+          if (!again) { strip.dataset.fresh = "yes"; }
+        });
+      }
+      if (response.status === 503 || response.status === 429) { setTimeout(refresh, later(response)); }
+      return undefined;
+    }).catch(function () { /* the next answer tries again */ }).then(function () {
+      making = false;
+      strip.removeAttribute("aria-busy");
+      if (again) { refresh(); }
+    });
+  }
+
+  document.addEventListener("submit", function (event) {
+    if (!question.contains(event.target)) { return; }
+    event.preventDefault();
+    if (!answering) { answer(event.target, event.submitter, 5); }
+  });
+
+  document.addEventListener("keydown", function (event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.repeat || answering) { return; }
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) { return; }
+    if (!/^(\d|u|ArrowLeft|ArrowRight)$/.test(event.key)) { return; }
+    var button = question.querySelector('button[data-key="' + event.key + '"]:not(:disabled)');
+    if (button) { event.preventDefault(); button.click(); }
+  });
+
+  if (strip.dataset.fresh !== "yes") { refresh(); }
+})();

@@ -1,0 +1,209 @@
+"""People and their profiles: made, found by what they show, exported in full and deleted in full."""
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.tables import MadeRow, PersonRow, ProfileRow, QuestionRow, StripRow
+
+FIRST_PROFILE = "My taste"
+MOST_PROFILES = 20
+LONGEST_NAME = 40
+
+
+class RefusedError(ValueError):
+    """What a person asked for cannot be, for a reason that they are told."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One taste of a person."""
+
+    id: int
+    person_id: int
+    name: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person, with at least one profile."""
+
+    id: int
+    public_id: str
+    profiles: tuple[Profile, ...]
+
+    def profile(self, number: int | None) -> Profile:
+        """The profile of that number; the first where the person has none such."""
+        return next((profile for profile in self.profiles if profile.id == number), self.profiles[0])
+
+
+def hashed(token: str) -> str:
+    """What is kept of a cookie or a token. It has 256 random bits, so that a plain hash is enough."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def require_name(name: str) -> str:
+    """A name for a profile, or `RefusedError`."""
+    name = " ".join(name.split())
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise RefusedError(f"a profile's name has 1 to {LONGEST_NAME} letters, all of them printable")
+    return name
+
+
+class People:
+    """People of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def arrive(self) -> tuple[Person, str]:
+        """A new visitor, and the token for their cookie, which is not kept."""
+        token = secrets.token_urlsafe(32)
+        with self._database.writing() as session:
+            row = _new(cookie_hash=hashed(token))
+            session.add(row)
+            session.flush()
+            return _person(row), token
+
+    def of_cookie(self, token: str) -> Person | None:
+        """Whose cookie it is."""
+        with self._database.reading() as session:
+            return _found(session, PersonRow.cookie_hash == hashed(token))
+
+    def of_platform(self, platform: str, external_id: str, *, make: bool) -> Person | None:
+        """A platform's person; one it names for the first time is made, if that is asked for."""
+        mine = (PersonRow.platform == platform) & (PersonRow.external_id == external_id)
+        with self._database.reading() as session:
+            found = _found(session, mine)
+        if found is not None or not make:
+            return found
+        try:
+            with self._database.writing() as session:
+                row = _new(platform=platform, external_id=external_id)
+                session.add(row)
+                session.flush()
+                return _person(row)
+        except IntegrityError:  # made at the same moment by another request
+            with self._database.reading() as session:
+                return _found(session, mine)
+
+    def add_profile(self, person: Person, name: str) -> Profile:
+        """A further profile."""
+        name = require_name(name)
+        with self._database.writing() as session:
+            held = session.scalars(select(ProfileRow).where(ProfileRow.person_id == person.id)).all()
+            if any(row.name == name for row in held):
+                raise RefusedError(f"there is a profile {name} already: choose another name")
+            if len(held) >= MOST_PROFILES:
+                raise RefusedError(f"a person has at most {MOST_PROFILES} profiles: delete one first")
+            row = _profile_row(name)
+            row.person_id = person.id
+            session.add(row)
+            session.flush()
+            return _profile(row)
+
+    def delete_profile(self, profile: Profile) -> None:
+        """A profile with its questions, answers and pictures; the last one of a person is replaced by an empty one."""
+        with self._database.writing() as session:
+            session.execute(delete(ProfileRow).where(ProfileRow.id == profile.id))
+            left = session.scalars(select(ProfileRow.id).where(ProfileRow.person_id == profile.person_id)).first()
+            if left is None and session.get(PersonRow, profile.person_id) is not None:
+                row = _profile_row(FIRST_PROFILE)
+                row.person_id = profile.person_id
+                session.add(row)
+        self._database.forget()
+
+    def start_over(self, profile: Profile) -> None:
+        """Deletes all that a profile was asked and answered, and what was made for it; what follows is drawn anew."""
+        with self._database.writing() as session:
+            row = session.get(ProfileRow, profile.id)
+            if row is not None:
+                row.seed = _seed()
+            session.execute(delete(QuestionRow).where(QuestionRow.profile_id == profile.id))
+            session.execute(delete(StripRow).where(StripRow.profile_id == profile.id))
+        self._database.forget()
+
+    def delete(self, person: Person) -> None:
+        """A person, with all that is kept of them."""
+        with self._database.writing() as session:
+            session.execute(delete(PersonRow).where(PersonRow.id == person.id))
+        self._database.forget()
+
+    def everything(self, person: Person) -> dict[str, Any]:
+        """All that is kept of a person, for them to take away."""
+        with self._database.reading() as session:
+            rows = session.scalars(
+                select(ProfileRow).where(ProfileRow.person_id == person.id).order_by(ProfileRow.id)
+            ).all()
+            return {"person": person.public_id, "profiles": [_all_of(session, row) for row in rows]}
+
+
+def made_of(session: Session, person: Person) -> list[tuple[str, int, int, bytes]]:
+    """Profile, number, place and content of each picture that was made for a person."""
+    rows = session.execute(
+        select(ProfileRow.name, ProfileRow.id, MadeRow.place, MadeRow.content)
+        .join(MadeRow, MadeRow.profile_id == ProfileRow.id)
+        .where(ProfileRow.person_id == person.id)
+        .order_by(ProfileRow.id, MadeRow.place)
+    )
+    return [(name, number, place, content) for name, number, place, content in rows]
+
+
+def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
+    questions = session.scalars(
+        select(QuestionRow).where(QuestionRow.profile_id == profile.id).order_by(QuestionRow.id)
+    ).all()
+    return {
+        "name": profile.name,
+        "created_at": profile.created_at,
+        "seed": profile.seed,
+        "questions": [
+            {
+                "question": row.id, "kind": row.kind, "policy": row.policy, "model": row.model, "seed": row.seed,
+                "asked_at": row.asked_at, "withdrawn": row.withdrawn,
+                "shown": [{"item": each.item, "propensity": each.propensity} for each in row.shown],
+                "answer": None if row.answer is None else {
+                    "rating": row.answer.rating,
+                    "picked": [row.shown[place].item for place in row.answer.picked],
+                    "latency": row.answer.latency, "answered_at": row.answer.answered_at,
+                },
+            }
+            for row in questions
+        ],
+    }  # fmt: skip
+
+
+def _new(cookie_hash: str | None = None, platform: str | None = None, external_id: str | None = None) -> PersonRow:
+    return PersonRow(
+        public_id=secrets.token_hex(16), cookie_hash=cookie_hash, platform=platform, external_id=external_id,
+        created_at=time.time(), profiles=[_profile_row(FIRST_PROFILE)],
+    )  # fmt: skip
+
+
+def _profile_row(name: str) -> ProfileRow:
+    return ProfileRow(name=name, seed=_seed(), created_at=time.time())
+
+
+def _seed() -> int:
+    return secrets.randbits(62)
+
+
+def _found(session: Session, whose: Any) -> Person | None:
+    row = session.scalars(select(PersonRow).where(whose).options(selectinload(PersonRow.profiles))).first()
+    return None if row is None else _person(row)
+
+
+def _person(row: PersonRow) -> Person:
+    return Person(row.id, row.public_id, tuple(_profile(each) for each in row.profiles))
+
+
+def _profile(row: ProfileRow) -> Profile:
+    return Profile(row.id, row.person_id, row.name, row.seed)

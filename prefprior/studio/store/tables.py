@@ -1,0 +1,148 @@
+"""The tables of the studio's database.
+
+Times are seconds since 1970 (UTC), as `source=table` reads them.
+"""
+
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+# SQLite numbers rows by itself in a column of the type INTEGER only.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+
+class PersonRow(Base):
+    """A visitor with a cookie, or a person of a platform."""
+
+    __tablename__ = "people"
+    # Numbers of deleted rows are not given to others.
+    __table_args__ = (UniqueConstraint("platform", "external_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(32), unique=True)  # at random: what an export calls them
+    cookie_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    platform: Mapped[str | None] = mapped_column(String(64))
+    external_id: Mapped[str | None] = mapped_column(String(128))  # what the platform calls them
+    created_at: Mapped[float] = mapped_column(Double)
+
+    profiles: Mapped[list["ProfileRow"]] = relationship(
+        back_populates="person", cascade="all, delete-orphan", passive_deletes=True, order_by="ProfileRow.id"
+    )
+
+
+class ProfileRow(Base):
+    """One of the tastes of a person: for work, for home."""
+
+    __tablename__ = "profiles"
+    __table_args__ = (UniqueConstraint("person_id", "name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(40))
+    seed: Mapped[int] = mapped_column(BigInteger)  # of all that is drawn for it
+    created_at: Mapped[float] = mapped_column(Double)
+
+    person: Mapped[PersonRow] = relationship(back_populates="profiles")
+
+
+class QuestionRow(Base):
+    """A question that was shown: an impression."""
+
+    __tablename__ = "questions"
+    __table_args__ = (
+        UniqueConstraint("profile_id", "request_key"),
+        Index("ix_questions_profile_id_id", "profile_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    profile_id: Mapped[int] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(16))  # as `Kind` writes it: 1, 2, 9+none
+    policy: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(64))  # SHA-256 of the checkpoint
+    seed: Mapped[int] = mapped_column(BigInteger)  # of the question's draws, and of what its answer changes
+    asked_at: Mapped[float] = mapped_column(Double)
+    request_key: Mapped[str | None] = mapped_column(String(128))  # the Idempotency-Key of an API request
+    withdrawn: Mapped[bool] = mapped_column(default=False)  # shown, but no longer waiting for an answer
+
+    shown: Mapped[list["ShownRow"]] = relationship(
+        cascade="all, delete-orphan", passive_deletes=True, order_by="ShownRow.place", lazy="selectin"
+    )
+    answer: Mapped["AnswerRow | None"] = relationship(
+        cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
+    )
+
+
+class ShownRow(Base):
+    """An item of a question."""
+
+    __tablename__ = "shown"
+
+    question_id: Mapped[int] = mapped_column(ForeignKey("questions.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True)
+    item: Mapped[str] = mapped_column(String(512))
+    propensity: Mapped[float] = mapped_column(Double)  # of being shown in this question
+
+
+class AnswerRow(Base):
+    """The answer to a question; there is one at most."""
+
+    __tablename__ = "answers"
+
+    question_id: Mapped[int] = mapped_column(
+        ForeignKey("questions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    rating: Mapped[float | None] = mapped_column(Double)  # on the source's scale
+    picked: Mapped[list[int]] = mapped_column(JSON)  # places; empty: a rating, or none of these
+    latency: Mapped[float | None] = mapped_column(Double)  # seconds from the question to the answer
+    answered_at: Mapped[float] = mapped_column(Double)
+
+
+class TokenRow(Base):
+    """A platform's key to the API; only its hash is kept."""
+
+    __tablename__ = "tokens"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    platform: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[float] = mapped_column(Double)
+    expires_at: Mapped[float] = mapped_column(Double)
+
+
+class StripRow(Base):
+    """What was last made for a profile."""
+
+    __tablename__ = "strips"
+
+    profile_id: Mapped[int] = mapped_column(
+        ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    state: Mapped[str] = mapped_column(String(64))  # a hash of the answers and the model that it was made from
+    answers: Mapped[int] = mapped_column(Integer)
+    model: Mapped[str] = mapped_column(String(64))
+    decoder: Mapped[str] = mapped_column(String(512))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    concentration: Mapped[float] = mapped_column(Double)
+    sure: Mapped[str | None] = mapped_column(String(32))  # the concentration in words
+    made_at: Mapped[float] = mapped_column(Double)
+
+    pictures: Mapped[list["MadeRow"]] = relationship(
+        cascade="all, delete-orphan", passive_deletes=True, order_by="MadeRow.place"
+    )
+
+
+class MadeRow(Base):
+    """A made picture. It lies in the database, so that what is deleted is deleted whole."""
+
+    __tablename__ = "made"
+
+    profile_id: Mapped[int] = mapped_column(ForeignKey("strips.profile_id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    content: Mapped[bytes] = mapped_column(LargeBinary)  # PNG

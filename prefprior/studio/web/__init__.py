@@ -1,0 +1,1 @@
+"""The studio over HTTP: pages for people, an API for platforms."""

@@ -1,0 +1,76 @@
+"""The application: pages, API, health and figures, around one studio."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+
+from prefprior.studio.service import Studio
+from prefprior.studio.web import api, pages, problems
+from prefprior.studio.web.limits import BodyLimit, Bucket
+from prefprior.studio.web.measures import Measured, Measures
+from prefprior.studio.web.visitors import Cookies
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Requests a minute."""
+
+    visitor: float = 600  # from one address, pages and answers
+    arrivals: float = 60  # new visitors from one address
+    token: float = 6000
+    wrong_tokens: float = 30  # from one address
+
+    def __post_init__(self) -> None:
+        for rate in (self.visitor, self.arrivals, self.token, self.wrong_tokens):
+            Bucket(rate)
+
+
+def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | None = None) -> FastAPI:
+    """`secure_cookies`: behind HTTPS."""
+    rates, measures = rates or Rates(), Measures()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(studio.worker.close)
+        await run_in_threadpool(studio.database.close)
+
+    # Swagger's page is fetched from other hosts: there is the schema, and no page.
+    app = FastAPI(
+        title="prefprior studio", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json"
+    )
+    problems.install(app)
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        if not studio.worker.is_alive:
+            raise HTTPException(503, "the inference worker has ended")
+        try:
+            await run_in_threadpool(studio.database.ping)
+        except SQLAlchemyError:
+            raise HTTPException(503, "the database is away") from None
+        return JSONResponse({"status": "ready", "model": studio.model})
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        measures.waiting.set(studio.worker.waiting)
+        return Response(generate_latest(measures.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    app.include_router(api.router(studio, Bucket(rates.token), Bucket(rates.wrong_tokens), measures))
+    app.include_router(
+        pages.router(studio, Cookies(secure_cookies), Bucket(rates.visitor), Bucket(rates.arrivals), measures)
+    )
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Measured, measures=measures)  # the outermost: it sees all
+    return app

@@ -1,0 +1,72 @@
+"""The one thread that computes: jobs wait in a bounded queue, and are refused where it is full."""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from prefprior.errors import require_between
+from prefprior.studio.inference import Inference
+
+Result = TypeVar("Result")
+
+
+class BusyError(RuntimeError):
+    """The queue is full, or the worker has ended."""
+
+
+class Worker:
+    """Runs jobs one after the other on an `Inference`, which no other thread may touch."""
+
+    def __init__(self, inference: Inference, *, waiting: int = 64) -> None:
+        """At most `waiting` jobs wait."""
+        require_between("waiting", waiting, 1, 100_000)
+        self._inference = inference
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(waiting)
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue."""
+        return self._jobs.qsize()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether jobs are taken."""
+        return self._thread.is_alive() and not self._closed
+
+    def submit(self, job: Callable[[Inference], Result]) -> "Future[Result]":
+        """Queues a job, or raises `BusyError`; cancelled before its turn, it does not run."""
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = job(self._inference)
+            except BaseException as error:  # told to whoever waits; the thread goes on
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        if not self.is_alive:
+            raise BusyError("the studio is closing")
+        try:
+            self._jobs.put_nowait(run)
+        except queue.Full:
+            raise BusyError("too many questions at once") from None
+        return future
+
+    def close(self) -> None:
+        """Ends after the jobs that wait."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()

@@ -1,0 +1,89 @@
+"""Beliefs follow from the answers in the store alone, whether they were in memory or not."""
+
+import pytest
+import torch
+
+from prefprior.elicitation.cast import Cast, Pool
+from prefprior.predictor import Catalogue
+from prefprior.studio.beliefs import Beliefs, state_of
+from prefprior.studio.store.impressions import Given, Impression
+
+
+def answers(catalogue: Catalogue, count: int) -> list[Impression]:
+    """Choices among three, each of the first."""
+    return [
+        Impression(i + 1, "3", tuple(catalogue.ids[3 * i : 3 * i + 3]), 100 + i, 0.0, Given(picked=(0,)))
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def beliefs(cast: Cast, pool: Pool) -> Beliefs:
+    return Beliefs(cast, pool, most=2)
+
+
+def same(beliefs: Beliefs, told: list[Impression], fresh: Beliefs) -> bool:
+    one, other = beliefs.of(1, told).belief, fresh.of(1, told).belief
+    return torch.equal(one.weight_P, other.weight_P) and torch.equal(one.utility_PN, other.utility_PN)
+
+
+def test_one_by_one_is_the_same_as_from_the_store(
+    beliefs: Beliefs, cast: Cast, pool: Pool, catalogue: Catalogue
+) -> None:
+    told = answers(catalogue, 8)
+    for count in range(len(told)):
+        beliefs.of(1, told[:count])
+    known = beliefs.of(1, told)
+    assert len(known.belief.tastes) == 16, "the network has looked again"
+    assert same(beliefs, told, Beliefs(cast, pool))
+
+
+def test_an_undone_answer_leaves_nothing(beliefs: Beliefs, cast: Cast, pool: Pool, catalogue: Catalogue) -> None:
+    told = answers(catalogue, 4)
+    beliefs.of(1, told)
+    left = [told[0], *told[2:]]
+    assert same(beliefs, left, Beliefs(cast, pool))
+
+
+def test_the_longest_unseen_profile_is_forgotten(beliefs: Beliefs, catalogue: Catalogue) -> None:
+    told = answers(catalogue, 1)
+    first = beliefs.of(1, told)
+    beliefs.of(2, told)
+    assert beliefs.of(1, told) is first
+    beliefs.of(3, told)
+    assert len(beliefs) == 2
+    assert beliefs.of(1, told) is first
+
+
+def test_profiles_are_believed_apart(beliefs: Beliefs, catalogue: Catalogue) -> None:
+    told = answers(catalogue, 3)
+    beliefs.of(1, told)
+    assert beliefs.of(2, []).belief.answers == []
+
+
+def test_items_outside_the_pool_are_read_too(beliefs: Beliefs, catalogue: Catalogue) -> None:
+    """They were shown by another checkpoint, or from another seed."""
+    outside = Impression(9, "2", (catalogue.ids[230], catalogue.ids[3]), 5, 0.0, Given(picked=(0,)))
+    beliefs.of(1, answers(catalogue, 1))
+    known = beliefs.of(1, [*answers(catalogue, 1), outside])
+    assert len(known.belief.answers) == 2
+    assert known.left_out == 0
+
+
+def test_items_that_are_gone_are_left_out_and_counted(beliefs: Beliefs, catalogue: Catalogue) -> None:
+    gone = Impression(9, "2", ("gone", catalogue.ids[3]), 5, 0.0, Given(picked=(0,)))
+    known = beliefs.of(1, [gone, *answers(catalogue, 1)])
+    assert len(known.belief.answers) == 1
+    assert known.left_out == 1
+
+
+def test_a_rating_is_the_nearest_level(beliefs: Beliefs, catalogue: Catalogue) -> None:
+    rated = Impression(9, "1", (catalogue.ids[3],), 5, 0.0, Given(rating=4.0))
+    assert beliefs.of(1, [rated]).belief.answers[0].level == 3
+
+
+def test_a_state_says_what_is_known(catalogue: Catalogue) -> None:
+    told = answers(catalogue, 2)
+    other = [told[0], Impression(2, "3", told[1].items, 101, 0.0, Given(picked=(1,)))]
+    states = {state_of("m", []), state_of("m", told), state_of("m", told[:1]), state_of("m", other), state_of("n", [])}
+    assert len(states) == 5

@@ -1,0 +1,85 @@
+"""The database's revisions: up and down with data in, and the tables that the code expects."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.impressions import Draw, Given, Impressions
+from prefprior.studio.store.people import People
+from prefprior.studio.store.strips import Strip, Strips
+from prefprior.studio.store.tables import Base
+from prefprior.studio.store.tokens import Tokens
+
+
+def test_the_newest_revision_has_the_tables_that_the_code_expects(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_down_and_up_again_with_data_in(database: Database) -> None:
+    people, impressions = People(database), Impressions(database)
+    person, token = people.arrive()
+    profile = person.profiles[0]
+    question = impressions.record(profile, Draw("2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 2**62))
+    impressions.answer(profile, question.id, Given(picked=(1,)), None)
+    Strips(database).replace(profile, Strip("s", 1, "m" * 64, "decoder", 3, 0.5, None, (b"png",)))
+    Tokens(database).issue("shop", ["ask"], 1)
+    before = people.everything(person)
+    database.downgrade("0001")
+    assert set(inspect(database.engine).get_table_names()) == {
+        "people", "profiles", "questions", "shown", "answers", "alembic_version",
+    }  # fmt: skip
+    database.upgrade()
+    found = people.of_cookie(token)
+    assert found == person
+    assert people.everything(person) == before
+    assert Strips(database).of(profile) is None, "what was made can be made again"
+    assert impressions.answered(profile)[0].seed == 2**62
+
+
+def test_down_to_nothing_and_up(database: Database) -> None:
+    People(database).arrive()
+    database.downgrade("base")
+    assert set(inspect(database.engine).get_table_names()) == {"alembic_version"}
+    database.upgrade()
+    assert People(database).arrive()
+
+
+def test_opening_twice_changes_nothing(database: Database, tmp_path: Path) -> None:
+    person, token = People(database).arrive()
+    again = Database.open(f"sqlite:///{tmp_path / 'studio.sqlite'}")
+    assert People(again).of_cookie(token) == person
+    again.close()
+
+
+def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
+    with database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ValueError, match="newer version of prefprior"):
+        database.upgrade()
+
+
+def test_sqlite_is_set_up_for_readers_beside_a_writer(database: Database) -> None:
+    with database.engine.connect() as connection:
+        found = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "foreign_keys")]
+        assert found == ["wal", 1]
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 20_000
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "Give sqlite:///FILE"),
+        ("sqlite://", "it names no file"),
+        ("mysql://localhost/studio", "its driver is mysql"),
+        ("sqlite:////nowhere/at/all/studio.sqlite", "cannot be used: unable to open database file"),
+    ],
+)
+def test_databases_that_cannot_be_are_refused(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Database.open(url)

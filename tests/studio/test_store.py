@@ -1,0 +1,237 @@
+"""What the studio's database promises: one answer a question, undo, deletion that deletes, each profile by itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.impressions import ConflictError, Draw, Given, Impressions
+from prefprior.studio.store.people import FIRST_PROFILE, People, Profile, RefusedError
+from prefprior.studio.store.strips import Strip, Strips
+from prefprior.studio.store.tokens import Tokens
+
+DRAW = Draw("2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 7)
+
+
+@pytest.fixture
+def profile(database: Database) -> Profile:
+    return People(database).arrive()[0].profiles[0]
+
+
+def strip(*pictures: bytes) -> Strip:
+    return Strip("s", 1, "m" * 64, "decoder", 3, 0.5, None, pictures)
+
+
+def test_a_cookie_finds_its_person_and_is_not_kept(database: Database, tmp_path: Path) -> None:
+    person, token = People(database).arrive()
+    assert People(database).of_cookie(token) == person
+    assert People(database).of_cookie(token + "x") is None
+    database.forget()
+    assert token.encode() not in (tmp_path / "studio.sqlite").read_bytes()
+
+
+def test_the_same_answer_twice_counts_once(database: Database, profile: Profile) -> None:
+    impressions = Impressions(database)
+    question = impressions.record(profile, DRAW)
+    assert impressions.answer(profile, question.id, Given(picked=(1,)), None)
+    assert not impressions.answer(profile, question.id, Given(picked=(1,)), None)
+    assert [each.given for each in impressions.answered(profile)] == [Given(picked=(1,))]
+
+
+def test_another_answer_to_the_same_question_is_refused(database: Database, profile: Profile) -> None:
+    impressions = Impressions(database)
+    question = impressions.record(profile, DRAW)
+    impressions.answer(profile, question.id, Given(picked=(1,)), None)
+    with pytest.raises(ConflictError, match="another answer already"):
+        impressions.answer(profile, question.id, Given(picked=(0,)), None)
+
+
+def test_the_same_request_gets_the_same_question(database: Database, profile: Profile) -> None:
+    impressions = Impressions(database)
+    first = impressions.record(profile, DRAW, "key")
+    assert impressions.record(profile, DRAW, "key") == first
+    assert impressions.asked(profile) == 1
+
+
+def test_a_question_without_an_answer_waits(database: Database, profile: Profile) -> None:
+    impressions = Impressions(database)
+    question = impressions.record(profile, DRAW)
+    assert impressions.waiting(profile, "2") == question
+    assert impressions.waiting(profile, "9+none") is None
+    impressions.answer(profile, question.id, Given(picked=(1,)), None)
+    assert impressions.waiting(profile, "2") is None
+
+
+def test_an_undone_question_waits_again_in_the_place_of_the_next(database: Database, profile: Profile) -> None:
+    impressions = Impressions(database)
+    first = impressions.record(profile, DRAW)
+    impressions.answer(profile, first.id, Given(picked=(1,)), None)
+    second = impressions.record(profile, DRAW)
+    assert impressions.undo(profile) == first
+    assert impressions.waiting(profile, "2") == first
+    assert impressions.answered(profile) == []
+    assert impressions.find(profile, second.id) == second, "it was shown: the impression stays"
+    assert impressions.undo(profile) is None
+
+
+def test_any_answer_can_be_undone(database: Database, profile: Profile) -> None:
+    impressions = Impressions(database)
+    questions = [impressions.record(profile, DRAW) for _ in range(3)]
+    for question in questions:
+        impressions.answer(profile, question.id, Given(picked=(0,)), None)
+    impressions.undo(profile, questions[1].id)
+    assert [each.id for each in impressions.answered(profile)] == [questions[0].id, questions[2].id]
+
+
+def test_latency_is_measured_where_it_is_not_given(database: Database) -> None:
+    person, _ = People(database).arrive()
+    impressions = Impressions(database)
+    for latency in (None, 3.5):
+        question = impressions.record(person.profiles[0], DRAW)
+        impressions.answer(person.profiles[0], question.id, Given(picked=(0,)), latency)
+    told = People(database).everything(person)["profiles"][0]["questions"]
+    assert 0 <= told[0]["answer"]["latency"] < 3.5
+    assert told[1]["answer"]["latency"] == 3.5
+
+
+def test_a_question_of_another_profile_is_not_there(database: Database, profile: Profile) -> None:
+    impressions, other = Impressions(database), People(database).arrive()[0].profiles[0]
+    question = impressions.record(profile, DRAW)
+    assert impressions.find(other, question.id) is None
+    assert impressions.undo(other, question.id) is None
+    with pytest.raises(ConflictError, match="gone"):
+        impressions.answer(other, question.id, Given(picked=(1,)), None)
+
+
+def test_an_export_holds_what_was_shown_and_answered(database: Database) -> None:
+    person, _ = People(database).arrive()
+    impressions = Impressions(database)
+    question = impressions.record(person.profiles[0], DRAW)
+    impressions.answer(person.profiles[0], question.id, Given(picked=(1,)), None)
+    told = json.loads(json.dumps(People(database).everything(person)))["profiles"][0]["questions"][0]
+    assert told["shown"] == [{"item": "a", "propensity": 0.9}, {"item": "b", "propensity": 0.1}]
+    assert (told["answer"]["picked"], told["policy"], told["seed"]) == (["b"], "eubo", 7)
+
+
+def test_deletion_leaves_no_trace_in_the_files(database: Database, tmp_path: Path) -> None:
+    people, impressions = People(database), Impressions(database)
+    person, _ = people.arrive()
+    profile = people.add_profile(person, "Unmistakable name")
+    impressions.record(profile, Draw("2", ("unmistakable item", "b"), (0.9, 0.1), "eubo", "m" * 64, 7))
+    Strips(database).replace(profile, strip(b"unmistakable picture" * 500))
+    database.forget()
+    assert b"nmistakable" in (tmp_path / "studio.sqlite").read_bytes()
+    people.delete(person)
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"nmistakable" not in left
+    assert person.public_id.encode() not in left
+
+
+def test_numbers_of_deleted_profiles_are_not_given_again(database: Database) -> None:
+    people = People(database)
+    gone, _ = people.arrive()
+    people.delete(gone)
+    assert people.arrive()[0].profiles[0].id > gone.profiles[0].id
+
+
+def test_deletion_of_one_leaves_the_others(database: Database, profile: Profile) -> None:
+    people, impressions = People(database), Impressions(database)
+    impressions.record(profile, DRAW)
+    person, _ = people.arrive()
+    impressions.record(person.profiles[0], DRAW)
+    people.delete(person)
+    assert impressions.asked(profile) == 1
+    assert impressions.asked(person.profiles[0]) == 0
+
+
+def test_what_comes_in_after_a_deletion_is_not_kept(database: Database) -> None:
+    people = People(database)
+    person, _ = people.arrive()
+    people.delete(person)
+    with pytest.raises(ConflictError, match="deleted"):
+        Impressions(database).record(person.profiles[0], DRAW)
+    Strips(database).replace(person.profiles[0], strip(b"late"))
+    assert Strips(database).of(person.profiles[0]) is None
+
+
+def test_starting_over_keeps_the_profile_and_draws_anew(database: Database) -> None:
+    people, impressions = People(database), Impressions(database)
+    person, token = people.arrive()
+    profile = person.profiles[0]
+    impressions.record(profile, DRAW)
+    people.start_over(profile)
+    assert impressions.asked(profile) == 0
+    again = people.of_cookie(token)
+    assert again is not None
+    assert again.profiles[0].id == profile.id
+    assert again.profiles[0].seed != profile.seed
+
+
+def test_the_last_profile_is_replaced_by_an_empty_one(database: Database) -> None:
+    people = People(database)
+    person, token = people.arrive()
+    people.delete_profile(person.profiles[0])
+    again = people.of_cookie(token)
+    assert again is not None
+    assert [profile.name for profile in again.profiles] == [FIRST_PROFILE]
+    assert again.profiles[0].id != person.profiles[0].id
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 41, "a\x00b", "a\x1bb", "\ud800", FIRST_PROFILE])
+def test_names_that_cannot_be_are_refused(database: Database, name: str) -> None:
+    people = People(database)
+    with pytest.raises(RefusedError):
+        people.add_profile(people.arrive()[0], name)
+
+
+def test_a_picture_is_its_owners(database: Database, profile: Profile) -> None:
+    people, strips = People(database), Strips(database)
+    person, _ = people.arrive()
+    made = strip(b"one", b"two")
+    strips.replace(profile, made)
+    strips.replace(person.profiles[0], strip(b"three"))
+    assert strips.picture(person, made.names[0]) is None
+    assert strips.picture(person, strip(b"three").names[0]) == b"three"
+    assert strips.of(profile) == made
+
+
+def test_a_new_strip_takes_the_place_of_the_last(database: Database, profile: Profile) -> None:
+    strips = Strips(database)
+    strips.replace(profile, strip(b"one", b"two"))
+    strips.replace(profile, strip(b"three"))
+    assert strips.of(profile) == strip(b"three")
+
+
+def test_a_token_opens_what_it_says_until_it_ends(database: Database) -> None:
+    tokens = Tokens(database)
+    token = tokens.issue("shop", ["ask", "read"], 1)
+    found = tokens.find(token)
+    assert found is not None
+    assert (found.platform, found.scopes) == ("shop", {"ask", "read"})
+    assert tokens.find(token[:-1]) is None
+    assert tokens.revoke("shop") == 1
+    assert tokens.find(token) is None
+
+
+def test_an_expired_token_opens_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = Tokens(database)
+    token = tokens.issue("shop", ["ask"], 1)
+    monkeypatch.setattr("prefprior.studio.store.tokens.time.time", lambda: 1e11)
+    assert tokens.find(token) is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "scopes", "days", "message"),
+    [
+        ("a b", ["ask"], 1, "letters, digits and hyphens"),
+        ("shop", [], 1, "without scopes"),
+        ("shop", ["all"], 1, "a scope is 'all'"),
+        ("shop", ["ask"], 0, "days must be"),
+    ],
+)
+def test_tokens_that_make_no_sense_are_refused(
+    database: Database, platform: str, scopes: list[str], days: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Tokens(database).issue(platform, scopes, days)
