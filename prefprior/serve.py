@@ -21,14 +21,15 @@ from prefprior.elicitation.strangers import stranger_cast
 from prefprior.errors import require_between
 from prefprior.evaluated import require_device
 from prefprior.gallery.manifest import file_hash
+from prefprior.inference.certainty import Certainty
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
 from prefprior.runs import find_checkpoint, save_config, told
-from prefprior.studio.inference import Inference, Making
+from prefprior.studio.inference import Inference, Making, Sampling
+from prefprior.studio.painter import Painter
 from prefprior.studio.service import Offer, Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import Rates, create_app
-from prefprior.studio.worker import Worker
 
 DATABASE = "studio.sqlite"
 PAGES = {"nine": 9, "pair": 2, "rate": 1}  # pictures that each shows
@@ -93,31 +94,35 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     askers = _askers(cfg, calibrated=calibrated)
     for asker in askers.values():
         asker.kind.require_enough(len(pool.row_N) // 2)  # chance may replace all that a policy chose
-    sha256 = file_hash(path)
     inference = Inference(
-        model=sha256, cast=cast, pool=pool, askers={str(asker.kind): asker for asker in askers.values()},
-        exploration=exploration, decoder=decoder, safety=safety, making=build(cfg.making, Making),
-        most_beliefs=cfg.beliefs,
+        model=file_hash(path), cast=cast, pool=pool, askers={str(asker.kind): asker for asker in askers.values()},
+        exploration=exploration, most_beliefs=cfg.beliefs,
     )  # fmt: skip
+    sampling = Sampling(
+        catalogue=data.catalogue, certainty=Certainty.told(predictor.facts), making=build(cfg.making, Making)
+    )
     console.print(f"pages: {', '.join(askers)}; decoder: {decoder.identity}", highlight=False)
     return Studio(
-        database=database, worker=Worker(inference, waiting=cfg.waiting),
-        offer=Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw), model=sha256,
-        catalogue=data.catalogue.ids, pictures=pictures,
+        database=database, inference=inference, sampling=sampling, painter=Painter(decoder=decoder, safety=safety),
+        offer=Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw),
+        pictures=pictures, waiting=cfg.waiting,
     )  # fmt: skip
 
 
 def socket_of(host: str, port: int) -> socket.socket:
-    """Taken before the minutes that loading takes."""
+    """Taken before the minutes that loading takes; until then nobody is let in."""
     require_between("port", port, 0, 65_535)
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        return socket.create_server(
-            (host, port), backlog=512, family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
     except OSError as error:
+        made.close()
+        told = error.strerror or str(error)
         raise ValueError(
-            f"cannot listen on {host}:{port}: {error.strerror}. Choose another with host=... and port=..."
+            f"cannot listen on {host}:{port}: {told}. Choose another with host=... and port=..."
         ) from error
+    return made
 
 
 def _is_calibrated(data: PreferenceDataModule) -> bool:

@@ -79,6 +79,12 @@ class Belief:
         self.log_weight_P = self.log_weight_P + self.model.log_likelihood(utility_PM, answer)
         self.answers.append(answer)
 
+    def copy(self) -> "Belief":
+        """Another that is believed the same, and changes by itself."""
+        other = replace(self, answers=list(self.answers))
+        other.log_weight_P = self.log_weight_P
+        return other
+
     @property
     def is_thin(self) -> bool:
         """Whether so few tastes are left that the network should look again."""

@@ -1,6 +1,8 @@
 """What is believed of each profile: kept in memory for the last ones seen, made again from the answers in the store.
 
-An answer's draws follow from its question's seed, so that a belief is the same however often it was forgotten.
+An answer's draws follow from its question's seed, so that a belief is the same however often it was forgotten. When the
+network has to look again, which takes seconds, the next question does not wait for that: later answers are taken into a
+copy that has not looked, until it has.
 
 Shapes: P tastes, N candidates, E further items.
 """
@@ -28,10 +30,34 @@ class Known:
     answers: list[Impression]
     number: dict[str, int]  # candidates by item
     left_out: int = 0  # answers about items that the catalogue no longer has
+    thin: bool = False  # the network must look again before the next answer
+
+
+@dataclass(frozen=True, eq=False)
+class Now:
+    """What is believed at this moment, for any thread."""
+
+    belief: Belief
+    look: "Look | None"  # what must be done before this is all that the answers say
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A look of the network, to be taken on a copy."""
+
+    known: Known
+    base: Belief
+    seed: int
+
+    def taken(self) -> Belief:
+        """The belief after it."""
+        belief = self.base.copy()
+        belief.look(generator_of("answer", self.seed))
+        return belief
 
 
 class Beliefs:
-    """Beliefs of at most `most` profiles. For the inference worker's thread only."""
+    """Beliefs of at most `most` profiles. For one thread only."""
 
     def __init__(self, cast: Cast, pool: Pool, *, most: int = 256) -> None:
         require_between("beliefs", most, 1, 1_000_000)
@@ -43,17 +69,30 @@ class Beliefs:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def of(self, profile: int, answers: Sequence[Impression]) -> Known:
+    def of(self, profile: int, answers: Sequence[Impression]) -> Now:
         """What is believed after these answers; the store's, which is always right."""
         known = self._kept.pop(profile, None)
         if known is None or known.answers != list(answers[: len(known.answers)]) or self._foreign(known, answers):
             known = self._stranger(answers)
-        for told in answers[len(known.answers) :]:
-            self._tell(known, told)
         self._kept[profile] = known
         while len(self._kept) > self.most:
             self._kept.popitem(last=False)
-        return known
+        while len(known.answers) < len(answers) and not known.thin:
+            told = answers[len(known.answers)]
+            known.answers.append(told)
+            known.left_out += not self._observe(known.belief, known, told)
+            known.thin = known.belief.is_thin
+        belief = known.belief.copy()
+        if not known.thin:
+            return Now(belief, None)
+        for told in answers[len(known.answers) :]:
+            self._observe(belief, known, told)
+        return Now(belief, Look(known, known.belief, known.answers[-1].seed))
+
+    def looked(self, look: Look, belief: Belief) -> None:
+        """Takes over what came of a look, unless the answers have changed meanwhile."""
+        if look.known.belief is look.base:
+            look.known.belief, look.known.thin = belief, False
 
     def forget(self, profile: int) -> None:
         """What is known of a profile leaves memory too."""
@@ -77,14 +116,12 @@ class Beliefs:
             number = number | {item: len(number) + place for place, item in enumerate(extra)}
         return Known(Belief(cast.tastes, raw_ND, utility_PN, cast.model, cast.moves), [], number)
 
-    def _tell(self, known: Known, told: Impression) -> None:
-        known.answers.append(told)
-        if all(item in known.number for item in told.items):
-            known.belief.observe(self._answer(known, told))
-            if known.belief.is_thin:
-                known.belief.look(generator_of("answer", told.seed))
-        else:
-            known.left_out += 1
+    def _observe(self, belief: Belief, known: Known, told: Impression) -> bool:
+        """Whether all items of an answer are there."""
+        if not all(item in known.number for item in told.items):
+            return False
+        belief.observe(self._answer(known, told))
+        return True
 
     def _answer(self, known: Known, told: Impression) -> Answer:
         assert told.given is not None

@@ -1,26 +1,24 @@
-"""What the studio computes: questions, pictures and rankings for a profile. For the inference worker's thread only.
+"""What the studio computes: the next question, from what is believed; pictures and rankings, by the network.
 
 Shapes: N candidates or catalogue, n pictures, D dimension.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import torch
-from PIL.Image import Image
+from torch import Tensor
 
-from prefprior.decoders.decoder import Decoder
-from prefprior.decoders.safety import Safety, blurred_card
 from prefprior.elicitation.asker import Asker
+from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.exploration import Exploration
 from prefprior.inference.certainty import DRAWS, Certainty, spread
+from prefprior.predictor import Catalogue
 from prefprior.seeding import generator_of
-from prefprior.studio.beliefs import Beliefs, Known, state_of
+from prefprior.studio.beliefs import Beliefs, Look, Now
 from prefprior.studio.store.impressions import Draw, Impression
 from prefprior.studio.store.people import Profile
-from prefprior.studio.store.strips import Strip
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,22 @@ class Ranked:
     total: int
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What is to be decoded for a profile."""
+
+    raw_nD: Tensor
+    seed: int
+    concentration: float
+    sure: str | None  # in words; None where the model cannot tell
+
+
 class ExhaustedError(ValueError):
     """Too few pictures are left that were not shown."""
 
 
 class Inference:
-    """One checkpoint, its decoder, and what is believed of the profiles that it was asked about."""
+    """Beliefs of one checkpoint, and the next question. Takes milliseconds; for one thread only."""
 
     def __init__(
         self,
@@ -63,77 +71,61 @@ class Inference:
         pool: Pool,
         askers: Mapping[str, Asker],
         exploration: Exploration,
-        decoder: Decoder,
-        safety: Safety,
-        making: Making,
         most_beliefs: int = 256,
     ) -> None:
         """`model` is the checkpoint's hash; `askers` are by the kind of question that they ask."""
         self.model, self.cast, self.pool = model, cast, pool
-        self.askers, self.exploration, self.making = dict(askers), exploration, making
-        self.decoder, self.safety = decoder, safety
+        self.askers, self.exploration = dict(askers), exploration
         self.beliefs = Beliefs(cast, pool, most=most_beliefs)
-        self._certainty = Certainty.told(cast.tastes.predictor.facts)
 
-    def ask(self, profile: Profile, answers: Sequence[Impression], kind: str, seed: int) -> Draw:
-        """The next question."""
-        asker, known = self.askers[kind], self.beliefs.of(profile.id, answers)
+    def believed(self, profile: Profile, answers: Sequence[Impression]) -> Now:
+        """What is believed of a profile."""
+        return self.beliefs.of(profile.id, answers)
+
+    def ask(self, profile: Profile, answers: Sequence[Impression], kind: str, seed: int) -> tuple[Draw, bool]:
+        """The next question, and whether the network should look again meanwhile."""
+        asker, now = self.askers[kind], self.believed(profile, answers)
         open_N = torch.ones(len(self.pool.row_N), dtype=torch.bool)
-        shown = [number for number in known.belief.shown if number < len(open_N)]
+        shown = [number for number in now.belief.shown if number < len(open_N)]
         open_N[shown] = False
         if int(open_N.sum()) < self.exploration.needs(asker.kind.shown):
             raise ExhaustedError("almost all pictures were shown: start over, or answer another kind of question")
         draws, direction_ND = generator_of("question", seed), self.pool.direction_ND
-        extra = range(len(open_N), len(known.belief.candidates_ND))  # of another pool: known, and not asked about
+        extra = range(len(open_N), len(now.belief.candidates_ND))  # of another pool: known, and not asked about
         if extra:
             space = self.cast.catalogue.space
-            direction_ND = torch.cat([direction_ND, space.directions(known.belief.candidates_ND[len(open_N) :])])
-        question = asker.ask(known.belief, direction_ND, draws, closed=extra)
+            direction_ND = torch.cat([direction_ND, space.directions(now.belief.candidates_ND[len(open_N) :])])
+        question = asker.ask(now.belief, direction_ND, draws, closed=extra)
         assert question is not None
         question, propensities = self.exploration.mixed(question, open_N, draws)
         ids = self.cast.catalogue.ids
         items = tuple(ids[int(self.pool.row_N[number])] for number in question.items)
-        return Draw(kind, items, propensities, type(asker.policy).__name__.lower(), self.model, seed)
+        policy = type(asker.policy).__name__.lower()
+        return Draw(kind, items, propensities, policy, self.model, seed), now.look is not None
 
-    def state(self, answers: Sequence[Impression]) -> str:
-        """What a strip of these answers is known by."""
-        return state_of(self.model, answers)
 
-    def make(self, profile: Profile, answers: Sequence[Impression], seed: int) -> Strip:
-        """Pictures for a profile, and how sure the model is of its taste."""
-        known = self.beliefs.of(profile.id, answers)
+class Sampling:
+    """Passes of the network, for one belief at a time. They take seconds; for one thread only."""
+
+    def __init__(self, *, catalogue: Catalogue, certainty: Certainty | None, making: Making) -> None:
+        self.catalogue, self.certainty, self.making = catalogue, certainty, making
+
+    def look(self, look: Look) -> Belief:
+        """A belief whose tastes are imagined anew."""
+        return look.taken()
+
+    def draw(self, belief: Belief, seed: int) -> Drawn:
+        """Embeddings of the pictures to make, and how sure the model is of the taste."""
         draws, making = generator_of("made", seed), self.making
-        raw_nD = known.belief.made(making.n, draws, candidates=making.candidates, diversity=making.diversity)
-        concentration = self._concentration(known, draws)
-        pictures = self.decoder.decode(
-            raw_nD, negative_BD=None, prompt=None,
-            generators=[generator_of("picture", seed, place) for place in range(making.n)],
-        )  # fmt: skip
-        flagged = self.safety.flagged(pictures)
-        shown = [blurred_card(each) if bad else each for each, bad in zip(pictures, flagged, strict=True)]
-        return Strip(
-            state=self.state(answers), answers=len(answers), model=self.model, decoder=self.decoder.identity,
-            seed=seed, concentration=concentration,
-            sure=None if self._certainty is None else self._certainty.in_words(concentration),
-            pictures=tuple(png(each) for each in shown),
-        )  # fmt: skip
+        raw_nD = belief.made(making.n, draws, candidates=making.candidates, diversity=making.diversity)
+        bare_nD = belief.draws(DRAWS, draws, guided=False)
+        concentration = float(spread(self.catalogue.space.directions(bare_nD)[None])[0])
+        sure = None if self.certainty is None else self.certainty.in_words(concentration)
+        return Drawn(raw_nD, seed, concentration, sure)
 
-    def rank(self, profile: Profile, answers: Sequence[Impression], start: int, count: int) -> Ranked:
+    def rank(self, belief: Belief, start: int, count: int) -> Ranked:
         """Items of the catalogue by expected utility."""
-        catalogue, known = self.cast.catalogue, self.beliefs.of(profile.id, answers)
-        utility_N = known.belief.expected(catalogue.embeddings_ND.float())
+        utility_N = belief.expected(self.catalogue.embeddings_ND.float())
         order = utility_N.argsort(descending=True, stable=True)[start : start + count].tolist()
-        return Ranked(
-            tuple(catalogue.ids[row] for row in order), tuple(float(utility_N[row]) for row in order), len(catalogue)
-        )
-
-    def _concentration(self, known: Known, draws: torch.Generator) -> float:
-        raw_nD = known.belief.draws(DRAWS, draws, guided=False)
-        return float(spread(self.cast.catalogue.space.directions(raw_nD)[None])[0])
-
-
-def png(picture: Image) -> bytes:
-    """A picture as it is sent and kept."""
-    out = BytesIO()
-    picture.save(out, "PNG")
-    return out.getvalue()
+        ids = self.catalogue.ids
+        return Ranked(tuple(ids[row] for row in order), tuple(float(utility_N[row]) for row in order), len(ids))

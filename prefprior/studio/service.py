@@ -1,13 +1,14 @@
 """The studio as a service: questions, answers, pictures and rankings of profiles, for pages and platforms alike.
 
-Runs in the event loop and computes nothing there: the database is asked in threads, the model in the worker.
+Runs in the event loop and computes nothing there: the database is asked in threads, the model and the decoder in
+workers.
 """
 
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -16,10 +17,12 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.data.decoding import BadPictureError
 from prefprior.data.pictures import Pictures
+from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.questions import Kind
 from prefprior.seeding import seed_of
-from prefprior.studio.beliefs import state_of
-from prefprior.studio.inference import Inference, Ranked, png
+from prefprior.studio.beliefs import Look, state_of
+from prefprior.studio.inference import Inference, Ranked, Sampling
+from prefprior.studio.painter import Painter, png
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import Given, Impression, Impressions, places_of
 from prefprior.studio.store.people import People, Person, Profile
@@ -27,6 +30,7 @@ from prefprior.studio.store.strips import Strip, Strips
 from prefprior.studio.store.tokens import Tokens
 from prefprior.studio.worker import BusyError, Worker
 
+Held = TypeVar("Held")
 Result = TypeVar("Result")
 PATIENCE = 30.0  # seconds until a request gives up on the worker
 PICTURES_KEPT = 2000  # of the catalogue, as PNG
@@ -45,18 +49,25 @@ class Offer:
 
 
 class Studio:
-    """One database, one worker, one catalogue of pictures."""
+    """One database, one model with its decoder, one catalogue of pictures."""
 
     def __init__(
-        self, *, database: Database, worker: Worker, offer: Offer, model: str, catalogue: Sequence[str],
-        pictures: Pictures,
+        self, *, database: Database, inference: Inference, sampling: Sampling, painter: Painter, offer: Offer,
+        pictures: Pictures, waiting: int = 64,
     ) -> None:  # fmt: skip
-        self.database, self.worker, self.offer, self.model = database, worker, offer, model
+        """At most `waiting` jobs wait for each worker."""
+        self.database, self.offer = database, offer
+        self.model, self.decoder = inference.model, painter.decoder.identity
+        self.inference = Worker(inference, name="inference", waiting=waiting)
+        self.sampling = Worker(sampling, name="sampling", waiting=waiting)
+        self.painter = Worker(painter, name="decoding", waiting=waiting)
         self.people, self.impressions = People(database), Impressions(database)
         self.strips, self.tokens = Strips(database), Tokens(database)
-        self._known = frozenset(catalogue)
+        self._known = frozenset(sampling.catalogue.ids)
         self._pictures = _Drawn(pictures)
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._looks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._background: set[asyncio.Task[None]] = set()
 
     async def question(self, profile: Profile, mode: str, request_key: str | None = None) -> Impression:
         """The question that waits, or the next one; with a key, one for each key."""
@@ -70,7 +81,9 @@ class Studio:
                 return found
             answers = await run_in_threadpool(self.impressions.answered, profile)
             seed = seed_of(profile.seed, "question", await run_in_threadpool(self.impressions.asked, profile))
-            draw = await self._computed(lambda inference: inference.ask(profile, answers, kind, seed))
+            draw, thin = await _computed(self.inference, lambda inference: inference.ask(profile, answers, kind, seed))
+            if thin:
+                self._later(self._look_in_background(profile, answers))
             return await run_in_threadpool(self.impressions.record, profile, draw, request_key)
 
     async def answer(
@@ -100,7 +113,12 @@ class Studio:
         if kept is not None and kept.state == state:
             return kept
         seed = seed_of(profile.seed, "made", state)
-        made = await self._computed(lambda inference: inference.make(profile, answers, seed))
+        belief = await self._settled(profile, answers)
+        drawn = await _computed(self.sampling, lambda sampling: sampling.draw(belief, seed))
+        pictures = await _computed(self.painter, lambda painter: painter.paint(drawn.raw_nD, seed))
+        made = Strip(
+            state, len(answers), self.model, self.decoder, seed, drawn.concentration, drawn.sure, pictures
+        )  # fmt: skip
         await run_in_threadpool(self.strips.replace, profile, made)
         return made
 
@@ -113,7 +131,29 @@ class Studio:
     async def ranking(self, profile: Profile, start: int, count: int) -> Ranked:
         """A part of the catalogue, best first."""
         answers = await run_in_threadpool(self.impressions.answered, profile)
-        return await self._computed(lambda inference: inference.rank(profile, answers, start, count))
+        belief = await self._settled(profile, answers)
+        return await _computed(self.sampling, lambda sampling: sampling.rank(belief, start, count))
+
+    @property
+    def workers(self) -> tuple[Worker[Inference], Worker[Sampling], Worker[Painter]]:
+        """For what is asked, for the network and for the decoder."""
+        return self.inference, self.sampling, self.painter
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all workers take jobs."""
+        return all(worker.is_alive for worker in self.workers)
+
+    def close(self) -> None:
+        """Ends after what waits is done."""
+        for worker in self.workers:
+            worker.close()
+        self.database.close()
+
+    def cancel(self) -> None:
+        """Gives up what nobody waits for."""
+        for task in self._background:
+            task.cancel()
 
     async def start_over(self, profile: Profile) -> None:
         """Deletes the answers of a profile."""
@@ -160,18 +200,41 @@ class Studio:
         """One request of a profile at a time: two at once would be asked the same."""
         return self._turns.setdefault(profile.id, asyncio.Lock())
 
+    async def _settled(self, profile: Profile, answers: Sequence[Impression]) -> Belief:
+        """What is believed once the network has looked as often as the answers make it."""
+        async with self._looks.setdefault(profile.id, asyncio.Lock()):
+            while True:
+                now = await _computed(self.inference, lambda inference: inference.believed(profile, answers))
+                if now.look is None:
+                    return now.belief
+                await self._taken(now.look)
+
+    async def _taken(self, look: Look) -> None:
+        belief = await _computed(self.sampling, lambda sampling: sampling.look(look))
+        await _computed(self.inference, lambda inference: inference.beliefs.looked(look, belief))
+
+    async def _look_in_background(self, profile: Profile, answers: Sequence[Impression]) -> None:
+        with suppress(BusyError):  # the next answer tries again
+            await self._settled(profile, answers)
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
     def _forget(self, profile: Profile) -> None:
         try:
-            self.worker.submit(lambda inference: inference.beliefs.forget(profile.id))
+            self.inference.submit(lambda inference: inference.beliefs.forget(profile.id))
         except BusyError:  # the last ones seen push it out of memory
             return
 
-    async def _computed(self, job: Callable[[Inference], Result]) -> Result:
-        future: Future[Result] = self.worker.submit(job)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
-        except TimeoutError:
-            raise BusyError("the model takes too long") from None
+
+async def _computed(worker: Worker[Held], job: Callable[[Held], Result]) -> Result:
+    """What a job gives, or `BusyError`."""
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(worker.submit(job)), PATIENCE)
+    except TimeoutError:
+        raise BusyError("the model takes too long") from None
 
 
 class _Drawn:

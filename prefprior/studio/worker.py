@@ -1,14 +1,18 @@
-"""The one thread that computes: jobs wait in a bounded queue, and are refused where it is full."""
+"""A thread that computes: jobs wait in a bounded queue, and are refused where it is full.
+
+The studio has three, so that the next question waits for nothing slow: one for what is believed and asked, one for the
+passes of the network, one for the decoder.
+"""
 
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from prefprior.errors import require_between
-from prefprior.studio.inference import Inference
 
+Held = TypeVar("Held")
 Result = TypeVar("Result")
 
 
@@ -16,16 +20,16 @@ class BusyError(RuntimeError):
     """The queue is full, or the worker has ended."""
 
 
-class Worker:
-    """Runs jobs one after the other on an `Inference`, which no other thread may touch."""
+class Worker(Generic[Held]):
+    """Runs jobs one after the other on what it holds, which no other thread may touch."""
 
-    def __init__(self, inference: Inference, *, waiting: int = 64) -> None:
+    def __init__(self, held: Held, *, name: str, waiting: int = 64) -> None:
         """At most `waiting` jobs wait."""
         require_between("waiting", waiting, 1, 100_000)
-        self._inference = inference
+        self._held, self.name = held, name
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(waiting)
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     @property
@@ -38,7 +42,7 @@ class Worker:
         """Whether jobs are taken."""
         return self._thread.is_alive() and not self._closed
 
-    def submit(self, job: Callable[[Inference], Result]) -> "Future[Result]":
+    def submit(self, job: Callable[[Held], Result]) -> "Future[Result]":
         """Queues a job, or raises `BusyError`; cancelled before its turn, it does not run."""
         future: Future[Result] = Future()
 
@@ -46,7 +50,7 @@ class Worker:
             if not future.set_running_or_notify_cancel():
                 return
             try:
-                result = job(self._inference)
+                result = job(self._held)
             except BaseException as error:  # told to whoever waits; the thread goes on
                 future.set_exception(error)
             else:

@@ -183,3 +183,14 @@ def test_pleasant_slots_hold_what_is_expected_to_please_most(tastes: Tastes, can
     question = Asker(policy=Random(), kind=Kind(4), pleasant=0.5).ask(belief, torch.eye(60), torch.Generator())
     assert question is not None
     assert set(best) <= set(question.items)
+
+
+def test_a_copy_changes_by_itself(tastes: Tastes, candidates_ND: Tensor) -> None:
+    belief = belief_of(tastes, candidates_ND)
+    belief.observe(Question(Kind(3), (1, 2, 3)).chosen([2]))
+    before, copied = belief.weight_P, belief.copy()
+    torch.testing.assert_close(copied.weight_P, before)
+    copied.observe(Question(Kind(1), (9,)).rated(3))
+    copied.look(torch.Generator().manual_seed(0))
+    torch.testing.assert_close(belief.weight_P, before)
+    assert len(belief.answers) == 1

@@ -29,11 +29,11 @@ from prefprior.models.diffusion.schedules import CosineSchedule
 from prefprior.models.objectives.denoising import Denoising
 from prefprior.predictor import Catalogue
 from prefprior.space import Space
-from prefprior.studio.inference import Inference, Making
+from prefprior.studio.inference import Inference, Making, Sampling
+from prefprior.studio.painter import Painter
 from prefprior.studio.service import Offer, Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import Rates, create_app
-from prefprior.studio.worker import Worker
 from tests.models.conftest import DIM, make_model
 
 ITEMS = 240
@@ -75,13 +75,12 @@ def pool(cast: Cast) -> Pool:
 
 
 @pytest.fixture
-def inference(cast: Cast, pool: Pool, catalogue: Catalogue, pictures: ArrayPictures) -> Inference:
+def inference(cast: Cast, pool: Pool) -> Inference:
     kinds = KINDS.values()
     return Inference(
         model=MODEL, cast=cast, pool=pool,
         askers={str(kind): Asker(policy=Thompson() if kind.is_rating else Eubo(), kind=kind) for kind in kinds},
-        exploration=Exploration(0.2), decoder=Retrieval(catalogue=catalogue, pictures=pictures), safety=NoSafety(),
-        making=Making(n=4, candidates=2),
+        exploration=Exploration(0.2),
     )  # fmt: skip
 
 
@@ -94,12 +93,14 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def studio(database: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
-    worker = Worker(inference)
-    yield Studio(
-        database=database, worker=worker, offer=Offer(KINDS, LEVELS.raw), model=MODEL, catalogue=catalogue.ids,
-        pictures=pictures,
+    made = Studio(
+        database=database, inference=inference,
+        sampling=Sampling(catalogue=catalogue, certainty=None, making=Making(n=4, candidates=2)),
+        painter=Painter(decoder=Retrieval(catalogue=catalogue, pictures=pictures), safety=NoSafety()),
+        offer=Offer(KINDS, LEVELS.raw), pictures=pictures,
     )  # fmt: skip
-    worker.close()
+    yield made
+    made.close()
 
 
 @pytest.fixture

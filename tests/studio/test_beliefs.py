@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.predictor import Catalogue
 from prefprior.studio.beliefs import Beliefs, state_of
@@ -22,9 +23,17 @@ def beliefs(cast: Cast, pool: Pool) -> Beliefs:
     return Beliefs(cast, pool, most=2)
 
 
-def same(beliefs: Beliefs, told: list[Impression], fresh: Beliefs) -> bool:
-    one, other = beliefs.of(1, told).belief, fresh.of(1, told).belief
-    return torch.equal(one.weight_P, other.weight_P) and torch.equal(one.utility_PN, other.utility_PN)
+def settled(beliefs: Beliefs, told: list[Impression], profile: int = 1) -> Belief:
+    """After all looks of the network."""
+    while (look := (now := beliefs.of(profile, told)).look) is not None:
+        beliefs.looked(look, look.taken())
+    return now.belief
+
+
+def require_same(one: Belief, other: Belief) -> None:
+    assert torch.equal(one.weight_P, other.weight_P)
+    assert torch.equal(one.utility_PN, other.utility_PN)
+    assert one.answers == other.answers
 
 
 def test_one_by_one_is_the_same_as_from_the_store(
@@ -32,27 +41,50 @@ def test_one_by_one_is_the_same_as_from_the_store(
 ) -> None:
     told = answers(catalogue, 8)
     for count in range(len(told)):
+        settled(beliefs, told[:count])
+    belief = settled(beliefs, told)
+    assert len(belief.tastes) == 16, "the network has looked again"
+    require_same(belief, settled(Beliefs(cast, pool), told))
+
+
+def test_what_is_answered_before_a_look_is_no_different(
+    beliefs: Beliefs, cast: Cast, pool: Pool, catalogue: Catalogue
+) -> None:
+    told = answers(catalogue, 8)
+    for count in range(len(told)):
         beliefs.of(1, told[:count])
-    known = beliefs.of(1, told)
-    assert len(known.belief.tastes) == 16, "the network has looked again"
-    assert same(beliefs, told, Beliefs(cast, pool))
+    now = beliefs.of(1, told)
+    assert now.look is not None
+    assert len(now.belief.answers) == 8, "all are taken into account meanwhile"
+    require_same(settled(beliefs, told), settled(Beliefs(cast, pool), told))
+
+
+def test_a_look_that_comes_too_late_changes_nothing(beliefs: Beliefs, catalogue: Catalogue) -> None:
+    told = answers(catalogue, 8)
+    look = beliefs.of(1, told).look
+    assert look is not None
+    fresh = settled(beliefs, told[:1])
+    beliefs.looked(look, look.taken())
+    require_same(fresh, beliefs.of(1, told[:1]).belief)
 
 
 def test_an_undone_answer_leaves_nothing(beliefs: Beliefs, cast: Cast, pool: Pool, catalogue: Catalogue) -> None:
     told = answers(catalogue, 4)
-    beliefs.of(1, told)
+    settled(beliefs, told)
     left = [told[0], *told[2:]]
-    assert same(beliefs, left, Beliefs(cast, pool))
+    require_same(settled(beliefs, left), settled(Beliefs(cast, pool), left))
 
 
 def test_the_longest_unseen_profile_is_forgotten(beliefs: Beliefs, catalogue: Catalogue) -> None:
-    told = answers(catalogue, 1)
-    first = beliefs.of(1, told)
-    beliefs.of(2, told)
-    assert beliefs.of(1, told) is first
-    beliefs.of(3, told)
-    assert len(beliefs) == 2
-    assert beliefs.of(1, told) is first
+    for profile in (1, 2, 1, 3):
+        beliefs.of(profile, answers(catalogue, 1))
+    assert list(beliefs._kept) == [1, 3]
+
+
+def test_a_forgotten_profile_is_not_in_memory(beliefs: Beliefs, catalogue: Catalogue) -> None:
+    beliefs.of(1, answers(catalogue, 1))
+    beliefs.forget(1)
+    assert len(beliefs) == 0
 
 
 def test_profiles_are_believed_apart(beliefs: Beliefs, catalogue: Catalogue) -> None:
@@ -65,16 +97,14 @@ def test_items_outside_the_pool_are_read_too(beliefs: Beliefs, catalogue: Catalo
     """They were shown by another checkpoint, or from another seed."""
     outside = Impression(9, "2", (catalogue.ids[230], catalogue.ids[3]), 5, 0.0, Given(picked=(0,)))
     beliefs.of(1, answers(catalogue, 1))
-    known = beliefs.of(1, [*answers(catalogue, 1), outside])
-    assert len(known.belief.answers) == 2
-    assert known.left_out == 0
+    assert len(beliefs.of(1, [*answers(catalogue, 1), outside]).belief.answers) == 2
+    assert beliefs._kept[1].left_out == 0
 
 
 def test_items_that_are_gone_are_left_out_and_counted(beliefs: Beliefs, catalogue: Catalogue) -> None:
     gone = Impression(9, "2", ("gone", catalogue.ids[3]), 5, 0.0, Given(picked=(0,)))
-    known = beliefs.of(1, [gone, *answers(catalogue, 1)])
-    assert len(known.belief.answers) == 1
-    assert known.left_out == 1
+    assert len(beliefs.of(1, [gone, *answers(catalogue, 1)]).belief.answers) == 1
+    assert beliefs._kept[1].left_out == 1
 
 
 def test_a_rating_is_the_nearest_level(beliefs: Beliefs, catalogue: Catalogue) -> None:

@@ -39,8 +39,8 @@ def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | N
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await run_in_threadpool(studio.worker.close)
-        await run_in_threadpool(studio.database.close)
+        studio.cancel()
+        await run_in_threadpool(studio.close)
 
     # Swagger's page is fetched from other hosts: there is the schema, and no page.
     app = FastAPI(
@@ -54,8 +54,8 @@ def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | N
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        if not studio.worker.is_alive:
-            raise HTTPException(503, "the inference worker has ended")
+        if not studio.is_alive:
+            raise HTTPException(503, "a worker has ended")
         try:
             await run_in_threadpool(studio.database.ping)
         except SQLAlchemyError:
@@ -64,7 +64,8 @@ def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | N
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        measures.waiting.set(studio.worker.waiting)
+        for worker in studio.workers:
+            measures.waiting.labels(worker.name).set(worker.waiting)
         return Response(generate_latest(measures.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     app.include_router(api.router(studio, Bucket(rates.token), Bucket(rates.wrong_tokens), measures))

@@ -65,7 +65,7 @@ def router(
             shown["over"] = str(error)
         return shown | {
             "mode": mode, "words": WORDS[mode], "csrf": visitor.csrf, "answered": answered,
-            "levels": studio.offer.levels, "none": studio.offer.kinds[mode].none,
+            "levels": studio.offer.levels, "may_pick_none": studio.offer.kinds[mode].none,
         }  # fmt: skip
 
     async def strip_values(visitor: Visitor) -> dict[str, Any]:

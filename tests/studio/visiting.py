@@ -1,0 +1,54 @@
+"""A person at a browser, as tests drive one: cookies are kept, forms are read from the pages."""
+
+import re
+from html import unescape
+
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+FIELD = re.compile(r'name="(csrf|question)" value="([^"]*)"')
+SHOWN = re.compile(r'src="/items/([^"]+)"')
+MADE = re.compile(r'src="/made/([0-9a-f]{64})"')
+COUNT = re.compile(r"(\d+) answers?</span>")
+
+
+class Person:
+    """Somebody who has started."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+        assert client.post("/start", data={"start": "yes"}).status_code == 303
+
+    def page(self, mode: str = "nine") -> str:
+        """A page of questions."""
+        response = self.client.get(f"/ask/{mode}")
+        assert response.status_code == 200, response.text
+        return response.text
+
+    def fields(self, mode: str = "nine") -> dict[str, str]:
+        """The hidden fields of its form."""
+        return {name: unescape(value) for name, value in FIELD.findall(self.page(mode))}
+
+    def answer(self, answer: str = "1", mode: str = "nine", **changed: str) -> Response:
+        """Sends the form."""
+        return self.client.post(f"/ask/{mode}", data=self.fields(mode) | {"answer": answer} | changed)
+
+    def post(self, path: str, **fields: str) -> Response:
+        """Another form of ours."""
+        return self.client.post(path, data={"csrf": self.fields()["csrf"]} | fields)
+
+    def shown(self, mode: str = "nine") -> list[str]:
+        """The pictures of the question."""
+        return SHOWN.findall(self.page(mode))
+
+    def answers(self) -> int:
+        """How many the page counts."""
+        found = COUNT.search(self.page())
+        assert found is not None
+        return int(found[1])
+
+    def strip(self) -> list[str]:
+        """Has pictures made."""
+        response = self.client.post("/strip", data={"csrf": self.fields()["csrf"]}, headers={"X-Fragment": "1"})
+        assert response.status_code == 200, response.text
+        return MADE.findall(response.text)
