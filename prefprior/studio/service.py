@@ -8,9 +8,8 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from starlette.concurrency import run_in_threadpool
@@ -32,7 +31,8 @@ from prefprior.studio.worker import BusyError, Worker
 
 Held = TypeVar("Held")
 Result = TypeVar("Result")
-PATIENCE = 30.0  # seconds until a request gives up on the worker
+PATIENCE = 20.0  # seconds until a request gives up; what it waited for goes on, and the next request finds it
+LONGEST = 600.0  # seconds that a job may wait and run
 PICTURES_KEPT = 2000  # of the catalogue, as PNG
 
 
@@ -67,7 +67,7 @@ class Studio:
         self._pictures = _Drawn(pictures)
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._looks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self._background: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[Any]] = {}
 
     async def question(self, profile: Profile, mode: str, request_key: str | None = None) -> Impression:
         """The question that waits, or the next one; with a key, one for each key."""
@@ -81,9 +81,11 @@ class Studio:
                 return found
             answers = await run_in_threadpool(self.impressions.answered, profile)
             seed = seed_of(profile.seed, "question", await run_in_threadpool(self.impressions.asked, profile))
-            draw, thin = await _computed(self.inference, lambda inference: inference.ask(profile, answers, kind, seed))
+            draw, thin = await _computed(
+                self.inference, lambda inference: inference.ask(profile, answers, kind, seed), PATIENCE
+            )
             if thin:
-                self._later(self._look_in_background(profile, answers))
+                self._begun(f"belief {profile.id}", lambda: self._settled(profile, answers))
             return await run_in_threadpool(self.impressions.record, profile, draw, request_key)
 
     async def answer(
@@ -112,6 +114,9 @@ class Studio:
         state = self.state(answers)
         if kept is not None and kept.state == state:
             return kept
+        return await self._shared(f"strip {profile.id} {state}", lambda: self._made(profile, answers, state))
+
+    async def _made(self, profile: Profile, answers: Sequence[Impression], state: str) -> Strip:
         seed = seed_of(profile.seed, "made", state)
         belief = await self._settled(profile, answers)
         drawn = await _computed(self.sampling, lambda sampling: sampling.draw(belief, seed))
@@ -131,7 +136,9 @@ class Studio:
     async def ranking(self, profile: Profile, start: int, count: int) -> Ranked:
         """A part of the catalogue, best first."""
         answers = await run_in_threadpool(self.impressions.answered, profile)
-        belief = await self._settled(profile, answers)
+        belief = await self._shared(
+            f"belief {profile.id} {self.state(answers)}", lambda: self._settled(profile, answers)
+        )
         return await _computed(self.sampling, lambda sampling: sampling.rank(belief, start, count))
 
     @property
@@ -152,7 +159,7 @@ class Studio:
 
     def cancel(self) -> None:
         """Gives up what nobody waits for."""
-        for task in self._background:
+        for task in self._running.values():
             task.cancel()
 
     async def start_over(self, profile: Profile) -> None:
@@ -213,14 +220,25 @@ class Studio:
         belief = await _computed(self.sampling, lambda sampling: sampling.look(look))
         await _computed(self.inference, lambda inference: inference.beliefs.looked(look, belief))
 
-    async def _look_in_background(self, profile: Profile, answers: Sequence[Impression]) -> None:
-        with suppress(BusyError):  # the next answer tries again
-            await self._settled(profile, answers)
+    async def _shared(self, name: str, work: Callable[[], Coroutine[None, None, Result]]) -> Result:
+        """What some work gives, which goes on when whoever asked for it is gone, and is never done twice at once."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._begun(name, work)), PATIENCE)
+        except TimeoutError:
+            raise BusyError("this takes a while: try again soon") from None
 
-    def _later(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+    def _begun(self, name: str, work: Callable[[], Coroutine[None, None, Result]]) -> "asyncio.Task[Result]":
+        task, loop = self._running.get(name), asyncio.get_running_loop()
+        if task is None or task.done() or task.get_loop() is not loop:
+            task = self._running[name] = loop.create_task(work())
+            task.add_done_callback(lambda done: self._ended(name, done))
+        return task
+
+    def _ended(self, name: str, task: "asyncio.Task[Any]") -> None:
+        if self._running.get(name) is task:
+            del self._running[name]
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, BusyError):
+            raise error  # asyncio logs it
 
     def _forget(self, profile: Profile) -> None:
         try:
@@ -229,10 +247,10 @@ class Studio:
             return
 
 
-async def _computed(worker: Worker[Held], job: Callable[[Held], Result]) -> Result:
+async def _computed(worker: Worker[Held], job: Callable[[Held], Result], patience: float = LONGEST) -> Result:
     """What a job gives, or `BusyError`."""
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(worker.submit(job)), PATIENCE)
+        return await asyncio.wait_for(asyncio.wrap_future(worker.submit(job)), patience)
     except TimeoutError:
         raise BusyError("the model takes too long") from None
 
