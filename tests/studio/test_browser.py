@@ -140,6 +140,11 @@ def test_profiles_export_and_deletion(window: Window) -> None:
     window.page.get_by_role("button", name="Add").click()
     expect(window.page.locator("#count")).to_have_text("0 answers")
     window.page.get_by_role("link", name="Work").click()
+    window.page.get_by_label("Start over with My taste").click()
+    window.page.get_by_role("button", name="Delete 1 answer").click()
+    window.loaded("nine")
+    expect(window.page.locator("#count")).to_have_text("0 answers")
+    window.page.get_by_role("link", name="My taste").click()
     with window.page.expect_download() as download:
         window.page.get_by_role("link", name="Export").click()
     assert download.value.suggested_filename == "my-studio-data.zip"
