@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from prefprior.evaluate import evaluate
     from prefprior.pipeline import PreferencePriorPipeline, load
     from prefprior.sample import sample
+    from prefprior.serve import serve
     from prefprior.shard import shard
     from prefprior.train import train
 
 __version__ = "0.1.0"
-__all__ = ["PreferencePriorPipeline", "elicit", "embed", "evaluate", "load", "sample", "shard", "train"]
+__all__ = ["PreferencePriorPipeline", "elicit", "embed", "evaluate", "load", "sample", "serve", "shard", "train"]
 
-_HOMES = {name: f"prefprior.{name}" for name in ("elicit", "embed", "evaluate", "sample", "shard", "train")}
+_HOMES = {name: f"prefprior.{name}" for name in ("elicit", "embed", "evaluate", "sample", "serve", "shard", "train")}
 _HOMES |= {"load": "prefprior.pipeline", "PreferencePriorPipeline": "prefprior.pipeline"}
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import lightning
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -8,6 +8,7 @@ import uvicorn
 from omegaconf import DictConfig
 from rich.console import Console
 
+from prefprior.command_line import call
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
 from prefprior.config import build, plain, plain_node, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
@@ -24,7 +25,8 @@ from prefprior.gallery.manifest import file_hash
 from prefprior.inference.certainty import Certainty
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.malloc import keep_freed_memory
-from prefprior.runs import find_checkpoint, save_config, told
+from prefprior.runs import Run, find_checkpoint, save_config, told
+from prefprior.schemas import ServeConfig
 from prefprior.studio.inference import Inference, Making, Sampling
 from prefprior.studio.painter import Painter
 from prefprior.studio.service import Offer, Studio
@@ -38,11 +40,11 @@ TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 
 def run(cfg: DictConfig) -> Path:
     """Serves until it is stopped; returns the run's folder."""
-    folder = run_folder()
+    folder, rates = run_folder(), build(cfg.rates, Rates)
     with socket_of(cfg.host, cfg.port) as listening:
         studio = studio_of(cfg, folder, Console())
         save_config(folder, plain(cfg) | {"database": studio.database.name})
-        app = create_app(studio, secure_cookies=cfg.secure_cookies, rates=build(cfg.rates, Rates))
+        app = create_app(studio, secure_cookies=cfg.secure_cookies, rates=rates)
         print(f"studio: http://{cfg.host}:{listening.getsockname()[1]} (Ctrl-C ends it)", flush=True)
         server = uvicorn.Server(
             uvicorn.Config(
@@ -137,8 +139,18 @@ def _askers(cfg: DictConfig, *, calibrated: bool) -> dict[str, Asker]:
         policy = build(cfg[name], Policy)
         if policy is None or (shown == 1 and not calibrated):
             continue
+        if policy.along or type(policy).begin is not Policy.begin:
+            raise ValueError(
+                f"the policy {type(policy).__name__} asks about pictures or by a belief of its own, which the studio "
+                f"does not keep: choose another for {name}, such as policy@{name}=eubo"
+            )
         kind = Kind(shown, none=shown > 2 and calibrated)
         found[name] = Asker(policy=policy, kind=kind, most_alike=cfg.most_alike, pleasant=cfg.pleasant)
     if not found:
         raise ValueError("no page is left: give nine, pair or rate a policy, such as policy@nine=eubo")
     return found
+
+
+def serve(*overrides: str) -> Run:
+    """Opens the studio until it is stopped; words as for `python serve.py`."""
+    return call("serve", ServeConfig, run, overrides)

@@ -26,6 +26,7 @@ SCHEMAS = {
     "sample": "SampleConfig",
     "evaluate": "EvaluateConfig",
     "elicit": "ElicitConfig",
+    "serve": "ServeConfig",
     "embed": "EmbedConfig",
     "shard": "ShardConfig",
 }

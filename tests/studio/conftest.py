@@ -1,5 +1,6 @@
 """A small studio: an untrained prior on few pictures, on a database in a temporary folder."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from prefprior.studio.service import Offer, Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import Rates, create_app
 from tests.models.conftest import DIM, make_model
+from tests.studio.postgres import create, started
 
 ITEMS = 240
 KINDS = {"nine": Kind(9, none=True), "pair": Kind(2), "rate": Kind(1)}
@@ -84,17 +86,34 @@ def inference(cast: Cast, pool: Pool) -> Inference:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    with started() as url:
+        yield url
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def sqlite(tmp_path: Path) -> Iterator[Database]:
     made = Database.open(f"sqlite:///{tmp_path / 'studio.sqlite'}")
     yield made
     made.close()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Both kinds, one after the other."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite")
+        return
+    made = Database.open(create(request.getfixturevalue("postgres"), f"test_{uuid.uuid4().hex}"))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def studio(database: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
+def studio(sqlite: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
     made = Studio(
-        database=database, inference=inference,
+        database=sqlite, inference=inference,
         sampling=Sampling(catalogue=catalogue, certainty=None, making=Making(n=4, candidates=2)),
         painter=Painter(decoder=Retrieval(catalogue=catalogue, pictures=pictures), safety=NoSafety()),
         offer=Offer(KINDS, LEVELS.raw), pictures=pictures,

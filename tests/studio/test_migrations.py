@@ -50,8 +50,8 @@ def test_down_to_nothing_and_up(database: Database) -> None:
     assert People(database).arrive()
 
 
-def test_opening_twice_changes_nothing(database: Database, tmp_path: Path) -> None:
-    person, token = People(database).arrive()
+def test_opening_twice_changes_nothing(sqlite: Database, tmp_path: Path) -> None:
+    person, token = People(sqlite).arrive()
     again = Database.open(f"sqlite:///{tmp_path / 'studio.sqlite'}")
     assert People(again).of_cookie(token) == person
     again.close()
@@ -64,8 +64,8 @@ def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
         database.upgrade()
 
 
-def test_sqlite_is_set_up_for_readers_beside_a_writer(database: Database) -> None:
-    with database.engine.connect() as connection:
+def test_sqlite_is_set_up_for_readers_beside_a_writer(sqlite: Database) -> None:
+    with sqlite.engine.connect() as connection:
         found = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "foreign_keys")]
         assert found == ["wal", 1]
         assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 20_000

@@ -23,11 +23,11 @@ def strip(*pictures: bytes) -> Strip:
     return Strip("s", 1, "m" * 64, "decoder", 3, 0.5, None, pictures)
 
 
-def test_a_cookie_finds_its_person_and_is_not_kept(database: Database, tmp_path: Path) -> None:
-    person, token = People(database).arrive()
-    assert People(database).of_cookie(token) == person
-    assert People(database).of_cookie(token + "x") is None
-    database.forget()
+def test_a_cookie_finds_its_person_and_is_not_kept(sqlite: Database, tmp_path: Path) -> None:
+    person, token = People(sqlite).arrive()
+    assert People(sqlite).of_cookie(token) == person
+    assert People(sqlite).of_cookie(token + "x") is None
+    sqlite.forget()
     assert token.encode() not in (tmp_path / "studio.sqlite").read_bytes()
 
 
@@ -114,13 +114,13 @@ def test_an_export_holds_what_was_shown_and_answered(database: Database) -> None
     assert (told["answer"]["picked"], told["policy"], told["seed"]) == (["b"], "eubo", 7)
 
 
-def test_deletion_leaves_no_trace_in_the_files(database: Database, tmp_path: Path) -> None:
-    people, impressions = People(database), Impressions(database)
+def test_deletion_leaves_no_trace_in_the_files(sqlite: Database, tmp_path: Path) -> None:
+    people, impressions = People(sqlite), Impressions(sqlite)
     person, _ = people.arrive()
     profile = people.add_profile(person, "Unmistakable name")
     impressions.record(profile, Draw("2", ("unmistakable item", "b"), (0.9, 0.1), "eubo", "m" * 64, 7))
-    Strips(database).replace(profile, strip(b"unmistakable picture" * 500))
-    database.forget()
+    Strips(sqlite).replace(profile, strip(b"unmistakable picture" * 500))
+    sqlite.forget()
     assert b"nmistakable" in (tmp_path / "studio.sqlite").read_bytes()
     people.delete(person)
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())

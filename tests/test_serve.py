@@ -1,0 +1,93 @@
+"""`serve.py` as a command: the studio that it opens, and configurations that make no sense."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from tests.commands import fails, run
+from tests.small_run import make_run
+from tests.studio.visiting import Person
+
+SMALL = ("tastes=8", "imagined=2", "reference=16", "calibrate_shown=2", "moves.below=0", "making.n=2", "port=0")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("serve"))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What people find, in the place of a server that runs until it is stopped."""
+    found: list[Any] = []
+
+    def visited(self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        with TestClient(self.config.app, follow_redirects=False) as client:
+            person = Person(client)
+            for mode in ("nine", "pair", "rate"):
+                found.append(len(person.shown(mode)) if client.get(f"/ask/{mode}").status_code == 200 else None)
+            found.append(len(person.strip()))
+
+    monkeypatch.setattr(uvicorn.Server, "run", visited)
+    return found
+
+
+def test_it_serves_the_last_run(
+    folder: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, folder, "serve", *SMALL)
+    assert opened == [9, 2, 1, 2]
+    assert {path.name for path in (folder / "runs/serve/studio").iterdir()} >= {"studio.sqlite", "config.yaml"}
+    printed = capsys.readouterr().out
+    assert "studio: http://127.0.0.1:" in printed
+    assert printed.strip().splitlines()[-1] == "folder: runs/serve/studio"
+
+
+def test_pages_without_a_policy_are_left_out(folder: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, folder, "serve", *SMALL, "pair=null", "rate=null", "run_dir=runs/serve/nine")
+    assert opened == [9, None, None, 2]
+
+
+def test_a_password_is_not_written_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = fails(
+        monkeypatch, folder, "serve", *SMALL, "database=postgresql+psycopg://me:secret@127.0.0.1:1/none",
+        "run_dir=runs/serve/away",
+    )  # fmt: skip
+    assert "cannot be used" in said
+    assert "secret" not in said
+
+
+def test_a_port_in_use_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        given = [word for word in SMALL if word != "port=0"]
+        said = fails(monkeypatch, folder, "serve", *given, f"port={port}", "run_dir=runs/serve/port")
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nine=null", "pair=null", "rate=null"], "no page is left"),
+        (["policy@pair=pairwise_gp"], "belief of its own"),
+        (["exploration.share=0"], "exploration.share must be at least"),
+        (["rates.visitor=0"], "per_minute must be at least 1"),
+        (["making.n=0"], "making: n must be 1 to 32"),
+        (["candidates=10"], "a question of 9 pictures needs as many"),
+        (["database=mysql://localhost/x"], "its driver is mysql"),
+        (["beliefs=0"], "beliefs must be at least 1"),
+        (["port=70000"], "port must be at least 0"),
+        (["source.pictures=null"], "the studio shows pictures"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    folder: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], message: str
+) -> None:
+    keys = {word.split("=")[0] for word in words}
+    given = [word for word in SMALL if word.split("=")[0] not in keys]
+    assert message in fails(monkeypatch, folder, "serve", *given, *words, f"run_dir={tmp_path / 'refused'}")
+    assert opened == []
