@@ -62,6 +62,8 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     for name in ("tastes", "imagined", "candidates", "calibrate_people", "beliefs", "waiting"):
         require_between(name, cfg[name], 1, 10_000_000)
     require_between("reference", cfg.reference, 2, 1_000_000)
+    # What is wrong with them is said before the minute that tastes take.
+    exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
     cfg.checkpoint, cfg.device = str(find_checkpoint(cfg.checkpoint)), require_device(cfg.device)
     path = Path(cfg.checkpoint)
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
@@ -82,9 +84,12 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     safety: Safety = build(cfg.safety, Safety) or NoSafety()
     safety.to(cfg.device)
     calibrated = _is_calibrated(data)
+    askers = _askers(cfg, calibrated=calibrated)
+    for asker in askers.values():  # twice as many: chance may replace all that a policy chose
+        asker.kind.require_enough(min(cfg.candidates, len(data.catalogue)) // 2)
     with console.status(f"imagining {cfg.tastes:,} users"):
         cast, found = stranger_cast(
-            predictor, data, build(cfg.moves, Moves), tastes=cfg.tastes, imagined=cfg.imagined,
+            predictor, data, moves, tastes=cfg.tastes, imagined=cfg.imagined,
             reference=cfg.reference, temperature=None if calibrated else TEMPERATURE, shown=cfg.calibrate_shown,
             most=cfg.calibrate_people, seed=cfg.seed,
         )  # fmt: skip
@@ -92,17 +97,11 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
         pool = cast.pool(torch.randperm(len(data.catalogue), generator=draws)[: cfg.candidates])
     if found is not None:
         console.print(f"answers: {found.in_words()}", highlight=False)
-    exploration = build(cfg.exploration, Exploration)
-    askers = _askers(cfg, calibrated=calibrated)
-    for asker in askers.values():
-        asker.kind.require_enough(len(pool.row_N) // 2)  # chance may replace all that a policy chose
     inference = Inference(
         model=file_hash(path), cast=cast, pool=pool, askers={str(asker.kind): asker for asker in askers.values()},
         exploration=exploration, most_beliefs=cfg.beliefs,
     )  # fmt: skip
-    sampling = Sampling(
-        catalogue=data.catalogue, certainty=Certainty.told(predictor.facts), making=build(cfg.making, Making)
-    )
+    sampling = Sampling(catalogue=data.catalogue, certainty=Certainty.told(predictor.facts), making=making)
     console.print(f"pages: {', '.join(askers)}; decoder: {decoder.identity}", highlight=False)
     return Studio(
         database=database, inference=inference, sampling=sampling, painter=Painter(decoder=decoder, safety=safety),

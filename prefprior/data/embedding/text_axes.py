@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from prefprior.errors import nearest, require_between
+from prefprior.errors import nearest, require_between, sentence
 
 BETWEEN = "|"  # the two prompts of an axis of one's own: "a smooth surface|a rough surface"
 FURTHEST = 3.0  # standard deviations: beyond them a catalogue has hardly any pictures
@@ -110,8 +110,9 @@ def _prompts(name: str, templates: tuple[str, ...]) -> tuple[list[str], list[str
         return [template.format(low) for template in templates], [template.format(high) for template in templates]
     ends = [end.strip() for end in name.split(BETWEEN)]
     if len(ends) != 2 or not all(ends):
+        unknown = sentence(f"there is no axis {name!r}{nearest(name, NAMED)}")
         raise ValueError(
-            f"there is no axis {name!r}{nearest(name, NAMED)}. Give one of {', '.join(NAMED)}, or two prompts, such "
-            "as 'axes={a smooth surface|a rough surface: 0.5}'"
+            f"{unknown} Give one of {', '.join(NAMED)}, or two prompts, such as "
+            "'axes={a smooth surface|a rough surface: 0.5}'"
         )
     return [ends[0]], [ends[1]]
