@@ -46,7 +46,13 @@ class Tastes:
         if len(known) != 1:
             raise ValueError(f"tastes are those of one user at a time, got {len(known)}")
         none_PVD = torch.zeros(count, 0, predictor.space.dim)
-        return cls(predictor, known, reference_RD, none_PVD)._grown(length, generator)
+        tastes = cls(predictor, known, reference_RD, none_PVD)._grown(length, generator)
+        if count > 1 and length and (tastes.imagined_PVD == tastes.imagined_PVD[:1]).all():
+            raise ValueError(
+                "users cannot be imagined: this model draws the same embedding for a history every time, as those of "
+                "objective=regression do (experiment=likes is one). Train with objective=flow"
+            )
+        return tastes
 
     def __len__(self) -> int:
         return len(self.imagined_PVD)
