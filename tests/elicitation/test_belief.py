@@ -199,5 +199,5 @@ def test_a_copy_changes_by_itself(tastes: Tastes, candidates_ND: Tensor) -> None
 def test_a_generator_that_cannot_draw_is_refused(tastes: Tastes, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = tastes.predictor
     monkeypatch.setattr(predictor, "sample", lambda history, n, *given, **named: torch.ones(len(history), n, DIM))
-    with pytest.raises(ValueError, match="users cannot be imagined.*objective=flow"):
+    with pytest.raises(ValueError, match=r"users cannot be imagined.*objective=flow"):
         Tastes.imagine(predictor, tastes.known, tastes.reference_RD, 4, 3, torch.Generator())
