@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-COMMANDS = ("train", "sample", "evaluate", "embed", "shard")
+COMMANDS = ("train", "sample", "evaluate", "embed", "shard", "elicit", "serve")
 _IN_A_CLONE = re.compile(rf"\bpython ({'|'.join(COMMANDS)})\.py\b")
 
 

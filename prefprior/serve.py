@@ -1,6 +1,7 @@
 """`python serve.py`: the studio, on a trained prior, its decoder and a database."""
 
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 
 import torch
@@ -34,6 +35,10 @@ from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import Rates, create_app
 
 DATABASE = "studio.sqlite"
+OPEN_WARNING = (
+    "warning: other machines can reach this address, and cookies travel over it unencrypted. Let a proxy speak HTTPS, "
+    "and give secure_cookies=true 'proxies=[ADDRESS OF THE PROXY]' (docs/studio.md)"
+)
 PAGES = {"nine": 9, "pair": 2, "rate": 1}  # pictures that each shows
 TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 
@@ -45,7 +50,9 @@ def run(cfg: DictConfig) -> Path:
         studio = studio_of(cfg, folder, Console())
         save_config(folder, plain(cfg) | {"database": studio.database.name})
         app = create_app(studio, secure_cookies=cfg.secure_cookies, rates=rates)
-        print(f"studio: http://{cfg.host}:{listening.getsockname()[1]} (Ctrl-C ends it)", flush=True)
+        if not is_loopback(cfg.host) and not cfg.secure_cookies:
+            print(OPEN_WARNING, flush=True)
+        print(f"studio: {address(cfg.host, listening.getsockname()[1])} (Ctrl-C ends it)", flush=True)
         server = uvicorn.Server(
             uvicorn.Config(
                 app, log_level="warning", access_log=False, server_header=False, proxy_headers=bool(cfg.proxies),
@@ -67,6 +74,7 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     cfg.checkpoint, cfg.device = str(find_checkpoint(cfg.checkpoint)), require_device(cfg.device)
     path = Path(cfg.checkpoint)
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
+    database.claim()
     console.print(f"prior: {told(path)}\ndatabase: {database.name}", highlight=False, soft_wrap=True)
     predictor = TrainedPredictor.load(path, cfg.device, trust=cfg.trust)
     data = data_of_checkpoint(
@@ -108,6 +116,19 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
         offer=Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw),
         pictures=pictures, waiting=cfg.waiting,
     )  # fmt: skip
+
+
+def address(host: str, port: int) -> str:
+    """Where a browser finds it."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether other machines cannot reach it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def socket_of(host: str, port: int) -> socket.socket:

@@ -28,10 +28,12 @@ def main(words: list[str]) -> None:
     parser.add_argument("--database", default=DEFAULT)
     given = parser.parse_args(words)
     try:
-        database = Database.open(given.database)
+        database = Database.open(given.database, make=False)
         tokens = Tokens(database)
         if given.revoke:
-            print(f"{tokens.revoke(given.platform)} tokens of {given.platform} deleted")
+            if not (count := tokens.revoke(given.platform)):
+                raise ValueError(f"{given.platform} has no tokens in {database.name}")
+            print(f"{count} tokens of {given.platform} deleted")
         else:
             print(tokens.issue(given.platform, given.scopes, given.days))
         database.close()

@@ -8,6 +8,8 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+from prefprior.serve import address, is_loopback
+from prefprior.studio.store.database import Database
 from tests.commands import fails, run
 from tests.small_run import make_run
 from tests.studio.visiting import Person
@@ -59,6 +61,36 @@ def test_a_password_is_not_written_down(folder: Path, monkeypatch: pytest.Monkey
     )  # fmt: skip
     assert "cannot be used" in said
     assert "secret" not in said
+
+
+def test_a_database_that_another_server_uses_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{folder / 'taken.sqlite'}"
+    taken = Database.open(url)
+    taken.claim()
+    said = fails(monkeypatch, folder, "serve", *SMALL, f"database={url}", "run_dir=runs/serve/taken")
+    taken.close()
+    assert "another server uses the database" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "told", "loopback"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80", True),
+        ("localhost", "http://localhost:80", True),
+        ("::1", "http://[::1]:80", True),
+        ("::", "http://[::]:80", False),
+        ("0.0.0.0", "http://0.0.0.0:80", False),
+    ],
+)
+def test_the_address_is_as_a_browser_takes_it(host: str, told: str, loopback: bool) -> None:
+    assert (address(host, 80), is_loopback(host)) == (told, loopback)
+
+
+def test_cookies_over_plain_http_to_others_are_warned_of(
+    folder: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, folder, "serve", *SMALL, "host=0.0.0.0", "run_dir=runs/serve/open")
+    assert "cookies travel over it unencrypted" in capsys.readouterr().out
 
 
 def test_a_port_in_use_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

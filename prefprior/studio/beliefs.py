@@ -29,7 +29,6 @@ class Known:
     belief: Belief
     answers: list[Impression]
     number: dict[str, int]  # candidates by item
-    left_out: int = 0  # answers about items that the catalogue no longer has
     thin: bool = False  # the network must look again before the next answer
 
 
@@ -80,7 +79,7 @@ class Beliefs:
         while len(known.answers) < len(answers) and not known.thin:
             told = answers[len(known.answers)]
             known.answers.append(told)
-            known.left_out += not self._observe(known.belief, known, told)
+            self._observe(known.belief, known, told)
             known.thin = known.belief.is_thin
         belief = known.belief.copy()
         if not known.thin:
@@ -116,12 +115,10 @@ class Beliefs:
             number = number | {item: len(number) + place for place, item in enumerate(extra)}
         return Known(Belief(cast.tastes, raw_ND, utility_PN, cast.model, cast.moves), [], number)
 
-    def _observe(self, belief: Belief, known: Known, told: Impression) -> bool:
-        """Whether all items of an answer are there."""
-        if not all(item in known.number for item in told.items):
-            return False
-        belief.observe(self._answer(known, told))
-        return True
+    def _observe(self, belief: Belief, known: Known, told: Impression) -> None:
+        """Answers about items that the catalogue no longer has say nothing."""
+        if all(item in known.number for item in told.items):
+            belief.observe(self._answer(known, told))
 
     def _answer(self, known: Known, told: Impression) -> Answer:
         assert told.given is not None

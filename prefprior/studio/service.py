@@ -5,13 +5,16 @@ workers.
 """
 
 import asyncio
-import threading
+import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 
 from prefprior.data.decoding import BadPictureError
@@ -23,7 +26,7 @@ from prefprior.studio.beliefs import Look, state_of
 from prefprior.studio.inference import Inference, Ranked, Sampling
 from prefprior.studio.painter import Painter, png
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.impressions import Given, Impression, Impressions, places_of
+from prefprior.studio.store.impressions import ConflictError, Given, Impression, Impressions, places_of
 from prefprior.studio.store.people import People, Person, Profile
 from prefprior.studio.store.strips import Strip, Strips
 from prefprior.studio.store.tokens import Tokens
@@ -31,9 +34,13 @@ from prefprior.studio.worker import BusyError, Worker
 
 Held = TypeVar("Held")
 Result = TypeVar("Result")
+Job = tuple[str, int, str]  # what is done, for which profile, from which answers
+FORGETTING = "forget"
 PATIENCE = 20.0  # seconds until a request gives up; what it waited for goes on, and the next request finds it
 LONGEST = 600.0  # seconds that a job may wait and run
-PICTURES_KEPT = 2000  # of the catalogue, as PNG
+FULL_SECONDS = 0.5  # until a job that must run is tried again
+BYTES_KEPT = 1 << 28  # of the catalogue's pictures, as PNG
+SIDE = 640  # pixels of the longer side at most: pages show them smaller
 
 
 class UnfitError(ValueError):
@@ -64,10 +71,11 @@ class Studio:
         self.people, self.impressions = People(database), Impressions(database)
         self.strips, self.tokens = Strips(database), Tokens(database)
         self._known = frozenset(sampling.catalogue.ids)
-        self._pictures = _Drawn(pictures)
+        self._pictures, self._opening = _Drawn(pictures), CapacityLimiter(1)
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._looks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._running: dict[Job, asyncio.Task[Any]] = {}
+        self._deletions = itertools.count()
 
     async def question(self, profile: Profile, mode: str, request_key: str | None = None) -> Impression:
         """The question that waits, or the next one; with a key, one for each key."""
@@ -78,6 +86,8 @@ class Studio:
             else:
                 found = await run_in_threadpool(self.impressions.waiting, profile, kind)
             if found is not None:
+                if found.kind != kind:
+                    raise ConflictError("this key was used for a question of another kind: use a new one")
                 return found
             answers = await run_in_threadpool(self.impressions.answered, profile)
             seed = seed_of(profile.seed, "question", await run_in_threadpool(self.impressions.asked, profile))
@@ -85,7 +95,7 @@ class Studio:
                 self.inference, lambda inference: inference.ask(profile, answers, kind, seed), PATIENCE
             )
             if thin:
-                self._begun(f"belief {profile.id}", lambda: self._settled(profile, answers))
+                self._begun(("settle", profile.id, ""), lambda: self._settled(profile, answers))
             return await run_in_threadpool(self.impressions.record, profile, draw, request_key)
 
     async def answer(
@@ -109,12 +119,14 @@ class Studio:
 
     async def strip(self, profile: Profile) -> Strip:
         """What is made for a profile now: the kept strip, or a new one where it has answered since."""
-        answers = await run_in_threadpool(self.impressions.answered, profile)
-        kept = await run_in_threadpool(self.strips.of, profile)
-        state = self.state(answers)
-        if kept is not None and kept.state == state:
-            return kept
-        return await self._shared(f"strip {profile.id} {state}", lambda: self._made(profile, answers, state))
+        async with self._turn(profile):  # a deletion comes before all of this, or ends what is begun here
+            answers = await run_in_threadpool(self.impressions.answered, profile)
+            kept = await run_in_threadpool(self.strips.of, profile)
+            state = self.state(answers)
+            if kept is not None and kept.state == state:
+                return kept
+            made = self._begun(("strip", profile.id, state), lambda: self._made(profile, answers, state))
+        return await _shared(made)
 
     async def _made(self, profile: Profile, answers: Sequence[Impression], state: str) -> Strip:
         seed = seed_of(profile.seed, "made", state)
@@ -135,10 +147,12 @@ class Studio:
 
     async def ranking(self, profile: Profile, start: int, count: int) -> Ranked:
         """A part of the catalogue, best first."""
-        answers = await run_in_threadpool(self.impressions.answered, profile)
-        belief = await self._shared(
-            f"belief {profile.id} {self.state(answers)}", lambda: self._settled(profile, answers)
-        )
+        async with self._turn(profile):
+            answers = await run_in_threadpool(self.impressions.answered, profile)
+            believed = self._begun(
+                ("belief", profile.id, self.state(answers)), lambda: self._settled(profile, answers)
+            )  # fmt: skip
+        belief = await _shared(believed)
         return await _computed(self.sampling, lambda sampling: sampling.rank(belief, start, count))
 
     @property
@@ -164,24 +178,25 @@ class Studio:
 
     async def start_over(self, profile: Profile) -> None:
         """Deletes the answers of a profile."""
-        async with self._turn(profile):
+        async with self._deleting(profile):
             await run_in_threadpool(self.people.start_over, profile)
-        self._forget(profile)
 
     async def delete_profile(self, profile: Profile) -> None:
         """Deletes a profile."""
-        await run_in_threadpool(self.people.delete_profile, profile)
-        self._forget(profile)
+        async with self._deleting(profile):
+            await run_in_threadpool(self.people.delete_profile, profile)
 
     async def delete(self, person: Person) -> None:
         """Deletes a person."""
-        await run_in_threadpool(self.people.delete, person)
-        for profile in person.profiles:
-            self._forget(profile)
+        async with self._deleting(*person.profiles):
+            await run_in_threadpool(self.people.delete, person)
 
     async def picture(self, item: str) -> bytes | None:
         """A picture of the catalogue as PNG; None where there is none such."""
-        return await run_in_threadpool(self._pictures.open, item) if item in self._known else None
+        if item not in self._known:
+            return None
+        # By a limit of their own: they are opened one at a time, and the database's threads must not wait for that.
+        return await to_thread.run_sync(self._pictures.open, item, limiter=self._opening)
 
     def state(self, answers: Sequence[Impression]) -> str:
         """What a strip of these answers is known by."""
@@ -220,31 +235,52 @@ class Studio:
         belief = await _computed(self.sampling, lambda sampling: sampling.look(look))
         await _computed(self.inference, lambda inference: inference.beliefs.looked(look, belief))
 
-    async def _shared(self, name: str, work: Callable[[], Coroutine[None, None, Result]]) -> Result:
-        """What some work gives, which goes on when whoever asked for it is gone, and is never done twice at once."""
-        try:
-            return await asyncio.wait_for(asyncio.shield(self._begun(name, work)), PATIENCE)
-        except TimeoutError:
-            raise BusyError("this takes a while: try again soon") from None
-
-    def _begun(self, name: str, work: Callable[[], Coroutine[None, None, Result]]) -> "asyncio.Task[Result]":
+    def _begun(self, name: Job, work: Callable[[], Coroutine[None, None, Result]]) -> "asyncio.Task[Result]":
+        """Work that goes on when whoever asked for it is gone, and is never done twice at once."""
         task, loop = self._running.get(name), asyncio.get_running_loop()
         if task is None or task.done() or task.get_loop() is not loop:
             task = self._running[name] = loop.create_task(work())
             task.add_done_callback(lambda done: self._ended(name, done))
         return task
 
-    def _ended(self, name: str, task: "asyncio.Task[Any]") -> None:
+    def _ended(self, name: Job, task: "asyncio.Task[Any]") -> None:
         if self._running.get(name) is task:
             del self._running[name]
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, BusyError):
             raise error  # asyncio logs it
 
-    def _forget(self, profile: Profile) -> None:
-        try:
-            self.inference.submit(lambda inference: inference.beliefs.forget(profile.id))
-        except BusyError:  # the last ones seen push it out of memory
-            return
+    @asynccontextmanager
+    async def _deleting(self, *profiles: Profile) -> AsyncIterator[None]:
+        """In the turn of each profile; then what is still computed from their answers ends, and they leave memory."""
+        async with AsyncExitStack() as turns:
+            for profile in sorted(profiles, key=lambda each: each.id):
+                await turns.enter_async_context(self._turn(profile))
+            yield
+            for profile in profiles:
+                for (work, number, _), task in list(self._running.items()):
+                    if number == profile.id and work != FORGETTING:
+                        task.cancel()
+                self._begun((FORGETTING, profile.id, str(next(self._deletions))), partial(self._forgotten, profile))
+
+    async def _forgotten(self, profile: Profile) -> None:
+        """However full the queue is."""
+        while self.inference.is_alive:
+            try:
+                return await _computed(self.inference, lambda inference: inference.beliefs.forget(profile.id))
+            except BusyError:
+                await asyncio.sleep(FULL_SECONDS)
+
+
+async def _shared(work: "asyncio.Task[Result]") -> Result:
+    """What some work gives, which others may wait for as well."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(work), PATIENCE)
+    except TimeoutError:
+        raise BusyError("this takes a while: try again soon") from None
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise  # whoever asked is gone
+        raise BusyError("the answers have changed meanwhile: try again") from None
 
 
 async def _computed(worker: Worker[Held], job: Callable[[Held], Result], patience: float = LONGEST) -> Result:
@@ -256,23 +292,24 @@ async def _computed(worker: Worker[Held], job: Callable[[Held], Result], patienc
 
 
 class _Drawn:
-    """The catalogue's pictures as PNG; opened one at a time, since a source need not bear more."""
+    """The catalogue's pictures as PNG, no larger than pages need. For one thread at a time."""
 
     def __init__(self, pictures: Pictures) -> None:
-        self._pictures, self._kept = pictures, OrderedDict[str, bytes | None]()
-        self._lock = threading.Lock()
+        self._pictures, self._kept, self._bytes = pictures, OrderedDict[str, bytes | None](), 0
 
     def open(self, item: str) -> bytes | None:
         """None for a picture that cannot be read."""
-        with self._lock:
-            if item in self._kept:
-                self._kept.move_to_end(item)
-                return self._kept[item]
-            try:
-                found = png(self._pictures.open(item))
-            except BadPictureError:
-                found = None
-            self._kept[item] = found
-            while len(self._kept) > PICTURES_KEPT:
-                self._kept.popitem(last=False)
-            return found
+        if item in self._kept:
+            self._kept.move_to_end(item)
+            return self._kept[item]
+        try:
+            picture = self._pictures.open(item)
+            picture.thumbnail((SIDE, SIDE))
+            found = png(picture)
+        except BadPictureError:
+            found = None
+        self._kept[item] = found
+        self._bytes += len(found or b"")
+        while self._bytes > BYTES_KEPT:
+            self._bytes -= len(self._kept.popitem(last=False)[1] or b"")
+        return found

@@ -53,6 +53,13 @@ def test_what_waits_is_asked_again(shop: TestClient) -> None:
     assert ask(shop)["question"] == ask(shop)["question"]
 
 
+def test_a_key_of_another_kind_is_refused(shop: TestClient) -> None:
+    ask(shop, "pair", **{"Idempotency-Key": "a"})
+    refused = shop.post("/v1/people/ann/questions", json={"kind": "nine"}, headers={"Idempotency-Key": "a"})
+    assert refused.status_code == 409
+    assert "another kind" in refused.json()["detail"]
+
+
 def test_an_idempotency_key_gets_one_question(shop: TestClient) -> None:
     first, again, other = (ask(shop, **{"Idempotency-Key": key}) for key in ("a", "a", "b"))
     assert first == again

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.orm.exc import StaleDataError
 
 from prefprior.studio.service import Studio
 from tests.studio.visiting import Person
@@ -65,7 +68,7 @@ def test_another_visitors_token_does_not_fit(person: Person, visit: Visit) -> No
 
 @pytest.mark.parametrize(
     "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"},
-                {"Origin": "null"}],
+                {"Origin": "null"}, {"Origin": "http://["}, {"Origin": "http://[::1"}],
 )  # fmt: skip
 def test_forms_from_other_sites_are_refused(person: Person, visit: Visit, headers: dict[str, str]) -> None:
     data = person.fields() | {"answer": "1"}
@@ -216,3 +219,42 @@ def test_answers_that_cannot_be_taken_back(shop: TestClient, number: str) -> Non
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "TRACE", "NONSENSE"])
 def test_methods_that_are_none(shop: TestClient, method: str) -> None:
     require_refused(shop.request(method, "/v1/people/ann/questions").status_code)
+
+
+def test_a_mistake_of_ours_is_told_as_a_problem_and_strictly(
+    visit: Visit, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a detail that nobody outside should see")
+
+    monkeypatch.setattr(studio.people, "of_cookie", broken)
+    response = visit().get("/ask/nine", headers={"Cookie": "studio=x"})
+    assert response.status_code == 500
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "nobody outside" not in response.text
+    api = visit().get("/v1/export", headers={"Authorization": "Bearer x"})
+    assert (api.status_code, api.json()["type"]) == (401, "about:blank")
+    monkeypatch.setattr(studio.tokens, "find", broken)
+    api = visit().get("/v1/export", headers={"Authorization": "Bearer x"})
+    assert (api.status_code, api.headers["content-type"]) == (500, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OperationalError("SELECT", {}, Exception("gone")), 503),
+        (InterfaceError("SELECT", {}, Exception("gone")), 503),
+        (NoConnectionError("none"), 503), (StaleDataError("gone"), 409),
+    ],
+)  # fmt: skip
+def test_a_database_that_is_away_is_told(
+    visit: Visit, studio: Studio, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def away(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(studio.people, "of_cookie", away)
+    response = visit().get("/ask/nine", headers={"Cookie": "studio=x"})
+    assert response.status_code == status
+    assert ("retry-after" in response.headers) == (status == 503)
+    assert "SELECT" not in response.text

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from alembic.operations import Operations
+from sqlalchemy import String, inspect, text
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import Draw, Given, Impressions
@@ -40,6 +41,25 @@ def test_down_and_up_again_with_data_in(database: Database) -> None:
     assert people.everything(person) == before
     assert Strips(database).of(profile) is None, "what was made can be made again"
     assert impressions.answered(profile)[0].seed == 2**62
+
+
+def test_a_table_that_is_altered_keeps_what_refers_to_it(database: Database) -> None:
+    """SQLite makes it anew and drops the old one."""
+    person, token = People(database).arrive()
+    with database._one_migration() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table("people", recreate="auto") as people:
+            people.alter_column("platform", type_=String(65), existing_type=String(64))
+    assert People(database).of_cookie(token) == person
+    with database.engine.connect() as connection:
+        assert not database.is_sqlite or connection.scalar(text("PRAGMA foreign_keys")) == 1
+
+
+def test_a_migration_that_breaks_references_is_taken_back(sqlite: Database) -> None:
+    person, token = People(sqlite).arrive()
+    with pytest.raises(RuntimeError, match="refer to nothing"), sqlite._one_migration() as connection:
+        connection.execute(text("DELETE FROM people"))
+    assert People(sqlite).of_cookie(token) == person
 
 
 def test_down_to_nothing_and_up(database: Database) -> None:

@@ -1,16 +1,19 @@
 """The pages, over HTTP: what a visitor can do, and that it is theirs alone."""
 
 import json
+import time
 from collections.abc import Callable
 from io import BytesIO
 from zipfile import ZipFile
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from prefprior.studio.service import Studio
+from prefprior.studio.store.tables import AnswerRow
 from prefprior.studio.web.app import Rates, create_app
-from tests.studio.visiting import Person
+from tests.studio.visiting import LAST, Person
 
 Visit = Callable[[], TestClient]
 
@@ -35,7 +38,14 @@ def test_the_cookie_is_for_us_alone(visit: Visit) -> None:
 
 def test_behind_https_it_is_sent_over_https_only(studio: Studio) -> None:
     client = TestClient(create_app(studio, secure_cookies=True), follow_redirects=False)
-    assert "Secure" in client.post("/start", data={"start": "yes"}).headers["set-cookie"]
+    cookie = client.post("/start", data={"start": "yes"}).headers["set-cookie"]
+    assert cookie.startswith("__Host-studio=")
+    assert "Secure" in cookie
+    assert "Path=/;" in cookie
+    assert "Domain" not in cookie
+    name, _, value = cookie.partition(";")[0].partition("=")
+    assert client.get("/ask/nine", headers={"Cookie": f"{name}={value}"}).status_code == 200
+    assert client.get("/ask/nine", headers={"Cookie": f"studio={value}"}).headers["location"] == "/"
 
 
 @pytest.mark.parametrize(("mode", "count"), [("nine", 9), ("pair", 2), ("rate", 1)])
@@ -71,14 +81,38 @@ def test_an_answer_sent_twice_counts_once(person: Person) -> None:
 def test_undo_brings_the_question_back(person: Person) -> None:
     shown = person.shown()
     person.answer("5")
-    assert person.post("/undo").headers["location"] == "/ask/nine"
+    assert person.undo().headers["location"] == "/ask/nine"
     assert person.shown() == shown
     assert person.answers() == 0
 
 
+def test_the_same_undo_twice_takes_one_answer_back(person: Person) -> None:
+    person.answer("1")
+    first = LAST.findall(person.page())
+    person.answer("2")
+    last = LAST.findall(person.page())
+    assert first != last
+    for _ in range(2):
+        assert person.post("/undo", answered=last[0]).status_code == 303
+    assert person.answers() == 1
+    assert person.post("/undo").status_code == 422, "it says which"
+
+
+def test_latency_is_from_when_the_page_was_sent(person: Person, studio: Studio) -> None:
+    fields = person.fields()
+    seen_at = float(fields["seen_at"])
+    time.sleep(0.05)
+    person.answer("1")
+    person.answer("1", seen_at=str(seen_at - 1000)), "before the question was asked: not believed"
+    person.answer("1", seen_at="nan")
+    with studio.database.reading() as session:
+        found = list(session.scalars(select(AnswerRow.latency).order_by(AnswerRow.answered_at)))
+    assert all(0 <= each < 60 for each in found)  # type: ignore[operator]
+
+
 def test_undo_goes_to_the_page_of_the_last_answer(person: Person) -> None:
     person.answer("2", "pair")
-    assert person.post("/undo", mode="nine").headers["location"] == "/ask/pair"
+    assert person.undo().headers["location"] == "/ask/pair"
 
 
 def test_a_part_is_sent_to_our_script(person: Person) -> None:
@@ -102,7 +136,7 @@ def test_after_an_undo_the_strip_is_as_it_was(person: Person) -> None:
     before = person.strip()
     person.answer("1")
     person.strip()
-    person.post("/undo")
+    person.undo()
     assert person.strip() == before
 
 

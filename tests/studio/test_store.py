@@ -1,9 +1,12 @@
 """What the studio's database promises: one answer a question, undo, deletion that deletes, each profile by itself."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from sqlalchemy import text
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import ConflictError, Draw, Given, Impressions
@@ -128,6 +131,79 @@ def test_deletion_leaves_no_trace_in_the_files(sqlite: Database, tmp_path: Path)
     assert person.public_id.encode() not in left
 
 
+def test_a_deletion_beside_a_reader_waits_for_nobody_and_is_finished_later(sqlite: Database, tmp_path: Path) -> None:
+    people = People(sqlite)
+    person, _ = people.arrive()
+    people.add_profile(person, "Unmistakable name")
+    with sqlite.reading() as session:
+        session.execute(text("SELECT count(*) FROM people")).all()
+        people.delete(person)
+        assert not sqlite.forget_again(), "the reader still sees the rows"
+        people.arrive()
+    assert sqlite.forget_again()
+    assert b"nmistakable" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_what_a_killed_server_had_not_forgotten_is_forgotten_at_the_next_start(
+    sqlite: Database, tmp_path: Path
+) -> None:
+    people = People(sqlite)
+    person, _ = people.arrive()
+    people.add_profile(person, "Unmistakable name")
+    with sqlite.reading() as session:
+        session.execute(text("SELECT count(*) FROM people")).all()
+        people.delete(person)
+    assert b"nmistakable" in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    Database.open(f"sqlite:///{tmp_path / 'studio.sqlite'}").close()
+    assert b"nmistakable" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_reader_sees_one_state(database: Database) -> None:
+    people = People(database)
+    with database.reading() as session:
+        before = session.execute(text("SELECT count(*) FROM people")).scalar()
+        people.arrive()
+        assert session.execute(text("SELECT count(*) FROM people")).scalar() == before
+
+
+def test_two_requests_that_delete_the_last_two_profiles_leave_one(database: Database) -> None:
+    people = People(database)
+    for _ in range(5):
+        person, token = people.arrive()
+        profiles = [person.profiles[0], people.add_profile(person, "Work")]
+        both = Barrier(2)
+
+        def delete(profile: Profile, both: Barrier = both) -> None:
+            both.wait()
+            people.delete_profile(profile)
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(delete, profiles))
+        again = people.of_cookie(token)
+        assert again is not None
+        assert len(again.profiles) == 1
+
+
+def test_a_database_has_one_server(database: Database) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    other = Database.open(url)
+    database.claim()
+    with pytest.raises(ValueError, match="another server uses the database"):
+        other.claim()
+    database.close()
+    other.claim()
+    other.close()
+
+
+def test_a_mistyped_file_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no database"):
+        Database.open(f"sqlite:///{tmp_path / 'mistyped.sqlite'}", make=False)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "other.sqlite").touch()
+    with pytest.raises(ValueError, match="is not the studio's"):
+        Database.open(f"sqlite:///{tmp_path / 'other.sqlite'}", make=False)
+
+
 def test_numbers_of_deleted_profiles_are_not_given_again(database: Database) -> None:
     people = People(database)
     gone, _ = people.arrive()
@@ -166,6 +242,8 @@ def test_starting_over_keeps_the_profile_and_draws_anew(database: Database) -> N
     assert again is not None
     assert again.profiles[0].id == profile.id
     assert again.profiles[0].seed != profile.seed
+    Strips(database).replace(profile, strip(b"of the answers before"))
+    assert Strips(database).of(profile) is None
 
 
 def test_the_last_profile_is_replaced_by_an_empty_one(database: Database) -> None:

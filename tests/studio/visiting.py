@@ -6,7 +6,8 @@ from html import unescape
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-FIELD = re.compile(r'name="(csrf|question)" value="([^"]*)"')
+FIELD = re.compile(r'name="(csrf|question|seen_at)" value="([^"]*)"')
+LAST = re.compile(r'name="answered" value="(\d+)"')
 SHOWN = re.compile(r'src="/items/([^"]+)"')
 MADE = re.compile(r'src="/made/([0-9a-f]{64})"')
 COUNT = re.compile(r"(\d+) answers?</span>")
@@ -36,6 +37,12 @@ class Person:
     def post(self, path: str, **fields: str) -> Response:
         """Another form of ours."""
         return self.client.post(path, data={"csrf": self.fields()["csrf"]} | fields)
+
+    def undo(self, mode: str = "nine") -> Response:
+        """Sends the page's form that takes the last answer back."""
+        last = LAST.search(self.page(mode))
+        assert last is not None
+        return self.post("/undo", mode=mode, answered=last[1])
 
     def shown(self, mode: str = "nine") -> list[str]:
         """The pictures of the question."""

@@ -20,7 +20,7 @@
 
   function later(response) { return (Number(response.headers.get("Retry-After")) || 2) * 1000; }
 
-  // The same answer sent twice counts once, so a request without a reply may be repeated.
+  // The same answer, or undo, sent twice counts once, so a request without a reply may be repeated.
   function answer(form, button, left) {
     var body = fields(form, button);
     answering = true;
@@ -43,7 +43,7 @@
       });
     }).catch(function () {
       done();
-      say("The studio cannot be reached. Your answer was not sent: try again.");
+      say("The studio cannot be reached. Your answer may not have arrived: try again.");
     });
   }
 

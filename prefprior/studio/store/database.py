@@ -1,7 +1,9 @@
 """The connection to the studio's database: SQLite by default, PostgreSQL by its URL, always at the newest revision."""
 
+import fcntl
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from sqlalchemy.orm import Session
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 20  # how long a writer waits for another one's transaction
+CONNECTIONS = 40  # as many as there are threads that ask
+ONE_STATE = "REPEATABLE READ"
+SERVER_LOCK = 0x70726566  # PostgreSQL's advisory lock of the one server
 DRIVERS = ("sqlite", "postgresql+psycopg")
 
 
@@ -25,13 +30,22 @@ class Database:
     def __init__(self, url: str) -> None:
         """`url` is SQLAlchemy's: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."""
         self.engine = _engine(url)
+        # On PostgreSQL each statement would see what was committed since the one before; SQLite reads one state.
+        self._readers = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level=ONE_STATE)
+        self._claimed = ExitStack()
+        self._remains, self._forgetting = False, threading.Lock()  # deleted rows may be in SQLite's journal
 
     @classmethod
-    def open(cls, url: str) -> "Database":
-        """Brings the tables to the newest revision."""
+    def open(cls, url: str, *, make: bool = True) -> "Database":
+        """Brings the tables to the newest revision; without `make`, only those that are there."""
         database = cls(url)
+        if not make and database.is_sqlite and not Path(str(database.engine.url.database)).is_file():
+            raise ValueError(f"there is no database {database.name}: start the studio once, or give the right path")
         try:
+            if not make and database.revision() is None:
+                raise ValueError(f"{database.name} is not the studio's: start the studio on it once")
             database.upgrade()
+            database.forget()  # what the last server did not come to
         except DBAPIError as error:
             raise ValueError(
                 f"the database {database.name} cannot be used: {str(error.orig).splitlines()[0]}. Is it there, and may "
@@ -52,7 +66,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that sees one state of the database."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._readers, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -95,20 +109,74 @@ class Database:
         with self.engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 
-    def forget(self) -> None:
-        """Takes what was deleted out of SQLite's journal as well; freed pages are overwritten (`secure_delete`)."""
+    def claim(self) -> None:
+        """Keeps other servers away until it is closed: turns of profiles, and what memory keeps, are one server's."""
         if self.is_sqlite:
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+            path = Path(f"{self.engine.url.database}.server")
+            file = self._claimed.enter_context(path.open("a"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                pass
+        else:
+            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._claimed.callback(connection.invalidate)  # the lock ends with its connection
+            if connection.scalar(text(f"SELECT pg_try_advisory_lock({SERVER_LOCK})")):
+                return
+        self._claimed.close()
+        raise ValueError(f"another server uses the database {self.name}: stop it, or choose another one")
+
+    def forget(self) -> bool:
+        """Takes what was deleted out of SQLite's file and journal; freed pages are overwritten (`secure_delete`).
+
+        That must wait for whoever reads an older state, and waits for nobody: False where it is still to be done, by
+        `forget_again`.
+        """
+        if not self.is_sqlite:
+            return True
+        with self._forgetting:
+            self._remains = True
+        return self.forget_again()
+
+    def forget_again(self) -> bool:
+        """What an earlier `forget` could not do, if anything is left."""
+        with self._forgetting:
+            if not self._remains:
+                return True
+            with self.engine.connect() as connection:
+                driver = connection.connection.driver_connection
+                assert driver is not None
+                driver.execute("PRAGMA busy_timeout=0")  # writers would wait as long as the checkpoint does
+                try:
+                    busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                finally:
+                    driver.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
+            self._remains = bool(busy)
+            return not self._remains
 
     def close(self) -> None:
-        """Gives all connections back."""
+        """Gives all connections back, and its claim."""
+        self._claimed.close()
         self.engine.dispose()
 
     @contextmanager
     def _one_migration(self) -> Iterator[Any]:
-        with self.engine.connect().execution_options(prefprior_writes=True) as connection, connection.begin():
-            yield connection
+        """SQLite alters a table by making it anew and dropping the old one, which would delete all rows that refer to
+        it: foreign keys are off meanwhile, and checked before the end."""
+        with self.engine.connect().execution_options(prefprior_writes=True) as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            if self.is_sqlite:
+                driver.execute("PRAGMA foreign_keys=OFF")
+            try:
+                with connection.begin():
+                    yield connection
+                    if self.is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                        raise RuntimeError("a migration has left rows that refer to nothing")
+            finally:
+                if self.is_sqlite:
+                    driver.execute("PRAGMA foreign_keys=ON")
 
     def _alembic(self) -> Config:
         config = Config()
@@ -124,11 +192,11 @@ def _engine(url: str) -> Engine:
         if parsed.drivername == "sqlite":
             if parsed.database in (None, "", ":memory:"):
                 raise ValueError("it names no file, and memory is lost when the server ends")
-            made = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+            made = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, pool_size=CONNECTIONS)
             _as_sqlite_should(made)
             return made
         # A connection that the server has dropped is noticed before it is used.
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=CONNECTIONS)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise ValueError(
             f"database={url.split('@')[-1]} cannot be used: {error}. Give sqlite:///FILE or "

@@ -154,6 +154,18 @@ class Impressions:
             ).all()  # fmt: skip
             return [_impression(row, row.answer) for row in rows]
 
+    def last(self, profile: Profile) -> tuple[int, int | None]:
+        """How many questions have an answer, and which was answered last."""
+        with self._database.reading() as session:
+            answered = _of(profile).join(AnswerRow)
+            count = session.scalar(select(func.count()).select_from(answered.subquery()))
+            newest = session.scalars(
+                answered.with_only_columns(QuestionRow.id)
+                .order_by(AnswerRow.answered_at.desc(), QuestionRow.id.desc())
+                .limit(1)
+            ).first()
+            return int(count or 0), newest
+
     def asked(self, profile: Profile) -> int:
         """How many questions a profile was ever shown; numbers never repeat while it is not started over."""
         with self._database.reading() as session:

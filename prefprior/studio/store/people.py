@@ -99,6 +99,7 @@ class People:
         """A further profile."""
         name = require_name(name)
         with self._database.writing() as session:
+            _require_there(session, person.id)
             held = session.scalars(select(ProfileRow).where(ProfileRow.person_id == person.id)).all()
             if any(row.name == name for row in held):
                 raise RefusedError(f"there is a profile {name} already: choose another name")
@@ -113,9 +114,10 @@ class People:
     def delete_profile(self, profile: Profile) -> None:
         """A profile with its questions, answers and pictures; the last one of a person is replaced by an empty one."""
         with self._database.writing() as session:
+            _require_there(session, profile.person_id)
             session.execute(delete(ProfileRow).where(ProfileRow.id == profile.id))
             left = session.scalars(select(ProfileRow.id).where(ProfileRow.person_id == profile.person_id)).first()
-            if left is None and session.get(PersonRow, profile.person_id) is not None:
+            if left is None:
                 row = _profile_row(FIRST_PROFILE)
                 row.person_id = profile.person_id
                 session.add(row)
@@ -194,6 +196,12 @@ def _profile_row(name: str) -> ProfileRow:
 
 def _seed() -> int:
     return secrets.randbits(62)
+
+
+def _require_there(session: Session, person: int) -> None:
+    """Locks a person's row, so that two requests about their profiles come one after the other."""
+    if session.scalars(select(PersonRow.id).where(PersonRow.id == person).with_for_update()).first() is None:
+        raise RefusedError("all that was kept of you was deleted")
 
 
 def _found(session: Session, whose: Any) -> Person | None:

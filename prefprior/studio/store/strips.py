@@ -51,9 +51,10 @@ class Strips:
             )  # fmt: skip
 
     def replace(self, profile: Profile, strip: Strip) -> None:
-        """Keeps a strip in the place of the one before; nothing where the profile is gone."""
+        """Keeps a strip in the place of the one before; nothing where the profile is gone or has started over."""
         with self._database.writing() as session:
-            if session.get(ProfileRow, profile.id) is None:
+            row = session.get(ProfileRow, profile.id, with_for_update=True)
+            if row is None or row.seed != profile.seed:
                 return
             session.execute(delete(StripRow).where(StripRow.profile_id == profile.id))
             pictures = [

@@ -1,7 +1,8 @@
 """Answers as training data: the columns that `source=table` reads, one row for each item that was shown."""
 
 from collections.abc import Iterator
-from io import BytesIO
+from tempfile import TemporaryFile
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,17 +31,18 @@ def user_name(public_id: str, profile: int) -> str:
     return f"{public_id}-{profile}"
 
 
-def answers_as_parquet(database: Database, platform: str | None = None) -> bytes:
-    """All answers, or those of one platform's people.
+def answers_as_parquet(database: Database, platform: str | None = None) -> IO[bytes]:
+    """A file without a name, of all answers or those of one platform's people.
 
     A rating has `rating`; the items of a choice have `question` and `picked`. `propensity` is the probability with
     which the item was shown.
     """
-    out = BytesIO()
+    out = TemporaryFile()  # noqa: SIM115 (whoever asked for it closes it)
     with database.reading() as session, pq.ParquetWriter(out, SCHEMA) as writer:
         for columns in _batches(session, platform):
             writer.write_table(pa.table(columns, schema=SCHEMA))
-    return out.getvalue()
+    out.seek(0)
+    return out
 
 
 def _batches(session: Session, platform: str | None) -> Iterator[dict[str, list[object]]]:

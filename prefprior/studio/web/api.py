@@ -1,11 +1,12 @@
 """The HTTP API of platforms: bearer tokens, JSON, and Parquet for training."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -14,10 +15,11 @@ from prefprior.studio.store.impressions import Impression
 from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.store.tokens import Token
 from prefprior.studio.store.training import answers_as_parquet
-from prefprior.studio.web.limits import Bucket
+from prefprior.studio.web.limits import Bucket, client_of
 from prefprior.studio.web.measures import Measures
 
 LARGEST = 2**53 - 1
+PART = 1 << 20  # bytes of a file that are sent at a time
 External = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9._~@+-]{1,128}$", description="what your platform calls the person")
 ]
@@ -192,23 +194,23 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
     async def export(token: Annotated[Token, may_export]) -> Response:
         """All answers of the platform's people as Parquet for `source=table`; of everybody with the scope everyone."""
         platform = None if "everyone" in token.scopes else token.platform
-        body = await run_in_threadpool(answers_as_parquet, studio.database, platform)
+        file = await run_in_threadpool(answers_as_parquet, studio.database, platform)
         named = {"Content-Disposition": 'attachment; filename="answers.parquet"'}
-        return Response(body, media_type="application/vnd.apache.parquet", headers=named)
+        parts = iter(partial(file.read, PART), b"")
+        return StreamingResponse(parts, media_type="application/vnd.apache.parquet", headers=named)
 
     return api
 
 
 async def _token(request: Request, studio: Studio, scope: str, per_token: Bucket, failures: Bucket) -> Token:
     """Whose token a request brings; wrong ones are counted by address."""
-    client = request.client.host if request.client else ""
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     challenge: dict[str, Any] = {"WWW-Authenticate": "Bearer"}
     if kind.lower() != "bearer" or not secret:
         raise HTTPException(401, "send a token: Authorization: Bearer ...", challenge)
     found = await run_in_threadpool(studio.tokens.find, secret.strip())
     if found is None:
-        if wait := failures.wait(client):
+        if wait := failures.wait(client_of(request)):
             raise HTTPException(429, "too many wrong tokens", {"Retry-After": str(int(wait) + 1)})
         raise HTTPException(401, "this token is unknown or has expired", challenge)
     if scope not in found.scopes:

@@ -1,7 +1,10 @@
 """The application: pages, API, health and figures, around one studio."""
 
+import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from fastapi import FastAPI, HTTPException
@@ -16,6 +19,9 @@ from prefprior.studio.web import api, pages, problems
 from prefprior.studio.web.limits import BodyLimit, Bucket
 from prefprior.studio.web.measures import Measured, Measures
 from prefprior.studio.web.visitors import Cookies
+
+FORGET_SECONDS = 2.0  # until deletions that had to wait are tried again
+PING_SECONDS = 1.0  # the database is asked no more often, by however many
 
 
 @dataclass(frozen=True)
@@ -32,13 +38,23 @@ class Rates:
             Bucket(rate)
 
 
+async def _forgetting(studio: Studio) -> None:
+    """Deletions that had to wait for a reader."""
+    while True:
+        await asyncio.sleep(FORGET_SECONDS)
+        with suppress(SQLAlchemyError):  # the database is away: the next time
+            await run_in_threadpool(studio.database.forget_again)
+
+
 def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | None = None) -> FastAPI:
     """`secure_cookies`: behind HTTPS."""
-    rates, measures = rates or Rates(), Measures()
+    rates, measures, pinged_at = rates or Rates(), Measures(), -math.inf
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        forgetting = asyncio.create_task(_forgetting(studio))
         yield
+        forgetting.cancel()
         studio.cancel()
         await run_in_threadpool(studio.close)
 
@@ -56,10 +72,13 @@ def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | N
     async def readyz() -> Response:
         if not studio.is_alive:
             raise HTTPException(503, "a worker has ended")
-        try:
-            await run_in_threadpool(studio.database.ping)
-        except SQLAlchemyError:
-            raise HTTPException(503, "the database is away") from None
+        nonlocal pinged_at
+        if time.monotonic() - pinged_at > PING_SECONDS:
+            try:
+                await run_in_threadpool(studio.database.ping)
+            except SQLAlchemyError:
+                raise HTTPException(503, "the database is away") from None
+            pinged_at = time.monotonic()
         return JSONResponse({"status": "ready", "model": studio.model})
 
     @app.get("/metrics", include_in_schema=False)
@@ -73,5 +92,5 @@ def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | N
         pages.router(studio, Cookies(secure_cookies), Bucket(rates.visitor), Bucket(rates.arrivals), measures)
     )
     app.add_middleware(BodyLimit)
-    app.add_middleware(Measured, measures=measures)  # the outermost: it sees all
+    app.add_middleware(Measured, measures=measures)  # the outermost of ours
     return app

@@ -1,9 +1,11 @@
 """Limits: how many requests a client may send, and how large they may be."""
 
+import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prefprior.errors import require_between
@@ -31,6 +33,20 @@ class Bucket:
         while len(self._left) > CLIENTS:
             self._left.popitem(last=False)
         return 0.0 if allowed else (cost - left) / self.rate
+
+
+def client_of(request: HTTPConnection) -> str:
+    """Who sends a request, by address; an IPv6 client has a whole /64."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 class BodyLimit:

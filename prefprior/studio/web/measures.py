@@ -5,6 +5,8 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from prefprior.studio.web.problems import refusal
+
 POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -37,7 +39,10 @@ class Measures:
 
 
 class Measured:
-    """Times every request by its route, and adds `HEADERS`."""
+    """Times every request by its route, adds `HEADERS`, and answers where the code has failed.
+
+    Starlette answers failures outside of all middleware, and without these headers.
+    """
 
     def __init__(self, app: ASGIApp, measures: Measures) -> None:
         self.app, self.measures = app, measures
@@ -47,12 +52,12 @@ class Measured:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
+        began, status, begun = time.perf_counter(), 500, False
 
         async def sent(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 held = {name.lower() for name, _ in message["headers"]}
                 added = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in held]
                 if b"cache-control" not in held:
@@ -62,6 +67,11 @@ class Measured:
 
         try:
             await self.app(scope, receive, sent)
+        except Exception:
+            if not begun:
+                failed = refusal(scope["path"], 500, "the studio has made a mistake, and noted it")
+                await failed(scope, receive, sent)
+            raise  # the server logs it
         finally:
             route = getattr(scope.get("route"), "path", "none")  # never the path: there are too many of them
             method = scope["method"] if scope["method"] in METHODS else "other"

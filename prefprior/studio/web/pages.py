@@ -1,6 +1,7 @@
 """The pages of people: questions, what is made for them, and what is theirs to take away or delete."""
 
 import json
+import time
 from io import BytesIO
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -14,10 +15,10 @@ from prefprior.studio.inference import ExhaustedError
 from prefprior.studio.service import Studio
 from prefprior.studio.store.impressions import Impression
 from prefprior.studio.store.people import Person
-from prefprior.studio.web.limits import Bucket
+from prefprior.studio.web.limits import Bucket, client_of
 from prefprior.studio.web.measures import Measures
 from prefprior.studio.web.templates import STATIC, page, static
-from prefprior.studio.web.visitors import Cookies, Visitor, form_of, require_csrf, require_same_site, visitor_of
+from prefprior.studio.web.visitors import Cookies, Visitor, form_of, require_csrf, require_same_site
 
 NONE = "none"
 TITLES = {"nine": "Nine", "pair": "Pair", "rate": "Rate"}
@@ -37,13 +38,13 @@ def router(
 
     async def visited(request: Request) -> Visitor | None:
         _within(per_client, request)
-        return await visitor_of(request, studio)
+        return await cookies.visitor(request, studio)
 
     async def posted(request: Request) -> tuple[Visitor, dict[str, str]]:
         """Who sends a form, which is from a page of theirs."""
         _within(per_client, request)
         require_same_site(request)
-        form, visitor = await form_of(request), await visitor_of(request, studio)
+        form, visitor = await form_of(request), await cookies.visitor(request, studio)
         if visitor is None:
             raise HTTPException(403, "your cookie is missing or was deleted: begin at the first page")
         require_csrf(visitor, form)
@@ -55,7 +56,7 @@ def router(
         return mode
 
     async def question_values(visitor: Visitor, mode: str) -> dict[str, Any]:
-        answered = len(await run_in_threadpool(studio.impressions.answered, visitor.profile))
+        answered, last = await run_in_threadpool(studio.impressions.last, visitor.profile)
         shown: dict[str, Any] = {"question": None, "over": None}
         try:
             question = await studio.question(visitor.profile, mode)
@@ -64,7 +65,8 @@ def router(
         except ExhaustedError as error:
             shown["over"] = str(error)
         return shown | {
-            "mode": mode, "words": WORDS[mode], "csrf": visitor.csrf, "answered": answered,
+            "mode": mode, "words": WORDS[mode], "now": time.time(), "csrf": visitor.csrf, "answered": answered,
+            "last": last,
             "levels": studio.offer.levels, "may_pick_none": studio.offer.kinds[mode].none,
         }  # fmt: skip
 
@@ -80,12 +82,12 @@ def router(
 
     @pages.post("/start")
     async def start(request: Request) -> Response:
-        if wait := arrivals.wait(_address(request)):
+        if wait := arrivals.wait(client_of(request)):
             raise HTTPException(429, "too many visitors from your address", {"Retry-After": str(int(wait) + 1)})
         require_same_site(request)
         await form_of(request)
         response = _to(first)
-        if await visitor_of(request, studio) is None:
+        if await cookies.visitor(request, studio) is None:
             _, token = await run_in_threadpool(studio.people.arrive)
             cookies.arrive(response, token)
         return response
@@ -107,7 +109,8 @@ def router(
         question = await run_in_threadpool(studio.impressions.find, visitor.profile, _number(number))
         if question is None:
             raise HTTPException(404, "you were not asked this question")
-        if await studio.answer(visitor.profile, question, **_answer_in(form, question, studio)):
+        given = _answer_in(form, question, studio) | {"latency": _latency(form, question)}
+        if await studio.answer(visitor.profile, question, **given):
             measures.answers.labels(question.kind).inc()
         return await after(request, visitor, mode)
 
@@ -121,7 +124,8 @@ def router(
     async def undo(request: Request) -> Response:
         visitor, form = await posted(request)
         mode = require_mode(form.get("mode", first))
-        question = await studio.undo(visitor.profile)
+        # Named, so that a request that is sent again, or from another profile's page, takes nothing else back.
+        question = await studio.undo(visitor.profile, _number(form.get("answered", "")))
         if question is None:
             return await after(request, visitor, mode)
         measures.undone.inc()
@@ -144,7 +148,7 @@ def router(
         if visitor is None:
             return RedirectResponse("/", 303)
         counted = [
-            (profile, len(await run_in_threadpool(studio.impressions.answered, profile)))
+            (profile, (await run_in_threadpool(studio.impressions.last, profile))[0])
             for profile in visitor.person.profiles
         ]
         return page("you.html.j2", visitor=visitor, counted=counted, modes=_modes(studio), titles=TITLES, mode=None)
@@ -193,7 +197,7 @@ def router(
     @pages.get("/items/{item:path}")
     async def item_picture(request: Request, item: str) -> Response:
         _within(per_client, request, 0.05)
-        if await visitor_of(request, studio) is None or fault(item) is not None:
+        if await cookies.visitor(request, studio) is None or fault(item) is not None:
             raise HTTPException(404, "there is no such picture")
         found = await studio.picture(item)
         if found is None:
@@ -203,13 +207,14 @@ def router(
     @pages.get("/made/{name}")
     async def made_picture(request: Request, name: str) -> Response:
         _within(per_client, request, 0.05)
-        visitor = await visitor_of(request, studio)
+        visitor = await cookies.visitor(request, studio)
         if visitor is None or len(name) != 64 or not name.isascii() or not name.isalnum():
             raise HTTPException(404, "there is no such picture")
         found = await run_in_threadpool(studio.strips.picture, visitor.person, name)
         if found is None:
             raise HTTPException(404, "there is no such picture")
-        return Response(found, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+        # Kept by no browser: deleted, they are gone from a shared computer too.
+        return Response(found, media_type="image/png")
 
     @pages.get("/static/{name}")
     async def static_file(name: str) -> Response:
@@ -236,6 +241,16 @@ def _answer_in(form: dict[str, str], question: Impression, studio: Studio) -> di
     return {"picked": (question.items[place - 1],)}
 
 
+def _latency(form: dict[str, str], question: Impression) -> float | None:
+    """Seconds since the page was sent: the question may have waited for days. None where the form does not tell."""
+    try:
+        seen_at = float(form.get("seen_at", ""))
+    except ValueError:
+        return None
+    now = time.time()
+    return now - seen_at if question.asked_at <= seen_at <= now else None
+
+
 def _number(text: str) -> int:
     """A whole number that a database can hold, or a refusal."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 15):
@@ -251,12 +266,8 @@ def _to(mode: str) -> RedirectResponse:
     return RedirectResponse(f"/ask/{mode}", 303)
 
 
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
 def _within(bucket: Bucket, request: Request, cost: float = 1.0) -> None:
-    if wait := bucket.wait(_address(request), cost):
+    if wait := bucket.wait(client_of(request), cost):
         raise HTTPException(429, "too many requests at once", {"Retry-After": str(int(wait) + 1)})
 
 

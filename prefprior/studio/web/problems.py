@@ -6,7 +6,9 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -21,6 +23,9 @@ RETRY_SECONDS = 2
 STATUS: dict[type[Exception], int] = {
     BusyError: 503,
     OperationalError: 503,  # the database is away
+    InterfaceError: 503,
+    NoConnectionError: 503,  # all connections are in use
+    StaleDataError: 409,  # what was to be changed was deleted at the same moment
     ConflictError: 409,
     ExhaustedError: 409,
     UnfitError: 422,
@@ -55,7 +60,9 @@ def install(app: FastAPI) -> None:
 
     def known(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
         async def handler(request: Request, error: Exception) -> Response:
-            detail = "the database is away for a moment" if isinstance(error, OperationalError) else str(error)
+            detail = "this was deleted meanwhile" if isinstance(error, StaleDataError) else str(error)
+            if isinstance(error, OperationalError | InterfaceError | NoConnectionError):
+                detail = "the database is away or busy for a moment"
             later = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
             return answered(request, status, detail, later)
 

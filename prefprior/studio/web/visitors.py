@@ -35,31 +35,37 @@ class Cookies:
 
     def arrive(self, response: Response, token: str) -> None:
         """The visitor's cookie, which no script can read."""
-        response.set_cookie(COOKIE, token, max_age=YEAR, httponly=True, samesite="lax", secure=self.secure)
+        self._set(response, COOKIE, token)
 
     def choose(self, response: Response, profile: Profile) -> None:
         """Which profile is used."""
-        response.set_cookie(
-            PROFILE_COOKIE, str(profile.id), max_age=YEAR, httponly=True, samesite="lax", secure=self.secure
-        )
+        self._set(response, PROFILE_COOKIE, str(profile.id))
 
     def leave(self, response: Response) -> None:
         """Takes both away."""
         for name in (COOKIE, PROFILE_COOKIE):
-            response.delete_cookie(name, httponly=True, samesite="lax", secure=self.secure)
+            response.delete_cookie(self._name(name), httponly=True, samesite="lax", secure=self.secure)
 
+    async def visitor(self, request: Request, studio: Studio) -> Visitor | None:
+        """Whose cookie a request brings."""
+        token = request.cookies.get(self._name(COOKIE), "")
+        if not token:
+            return None
+        person = await run_in_threadpool(studio.people.of_cookie, token)
+        if person is None:
+            return None
+        chosen = request.cookies.get(self._name(PROFILE_COOKIE), "")
+        number = int(chosen) if chosen.isascii() and chosen.isdecimal() and len(chosen) < 19 else None
+        return Visitor(person, person.profile(number), csrf_of(token))
 
-async def visitor_of(request: Request, studio: Studio) -> Visitor | None:
-    """Whose cookie a request brings."""
-    token = request.cookies.get(COOKIE, "")
-    if not token:
-        return None
-    person = await run_in_threadpool(studio.people.of_cookie, token)
-    if person is None:
-        return None
-    chosen = request.cookies.get(PROFILE_COOKIE, "")
-    number = int(chosen) if chosen.isascii() and chosen.isdecimal() and len(chosen) < 19 else None
-    return Visitor(person, person.profile(number), csrf_of(token))
+    def _set(self, response: Response, name: str, value: str) -> None:
+        response.set_cookie(
+            self._name(name), value, max_age=YEAR, httponly=True, samesite="lax", secure=self.secure
+        )  # fmt: skip
+
+    def _name(self, name: str) -> str:
+        """Behind HTTPS, a name that browsers let no sibling host set."""
+        return f"__Host-{name}" if self.secure else name
 
 
 def csrf_of(token: str) -> str:
@@ -71,10 +77,17 @@ def require_same_site(request: Request) -> None:
     """Refuses what another site's page has sent."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     foreign = site is not None and site not in ("same-origin", "none")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and _host_of(origin) != request.headers.get("host"):
         foreign = True
     if foreign:
         raise HTTPException(403, "this request came from another site")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # no URL
+        return None
 
 
 async def form_of(request: Request) -> dict[str, str]:
