@@ -17,7 +17,9 @@ from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.questions import Answer, require_asked, shown_in
 from prefprior.elicitation.tastes import Tastes
 from prefprior.errors import require_between
-from prefprior.inference.selection import maximal_marginal_relevance
+from prefprior.inference.selection import closeness_to_text, maximal_marginal_relevance, quality
+from prefprior.inference.steering import Steering
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.space import Space
 
 HEAVIEST = 64  # tastes that judge what is made: the others weigh next to nothing
@@ -123,18 +125,46 @@ class Belief:
         tastes, weight_P = self.heaviest()
         return weight_P @ tastes.utilities(raw_ND)
 
-    def draws(self, count: int, generator: torch.Generator, *, guided: bool = True) -> Tensor:
-        """(count, D) posterior samples: each of a taste drawn by weight."""
+    def draws(
+        self,
+        count: int,
+        generator: torch.Generator,
+        *,
+        guided: bool = True,
+        sampler: Sampler | None = None,
+        rating: float = 1.0,
+        text_D: Tensor | None = None,
+    ) -> Tensor:
+        """(count, D) posterior samples: each of a taste drawn by weight. The options are those of `Tastes.draws`."""
         rows = torch.multinomial(self.weight_P, count, replacement=True, generator=generator)
-        return self.tastes.take(rows).draws(1, generator, guided=guided)[:, 0]
+        drawn = self.tastes.take(rows)
+        return drawn.draws(1, generator, guided=guided, sampler=sampler, rating=rating, text_D=text_D)[:, 0]
 
-    def made(self, n: int, generator: torch.Generator, *, candidates: int = 4, diversity: float = 1.0) -> Tensor:
+    def made(
+        self,
+        n: int,
+        generator: torch.Generator,
+        *,
+        candidates: int = 4,
+        diversity: float = 1.0,
+        sampler: Sampler | None = None,
+        text_D: Tensor | None = None,
+        steering: Steering | None = None,
+    ) -> Tensor:
         """(n, D) embeddings of the pictures to make: of `candidates` times as many posterior samples those of the
-        highest expected utility that differ most."""
-        raw_CD = self.draws(n * candidates, generator)
-        scaled_CD = self._scaled(raw_CD)
-        chosen_n = maximal_marginal_relevance(scaled_CD[None], self.expected(raw_CD)[None], n, diversity)[0]
-        return raw_CD[chosen_n]
+        highest expected utility that differ most.
+
+        `steering` moves the samples before they are chosen. What they should show, `text_D`, is a condition for models
+        that were trained with texts; for others it counts half in the choice.
+        """
+        reads_text = self.tastes.predictor.reads_text
+        raw_CD = self.draws(n * candidates, generator, sampler=sampler, text_D=text_D if reads_text else None)
+        if steering is not None:
+            predictor = self.tastes.predictor
+            raw_CD = predictor.model.lengths.bounded(steering.moved(raw_CD).to(predictor.device)).cpu()
+        near_1C = None if text_D is None or reads_text else closeness_to_text(raw_CD[None], text_D[None])
+        gain_1C = quality(self.expected(raw_CD)[None], near_1C, text_weight=0.5)
+        return raw_CD[maximal_marginal_relevance(self._scaled(raw_CD)[None], gain_1C, n, diversity)[0]]
 
     def _scaled(self, raw_CD: Tensor) -> Tensor:
         predictor = self.tastes.predictor

@@ -17,6 +17,7 @@ from torch import Tensor
 from prefprior.history import History
 from prefprior.inference.certainty import bare
 from prefprior.inference.predictor import TrainedPredictor
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.predictor import By, Catalogue
 
 AT_ONCE = 3  # items that are imagined in one go, from the same history
@@ -101,11 +102,22 @@ class Tastes:
         """(P, N) how much each likes some items."""
         return standard_utilities(self.predictor, self.history, raw_ND, self.reference_RD)
 
-    def draws(self, n: int, generator: torch.Generator, *, guided: bool = True) -> Tensor:
-        """(P, n, D) further items that each would like."""
-        own = self.predictor.sampler
+    def draws(
+        self,
+        n: int,
+        generator: torch.Generator,
+        *,
+        guided: bool = True,
+        sampler: Sampler | None = None,
+        rating: float = 1.0,
+        text_D: Tensor | None = None,
+    ) -> Tensor:
+        """(P, n, D) further items that each would give a rating, drawn one by one by the model's sampler or another;
+        showing what `text_D` says, where the model was trained with texts."""
+        own = sampler or self.predictor.sampler
         alone = own.changed(candidates=1) if guided else bare(own)
-        return self.predictor.sample(self.history, n, generator, sampler=alone).cpu()
+        text_BD = None if text_D is None else text_D.expand(len(self), -1)
+        return self.predictor.sample(self.history, n, generator, rating=rating, sampler=alone, text_BD=text_BD).cpu()
 
     def _grown(self, length: int, generator: torch.Generator) -> "Tastes":
         grown = self
