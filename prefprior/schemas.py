@@ -190,9 +190,12 @@ class ServeConfig:
     nine: Any = node(None)  # the policy of each page; null: the page is left out
     pair: Any = node(None)
     rate: Any = node(None)
+    roam: Any = node(None)
     exploration: Any = node()  # the share of what is shown that is drawn at random
     moves: Any = node()  # when and how the network looks again
-    making: Any = node()  # how many pictures are made after an answer
+    making: Any = node()  # how many pictures are made after an answer, and for a gallery
+    axes: list[str] = field(default_factory=list)  # of words, a slider for each: darker, or "from this|to that"
+    prompts: bool = False  # whether galleries take a prompt
     rates: Any = node()  # how many requests a minute are answered
     database: str | None = None  # sqlite:///FILE or postgresql+psycopg://...; default: studio.sqlite in run_dir
     host: str = "127.0.0.1"

@@ -13,6 +13,8 @@ from prefprior.command_line import call
 from prefprior.composition import build_decoder, data_of_checkpoint, decoder_node
 from prefprior.config import build, plain, plain_node, run_folder
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.embedding.encoders import encoder_of
+from prefprior.data.embedding.text_axes import require_axis
 from prefprior.decoders.safety import NoSafety, Safety
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Moves
@@ -25,6 +27,7 @@ from prefprior.evaluated import require_device
 from prefprior.gallery.manifest import file_hash
 from prefprior.inference.certainty import Certainty
 from prefprior.inference.predictor import TrainedPredictor
+from prefprior.inference.steering import Steering
 from prefprior.malloc import keep_freed_memory
 from prefprior.runs import Run, find_checkpoint, save_config, told
 from prefprior.schemas import ServeConfig
@@ -33,13 +36,14 @@ from prefprior.studio.painter import Painter
 from prefprior.studio.service import Offer, Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import Rates, create_app
+from prefprior.studio.wishes import Wishes
 
 DATABASE = "studio.sqlite"
 OPEN_WARNING = (
     "warning: other machines can reach this address, and cookies travel over it unencrypted. Let a proxy speak HTTPS, "
     "and give secure_cookies=true 'proxies=[ADDRESS OF THE PROXY]' (docs/studio.md)"
 )
-PAGES = {"nine": 9, "pair": 2, "rate": 1}  # pictures that each shows
+PAGES = {"nine": 9, "pair": 2, "rate": 1, "roam": 1}  # pictures that each shows
 TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 
 
@@ -71,6 +75,8 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     require_between("reference", cfg.reference, 2, 1_000_000)
     # What is wrong with them is said before the minute that tastes take.
     exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
+    for axis in cfg.axes:
+        require_axis(axis)
     cfg.checkpoint, cfg.device = str(find_checkpoint(cfg.checkpoint)), require_device(cfg.device)
     path = Path(cfg.checkpoint)
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
@@ -91,6 +97,11 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     decoder.to(cfg.device)
     safety: Safety = build(cfg.safety, Safety) or NoSafety()
     safety.to(cfg.device)
+    encoder = encoder_of(predictor.space.name, cfg.device) if cfg.axes or cfg.prompts else None
+    if encoder is not None and cfg.axes:
+        # Refuses what its CLIP does not know, and axes that depend on each other.
+        Steering.named(dict.fromkeys(cfg.axes, 0.0), encoder, predictor.model.lengths.direction_PD)
+    wishes = Wishes(tuple(cfg.axes), cfg.prompts, decoder.takes_negative)
     calibrated = _is_calibrated(data)
     askers = _askers(cfg, calibrated=calibrated)
     for asker in askers.values():  # twice as many: chance may replace all that a policy chose
@@ -106,15 +117,18 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     if found is not None:
         console.print(f"answers: {found.in_words()}", highlight=False)
     inference = Inference(
-        model=file_hash(path), cast=cast, pool=pool, askers={str(asker.kind): asker for asker in askers.values()},
+        model=file_hash(path), cast=cast, pool=pool, askers=askers,
         exploration=exploration, most_beliefs=cfg.beliefs,
     )  # fmt: skip
-    sampling = Sampling(catalogue=data.catalogue, certainty=Certainty.told(predictor.facts), making=making)
+    sampling = Sampling(
+        catalogue=data.catalogue, certainty=Certainty.told(predictor.facts), making=making, wishes=wishes,
+        encoder=encoder,
+    )  # fmt: skip
     console.print(f"pages: {', '.join(askers)}; decoder: {decoder.identity}", highlight=False)
     return Studio(
         database=database, inference=inference, sampling=sampling, painter=Painter(decoder=decoder, safety=safety),
-        offer=Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw),
-        pictures=pictures, waiting=cfg.waiting,
+        offer=Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw, wishes),
+        pictures=pictures, making=making, waiting=cfg.waiting,
     )  # fmt: skip
 
 
@@ -167,7 +181,7 @@ def _askers(cfg: DictConfig, *, calibrated: bool) -> dict[str, Asker]:
         kind = Kind(shown, none=shown > 2 and calibrated)
         found[name] = Asker(policy=policy, kind=kind, most_alike=cfg.most_alike, pleasant=cfg.pleasant)
     if not found:
-        raise ValueError("no page is left: give nine, pair or rate a policy, such as policy@nine=eubo")
+        raise ValueError("no page is left: give nine, pair, rate or roam a policy, such as policy@nine=eubo")
     return found
 
 

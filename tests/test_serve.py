@@ -104,14 +104,16 @@ def test_a_port_in_use_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nine=null", "pair=null", "rate=null"], "no page is left"),
+        (["nine=null", "pair=null", "rate=null", "roam=null"], "no page is left"),
         (["policy@pair=pairwise_gp"], "belief of its own"),
         (["exploration.share=0"], "exploration.share must be at least"),
         (["rates.visitor=0"], "per_minute must be at least 1"),
-        (["making.n=0"], "making: n must be 1 to 32"),
+        (["making.n=0"], "making.n must be at least 1 and at most 32"),
         (["candidates=10"], "a question of 9 pictures needs as many"),
         (["database=mysql://localhost/x"], "its driver is mysql"),
         (["beliefs=0"], "beliefs must be at least 1"),
+        (["axes=[darker]"], "the encoder of own"),
+        (["axes=[nonsense]"], "there is no axis 'nonsense'"),
         (["port=70000"], "port must be at least 0"),
         (["source.pictures=null"], "the studio shows pictures"),
     ],

@@ -11,6 +11,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -128,7 +129,7 @@ class Beliefs:
         return question.chosen([question.items[place] for place in told.given.picked])
 
 
-def state_of(model: str, answers: Sequence[Impression]) -> str:
-    """A hash of what is known: the same answers, read by the same model."""
-    text = repr((model, [(told.id, told.given) for told in answers]))
+def state_of(model: str, answers: Sequence[Impression], *more: Any) -> str:
+    """A hash of what is known: the same answers, read by the same model; and of what was asked for beside it."""
+    text = repr((model, [(told.id, told.given) for told in answers], more))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -9,16 +9,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prefprior.data.embedding.text_axes import TextEncoder
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.exploration import Exploration
+from prefprior.errors import require_between
 from prefprior.inference.certainty import DRAWS, Certainty, spread
+from prefprior.inference.steering import Steering
+from prefprior.models.diffusion.guidance import Guidance
+from prefprior.models.diffusion.sampler import Sampler
 from prefprior.predictor import Catalogue
 from prefprior.seeding import generator_of
 from prefprior.studio.beliefs import Beliefs, Look, Now
 from prefprior.studio.store.impressions import Draw, Impression
 from prefprior.studio.store.people import Profile
+from prefprior.studio.wishes import MOST_DIVERSITY, Wish, WishError, Wishes
 
 
 @dataclass(frozen=True)
@@ -26,15 +32,17 @@ class Making:
     """How many pictures are made at a time, and how different they are."""
 
     n: int = 6
+    gallery: int = 12  # pictures of a gallery
     candidates: int = 4  # posterior samples for each
     diversity: float = 4.0
+    at_once: int = 4  # pictures decoded before another person's turn
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n <= 32 or not 1 <= self.candidates <= 64 or not 0 <= self.diversity <= 1000:
-            raise ValueError(
-                "making: n must be 1 to 32, candidates 1 to 64 and diversity 0 to 1,000, got "
-                f"{self.n}, {self.candidates} and {self.diversity}"
-            )
+        require_between("making.n", self.n, 1, 32)
+        require_between("making.gallery", self.gallery, 1, 100)
+        require_between("making.candidates", self.candidates, 1, 64)
+        require_between("making.diversity", self.diversity, 0, MOST_DIVERSITY)
+        require_between("making.at_once", self.at_once, 1, 64)
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,14 @@ class Drawn:
     """What is to be decoded for a profile."""
 
     raw_nD: Tensor
-    seed: int
+    negative_nD: Tensor | None
+    why: tuple[tuple[str, ...], ...]  # for each, the liked items that are most like it
     concentration: float
     sure: str | None  # in words; None where the model cannot tell
+
+
+NEAREST = 64  # candidates that are like what more is wanted of
+WHY = 3  # liked items that are shown beside a picture
 
 
 class ExhaustedError(ValueError):
@@ -73,21 +86,37 @@ class Inference:
         exploration: Exploration,
         most_beliefs: int = 256,
     ) -> None:
-        """`model` is the checkpoint's hash; `askers` are by the kind of question that they ask."""
+        """`model` is the checkpoint's hash; `askers` are by page."""
         self.model, self.cast, self.pool = model, cast, pool
         self.askers, self.exploration = dict(askers), exploration
         self.beliefs = Beliefs(cast, pool, most=most_beliefs)
+        self._row = {item: row for row, item in enumerate(cast.catalogue.ids)}
+        self._number = {cast.catalogue.ids[row]: number for number, row in enumerate(pool.row_N.tolist())}
 
     def believed(self, profile: Profile, answers: Sequence[Impression]) -> Now:
         """What is believed of a profile."""
         return self.beliefs.of(profile.id, answers)
 
-    def ask(self, profile: Profile, answers: Sequence[Impression], kind: str, seed: int) -> tuple[Draw, bool]:
-        """The next question, and whether the network should look again meanwhile."""
-        asker, now = self.askers[kind], self.believed(profile, answers)
+    def ask(
+        self,
+        profile: Profile,
+        answers: Sequence[Impression],
+        page: str,
+        seed: int,
+        *,
+        near_D: Tensor | None = None,
+        hidden: frozenset[str] = frozenset(),
+    ) -> tuple[Draw, bool]:
+        """The next question of a page, and whether the network should look again meanwhile.
+
+        With `near_D`, the policy chooses among the candidates most like that embedding. Nobody is shown what is
+        `hidden`.
+        """
+        asker, now = self.askers[page], self.believed(profile, answers)
         open_N = torch.ones(len(self.pool.row_N), dtype=torch.bool)
         shown = [number for number in now.belief.shown if number < len(open_N)]
         open_N[shown] = False
+        open_N[[self._number[item] for item in hidden if item in self._number]] = False
         if int(open_N.sum()) < self.exploration.needs(asker.kind.shown):
             raise ExhaustedError("almost all pictures were shown: start over, or answer another kind of question")
         draws, direction_ND = generator_of("question", seed), self.pool.direction_ND
@@ -95,33 +124,94 @@ class Inference:
         if extra:
             space = self.cast.catalogue.space
             direction_ND = torch.cat([direction_ND, space.directions(now.belief.candidates_ND[len(open_N) :])])
-        question = asker.ask(now.belief, direction_ND, draws, closed=extra)
+        closed = set(extra) | set((~open_N).nonzero()[:, 0].tolist())
+        if near_D is not None:
+            closed |= self._far(near_D, open_N, asker.kind.shown)
+        question = asker.ask(now.belief, direction_ND, draws, closed=sorted(closed))
         assert question is not None
         question, propensities = self.exploration.mixed(question, open_N, draws)
         ids = self.cast.catalogue.ids
         items = tuple(ids[int(self.pool.row_N[number])] for number in question.items)
         policy = type(asker.policy).__name__.lower()
-        return Draw(kind, items, propensities, policy, self.model, seed), now.look is not None
+        draw = Draw(page, str(asker.kind), items, propensities, policy, self.model, seed)
+        return draw, now.look is not None
+
+    def embedding(self, item: str) -> Tensor | None:
+        """The raw embedding of an item of the catalogue."""
+        row = self._row.get(item)
+        return None if row is None else self.cast.catalogue.embeddings_ND[row].float()
+
+    def _far(self, near_D: Tensor, open_N: Tensor, shown: int) -> set[int]:
+        """Open candidates other than those most like an embedding."""
+        cosine_N = self.pool.direction_ND @ self.cast.catalogue.space.directions(near_D)
+        cosine_N[~open_N] = -torch.inf
+        kept = cosine_N.topk(min(max(NEAREST, shown), int(open_N.sum()))).indices
+        far_N = open_N.clone()
+        far_N[kept] = False
+        return set(far_N.nonzero()[:, 0].tolist())
 
 
 class Sampling:
     """Passes of the network, for one belief at a time. They take seconds; for one thread only."""
 
-    def __init__(self, *, catalogue: Catalogue, certainty: Certainty | None, making: Making) -> None:
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        certainty: Certainty | None,
+        making: Making,
+        wishes: Wishes | None = None,
+        encoder: TextEncoder | None = None,
+    ) -> None:
+        """`encoder` reads axes and prompts, where the studio takes any."""
         self.catalogue, self.certainty, self.making = catalogue, certainty, making
+        self.wishes, self._encoder = wishes or Wishes(), encoder
+        self._row = {item: row for row, item in enumerate(catalogue.ids)}
 
     def look(self, look: Look) -> Belief:
         """A belief whose tastes are imagined anew."""
         return look.taken()
 
-    def draw(self, belief: Belief, seed: int) -> Drawn:
-        """Embeddings of the pictures to make, and how sure the model is of the taste."""
-        draws, making = generator_of("made", seed), self.making
-        raw_nD = belief.made(making.n, draws, candidates=making.candidates, diversity=making.diversity)
+    def draw(self, belief: Belief, seed: int, liked: Sequence[str], n: int, wish: Wish) -> Drawn:
+        """Embeddings of the pictures to make, and how sure the model is of the taste. `liked` are what the person likes
+        for all we know."""
+        draws, predictor = generator_of("made", seed), belief.tastes.predictor
+        self.wishes.require(wish)
+        raw_nD = belief.made(
+            n, draws, candidates=self.making.candidates, diversity=wish.diversity,
+            sampler=_stronger(predictor.sampler, wish.strength), text_D=self._text(wish),
+            steering=self._steering(wish, predictor.model.lengths.direction_PD),
+        )  # fmt: skip
+        negative_nD = belief.draws(n, draws, rating=-1.0) if wish.negative else None
         bare_nD = belief.draws(DRAWS, draws, guided=False)
         concentration = float(spread(self.catalogue.space.directions(bare_nD)[None])[0])
         sure = None if self.certainty is None else self.certainty.in_words(concentration)
-        return Drawn(raw_nD, seed, concentration, sure)
+        return Drawn(raw_nD, negative_nD, self._why(raw_nD, liked), concentration, sure)
+
+    def _text(self, wish: Wish) -> Tensor | None:
+        if not wish.prompt:
+            return None
+        assert self._encoder is not None
+        try:
+            return self._encoder.encode_texts([wish.prompt])[0]
+        except ValueError as error:
+            raise WishError(f"the prompt cannot be read: {error}") from None
+
+    def _steering(self, wish: Wish, directions_PD: Tensor) -> Steering | None:
+        steps = {name: step for name, step in wish.axes.items() if step}
+        if not steps:
+            return None
+        assert self._encoder is not None
+        return Steering.named(steps, self._encoder, directions_PD)
+
+    def _why(self, raw_nD: Tensor, liked: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        rows = [self._row[item] for item in liked if item in self._row]
+        if not rows:
+            return ((),) * len(raw_nD)
+        space = self.catalogue.space
+        cosine_nK = space.directions(raw_nD) @ space.directions(self.catalogue.embeddings_ND[rows].float()).T
+        near_nk = cosine_nK.topk(min(WHY, len(rows)), dim=1).indices.tolist()
+        return tuple(tuple(self.catalogue.ids[rows[each]] for each in near) for near in near_nk)
 
     def rank(self, belief: Belief, start: int, count: int) -> Ranked:
         """Items of the catalogue by expected utility."""
@@ -129,3 +219,10 @@ class Sampling:
         order = utility_N.argsort(descending=True, stable=True)[start : start + count].tolist()
         ids = self.catalogue.ids
         return Ranked(tuple(ids[row] for row in order), tuple(float(utility_N[row]) for row in order), len(ids))
+
+
+def _stronger(sampler: Sampler, strength: float) -> Sampler:
+    """The sampler with another strength of taste: 0 is without guidance by the history, 1 as it is, 2 one more."""
+    own = sampler.guidance
+    history = 1 + strength * (own.history - 1) if strength <= 1 else own.history + strength - 1
+    return sampler.changed(guidance=Guidance(history=history, rating=own.rating, text=own.text))

@@ -4,6 +4,7 @@ Shapes: n pictures, D dimension.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image
@@ -17,34 +18,49 @@ from prefprior.seeding import generator_of
 BLANK = 256  # pixels of the card in the place of a picture that cannot be read
 
 
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be painted; picture i follows from embedding i, the seed and i."""
+
+    raw_nD: Tensor
+    seed: int
+    negative_nD: Tensor | None = None
+    prompt: str | None = None
+
+
 class Painter:
     """A decoder and a filter of what it makes."""
 
     def __init__(self, *, decoder: Decoder, safety: Safety) -> None:
         self.decoder, self.safety = decoder, safety
 
-    def paint(self, raw_nD: Tensor, seed: int) -> tuple[bytes, ...]:
-        """PNG of each embedding; what is withheld is a blurred card."""
-        pictures = self._decoded(raw_nD, seed)
+    def paint(self, request: Request, places: Sequence[int]) -> tuple[bytes, ...]:
+        """PNG of some embeddings of a request; what is withheld is a blurred card."""
+        pictures = self._decoded(request, places)
         flagged = self.safety.flagged(pictures)
         shown = [blurred_card(each) if bad else each for each, bad in zip(pictures, flagged, strict=True)]
         return tuple(png(each) for each in shown)
 
-    def _decoded(self, raw_nD: Tensor, seed: int) -> list[Image.Image]:
+    def _decoded(self, request: Request, places: Sequence[int]) -> list[Image.Image]:
         try:
-            return self._decode(raw_nD, range(len(raw_nD)), seed)
+            return self._decode(request, places)
         except BadPictureError:  # a decoder that shows real pictures, one of which cannot be read
-            return [self._decoded_or_blank(raw_nD, place, seed) for place in range(len(raw_nD))]
+            return [self._decoded_or_blank(request, place) for place in places]
 
-    def _decoded_or_blank(self, raw_nD: Tensor, place: int, seed: int) -> Image.Image:
+    def _decoded_or_blank(self, request: Request, place: int) -> Image.Image:
         try:
-            return self._decode(raw_nD, [place], seed)[0]
+            return self._decode(request, [place])[0]
         except BadPictureError:
             return Image.new("RGB", (BLANK, BLANK), "grey")
 
-    def _decode(self, raw_nD: Tensor, places: Sequence[int], seed: int) -> list[Image.Image]:
-        generators = [generator_of("picture", seed, place) for place in places]
-        return self.decoder.decode(raw_nD[list(places)], negative_BD=None, prompt=None, generators=generators)
+    def _decode(self, request: Request, places: Sequence[int]) -> list[Image.Image]:
+        rows, negative_nD = list(places), request.negative_nD
+        return self.decoder.decode(
+            request.raw_nD[rows],
+            negative_BD=None if negative_nD is None else negative_nD[rows],
+            prompt=request.prompt if self.decoder.takes_prompt else None,
+            generators=[generator_of("picture", request.seed, place) for place in rows],
+        )
 
 
 def png(picture: Image.Image) -> bytes:

@@ -9,13 +9,14 @@ import itertools
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
+from torch import Tensor
 
 from prefprior.data.decoding import BadPictureError
 from prefprior.data.pictures import Pictures
@@ -23,19 +24,21 @@ from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.questions import Kind
 from prefprior.seeding import seed_of
 from prefprior.studio.beliefs import Look, state_of
-from prefprior.studio.inference import Inference, Ranked, Sampling
-from prefprior.studio.painter import Painter, png
+from prefprior.studio.inference import Inference, Making, Ranked, Sampling
+from prefprior.studio.painter import Painter, Request, png
+from prefprior.studio.store.albums import GALLERY, STRIP, Album, Albums, Picture
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.impressions import ConflictError, Given, Impression, Impressions, places_of
+from prefprior.studio.store.impressions import ConflictError, Given, Impression, Impressions, liked_in, places_of
 from prefprior.studio.store.people import People, Person, Profile
-from prefprior.studio.store.strips import Strip, Strips
 from prefprior.studio.store.tokens import Tokens
+from prefprior.studio.wishes import Wish, WishError, Wishes
 from prefprior.studio.worker import BusyError, Worker
 
 Held = TypeVar("Held")
 Result = TypeVar("Result")
 Job = tuple[str, int, str]  # what is done, for which profile, from which answers
 FORGETTING = "forget"
+TOLD = (BusyError, WishError)  # to whoever asked, and no mistakes of ours
 PATIENCE = 20.0  # seconds until a request gives up; what it waited for goes on, and the next request finds it
 LONGEST = 600.0  # seconds that a job may wait and run
 FULL_SECONDS = 0.5  # until a job that must run is tried again
@@ -51,8 +54,17 @@ class UnfitError(ValueError):
 class Offer:
     """What can be asked."""
 
-    kinds: dict[str, Kind]  # by the name of the page: nine, pair, rate
+    kinds: dict[str, Kind]  # by the name of the page: nine, pair, rate, roam
     levels: tuple[float, ...]  # the ratings that can be given
+    wishes: Wishes = field(default_factory=Wishes)  # what can be asked of a gallery
+
+
+@dataclass
+class Progress:
+    """How many pictures are made."""
+
+    total: int
+    done: int = 0
 
 
 class Studio:
@@ -60,39 +72,45 @@ class Studio:
 
     def __init__(
         self, *, database: Database, inference: Inference, sampling: Sampling, painter: Painter, offer: Offer,
-        pictures: Pictures, waiting: int = 64,
+        pictures: Pictures, making: Making | None = None, waiting: int = 64,
     ) -> None:  # fmt: skip
         """At most `waiting` jobs wait for each worker."""
-        self.database, self.offer = database, offer
+        self.database, self.offer, self.making = database, offer, making or Making()
         self.model, self.decoder = inference.model, painter.decoder.identity
         self.inference = Worker(inference, name="inference", waiting=waiting)
         self.sampling = Worker(sampling, name="sampling", waiting=waiting)
         self.painter = Worker(painter, name="decoding", waiting=waiting)
         self.people, self.impressions = People(database), Impressions(database)
-        self.strips, self.tokens = Strips(database), Tokens(database)
+        self.albums, self.tokens = Albums(database), Tokens(database)
         self._known = frozenset(sampling.catalogue.ids)
         self._pictures, self._opening = _Drawn(pictures), CapacityLimiter(1)
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._looks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._running: dict[Job, asyncio.Task[Any]] = {}
         self._deletions = itertools.count()
+        self._progress: dict[tuple[int, str], Progress] = {}
 
-    async def question(self, profile: Profile, mode: str, request_key: str | None = None) -> Impression:
-        """The question that waits, or the next one; with a key, one for each key."""
-        kind = str(self.offer.kinds[mode])
+    async def question(
+        self, profile: Profile, mode: str, request_key: str | None = None, *, near_D: Tensor | None = None
+    ) -> Impression:
+        """The question that waits, or the next one; with a key, one for each key; always another one among pictures
+        most like `near_D`."""
         async with self._turn(profile):
+            found = None
             if request_key is not None:
                 found = await run_in_threadpool(self.impressions.requested, profile, request_key)
-            else:
-                found = await run_in_threadpool(self.impressions.waiting, profile, kind)
+            elif near_D is None:
+                found = await run_in_threadpool(self.impressions.waiting, profile, mode)
             if found is not None:
-                if found.kind != kind:
+                if found.page != mode:
                     raise ConflictError("this key was used for a question of another kind: use a new one")
                 return found
             answers = await run_in_threadpool(self.impressions.answered, profile)
             seed = seed_of(profile.seed, "question", await run_in_threadpool(self.impressions.asked, profile))
             draw, thin = await _computed(
-                self.inference, lambda inference: inference.ask(profile, answers, kind, seed), PATIENCE
+                self.inference,
+                lambda inference: inference.ask(profile, answers, mode, seed, near_D=near_D),
+                PATIENCE,
             )
             if thin:
                 self._begun(("settle", profile.id, ""), lambda: self._settled(profile, answers))
@@ -117,40 +135,81 @@ class Studio:
         async with self._turn(profile):
             return await run_in_threadpool(self.impressions.undo, profile, number)
 
-    async def strip(self, profile: Profile) -> Strip:
+    async def strip(self, profile: Profile) -> Album:
         """What is made for a profile now: the kept strip, or a new one where it has answered since."""
+        return await self._album(profile, STRIP, Wish(diversity=self.making.diversity), self.making.n)
+
+    async def gallery(self, profile: Profile, wish: Wish) -> Album:
+        """Pictures as they were wished for, kept until others are."""
+        self.offer.wishes.require(wish)
+        return await self._album(profile, GALLERY, wish, self.making.gallery)
+
+    async def _album(self, profile: Profile, kind: str, wish: Wish, n: int) -> Album:
         async with self._turn(profile):  # a deletion comes before all of this, or ends what is begun here
             answers = await run_in_threadpool(self.impressions.answered, profile)
-            kept = await run_in_threadpool(self.strips.of, profile)
-            state = self.state(answers)
+            kept = await run_in_threadpool(self.albums.of, profile, kind)
+            state = state_of(self.model, answers, wish.plain(), n)
             if kept is not None and kept.state == state:
                 return kept
-            made = self._begun(("strip", profile.id, state), lambda: self._made(profile, answers, state))
+            made = self._begun((kind, profile.id, state), lambda: self._made(profile, answers, kind, state, wish, n))
         return await _shared(made)
 
-    async def _made(self, profile: Profile, answers: Sequence[Impression], state: str) -> Strip:
-        seed = seed_of(profile.seed, "made", state)
-        belief = await self._settled(profile, answers)
-        drawn = await _computed(self.sampling, lambda sampling: sampling.draw(belief, seed))
-        pictures = await _computed(self.painter, lambda painter: painter.paint(drawn.raw_nD, seed))
-        made = Strip(
-            state, len(answers), self.model, self.decoder, seed, drawn.concentration, drawn.sure, pictures
+    async def _made(
+        self, profile: Profile, answers: Sequence[Impression], kind: str, state: str, wish: Wish, n: int
+    ) -> Album:
+        seed = seed_of(profile.seed, kind, state if kind == STRIP else wish.seed)
+        place = self._progress[profile.id, kind] = Progress(n)
+        try:
+            belief = await self._settled(profile, answers)
+            liked = liked_in(answers, self.offer.levels)
+            drawn = await _computed(self.sampling, lambda sampling: sampling.draw(belief, seed, liked, n, wish))
+            request = Request(drawn.raw_nD, seed, drawn.negative_nD, wish.prompt or None)
+            contents: list[bytes] = []
+            for first in range(0, n, self.making.at_once):  # others' pictures come between
+                places = range(first, min(first + self.making.at_once, n))
+                contents += await _computed(self.painter, partial(Painter.paint, request=request, places=places))
+                place.done = len(contents)
+        finally:
+            self._progress.pop((profile.id, kind), None)
+        embeddings = drawn.raw_nD.float().numpy().astype("<f4")
+        pictures = [
+            Picture(content, row.tobytes(), why)
+            for content, row, why in zip(contents, embeddings, drawn.why, strict=True)
+        ]  # fmt: skip
+        made = Album(
+            state, len(answers), self.model, self.decoder, seed, drawn.concentration, drawn.sure, tuple(pictures),
+            wish.plain(),
         )  # fmt: skip
-        await run_in_threadpool(self.strips.replace, profile, made)
+        await run_in_threadpool(self.albums.replace, profile, made, kind)
         return made
 
-    async def kept_strip(self, profile: Profile) -> tuple[Strip | None, bool]:
+    async def kept_strip(self, profile: Profile) -> tuple[Album | None, bool]:
         """The last strip, and whether it knows all answers."""
         answers = await run_in_threadpool(self.impressions.answered, profile)
-        kept = await run_in_threadpool(self.strips.of, profile)
-        return kept, kept is not None and kept.state == self.state(answers)
+        kept = await run_in_threadpool(self.albums.of, profile)
+        wish = Wish(diversity=self.making.diversity)
+        return kept, kept is not None and kept.state == state_of(self.model, answers, wish.plain(), self.making.n)
+
+    def progress(self, profile: Profile) -> "Progress | None":
+        """How far a profile's gallery is; None where none is being made."""
+        return self._progress.get((profile.id, GALLERY))
+
+    def cancel_gallery(self, profile: Profile) -> None:
+        """Pictures of a gallery that are not begun are not made."""
+        for (work, number, _), task in list(self._running.items()):
+            if (work, number) == (GALLERY, profile.id):
+                task.cancel()
+
+    async def embedding_of_item(self, item: str) -> Tensor | None:
+        """The raw embedding of a picture of the catalogue."""
+        return await _computed(self.inference, lambda inference: inference.embedding(item), PATIENCE)
 
     async def ranking(self, profile: Profile, start: int, count: int) -> Ranked:
         """A part of the catalogue, best first."""
         async with self._turn(profile):
             answers = await run_in_threadpool(self.impressions.answered, profile)
             believed = self._begun(
-                ("belief", profile.id, self.state(answers)), lambda: self._settled(profile, answers)
+                ("belief", profile.id, state_of(self.model, answers)), lambda: self._settled(profile, answers)
             )  # fmt: skip
         belief = await _shared(believed)
         return await _computed(self.sampling, lambda sampling: sampling.rank(belief, start, count))
@@ -198,10 +257,6 @@ class Studio:
         # By a limit of their own: they are opened one at a time, and the database's threads must not wait for that.
         return await to_thread.run_sync(self._pictures.open, item, limiter=self._opening)
 
-    def state(self, answers: Sequence[Impression]) -> str:
-        """What a strip of these answers is known by."""
-        return state_of(self.model, answers)
-
     def _given(self, question: Impression, rating: float | None, picked: Sequence[str]) -> Given:
         if question.is_rating:
             if picked or rating not in self.offer.levels:
@@ -246,7 +301,7 @@ class Studio:
     def _ended(self, name: Job, task: "asyncio.Task[Any]") -> None:
         if self._running.get(name) is task:
             del self._running[name]
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, BusyError):
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, TOLD):
             raise error  # asyncio logs it
 
     @asynccontextmanager

@@ -39,9 +39,10 @@ from tests.models.conftest import DIM, make_model
 from tests.studio.postgres import create, started
 
 ITEMS = 240
-KINDS = {"nine": Kind(9, none=True), "pair": Kind(2), "rate": Kind(1)}
+KINDS = {"nine": Kind(9, none=True), "pair": Kind(2), "rate": Kind(1), "roam": Kind(1)}
 LEVELS = Levels((1.0, 2.0, 3.0, 4.0, 5.0), (-1.0, -0.5, 0.0, 0.5, 1.0), 3)
 MODEL = "m" * 64
+MAKING = Making(n=4, gallery=5, candidates=2, at_once=2)
 MANY = Rates(visitor=1_000_000, arrivals=1_000_000, token=1_000_000, wrong_tokens=1_000_000)
 
 
@@ -65,6 +66,7 @@ def cast(catalogue: Catalogue) -> Cast:
         objective=Denoising(schedule=CosineSchedule()),
         sampler=Sampler(steps=2),
     )
+    predictor.model.lengths.learn(catalogue.embeddings_ND)
     stranger = History.of(torch.zeros(0, DIM), [], ages_K=[], user="")
     reference_RD = catalogue.embeddings_ND[:50]
     tastes = Tastes.imagine(predictor, stranger, reference_RD, 40, 3, torch.Generator().manual_seed(0))
@@ -78,10 +80,11 @@ def pool(cast: Cast) -> Pool:
 
 @pytest.fixture
 def inference(cast: Cast, pool: Pool) -> Inference:
-    kinds = KINDS.values()
     return Inference(
         model=MODEL, cast=cast, pool=pool,
-        askers={str(kind): Asker(policy=Thompson() if kind.is_rating else Eubo(), kind=kind) for kind in kinds},
+        askers={
+            page: Asker(policy=Thompson() if kind.is_rating else Eubo(), kind=kind) for page, kind in KINDS.items()
+        },
         exploration=Exploration(0.2),
     )  # fmt: skip
 
@@ -114,9 +117,9 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def studio(sqlite: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
     made = Studio(
         database=sqlite, inference=inference,
-        sampling=Sampling(catalogue=catalogue, certainty=None, making=Making(n=4, candidates=2)),
+        sampling=Sampling(catalogue=catalogue, certainty=None, making=MAKING),
         painter=Painter(decoder=Retrieval(catalogue=catalogue, pictures=pictures), safety=NoSafety()),
-        offer=Offer(KINDS, LEVELS.raw), pictures=pictures,
+        offer=Offer(KINDS, LEVELS.raw), pictures=pictures, making=MAKING,
     )  # fmt: skip
     yield made
     made.close()

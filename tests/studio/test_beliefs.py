@@ -13,7 +13,7 @@ from prefprior.studio.store.impressions import Given, Impression
 def answers(catalogue: Catalogue, count: int) -> list[Impression]:
     """Choices among three, each of the first."""
     return [
-        Impression(i + 1, "3", tuple(catalogue.ids[3 * i : 3 * i + 3]), 100 + i, 0.0, Given(picked=(0,)))
+        Impression(i + 1, "nine", "3", tuple(catalogue.ids[3 * i : 3 * i + 3]), 100 + i, 0.0, Given(picked=(0,)))
         for i in range(count)
     ]
 
@@ -95,23 +95,23 @@ def test_profiles_are_believed_apart(beliefs: Beliefs, catalogue: Catalogue) -> 
 
 def test_items_outside_the_pool_are_read_too(beliefs: Beliefs, catalogue: Catalogue) -> None:
     """They were shown by another checkpoint, or from another seed."""
-    outside = Impression(9, "2", (catalogue.ids[230], catalogue.ids[3]), 5, 0.0, Given(picked=(0,)))
+    outside = Impression(9, "pair", "2", (catalogue.ids[230], catalogue.ids[3]), 5, 0.0, Given(picked=(0,)))
     beliefs.of(1, answers(catalogue, 1))
     assert len(beliefs.of(1, [*answers(catalogue, 1), outside]).belief.answers) == 2
 
 
 def test_items_that_are_gone_are_left_out(beliefs: Beliefs, catalogue: Catalogue) -> None:
-    gone = Impression(9, "2", ("gone", catalogue.ids[3]), 5, 0.0, Given(picked=(0,)))
+    gone = Impression(9, "pair", "2", ("gone", catalogue.ids[3]), 5, 0.0, Given(picked=(0,)))
     assert len(beliefs.of(1, [gone, *answers(catalogue, 1)]).belief.answers) == 1
 
 
 def test_a_rating_is_the_nearest_level(beliefs: Beliefs, catalogue: Catalogue) -> None:
-    rated = Impression(9, "1", (catalogue.ids[3],), 5, 0.0, Given(rating=4.0))
+    rated = Impression(9, "rate", "1", (catalogue.ids[3],), 5, 0.0, Given(rating=4.0))
     assert beliefs.of(1, [rated]).belief.answers[0].level == 3
 
 
 def test_a_state_says_what_is_known(catalogue: Catalogue) -> None:
     told = answers(catalogue, 2)
-    other = [told[0], Impression(2, "3", told[1].items, 101, 0.0, Given(picked=(1,)))]
+    other = [told[0], Impression(2, "nine", "3", told[1].items, 101, 0.0, Given(picked=(1,)))]
     states = {state_of("m", []), state_of("m", told), state_of("m", told[:1]), state_of("m", other), state_of("n", [])}
     assert len(states) == 5

@@ -8,10 +8,10 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import String, inspect, text
 
+from prefprior.studio.store.albums import Album, Albums, Picture
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import Draw, Given, Impressions
 from prefprior.studio.store.people import People
-from prefprior.studio.store.strips import Strip, Strips
 from prefprior.studio.store.tables import Base
 from prefprior.studio.store.tokens import Tokens
 
@@ -26,9 +26,9 @@ def test_down_and_up_again_with_data_in(database: Database) -> None:
     people, impressions = People(database), Impressions(database)
     person, token = people.arrive()
     profile = person.profiles[0]
-    question = impressions.record(profile, Draw("2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 2**62))
+    question = impressions.record(profile, Draw("pair", "2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 2**62))
     impressions.answer(profile, question.id, Given(picked=(1,)), None)
-    Strips(database).replace(profile, Strip("s", 1, "m" * 64, "decoder", 3, 0.5, None, (b"png",)))
+    Albums(database).replace(profile, Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, (Picture(b"png"),)))
     Tokens(database).issue("shop", ["ask"], 1)
     before = people.everything(person)
     database.downgrade("0001")
@@ -39,7 +39,7 @@ def test_down_and_up_again_with_data_in(database: Database) -> None:
     found = people.of_cookie(token)
     assert found == person
     assert people.everything(person) == before
-    assert Strips(database).of(profile) is None, "what was made can be made again"
+    assert Albums(database).of(profile) is None, "what was made can be made again"
     assert impressions.answered(profile)[0].seed == 2**62
 
 

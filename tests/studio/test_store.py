@@ -8,13 +8,13 @@ from threading import Barrier
 import pytest
 from sqlalchemy import text
 
+from prefprior.studio.store.albums import Album, Albums, Picture
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import ConflictError, Draw, Given, Impressions
 from prefprior.studio.store.people import FIRST_PROFILE, People, Profile, RefusedError
-from prefprior.studio.store.strips import Strip, Strips
 from prefprior.studio.store.tokens import Tokens
 
-DRAW = Draw("2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 7)
+DRAW = Draw("pair", "2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 7)
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def profile(database: Database) -> Profile:
     return People(database).arrive()[0].profiles[0]
 
 
-def strip(*pictures: bytes) -> Strip:
-    return Strip("s", 1, "m" * 64, "decoder", 3, 0.5, None, pictures)
+def strip(*pictures: bytes) -> Album:
+    return Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, tuple(Picture(each) for each in pictures))
 
 
 def test_a_cookie_finds_its_person_and_is_not_kept(sqlite: Database, tmp_path: Path) -> None:
@@ -60,10 +60,10 @@ def test_the_same_request_gets_the_same_question(database: Database, profile: Pr
 def test_a_question_without_an_answer_waits(database: Database, profile: Profile) -> None:
     impressions = Impressions(database)
     question = impressions.record(profile, DRAW)
-    assert impressions.waiting(profile, "2") == question
+    assert impressions.waiting(profile, "pair") == question
     assert impressions.waiting(profile, "9+none") is None
     impressions.answer(profile, question.id, Given(picked=(1,)), None)
-    assert impressions.waiting(profile, "2") is None
+    assert impressions.waiting(profile, "pair") is None
 
 
 def test_an_undone_question_waits_again_in_the_place_of_the_next(database: Database, profile: Profile) -> None:
@@ -72,7 +72,7 @@ def test_an_undone_question_waits_again_in_the_place_of_the_next(database: Datab
     impressions.answer(profile, first.id, Given(picked=(1,)), None)
     second = impressions.record(profile, DRAW)
     assert impressions.undo(profile) == first
-    assert impressions.waiting(profile, "2") == first
+    assert impressions.waiting(profile, "pair") == first
     assert impressions.answered(profile) == []
     assert impressions.find(profile, second.id) == second, "it was shown: the impression stays"
     assert impressions.undo(profile) is None
@@ -121,8 +121,8 @@ def test_deletion_leaves_no_trace_in_the_files(sqlite: Database, tmp_path: Path)
     people, impressions = People(sqlite), Impressions(sqlite)
     person, _ = people.arrive()
     profile = people.add_profile(person, "Unmistakable name")
-    impressions.record(profile, Draw("2", ("unmistakable item", "b"), (0.9, 0.1), "eubo", "m" * 64, 7))
-    Strips(sqlite).replace(profile, strip(b"unmistakable picture" * 500))
+    impressions.record(profile, Draw("pair", "2", ("unmistakable item", "b"), (0.9, 0.1), "eubo", "m" * 64, 7))
+    Albums(sqlite).replace(profile, strip(b"unmistakable picture" * 500))
     sqlite.forget()
     assert b"nmistakable" in (tmp_path / "studio.sqlite").read_bytes()
     people.delete(person)
@@ -227,8 +227,8 @@ def test_what_comes_in_after_a_deletion_is_not_kept(database: Database) -> None:
     people.delete(person)
     with pytest.raises(ConflictError, match="deleted"):
         Impressions(database).record(person.profiles[0], DRAW)
-    Strips(database).replace(person.profiles[0], strip(b"late"))
-    assert Strips(database).of(person.profiles[0]) is None
+    Albums(database).replace(person.profiles[0], strip(b"late"))
+    assert Albums(database).of(person.profiles[0]) is None
 
 
 def test_starting_over_keeps_the_profile_and_draws_anew(database: Database) -> None:
@@ -242,8 +242,8 @@ def test_starting_over_keeps_the_profile_and_draws_anew(database: Database) -> N
     assert again is not None
     assert again.profiles[0].id == profile.id
     assert again.profiles[0].seed != profile.seed
-    Strips(database).replace(profile, strip(b"of the answers before"))
-    assert Strips(database).of(profile) is None
+    Albums(database).replace(profile, strip(b"of the answers before"))
+    assert Albums(database).of(profile) is None
 
 
 def test_the_last_profile_is_replaced_by_an_empty_one(database: Database) -> None:
@@ -264,18 +264,18 @@ def test_names_that_cannot_be_are_refused(database: Database, name: str) -> None
 
 
 def test_a_picture_is_its_owners(database: Database, profile: Profile) -> None:
-    people, strips = People(database), Strips(database)
+    people, strips = People(database), Albums(database)
     person, _ = people.arrive()
     made = strip(b"one", b"two")
     strips.replace(profile, made)
     strips.replace(person.profiles[0], strip(b"three"))
     assert strips.picture(person, made.names[0]) is None
-    assert strips.picture(person, strip(b"three").names[0]) == b"three"
+    assert strips.picture(person, strip(b"three").names[0]) == Picture(b"three")
     assert strips.of(profile) == made
 
 
 def test_a_new_strip_takes_the_place_of_the_last(database: Database, profile: Profile) -> None:
-    strips = Strips(database)
+    strips = Albums(database)
     strips.replace(profile, strip(b"one", b"two"))
     strips.replace(profile, strip(b"three"))
     assert strips.of(profile) == strip(b"three")

@@ -3,7 +3,7 @@
   "use strict";
   var question = document.getElementById("question"), strip = document.getElementById("strip");
   var said = document.getElementById("said");
-  if (!question) { return; }
+  if (!question) { gallery(); return; }
   var answering = false, making = false, again = false;
 
   function say(text) { said.textContent = text; }
@@ -16,6 +16,60 @@
     var body = new URLSearchParams(new FormData(form));
     if (button && button.name) { body.set(button.name, button.value); }
     return body;
+  }
+
+  // A gallery takes a while: the same wish asks for the same pictures, so it is sent again until they are there.
+  function gallery() {
+    var wish = document.getElementById("wish"), shown = document.getElementById("gallery");
+    var waiting = document.getElementById("making");
+    if (!wish) { return; }
+    var bar = waiting.querySelector("progress"), timer = 0, wanted = 0;
+
+    function watch() {
+      fetch("/progress", { credentials: "same-origin" }).then(function (response) { return response.json(); }).then(function (found) {
+        if (found) { bar.max = found.total; bar.value = found.done; }
+      }).catch(function () { /* the next second */ });
+    }
+
+    function end(text) {
+      clearInterval(timer);
+      waiting.hidden = true;
+      shown.removeAttribute("aria-busy");
+      say(text);
+    }
+
+    function make(body, number) {
+      send("/made", body).then(function (response) {
+        if (number !== wanted) { return undefined; }
+        if (response.status === 503 || response.status === 429) {
+          setTimeout(function () { if (number === wanted) { make(body, number); } }, later(response));
+          return undefined;
+        }
+        return response.text().then(function (html) {
+          if (number !== wanted) { return; }
+          if (response.ok) { shown.innerHTML = html; end("New pictures are there."); return; }
+          var refused = new DOMParser().parseFromString(html, "text/html").querySelector("main p");
+          end(refused ? refused.textContent : "This cannot be made.");
+        });
+      }).catch(function () { if (number === wanted) { end("The studio cannot be reached: try again."); } });
+    }
+
+    wish.addEventListener("submit", function (event) {
+      event.preventDefault();
+      wanted += 1;
+      say("Pictures are being made.");
+      bar.removeAttribute("value");
+      waiting.hidden = false;
+      shown.setAttribute("aria-busy", "true");
+      clearInterval(timer);
+      timer = setInterval(watch, 1000);
+      make(fields(wish), wanted);
+    });
+    waiting.querySelector("form").addEventListener("submit", function (event) {
+      event.preventDefault();
+      wanted += 1;
+      send("/cancel", fields(event.target)).then(function () { end("Cancelled."); });
+    });
   }
 
   function later(response) { return (Number(response.headers.get("Retry-After")) || 2) * 1000; }
@@ -87,7 +141,7 @@
   document.addEventListener("keydown", function (event) {
     if (event.altKey || event.ctrlKey || event.metaKey || event.repeat || answering) { return; }
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) { return; }
-    if (!/^(\d|u|ArrowLeft|ArrowRight)$/.test(event.key)) { return; }
+    if (!/^(\d|u|m|ArrowLeft|ArrowRight)$/.test(event.key)) { return; }
     var button = question.querySelector('button[data-key="' + event.key + '"]:not(:disabled)');
     if (button) { event.preventDefault(); button.click(); }
   });

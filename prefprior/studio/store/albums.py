@@ -1,20 +1,47 @@
-"""What was last made for each profile: pictures, and how sure the model was."""
+"""What was last made for each profile: the strip that follows its answers, and a gallery made as it wished."""
 
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
+import numpy as np
+import torch
 from sqlalchemy import delete, select
 from sqlalchemy.orm import selectinload
+from torch import Tensor
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Person, Profile, made_of
-from prefprior.studio.store.tables import MadeRow, ProfileRow, StripRow
+from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow
+
+STRIP, GALLERY = "strip", "gallery"
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Pictures made for a profile; `state` says from which answers, and by which model."""
+class Picture:
+    """A made picture, what it was made from, and the items that its profile likes and that are most like it."""
+
+    content: bytes  # PNG
+    embedding: bytes = b""  # raw, float32, little-endian
+    why: tuple[str, ...] = ()
+
+    @cached_property
+    def name(self) -> str:
+        """SHA-256 of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def embedding_D(self) -> Tensor:
+        """The embedding as a tensor."""
+        return torch.from_numpy(np.frombuffer(self.embedding, dtype="<f4").astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Album:
+    """Pictures made for a profile; `state` says from which answers and wishes, and by which model."""
 
     state: str
     answers: int
@@ -23,62 +50,69 @@ class Strip:
     seed: int
     concentration: float
     sure: str | None  # in words; None where the model cannot tell
-    pictures: tuple[bytes, ...]  # PNG
+    pictures: tuple[Picture, ...]
+    wish: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
-        """SHA-256 of each picture."""
-        return [hashlib.sha256(content).hexdigest() for content in self.pictures]
+        """Of the pictures."""
+        return [picture.name for picture in self.pictures]
 
 
-class Strips:
-    """Strips of one database."""
+class Albums:
+    """Albums of one database; each profile has at most one of each kind."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, profile: Profile) -> Strip | None:
+    def of(self, profile: Profile, kind: str = STRIP) -> Album | None:
         """The last one."""
         with self._database.reading() as session:
             row = session.scalars(
-                select(StripRow).where(StripRow.profile_id == profile.id).options(selectinload(StripRow.pictures))
+                select(AlbumRow)
+                .where(AlbumRow.profile_id == profile.id, AlbumRow.kind == kind)
+                .options(selectinload(AlbumRow.pictures))
             ).first()
             if row is None:
                 return None
-            return Strip(
-                row.state, row.answers, row.model, row.decoder, row.seed, row.concentration, row.sure,
-                tuple(each.content for each in row.pictures),
+            pictures = tuple(Picture(each.content, each.embedding, tuple(each.why)) for each in row.pictures)
+            return Album(
+                row.state, row.answers, row.model, row.decoder, row.seed, row.concentration, row.sure, pictures,
+                row.wish,
             )  # fmt: skip
 
-    def replace(self, profile: Profile, strip: Strip) -> None:
-        """Keeps a strip in the place of the one before; nothing where the profile is gone or has started over."""
+    def replace(self, profile: Profile, album: Album, kind: str = STRIP) -> None:
+        """Keeps an album in the place of the one before; nothing where the profile is gone or has started over."""
         with self._database.writing() as session:
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is None or row.seed != profile.seed:
                 return
-            session.execute(delete(StripRow).where(StripRow.profile_id == profile.id))
+            session.execute(delete(AlbumRow).where(AlbumRow.profile_id == profile.id, AlbumRow.kind == kind))
             pictures = [
-                MadeRow(place=place, sha256=name, content=content)
-                for place, (name, content) in enumerate(zip(strip.names, strip.pictures, strict=True))
-            ]
+                MadeRow(
+                    place=place, sha256=each.name, content=each.content, embedding=each.embedding, why=list(each.why)
+                )
+                for place, each in enumerate(album.pictures)
+            ]  # fmt: skip
             session.add(
-                StripRow(
-                    profile_id=profile.id, state=strip.state, answers=strip.answers, model=strip.model,
-                    decoder=strip.decoder, seed=strip.seed, concentration=strip.concentration, sure=strip.sure,
-                    made_at=time.time(), pictures=pictures,
+                AlbumRow(
+                    profile_id=profile.id, kind=kind, state=album.state, answers=album.answers, model=album.model,
+                    decoder=album.decoder, seed=album.seed, concentration=album.concentration, sure=album.sure,
+                    wish=dict(album.wish), made_at=time.time(), pictures=pictures,
                 )
             )  # fmt: skip
 
-    def picture(self, person: Person, name: str) -> bytes | None:
+    def picture(self, person: Person, name: str) -> Picture | None:
         """A picture that was made for one of a person's profiles."""
         with self._database.reading() as session:
-            return session.scalars(
-                select(MadeRow.content)
+            row = session.scalars(
+                select(MadeRow)
                 .join(ProfileRow, ProfileRow.id == MadeRow.profile_id)
                 .where(ProfileRow.person_id == person.id, MadeRow.sha256 == name)
             ).first()
+            return None if row is None else Picture(row.content, row.embedding, tuple(row.why))
 
-    def all_of(self, person: Person) -> list[tuple[str, int, int, bytes]]:
-        """Profile, its number, place and content of every picture of a person."""
+    def all_of(self, person: Person) -> list[tuple[str, bytes]]:
+        """The path in an export, and the content, of every picture of a person."""
         with self._database.reading() as session:
             return made_of(session, person)

@@ -26,6 +26,7 @@ class Impression:
     """A question that was shown."""
 
     id: int
+    page: str
     kind: str
     items: tuple[str, ...]
     seed: int
@@ -42,6 +43,7 @@ class Impression:
 class Draw:
     """What was drawn to be shown, and how."""
 
+    page: str
     kind: str
     items: tuple[str, ...]
     propensities: tuple[float, ...]
@@ -63,7 +65,7 @@ class Impressions:
     def record(self, profile: Profile, draw: Draw, request_key: str | None = None) -> Impression:
         """Keeps a question before it is shown; the same request again gets the question that is there already."""
         row = QuestionRow(
-            profile_id=profile.id, kind=draw.kind, policy=draw.policy, model=draw.model, seed=draw.seed,
+            profile_id=profile.id, page=draw.page, kind=draw.kind, policy=draw.policy, model=draw.model, seed=draw.seed,
             asked_at=time.time(), request_key=request_key,
             shown=[
                 ShownRow(place=place, item=item, propensity=propensity)
@@ -89,13 +91,13 @@ class Impressions:
             row = session.scalars(_of(profile).where(QuestionRow.request_key == request_key)).first()
             return None if row is None else _impression(row, row.answer)
 
-    def waiting(self, profile: Profile, kind: str) -> Impression | None:
-        """The question of a kind that was shown and not answered yet."""
+    def waiting(self, profile: Profile, page: str) -> Impression | None:
+        """The question of a page that was shown and not answered yet."""
         with self._database.reading() as session:
             row = session.scalars(
                 _of(profile)
                 .outerjoin(AnswerRow)
-                .where(QuestionRow.kind == kind, ~QuestionRow.withdrawn, AnswerRow.question_id.is_(None))
+                .where(QuestionRow.page == page, ~QuestionRow.withdrawn, AnswerRow.question_id.is_(None))
                 .order_by(QuestionRow.id.desc())
             ).first()
             return None if row is None else _impression(row, None)
@@ -139,7 +141,7 @@ class Impressions:
             if row is None:
                 return None
             for other in session.scalars(
-                _of(profile).outerjoin(AnswerRow).where(AnswerRow.question_id.is_(None), QuestionRow.kind == row.kind)
+                _of(profile).outerjoin(AnswerRow).where(AnswerRow.question_id.is_(None), QuestionRow.page == row.page)
             ):
                 other.withdrawn = True
             row.answer, row.withdrawn = None, False
@@ -172,6 +174,19 @@ class Impressions:
             return _count(session, profile)
 
 
+def liked_in(answers: Sequence[Impression], levels: Sequence[float]) -> list[str]:
+    """Items that were picked, or rated above the middle of the scale."""
+    middle = (levels[0] + levels[-1]) / 2 if levels else 0.0
+    liked = dict[str, None]()
+    for told in answers:
+        assert told.given is not None
+        if told.given.rating is None:
+            liked |= dict.fromkeys(told.items[place] for place in told.given.picked)
+        elif told.given.rating > middle:
+            liked[told.items[0]] = None
+    return list(liked)
+
+
 def places_of(items: Sequence[str], picked: Sequence[str]) -> tuple[int, ...]:
     """The places of items in a question, in rising order."""
     return tuple(sorted(items.index(item) for item in picked))
@@ -194,4 +209,4 @@ def _require_same(answer: AnswerRow, given: Given) -> bool:
 
 def _impression(row: QuestionRow, answer: AnswerRow | None) -> Impression:
     given = None if answer is None else Given(answer.rating, tuple(answer.picked))
-    return Impression(row.id, row.kind, tuple(each.item for each in row.shown), row.seed, row.asked_at, given)
+    return Impression(row.id, row.page, row.kind, tuple(each.item for each in row.shown), row.seed, row.asked_at, given)

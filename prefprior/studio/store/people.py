@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.tables import MadeRow, PersonRow, ProfileRow, QuestionRow, StripRow
+from prefprior.studio.store.tables import AlbumRow, MadeRow, PersonRow, ProfileRow, QuestionRow
 
 FIRST_PROFILE = "My taste"
 MOST_PROFILES = 20
@@ -130,7 +130,7 @@ class People:
             if row is not None:
                 row.seed = _seed()
             session.execute(delete(QuestionRow).where(QuestionRow.profile_id == profile.id))
-            session.execute(delete(StripRow).where(StripRow.profile_id == profile.id))
+            session.execute(delete(AlbumRow).where(AlbumRow.profile_id == profile.id))
         self._database.forget()
 
     def delete(self, person: Person) -> None:
@@ -148,15 +148,15 @@ class People:
             return {"person": person.public_id, "profiles": [_all_of(session, row) for row in rows]}
 
 
-def made_of(session: Session, person: Person) -> list[tuple[str, int, int, bytes]]:
-    """Profile, number, place and content of each picture that was made for a person."""
+def made_of(session: Session, person: Person) -> list[tuple[str, bytes]]:
+    """The path in an export, and the content, of each picture that was made for a person."""
     rows = session.execute(
-        select(ProfileRow.name, ProfileRow.id, MadeRow.place, MadeRow.content)
+        select(ProfileRow.id, MadeRow.kind, MadeRow.place, MadeRow.content)
         .join(MadeRow, MadeRow.profile_id == ProfileRow.id)
         .where(ProfileRow.person_id == person.id)
-        .order_by(ProfileRow.id, MadeRow.place)
+        .order_by(ProfileRow.id, MadeRow.kind, MadeRow.place)
     )
-    return [(name, number, place, content) for name, number, place, content in rows]
+    return [(f"made/profile-{number}/{kind}-{place + 1}.png", content) for number, kind, place, content in rows]
 
 
 def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
@@ -169,8 +169,8 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
         "seed": profile.seed,
         "questions": [
             {
-                "question": row.id, "kind": row.kind, "policy": row.policy, "model": row.model, "seed": row.seed,
-                "asked_at": row.asked_at, "withdrawn": row.withdrawn,
+                "question": row.id, "page": row.page, "kind": row.kind, "policy": row.policy, "model": row.model,
+                "seed": row.seed, "asked_at": row.asked_at, "withdrawn": row.withdrawn,
                 "shown": [{"item": each.item, "propensity": each.propensity} for each in row.shown],
                 "answer": None if row.answer is None else {
                     "rating": row.answer.rating,

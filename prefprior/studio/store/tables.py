@@ -3,7 +3,20 @@
 Times are seconds since 1970 (UTC), as `source=table` reads them.
 """
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # SQLite numbers rows by itself in a column of the type INTEGER only.
@@ -60,6 +73,7 @@ class QuestionRow(Base):
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
     profile_id: Mapped[int] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
+    page: Mapped[str] = mapped_column(String(16))  # nine, pair, rate or roam
     kind: Mapped[str] = mapped_column(String(16))  # as `Kind` writes it: 1, 2, 9+none
     policy: Mapped[str] = mapped_column(String(64))
     model: Mapped[str] = mapped_column(String(64))  # SHA-256 of the checkpoint
@@ -115,21 +129,23 @@ class TokenRow(Base):
     expires_at: Mapped[float] = mapped_column(Double)
 
 
-class StripRow(Base):
+class AlbumRow(Base):
     """What was last made for a profile."""
 
-    __tablename__ = "strips"
+    __tablename__ = "albums"
 
     profile_id: Mapped[int] = mapped_column(
         ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    state: Mapped[str] = mapped_column(String(64))  # a hash of the answers and the model that it was made from
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # strip or gallery
+    state: Mapped[str] = mapped_column(String(64))  # a hash of the answers, the model and the wish it was made from
     answers: Mapped[int] = mapped_column(Integer)
     model: Mapped[str] = mapped_column(String(64))
     decoder: Mapped[str] = mapped_column(String(512))
     seed: Mapped[int] = mapped_column(BigInteger)
     concentration: Mapped[float] = mapped_column(Double)
     sure: Mapped[str | None] = mapped_column(String(32))  # the concentration in words
+    wish: Mapped[dict[str, Any]] = mapped_column(JSON)  # what was asked for
     made_at: Mapped[float] = mapped_column(Double)
 
     pictures: Mapped[list["MadeRow"]] = relationship(
@@ -141,8 +157,14 @@ class MadeRow(Base):
     """A made picture. It lies in the database, so that what is deleted is deleted whole."""
 
     __tablename__ = "made"
+    __table_args__ = (
+        ForeignKeyConstraint(["profile_id", "kind"], ["albums.profile_id", "albums.kind"], ondelete="CASCADE"),
+    )
 
-    profile_id: Mapped[int] = mapped_column(ForeignKey("strips.profile_id", ondelete="CASCADE"), primary_key=True)
+    profile_id: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     place: Mapped[int] = mapped_column(Integer, primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64))
     content: Mapped[bytes] = mapped_column(LargeBinary)  # PNG
+    embedding: Mapped[bytes] = mapped_column(LargeBinary)  # raw, float32, that it was made from
+    why: Mapped[list[str]] = mapped_column(JSON)  # items that the profile likes and that are most like it

@@ -25,7 +25,7 @@ External = Annotated[
 ]
 Number = Annotated[int, Path(ge=1, le=LARGEST)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,128}$")]
-Page = Literal["nine", "pair", "rate"]
+Page = Literal["nine", "pair", "rate", "roam"]
 
 
 class Asking(BaseModel):
@@ -155,10 +155,10 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
     ) -> Response:
         """One of them, as PNG."""
         person, _ = await profile_of(token, person_id)
-        found = await run_in_threadpool(studio.strips.picture, person, name)
+        found = await run_in_threadpool(studio.albums.picture, person, name)
         if found is None:
             raise HTTPException(404, "no such picture is made for this person now")
-        return Response(found, media_type="image/png")
+        return Response(found.content, media_type="image/png")
 
     @api.get("/people/{person_id}/ranking")
     async def ranking(

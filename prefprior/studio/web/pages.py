@@ -1,31 +1,39 @@
 """The pages of people: questions, what is made for them, and what is theirs to take away or delete."""
 
 import json
+import re
 import time
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from prefprior.data.columns.ids import fault
 from prefprior.studio.inference import ExhaustedError
 from prefprior.studio.service import Studio
+from prefprior.studio.store.albums import GALLERY, Album
 from prefprior.studio.store.impressions import Impression
 from prefprior.studio.store.people import Person
 from prefprior.studio.web.limits import Bucket, client_of
 from prefprior.studio.web.measures import Measures
 from prefprior.studio.web.templates import STATIC, page, static
 from prefprior.studio.web.visitors import Cookies, Visitor, form_of, require_csrf, require_same_site
+from prefprior.studio.wishes import MOST_DIVERSITY, MOST_SEED, MOST_STEP, MOST_STRENGTH, Wish, Wishes
 
 NONE = "none"
-TITLES = {"nine": "Nine", "pair": "Pair", "rate": "Rate"}
+LIKE, DISLIKE, MORE = ROAMED = ("like", "dislike", "more")
+DECIMAL = re.compile(r"-?[0-9]{1,6}(\.[0-9]{1,6})?")
+MOST = {"strength": MOST_STRENGTH, "diversity": MOST_DIVERSITY, "step": MOST_STEP, "seed": MOST_SEED}
+TITLES = {"nine": "Nine", "pair": "Pair", "rate": "Rate", "roam": "Roam"}
 WORDS = {
     "nine": "Which of these do you like best?",
     "pair": "Which of the two do you like better?",
     "rate": "How much do you like this?",
+    "roam": "Do you like this?",
 }
 
 
@@ -112,6 +120,10 @@ def router(
         given = _answer_in(form, question, studio) | {"latency": _latency(form, question)}
         if await studio.answer(visitor.profile, question, **given):
             measures.answers.labels(question.kind).inc()
+        if form.get("answer") == MORE:
+            near_D = await studio.embedding_of_item(question.items[0])
+            with suppress(ExhaustedError):  # the page says so
+                await studio.question(visitor.profile, mode, near_D=near_D)
         return await after(request, visitor, mode)
 
     async def after(request: Request, visitor: Visitor, mode: str) -> Response:
@@ -129,7 +141,7 @@ def router(
         if question is None:
             return await after(request, visitor, mode)
         measures.undone.inc()
-        undone = next((name for name, kind in studio.offer.kinds.items() if str(kind) == question.kind), mode)
+        undone = question.page if question.page in studio.offer.kinds else mode
         if undone != mode and "x-fragment" in request.headers:
             return Response(status_code=205, headers={"X-Page": f"/ask/{undone}"})
         return await after(request, visitor, undone)
@@ -141,6 +153,65 @@ def router(
         if "x-fragment" in request.headers:
             return page("strip.html.j2", strip=made, fresh=True)
         return _to(require_mode(form.get("mode", first)))
+
+    @pages.get("/made")
+    async def made(request: Request) -> Response:
+        visitor = await visited(request)
+        if visitor is None:
+            return RedirectResponse("/", 303)
+        kept = await run_in_threadpool(studio.albums.of, visitor.profile, GALLERY)
+        values = gallery_values(visitor, kept)
+        return page("made.html.j2", visitor=visitor, modes=_modes(studio), titles=TITLES, mode="made", **values)
+
+    def gallery_values(visitor: Visitor, album: Album | None) -> dict[str, Any]:
+        wish = album.wish if album is not None else Wish(diversity=studio.making.diversity).plain()
+        return {
+            "album": album, "wish": wish, "wishes": studio.offer.wishes, "csrf": visitor.csrf, "roams": "roam" in
+            studio.offer.kinds, "progress": studio.progress(visitor.profile), "most": MOST,
+        }  # fmt: skip
+
+    @pages.post("/made")
+    async def make(request: Request) -> Response:
+        visitor, form = await posted(request)
+        album = await studio.gallery(visitor.profile, _wish_in(form, studio.offer.wishes))
+        if "x-fragment" in request.headers:
+            return page("gallery.html.j2", **gallery_values(visitor, album))
+        return RedirectResponse("/made", 303)
+
+    @pages.get("/progress")
+    async def progress(request: Request) -> Response:
+        visitor = await visited(request)
+        found = None if visitor is None else studio.progress(visitor.profile)
+        return JSONResponse(None if found is None else {"done": found.done, "total": found.total})
+
+    @pages.post("/cancel")
+    async def cancel(request: Request) -> Response:
+        visitor, _ = await posted(request)
+        studio.cancel_gallery(visitor.profile)
+        return RedirectResponse("/made", 303)
+
+    @pages.post("/more")
+    async def more(request: Request) -> Response:
+        """Goes roaming near a made picture."""
+        visitor, form = await posted(request)
+        require_mode("roam")
+        found = await run_in_threadpool(studio.albums.picture, visitor.person, form.get("picture", ""))
+        if found is None:
+            raise HTTPException(404, "this picture is gone: others were made since")
+        with suppress(ExhaustedError):
+            await studio.question(visitor.profile, "roam", near_D=found.embedding_D)
+        return _to("roam")
+
+    @pages.get("/made.zip")
+    async def download(request: Request) -> Response:
+        visitor = await visited(request)
+        if visitor is None:
+            return RedirectResponse("/", 303)
+        album = await run_in_threadpool(studio.albums.of, visitor.profile, GALLERY)
+        if album is None:
+            raise HTTPException(404, "no gallery was made yet")
+        named = {"Content-Disposition": 'attachment; filename="made-for-me.zip"'}
+        return Response(await run_in_threadpool(_gallery, album), media_type="application/zip", headers=named)
 
     @pages.get("/you")
     async def you(request: Request) -> Response:
@@ -210,11 +281,11 @@ def router(
         visitor = await cookies.visitor(request, studio)
         if visitor is None or len(name) != 64 or not name.isascii() or not name.isalnum():
             raise HTTPException(404, "there is no such picture")
-        found = await run_in_threadpool(studio.strips.picture, visitor.person, name)
+        found = await run_in_threadpool(studio.albums.picture, visitor.person, name)
         if found is None:
             raise HTTPException(404, "there is no such picture")
         # Kept by no browser: deleted, they are gone from a shared computer too.
-        return Response(found, media_type="image/png")
+        return Response(found.content, media_type="image/png")
 
     @pages.get("/static/{name}")
     async def static_file(name: str) -> Response:
@@ -228,6 +299,10 @@ def router(
 def _answer_in(form: dict[str, str], question: Impression, studio: Studio) -> dict[str, Any]:
     """What a form says: the number of a level, a place, or none."""
     given = form.get("answer", "")
+    if question.page == "roam":
+        if given not in ROAMED:
+            raise HTTPException(422, f"the answers are {', '.join(ROAMED)}")
+        return {"rating": studio.offer.levels[0 if given == DISLIKE else -1]}
     if question.is_rating:
         level = _number(given)
         if not 1 <= level <= len(studio.offer.levels):
@@ -276,6 +351,44 @@ def _archive(studio: Studio, person: Person) -> bytes:
     out = BytesIO()
     with ZipFile(out, "w", ZIP_DEFLATED) as archive:
         archive.writestr("data.json", json.dumps(studio.people.everything(person), indent=2, ensure_ascii=False))
-        for _, number, place, content in studio.strips.all_of(person):
-            archive.writestr(f"made/profile-{number}/{place + 1}.png", content)
+        for path, content in studio.albums.all_of(person):
+            archive.writestr(path, content)
     return out.getvalue()
+
+
+def _gallery(album: Album) -> bytes:
+    """A gallery's pictures, and a manifest of what made them."""
+    told = {
+        "model": album.model, "decoder": album.decoder, "seed": album.seed, "answers": album.answers,
+        "concentration": album.concentration, "sure": album.sure, "wish": dict(album.wish),
+        "pictures": [
+            {"file": f"{place}.png", "sha256": each.name, "like": list(each.why)}
+            for place, each in enumerate(album.pictures, 1)
+        ],
+    }  # fmt: skip
+    out = BytesIO()
+    with ZipFile(out, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", json.dumps(told, indent=2, ensure_ascii=False))
+        for place, each in enumerate(album.pictures, 1):
+            archive.writestr(f"{place}.png", each.content)
+    return out.getvalue()
+
+
+def _wish_in(form: dict[str, str], wishes: Wishes) -> Wish:
+    """What a form asks for; what it leaves out is as usual."""
+    usual = Wish()
+    return Wish(
+        strength=_decimal(form, "strength", usual.strength), diversity=_decimal(form, "diversity", usual.diversity),
+        axes={name: _decimal(form, f"axis-{place}", 0.0) for place, name in enumerate(wishes.axes)},
+        prompt=" ".join(form.get("prompt", "").split()), negative=form.get("negative") == "yes",
+        seed=_number(form.get("seed", "0")),
+    )  # fmt: skip
+
+
+def _decimal(form: dict[str, str], name: str, usual: float) -> float:
+    text = form.get(name, "")
+    if not text:
+        return usual
+    if not DECIMAL.fullmatch(text):
+        raise HTTPException(422, f"{name} is no number")
+    return float(text)

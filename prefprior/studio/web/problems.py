@@ -17,6 +17,7 @@ from prefprior.studio.service import UnfitError
 from prefprior.studio.store.impressions import ConflictError
 from prefprior.studio.store.people import RefusedError
 from prefprior.studio.web.templates import page
+from prefprior.studio.wishes import WishError
 from prefprior.studio.worker import BusyError
 
 RETRY_SECONDS = 2
@@ -29,6 +30,7 @@ STATUS: dict[type[Exception], int] = {
     ConflictError: 409,
     ExhaustedError: 409,
     UnfitError: 422,
+    WishError: 422,
     RefusedError: 422,
 }
 
