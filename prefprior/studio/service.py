@@ -329,7 +329,8 @@ class Studio:
 async def _shared(work: "asyncio.Task[Result]") -> Result:
     """What some work gives, which others may wait for as well."""
     try:
-        return await asyncio.wait_for(asyncio.shield(work), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.shield(work)
     except TimeoutError:
         raise BusyError("this takes a while: try again soon") from None
     except asyncio.CancelledError:
@@ -341,7 +342,9 @@ async def _shared(work: "asyncio.Task[Result]") -> Result:
 async def _computed(worker: Worker[Held], job: Callable[[Held], Result], patience: float = LONGEST) -> Result:
     """What a job gives, or `BusyError`."""
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(worker.submit(job)), patience)
+        # Not wait_for, which before Python 3.12 drops a cancellation that comes together with the result.
+        async with asyncio.timeout(patience):
+            return await asyncio.wrap_future(worker.submit(job))
     except TimeoutError:
         raise BusyError("the model takes too long") from None
 
