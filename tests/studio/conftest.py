@@ -9,6 +9,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import text
 
 from prefprior.data.pictures import ArrayPictures
 from prefprior.decoders.retrieval import Retrieval
@@ -38,6 +39,8 @@ from prefprior.studio.web.app import Rates, create_app
 from tests.models.conftest import DIM, make_model
 from tests.studio.postgres import create, started
 
+DATABASES = ("sqlite", "postgresql")
+ON_BOTH = pytest.mark.parametrize("served", DATABASES, indirect=True)
 ITEMS = 240
 KINDS = {"nine": Kind(9, none=True), "pair": Kind(2), "rate": Kind(1), "roam": Kind(1)}
 LEVELS = Levels((1.0, 2.0, 3.0, 4.0, 5.0), (-1.0, -0.5, 0.0, 0.5, 1.0), 3)
@@ -102,7 +105,7 @@ def sqlite(tmp_path: Path) -> Iterator[Database]:
     made.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """Both kinds, one after the other."""
     if request.param == "sqlite":
@@ -113,10 +116,30 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def shared_url(postgres: str) -> str:
+    url = create(postgres, "shared")
+    Database.open(url).close()
+    return url
+
+
 @pytest.fixture
-def studio(sqlite: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
+def served(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The studio's: SQLite, and PostgreSQL too where tests are marked `ON_BOTH`; that one is emptied, not made anew."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield request.getfixturevalue("sqlite")
+        return
+    made = Database(request.getfixturevalue("shared_url"))
+    with made.writing() as session:
+        session.execute(text("TRUNCATE people, tokens RESTART IDENTITY CASCADE"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def studio(served: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
     made = Studio(
-        database=sqlite, inference=inference,
+        database=served, inference=inference,
         sampling=Sampling(catalogue=catalogue, certainty=None, making=MAKING),
         painter=Painter(decoder=Retrieval(catalogue=catalogue, pictures=pictures), safety=NoSafety()),
         offer=Offer(KINDS, LEVELS.raw), pictures=pictures, making=MAKING,

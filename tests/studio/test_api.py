@@ -13,8 +13,10 @@ from prefprior.data.sources.table import TableSource
 from prefprior.predictor import Catalogue
 from prefprior.studio.service import Studio
 from prefprior.studio.web.app import Rates, create_app
+from tests.studio.conftest import ON_BOTH
 from tests.studio.visiting import Person
 
+pytestmark = ON_BOTH
 Visit = Callable[[], TestClient]
 
 

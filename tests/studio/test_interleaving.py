@@ -15,9 +15,10 @@ from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import func, select
 
 from prefprior.studio.service import Studio
+from prefprior.studio.store.impressions import ConflictError
 from prefprior.studio.store.tables import AnswerRow, MadeRow, PersonRow, ProfileRow, QuestionRow
 from prefprior.studio.web.app import create_app
-from tests.studio.conftest import MANY
+from tests.studio.conftest import MANY, ON_BOTH
 from tests.studio.visiting import FIELD, Person
 
 VISITORS, STEPS = 3, 24
@@ -36,7 +37,9 @@ def act(person: Person, draws: random.Random, answers: int) -> int:
     return answers
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("served", "seed"), [("sqlite", 0), ("sqlite", 1), ("postgresql", 2), ("postgresql", 3)], indirect=["served"]
+)
 def test_counts_questions_and_pictures_are_each_ones_own(visit: Callable[[], TestClient], seed: int) -> None:
     draws = random.Random(seed)
     people = [Person(visit()) for _ in range(VISITORS)]
@@ -54,6 +57,7 @@ def test_counts_questions_and_pictures_are_each_ones_own(visit: Callable[[], Tes
     assert [person.answers() for person in people] == counted
 
 
+@ON_BOTH
 def test_requests_at_the_same_moment(studio: Studio) -> None:
     """Each visitor has several tabs, all of which ask, answer and look at once."""
 
@@ -87,6 +91,7 @@ def test_requests_at_the_same_moment(studio: Studio) -> None:
         assert len(questions) - answered <= 1, "no two tabs are given different questions"
 
 
+@ON_BOTH
 def test_what_is_deleted_meanwhile_is_not_kept(studio: Studio) -> None:
     """Tabs go on while the person is deleted: no row and no belief is left, and none of them sees an error of ours."""
 
@@ -119,4 +124,20 @@ def test_what_is_deleted_meanwhile_is_not_kept(studio: Studio) -> None:
     with studio.database.reading() as session:
         for row in (PersonRow, ProfileRow, QuestionRow, AnswerRow, MadeRow):
             assert session.scalar(select(func.count()).select_from(row)) == 0
+    assert studio.inference.submit(lambda inference: len(inference.beliefs)).result() == 0
+
+
+def test_a_request_that_comes_after_a_deletion_leaves_no_belief(studio: Studio) -> None:
+    """It has read who asks before, and has waited for its turn."""
+
+    async def asked() -> None:
+        person, _ = studio.people.arrive()
+        await studio.delete(person)
+        while studio._running:
+            await asyncio.sleep(0.01)
+        for late in (studio.question(person.profiles[0], "nine"), studio.strip(person.profiles[0])):
+            with pytest.raises(ConflictError, match="was deleted"):
+                await late
+
+    asyncio.run(asked())
     assert studio.inference.submit(lambda inference: len(inference.beliefs)).result() == 0

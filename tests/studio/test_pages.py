@@ -13,6 +13,7 @@ from sqlalchemy import select
 from prefprior.studio.service import Studio
 from prefprior.studio.store.tables import AnswerRow
 from prefprior.studio.web.app import Rates, create_app
+from tests.studio.conftest import ON_BOTH
 from tests.studio.visiting import LAST, Person
 
 Visit = Callable[[], TestClient]
@@ -48,6 +49,7 @@ def test_behind_https_it_is_sent_over_https_only(studio: Studio) -> None:
     assert client.get("/ask/nine", headers={"Cookie": f"studio={value}"}).headers["location"] == "/"
 
 
+@ON_BOTH
 @pytest.mark.parametrize(("mode", "count"), [("nine", 9), ("pair", 2), ("rate", 1)])
 def test_each_page_shows_its_question_until_it_is_answered(person: Person, mode: str, count: int) -> None:
     shown = person.shown(mode)
@@ -70,6 +72,7 @@ def test_none_of_these_is_an_answer_of_nine(person: Person) -> None:
     assert person.answers() == 1
 
 
+@ON_BOTH
 def test_an_answer_sent_twice_counts_once(person: Person) -> None:
     fields = person.fields()
     for _ in range(2):
@@ -78,6 +81,7 @@ def test_an_answer_sent_twice_counts_once(person: Person) -> None:
     assert person.client.post("/ask/nine", data=fields | {"answer": "4"}).status_code == 409
 
 
+@ON_BOTH
 def test_undo_brings_the_question_back(person: Person) -> None:
     shown = person.shown()
     person.answer("5")
@@ -86,6 +90,7 @@ def test_undo_brings_the_question_back(person: Person) -> None:
     assert person.answers() == 0
 
 
+@ON_BOTH
 def test_the_same_undo_twice_takes_one_answer_back(person: Person) -> None:
     person.answer("1")
     first = LAST.findall(person.page())
@@ -122,6 +127,7 @@ def test_a_part_is_sent_to_our_script(person: Person) -> None:
     assert 'name="question"' in text
 
 
+@ON_BOTH
 def test_the_strip_follows_the_answers(person: Person) -> None:
     before = person.strip()
     assert person.strip() == before, "nothing was answered since"
@@ -140,6 +146,7 @@ def test_after_an_undo_the_strip_is_as_it_was(person: Person) -> None:
     assert person.strip() == before
 
 
+@ON_BOTH
 def test_profiles_have_their_own_answers(person: Person) -> None:
     person.answer("1")
     assert person.post("/profiles/add", name="Work").status_code == 303
@@ -153,6 +160,7 @@ def test_profiles_have_their_own_answers(person: Person) -> None:
     assert person.answers() == 1
 
 
+@ON_BOTH
 def test_starting_over_deletes_the_answers(person: Person) -> None:
     person.answer("1")
     number = _profiles(person.client.get("/you").text)[0]
@@ -160,6 +168,7 @@ def test_starting_over_deletes_the_answers(person: Person) -> None:
     assert person.answers() == 0
 
 
+@ON_BOTH
 def test_the_export_has_all_that_is_kept(person: Person) -> None:
     person.answer("1")
     strip = person.strip()
@@ -169,6 +178,7 @@ def test_the_export_has_all_that_is_kept(person: Person) -> None:
     assert sum(name.endswith(".png") for name in archive.namelist()) == len(strip)
 
 
+@ON_BOTH
 def test_deletion_deletes(person: Person, studio: Studio) -> None:
     person.answer("1")
     cookie = person.client.cookies["studio"]
@@ -178,6 +188,7 @@ def test_deletion_deletes(person: Person, studio: Studio) -> None:
     assert person.client.get("/ask/nine").headers["location"] == "/"
 
 
+@ON_BOTH
 def test_two_visitors_see_only_their_own(visit: Visit) -> None:
     one, other = Person(visit()), Person(visit())
     question = one.fields()["question"]

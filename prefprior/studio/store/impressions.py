@@ -74,8 +74,7 @@ class Impressions:
         )  # fmt: skip
         try:
             with self._database.writing() as session:
-                if session.get(ProfileRow, profile.id) is None:
-                    raise ConflictError("this profile was deleted")
+                _require_there(session, profile)
                 session.add(row)
                 session.flush()
                 return _impression(row, answer=None)
@@ -149,8 +148,9 @@ class Impressions:
             return _impression(row, None)
 
     def answered(self, profile: Profile) -> list[Impression]:
-        """All questions with an answer, in the order of the answers."""
+        """All questions with an answer, in the order of the answers; an error where the profile was deleted."""
         with self._database.reading() as session:
+            _require_there(session, profile)
             rows = session.scalars(
                 _of(profile).join(AnswerRow).order_by(AnswerRow.answered_at, QuestionRow.id)
             ).all()  # fmt: skip
@@ -199,6 +199,11 @@ def _count(session: Session, profile: Profile) -> int:
 
 def _of(profile: Profile) -> Select[QuestionRow]:
     return select(QuestionRow).where(QuestionRow.profile_id == profile.id)
+
+
+def _require_there(session: Session, profile: Profile) -> None:
+    if session.get(ProfileRow, profile.id) is None:
+        raise ConflictError("this profile was deleted")
 
 
 def _require_same(answer: AnswerRow, given: Given) -> bool:
