@@ -10,7 +10,7 @@ EDITABLE := PYTHONWARNINGS="ignore:Editable installation:UserWarning"
 help:
 	@echo "make demo    train on the built-in world, evaluate, and make galleries for unseen users"
 	@echo "make test    the whole test suite"
-	@echo "make crash   interrupts commands, or fills the disk, at each file operation"
+	@echo "make crash   interrupts commands, or fills the disk, at each file operation; kills the studio under load"
 	@echo "make check   ruff and mypy"
 	@echo "make locked  .venv with the packages of requirements.lock, and no others"
 	@echo "make lock    requirements.lock with the newest versions that setup.cfg allows"
@@ -34,7 +34,7 @@ test: $(VENV)/ready
 	$(BIN)/python -m pytest
 
 crash: $(VENV)/ready
-	$(BIN)/python -m pytest -m crash --dist worksteal tests/crash
+	$(BIN)/python -m pytest -m crash --dist worksteal tests/crash tests/studio/test_killed.py
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -28,28 +29,55 @@ def program(name: str) -> str:
     return found
 
 
+class Server:
+    """A server with its data in a folder; it can go away and come back."""
+
+    def __init__(self, folder: Path) -> None:
+        # It refuses to be run by root.
+        self._owner = "postgres" if os.geteuid() == 0 else None
+        self._folder, self._data = folder, folder / "data"
+        self._running: subprocess.Popen[bytes] | None = None
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        if self._owner is not None:
+            shutil.chown(folder, self._owner)
+        command = [program("initdb"), "-D", str(self._data), "-U", "studio", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        subprocess.run(command, check=True, **self._quiet)
+
+    @property
+    def url(self) -> str:
+        """The name of a database can be added to it."""
+        return f"postgresql+psycopg://studio@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        options = ["-p", str(self.port), "-k", str(self._folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        self._running = subprocess.Popen([program("postgres"), "-D", str(self._data), *options], **self._quiet)
+        _wait(self.port, self._running)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT drops connections; SIGQUIT does not even bring its files into order."""
+        assert self._running is not None
+        self._running.send_signal(how)
+        self._running.wait()
+
+    @property
+    def _quiet(self) -> dict[str, Any]:
+        quiet = subprocess.DEVNULL
+        return {"user": self._owner, "cwd": self._folder, "stdout": quiet, "stderr": quiet}
+
+
 @contextmanager
-def started() -> Iterator[str]:
-    """A URL to which the name of a database can be added."""
-    initdb, server = program("initdb"), program("postgres")
-    # It refuses to be run by root.
-    owner = "postgres" if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
-        port, data = free.getsockname()[1], Path(folder) / "data"
-        free.close()
-        if owner is not None:
-            shutil.chown(folder, owner)
-        quiet = {"user": owner, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        command = [initdb, "-D", str(data), "-U", "studio", "-A", "trust", "-E", "UTF8", "--locale=C"]
-        subprocess.run(command, check=True, **quiet)  # type: ignore[call-overload]
-        options = ["-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        running = subprocess.Popen([server, "-D", str(data), *options], **quiet)  # type: ignore[call-overload]
+def started() -> Iterator[Server]:
+    """A new server."""
+    program("initdb"), program("postgres")
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        server.start()
         try:
-            _wait(port, running)
-            yield f"postgresql+psycopg://studio@127.0.0.1:{port}/"
+            yield server
         finally:
-            running.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed any more
-            running.wait()
+            server.stop(signal.SIGQUIT)  # nothing of it is needed any more
 
 
 def create(url: str, name: str) -> str:

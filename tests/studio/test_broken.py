@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.orm.exc import StaleDataError
 
 from prefprior.studio.service import Studio
+from tests.studio.postgres import Server
 from tests.studio.visiting import Person
 
 Visit = Callable[[], TestClient]
@@ -258,3 +259,28 @@ def test_a_database_that_is_away_is_told(
     assert response.status_code == status
     assert ("retry-after" in response.headers) == (status == 503)
     assert "SELECT" not in response.text
+
+
+@pytest.mark.parametrize("served", ["postgresql"], indirect=True)
+def test_a_server_without_its_database_says_so_and_goes_on_when_it_is_back(
+    visit: Visit, studio: Studio, shop: TestClient, postgres: Server
+) -> None:
+    person = Person(visit())
+    fields = person.fields()
+    asked = shop.post("/v1/people/ann/questions", json={"kind": "rate"}).json()
+    answered = {"question": asked["question"], "rating": 5}
+    postgres.stop()
+    for response in (
+        person.client.get("/ask/nine"), person.client.post("/ask/nine", data=fields | {"answer": "1"}),
+        person.client.post("/strip", data=fields), visit().post("/start", data={"start": "yes"}),
+        shop.post("/v1/people/ann/questions", json={}), shop.post("/v1/people/ann/answers", json=answered),
+        shop.get("/v1/export"), shop.get("/readyz"),
+    ):  # fmt: skip
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) > 0
+    assert shop.get("/healthz").status_code == 200
+    postgres.start()
+    assert person.client.post("/ask/nine", data=fields | {"answer": "1"}).status_code == 303
+    assert person.answers() == 1
+    assert shop.post("/v1/people/ann/answers", json=answered).json()["new"]
+    assert shop.get("/readyz").status_code == 200

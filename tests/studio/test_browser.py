@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from prefprior.studio.service import Studio
 from prefprior.studio.web.app import create_app
 from tests.browser import DESK, PHONE, started
-from tests.studio.conftest import MANY
+from tests.studio.small import MANY
 
 pytestmark = pytest.mark.browser
 

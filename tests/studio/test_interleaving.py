@@ -18,7 +18,8 @@ from prefprior.studio.service import Studio
 from prefprior.studio.store.impressions import ConflictError
 from prefprior.studio.store.tables import AnswerRow, MadeRow, PersonRow, ProfileRow, QuestionRow
 from prefprior.studio.web.app import create_app
-from tests.studio.conftest import MANY, ON_BOTH
+from tests.studio.conftest import ON_BOTH
+from tests.studio.small import MANY
 from tests.studio.visiting import FIELD, Person
 
 VISITORS, STEPS = 3, 24

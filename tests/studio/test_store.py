@@ -7,12 +7,14 @@ from threading import Barrier
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from prefprior.studio.store.albums import Album, Albums, Picture
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import ConflictError, Draw, Given, Impressions
 from prefprior.studio.store.people import FIRST_PROFILE, People, Profile, RefusedError
 from prefprior.studio.store.tokens import Tokens
+from tests.studio.postgres import Server, create
 
 DRAW = Draw("pair", "2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 7)
 
@@ -193,6 +195,27 @@ def test_a_database_has_one_server(database: Database) -> None:
     database.close()
     other.claim()
     other.close()
+
+
+def test_a_claim_is_taken_again_where_the_database_has_restarted(postgres: Server) -> None:
+    url = create(postgres.url, "claimed")
+    first, second = Database.open(url), Database.open(url)
+    first.claim()
+    first.hold()
+    postgres.stop()
+    with pytest.raises(OperationalError):
+        first.hold()
+    postgres.start()
+    first.hold()
+    with pytest.raises(ValueError, match="another server uses the database"):
+        second.claim()
+    postgres.stop()
+    postgres.start()
+    second.claim()
+    with pytest.raises(ValueError, match="another server uses the database"):
+        first.hold()
+    first.close()
+    second.close()
 
 
 def test_a_mistyped_file_is_not_made(tmp_path: Path) -> None:

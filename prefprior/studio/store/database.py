@@ -5,13 +5,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
@@ -21,6 +21,9 @@ BUSY_SECONDS = 20  # how long a writer waits for another one's transaction
 CONNECTIONS = 40  # as many as there are threads that ask
 ONE_STATE = "REPEATABLE READ"
 SERVER_LOCK = 0x70726566  # PostgreSQL's advisory lock of the one server
+# Seconds, and tries: by the system's own, a machine that has lost its power keeps its claim for hours.
+KEEPALIVES = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
+CONNECT_SECONDS = 5  # until a database that does not answer is away
 DRIVERS = ("sqlite", "postgresql+psycopg")
 
 
@@ -33,6 +36,7 @@ class Database:
         # On PostgreSQL each statement would see what was committed since the one before; SQLite reads one state.
         self._readers = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level=ONE_STATE)
         self._claimed = ExitStack()
+        self._is_server, self._lock_connection = False, cast("Connection | None", None)
         self._remains, self._forgetting = False, threading.Lock()  # deleted rows may be in SQLite's journal
 
     @classmethod
@@ -111,21 +115,46 @@ class Database:
 
     def claim(self) -> None:
         """Keeps other servers away until it is closed: turns of profiles, and what memory keeps, are one server's."""
+        self._is_server = True
+        if not self._lock():
+            self._claimed.close()
+            raise ValueError(f"another server uses the database {self.name}: stop it, or choose another one")
+
+    def hold(self) -> None:
+        """Claims PostgreSQL again where it has restarted; an error where another server was faster."""
+        if self.is_sqlite or not self._is_server or self._is_locked():
+            return
+        self._claimed.close()
+        self.claim()
+
+    def _is_locked(self) -> bool:
+        """The lock lasts as long as its connection."""
+        held, self._lock_connection = self._lock_connection, None
+        if held is None:
+            return False
+        try:
+            held.scalar(text("SELECT 1"))
+        except DBAPIError:
+            return False
+        self._lock_connection = held
+        return True
+
+    def _lock(self) -> bool:
         if self.is_sqlite:
             path = Path(f"{self.engine.url.database}.server")
             file = self._claimed.enter_context(path.open("a"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
             except BlockingIOError:
-                pass
-        else:
-            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._claimed.callback(connection.invalidate)  # the lock ends with its connection
-            if connection.scalar(text(f"SELECT pg_try_advisory_lock({SERVER_LOCK})")):
-                return
-        self._claimed.close()
-        raise ValueError(f"another server uses the database {self.name}: stop it, or choose another one")
+                return False
+            return True
+        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._claimed.callback(connection.invalidate)  # the lock ends with its connection
+        for setting, value in KEEPALIVES.items():
+            connection.execute(text(f"SET {setting} = {value}"))
+        if connection.scalar(text(f"SELECT pg_try_advisory_lock({SERVER_LOCK})")):
+            self._lock_connection = connection
+        return self._lock_connection is not None
 
     def forget(self) -> bool:
         """Takes what was deleted out of SQLite's file and journal; freed pages are overwritten (`secure_delete`).
@@ -196,7 +225,8 @@ def _engine(url: str) -> Engine:
             _as_sqlite_should(made)
             return made
         # A connection that the server has dropped is noticed before it is used.
-        return create_engine(parsed, pool_pre_ping=True, pool_size=CONNECTIONS)
+        patience = {"connect_timeout": CONNECT_SECONDS} if "connect_timeout" not in parsed.query else {}
+        return create_engine(parsed, connect_args=patience, pool_pre_ping=True, pool_size=CONNECTIONS)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise ValueError(
             f"database={url.split('@')[-1]} cannot be used: {error}. Give sqlite:///FILE or "

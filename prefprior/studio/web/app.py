@@ -1,10 +1,12 @@
 """The application: pages, API, health and figures, around one studio."""
 
 import asyncio
+import logging
 import math
+import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI, HTTPException
@@ -20,7 +22,7 @@ from prefprior.studio.web.limits import BodyLimit, Bucket
 from prefprior.studio.web.measures import Measured, Measures
 from prefprior.studio.web.visitors import Cookies
 
-FORGET_SECONDS = 2.0  # until deletions that had to wait are tried again
+TENDING_SECONDS = 2.0
 PING_SECONDS = 1.0  # the database is asked no more often, by however many
 
 
@@ -38,12 +40,18 @@ class Rates:
             Bucket(rate)
 
 
-async def _forgetting(studio: Studio) -> None:
-    """Deletions that had to wait for a reader."""
+async def _tending(studio: Studio) -> None:
+    """Deletions that had to wait for a reader, and the claim on a database that has restarted."""
     while True:
-        await asyncio.sleep(FORGET_SECONDS)
-        with suppress(SQLAlchemyError):  # the database is away: the next time
+        await asyncio.sleep(TENDING_SECONDS)
+        try:
+            await run_in_threadpool(studio.database.hold)
             await run_in_threadpool(studio.database.forget_again)
+        except SQLAlchemyError:  # the database is away: the next time
+            pass
+        except ValueError as error:
+            logging.getLogger(__name__).error("%s. This server ends", error)
+            signal.raise_signal(signal.SIGTERM)
 
 
 def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | None = None) -> FastAPI:
@@ -52,9 +60,9 @@ def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | N
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        forgetting = asyncio.create_task(_forgetting(studio))
+        tending = asyncio.create_task(_tending(studio))
         yield
-        forgetting.cancel()
+        tending.cancel()
         studio.cancel()
         await run_in_threadpool(studio.close)
 
@@ -74,10 +82,7 @@ def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | N
             raise HTTPException(503, "a worker has ended")
         nonlocal pinged_at
         if time.monotonic() - pinged_at > PING_SECONDS:
-            try:
-                await run_in_threadpool(studio.database.ping)
-            except SQLAlchemyError:
-                raise HTTPException(503, "the database is away") from None
+            await run_in_threadpool(studio.database.ping)
             pinged_at = time.monotonic()
         return JSONResponse({"status": "ready", "model": studio.model})
 
