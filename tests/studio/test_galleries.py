@@ -26,7 +26,7 @@ from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Profile
 from prefprior.studio.wishes import Wish, WishError, Wishes
 from tests.models.conftest import DIM
-from tests.studio.small import KINDS, LEVELS, MAKING
+from tests.studio.conftest import KINDS, LEVELS, MAKING
 from tests.studio.visiting import MADE, Person
 
 Visit = Callable[[], TestClient]
@@ -42,9 +42,7 @@ class Words:
     def encode_texts(self, texts: list[str]) -> Tensor:
         if "unknown" in texts:
             raise ValueError("it knows no such word")
-        return torch.stack(
-            [torch.randn(DIM, generator=torch.Generator().manual_seed(sum(each.encode()))) for each in texts]
-        )
+        return torch.stack([torch.randn(DIM, generator=torch.Generator().manual_seed(sum(each.encode()))) for each in texts])
 
 
 @pytest.fixture

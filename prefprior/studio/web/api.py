@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -19,6 +21,8 @@ from prefprior.studio.web.limits import Bucket, client_of
 from prefprior.studio.web.measures import Measures
 
 LARGEST = 2**53 - 1
+PARQUET = "application/vnd.apache.parquet"
+BEARER = HTTPBearer(auto_error=False)  # for the schema: `_token` reads the header
 PART = 1 << 20  # bytes of a file that are sent at a time
 External = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9._~@+-]{1,128}$", description="what your platform calls the person")
@@ -26,6 +30,25 @@ External = Annotated[
 Number = Annotated[int, Path(ge=1, le=LARGEST)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,128}$")]
 Page = Literal["nine", "pair", "rate", "roam"]
+
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "in words"},
+    },
+}  # fmt: skip
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {"schema": PROBLEM}}}
+    for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)
+}
+
+
+def _file(kind: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 class Asking(BaseModel):
@@ -88,10 +111,10 @@ class RankedItems(BaseModel):
 
 def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measures) -> APIRouter:
     """The routes under /v1."""
-    api = APIRouter(prefix="/v1")
+    api = APIRouter(prefix="/v1", responses=REFUSALS)
 
-    def opened(scope: str) -> Callable[[Request], Awaitable[Token]]:
-        async def token(request: Request) -> Token:
+    def opened(scope: str) -> Callable[..., Awaitable[Token]]:
+        async def token(request: Request, _: Annotated[Any, Depends(BEARER)]) -> Token:
             return await _token(request, studio, scope, per_token, failures)
 
         return token
@@ -149,7 +172,7 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
             seed=strip.seed,
         )  # fmt: skip
 
-    @api.get("/people/{person_id}/pictures/{name}", response_class=Response)
+    @api.get("/people/{person_id}/pictures/{name}", response_class=Response, responses=_file("image/png"))
     async def picture(
         token: Annotated[Token, may_read], person_id: External, name: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
     ) -> Response:
@@ -182,7 +205,7 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
         person, _ = await profile_of(token, person_id)
         await studio.delete(person)
 
-    @api.get("/items/{item:path}", response_class=Response)
+    @api.get("/items/{item:path}", response_class=Response, responses=_file("image/png"))
     async def item_picture(token: Annotated[Token, may_read], item: str) -> Response:
         """A picture of the catalogue, as PNG."""
         found = await studio.picture(item)
@@ -190,14 +213,14 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
             raise HTTPException(404, "the catalogue has no such picture")
         return Response(found, media_type="image/png")
 
-    @api.get("/export", response_class=Response)
+    @api.get("/export", response_class=Response, responses=_file(PARQUET))
     async def export(token: Annotated[Token, may_export]) -> Response:
         """All answers of the platform's people as Parquet for `source=table`; of everybody with the scope everyone."""
         platform = None if "everyone" in token.scopes else token.platform
         file = await run_in_threadpool(answers_as_parquet, studio.database, platform)
         named = {"Content-Disposition": 'attachment; filename="answers.parquet"'}
         parts = iter(partial(file.read, PART), b"")
-        return StreamingResponse(parts, media_type="application/vnd.apache.parquet", headers=named)
+        return StreamingResponse(parts, media_type=PARQUET, headers=named)
 
     return api
 
