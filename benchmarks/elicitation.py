@@ -74,7 +74,7 @@ class Crowd:
         self.utility_PN = (utility_PN - utility_PN.mean(1, keepdim=True)) / utility_PN.std(1, keepdim=True)
         # Nothing looks through a network here, so there is none.
         none_PVD = torch.zeros(args.tastes, 0, args.dim)
-        self.tastes = Tastes(predictor=None, known=None, reference_RD=self.raw_ND, imagined_PVD=none_PVD)
+        self.tastes = Tastes(likes=None, known=None, reference_RD=self.raw_ND, imagined_PVD=none_PVD)
         self.model = AnswerModel()
 
     def asked(self, policy: str, kind: Kind, answers: int, seed: int) -> Asked:

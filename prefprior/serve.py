@@ -109,8 +109,8 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     with console.status(f"imagining {cfg.tastes:,} users"):
         cast, found = stranger_cast(
             predictor, data, moves, tastes=cfg.tastes, imagined=cfg.imagined,
-            reference=cfg.reference, temperature=None if calibrated else TEMPERATURE, shown=cfg.calibrate_shown,
-            most=cfg.calibrate_people, seed=cfg.seed,
+            reference=cfg.reference, temperature=None if data.has_part("val") else TEMPERATURE,
+            shown=cfg.calibrate_shown, most=cfg.calibrate_people, seed=cfg.seed,
         )  # fmt: skip
         draws = torch.Generator().manual_seed(cfg.seed)
         pool = cast.pool(torch.randperm(len(data.catalogue), generator=draws)[: cfg.candidates])

@@ -161,18 +161,17 @@ def test_the_baseline_brings_a_belief_of_its_own(folder: Path, tmp_path: Path, m
 def test_likes_alone_are_chosen_among_what_nobody_came_to(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = make_run(tmp_path_factory.mktemp("likes"))
-    lines = (folder / "ratings.csv").read_text().splitlines()
-    (folder / "ratings.csv").write_text(
-        "\n".join(["user,item", *(line.rsplit(",", 1)[0] for line in lines[1:])]) + "\n"
-    )
-    given = [word for word in SMALL if not word.startswith("questions=")]
-    run(monkeypatch, folder, "elicit", *given, "questions=[3]", "run_dir=runs/elicit/likes")
+    """Of a model whose generator cannot draw: users are imagined by items, anew after each answer."""
+    folder = make_run(tmp_path_factory.mktemp("likes"), likes=True)
+    given = [word for word in SMALL if not word.startswith(("questions=", "moves.", "tastes="))]
+    words = (*given, "questions=[3]", "tastes=40", "moves.below=1e9", "moves.tastes=16")
+    run(monkeypatch, folder, "elicit", *words, "run_dir=runs/elicit/likes")
     figures = read_metrics(folder / "runs/elicit/likes")
     assert figures["table/test/random_3/answers@2"] == 2
-    assert "table/test/eubo_3/ndcg_20@2" in figures
+    assert figures["table/test/eubo_3/ndcg_20@2"] != figures["table/test/eubo_3/ndcg_20@0"]
     assert "table/test/eubo_3/spearman@2" not in figures
     assert "ask for choices only" in fails(monkeypatch, folder, "elicit", *SMALL, "run_dir=runs/elicit/ratings")
+    assert "Lower imagined" in fails(monkeypatch, folder, "elicit", *words, "imagined=49", "run_dir=runs/elicit/many")
 
 
 def test_another_configuration_does_not_go_on_in_the_same_folder(

@@ -54,6 +54,15 @@ def test_pages_without_a_policy_are_left_out(folder: Path, opened: list[Any], mo
     assert opened == [9, None, None, 2]
 
 
+def test_a_model_of_likes_asks_for_choices(
+    tmp_path: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They have no ratings and no "none of these"; how sharply people choose is still calibrated."""
+    run(monkeypatch, make_run(tmp_path, likes=True), "serve", *SMALL)
+    assert opened == [9, 2, None, 2]
+    assert "answers: temperature" in capsys.readouterr().out
+
+
 def test_a_password_is_not_written_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = fails(
         monkeypatch, folder, "serve", *SMALL, "database=postgresql+psycopg://me:secret@127.0.0.1:1/none",

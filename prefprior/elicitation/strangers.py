@@ -3,10 +3,12 @@
 import torch
 
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.held_out import HeldOutUsers
 from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.belief import Moves
 from prefprior.elicitation.calibration import Calibrated, calibrate
 from prefprior.elicitation.cast import Cast
+from prefprior.elicitation.next_likes import next_likes
 from prefprior.elicitation.people import Levels
 from prefprior.elicitation.tastes import Tastes
 from prefprior.history import History
@@ -35,7 +37,10 @@ def stranger_cast(
     rows = torch.randperm(len(catalogue), generator=draws)[:reference]
     reference_RD = catalogue.embeddings_ND[rows].float()
     stranger = History.of(torch.zeros(0, data.space.dim), [], ages_K=[], user="")
-    found = Tastes.imagine(predictor, stranger, reference_RD, tastes, imagined, draws)
+    validation = data.part("val") if data.has_part("val") else None
+    people = None if validation is None else HeldOutUsers.halves(validation, catalogue, data.scale).first(most)
+    likes = next_likes(predictor, catalogue, people, imagined, draws)
+    found = Tastes.imagine(likes, stranger, reference_RD, tastes, imagined, draws)
     train = data.part("train")
     levels = Levels.of(data.scale, train.rating_N[train.rated_N])
     if temperature is not None:

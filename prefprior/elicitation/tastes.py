@@ -1,7 +1,7 @@
 """Sampled tastes: each is a user that the model itself imagines.
 
-The generator says what a user with a given history would like next. Drawn again and again, each draw taken into the
-history, it makes a whole user: a sample from the distribution of tastes, given what is known (a predictive, or
+The model says what a user with a given history would like next. Drawn again and again, each draw taken into the
+history, that makes a whole user: a sample from the distribution of tastes, given what is known (a predictive, or
 martingale, posterior: Fong, Holmes & Walker 2023, doi:10.1093/jrsssb/qkad005). What such a user thinks of a picture is
 what the trained model says of it for their history, in standard deviations over the pictures that there are: only how
 pictures compare is a matter of taste.
@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from prefprior.elicitation.next_likes import NextLikes
 from prefprior.history import History
 from prefprior.inference.certainty import bare
 from prefprior.inference.predictor import TrainedPredictor
@@ -28,7 +29,7 @@ TASTES_AT_ONCE = 256  # that rate pictures: bounds memory
 class Tastes:
     """Imagined users, who share the ratings that are known."""
 
-    predictor: TrainedPredictor
+    likes: NextLikes
     known: History  # of one user, perhaps empty
     reference_RD: Tensor  # raw embeddings of pictures at random, over which utilities have mean 0 and deviation 1
     imagined_PVD: Tensor  # raw embeddings of items they like
@@ -36,7 +37,7 @@ class Tastes:
     @classmethod
     def imagine(
         cls,
-        predictor: TrainedPredictor,
+        likes: NextLikes,
         known: History,
         reference_RD: Tensor,
         count: int,
@@ -46,14 +47,13 @@ class Tastes:
         """`count` users, each of whom likes `length` imagined items."""
         if len(known) != 1:
             raise ValueError(f"tastes are those of one user at a time, got {len(known)}")
-        none_PVD = torch.zeros(count, 0, predictor.space.dim)
-        tastes = cls(predictor, known, reference_RD, none_PVD)._grown(length, generator)
-        if count > 1 and length and (tastes.imagined_PVD == tastes.imagined_PVD[:1]).all():
-            raise ValueError(
-                "users cannot be imagined: this model draws the same embedding for a history every time, as those of "
-                "objective=regression do (experiment=likes is one). Train with objective=flow"
-            )
-        return tastes
+        none_PVD = torch.zeros(count, 0, likes.predictor.space.dim)
+        return cls(likes, known, reference_RD, none_PVD)._grown(length, generator)
+
+    @property
+    def predictor(self) -> TrainedPredictor:
+        """The model that imagines them, and says what they think."""
+        return self.likes.predictor
 
     def __len__(self) -> int:
         return len(self.imagined_PVD)
@@ -112,8 +112,8 @@ class Tastes:
         rating: float = 1.0,
         text_D: Tensor | None = None,
     ) -> Tensor:
-        """(P, n, D) further items that each would give a rating, drawn one by one by the model's sampler or another;
-        showing what `text_D` says, where the model was trained with texts."""
+        """(P, n, D) embeddings that the generator makes of what each would give a rating, one by one, by the model's
+        sampler or another; showing what `text_D` says, where the model was trained with texts."""
         own = sampler or self.predictor.sampler
         alone = own.changed(candidates=1) if guided else bare(own)
         text_BD = None if text_D is None else text_D.expand(len(self), -1)
@@ -124,7 +124,7 @@ class Tastes:
         while grown.length < length:
             # The first decides whose taste it is, so it is drawn alone.
             more = min(AT_ONCE, length - grown.length) if grown.length else 1
-            both_PVD = torch.cat([grown.imagined_PVD, grown.draws(more, generator)], 1)
+            both_PVD = torch.cat([grown.imagined_PVD, self.likes.draw(grown.history, more, generator)], 1)
             grown = replace(grown, imagined_PVD=both_PVD)
         return grown
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Belief, Moves
+from prefprior.elicitation.next_likes import Generated
 from prefprior.elicitation.policies.eubo import Eubo
 from prefprior.elicitation.policies.information import Information
 from prefprior.elicitation.policies.policy import Policy
@@ -35,7 +36,7 @@ def tastes() -> Tastes:
         model=make_model(space, "two_tower"), objective=Denoising(schedule=CosineSchedule()), sampler=Sampler(steps=2)
     )
     stranger = History.of(torch.zeros(0, DIM), [], ages_K=[], user="")
-    return Tastes.imagine(predictor, stranger, raw_ND[:50], 40, 5, torch.Generator().manual_seed(0))
+    return Tastes.imagine(Generated(predictor), stranger, raw_ND[:50], 40, 5, torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +115,7 @@ def test_a_move_keeps_a_part_of_each_user(tastes: Tastes) -> None:
 
 def test_imagined_users_keep_what_is_known(tastes: Tastes) -> None:
     known = History.of(torch.ones(2, DIM), [1.0, -1.0], ages_K=[0.0, 1.0], user="someone")
-    history = Tastes.imagine(
-        tastes.predictor, known, tastes.reference_RD, 3, 2, torch.Generator().manual_seed(0)
-    ).history
+    history = Tastes.imagine(tastes.likes, known, tastes.reference_RD, 3, 2, torch.Generator().manual_seed(0)).history
     assert history.ratings_BK.tolist() == [[1.0, 1.0, 1.0, -1.0]] * 3
     assert history.ages_BK.tolist() == [[1.0, 0.0, 2.0, 3.0]] * 3
     torch.testing.assert_close(history.embeddings_BKD[:, 2:], torch.ones(3, 2, DIM))
@@ -194,10 +193,3 @@ def test_a_copy_changes_by_itself(tastes: Tastes, candidates_ND: Tensor) -> None
     copied.look(torch.Generator().manual_seed(0))
     torch.testing.assert_close(belief.weight_P, before)
     assert len(belief.answers) == 1
-
-
-def test_a_generator_that_cannot_draw_is_refused(tastes: Tastes, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = tastes.predictor
-    monkeypatch.setattr(predictor, "sample", lambda history, n, *given, **named: torch.ones(len(history), n, DIM))
-    with pytest.raises(ValueError, match=r"users cannot be imagined.*objective=flow"):
-        Tastes.imagine(predictor, tastes.known, tastes.reference_RD, 4, 3, torch.Generator())

@@ -13,6 +13,7 @@ from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Moves
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.exploration import Exploration
+from prefprior.elicitation.next_likes import Generated
 from prefprior.elicitation.people import Levels
 from prefprior.elicitation.policies.eubo import Eubo
 from prefprior.elicitation.policies.thompson import Thompson
@@ -60,7 +61,7 @@ def small_cast(catalogue: Catalogue) -> Cast:
     predictor.model.lengths.learn(catalogue.embeddings_ND)
     stranger = History.of(torch.zeros(0, DIM), [], ages_K=[], user="")
     reference_RD = catalogue.embeddings_ND[:50]
-    tastes = Tastes.imagine(predictor, stranger, reference_RD, 40, 3, torch.Generator().manual_seed(0))
+    tastes = Tastes.imagine(Generated(predictor), stranger, reference_RD, 40, 3, torch.Generator().manual_seed(0))
     return Cast(tastes, AnswerModel(), Moves(below=8, tastes=16, rounds=1), LEVELS, catalogue)
 
 

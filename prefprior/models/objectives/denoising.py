@@ -27,6 +27,7 @@ class Denoising(Recorded):
     """
 
     one_step = False
+    can_draw = True
 
     def __init__(
         self,

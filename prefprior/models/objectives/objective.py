@@ -22,6 +22,7 @@ class Objective(Protocol):
     schedule: Schedule
     dropout: ConditionDropout  # how often each condition is hidden in training
     one_step: bool  # the network's output is the embedding itself: there is nothing to integrate
+    can_draw: bool  # a history has several outputs, by noise; otherwise the output is the same every time
 
     def loss(
         self, prior: PriorNetwork, condition: Any, batch: PreferenceBatch, generator: torch.Generator

@@ -45,6 +45,7 @@ class Regression(Recorded):
         if not 0 <= share_of_all <= 1:
             raise ValueError(f"objective.share_of_all must be between 0 and 1, got {share_of_all}")
         self.answers = answers
+        self.can_draw = answers > 1
         self.share_of_all = share_of_all
         self.cosine_weight = cosine_weight
         self.dropout = ConditionDropout(history=drop_history, rating=drop_rating, user=drop_user, text=drop_text)
@@ -69,7 +70,7 @@ class Regression(Recorded):
 
     def denoise(self, prior: PriorNetwork, noisy_BCSD: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The answer to a noise, in model scale; with one answer, the noise is ignored."""
-        if self.answers == 1:
+        if not self.can_draw:
             noisy_BCSD = torch.zeros_like(noisy_BCSD)
         return prior.predict(noisy_BCSD, time, condition).float()
 
