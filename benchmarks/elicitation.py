@@ -23,6 +23,7 @@ from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.asker import Asker
 from prefprior.elicitation.belief import Belief, Moves
 from prefprior.elicitation.gaussian import GaussianBelief
+from prefprior.elicitation.policies.directed import Directed
 from prefprior.elicitation.policies.eubo import Eubo
 from prefprior.elicitation.policies.information import Information
 from prefprior.elicitation.policies.mcmv import Mcmv
@@ -38,7 +39,7 @@ from prefprior.space import Space
 
 POLICIES: dict[str, Policy] = {
     "random": Random(), "roam": Roam(), "thompson": Thompson(), "information": Information(), "eubo": Eubo(),
-    "mcmv": Mcmv(), "pairwise_gp": PairwiseGp(),
+    "mcmv": Mcmv(), "directed": Directed(), "pairwise_gp": PairwiseGp(),
 }  # fmt: skip
 BASELINE = "pairwise_gp"
 SIDE = 1024  # of the matrices whose product says how fast the core is

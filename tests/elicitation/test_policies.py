@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from prefprior.elicitation.answer_model import AnswerModel
+from prefprior.elicitation.policies.directed import Directed
 from prefprior.elicitation.policies.eubo import Eubo
 from prefprior.elicitation.policies.information import Information
 from prefprior.elicitation.policies.mcmv import Mcmv
@@ -15,7 +16,7 @@ from prefprior.elicitation.policies.thompson import Thompson
 from prefprior.elicitation.questions import Kind
 from tests.elicitation.conftest import situation
 
-EVERY = (Random(), Roam(), Thompson(), Information(proposals=200, starts=4), Eubo(), Mcmv())
+EVERY = (Random(), Roam(), Thompson(), Information(proposals=200, starts=4), Eubo(), Mcmv(), Directed())
 
 
 def two_camps() -> Tensor:
@@ -92,7 +93,47 @@ def test_mcmv_asks_a_pair_that_divides_tastes(draws: torch.Generator) -> None:
     assert second in (2, 3)
 
 
+def strangers() -> Tensor:
+    """Two camps, each with a picture that it alone loves, item 0 or 1. Items 2 and 3 tell the camps apart as well, and
+    please nobody. Item 4 pleases all. Item 5 divides both camps alike."""
+    camp_P = torch.arange(64) % 2 == 0
+    utility_PN = torch.full((64, 6), -2.0)
+    for first, second, loved, other in ((0, 1, 3.0, -2.0), (2, 3, 0.0, -5.0)):
+        utility_PN[:, first] = torch.where(camp_P, loved, other)
+        utility_PN[:, second] = torch.where(camp_P, other, loved)
+    utility_PN[:, 4] = torch.where(camp_P, 0.7, 0.6)
+    utility_PN[torch.arange(64) % 4 < 2, 5] = 2.5
+    return utility_PN
+
+
+def test_directed_asks_what_says_which_picture_is_best(draws: torch.Generator) -> None:
+    """Neither what pleases most on average nor, of what says as much, what pleases less."""
+    asked = situation(strangers(), 1)
+    assert Roam().choose(asked, draws) == [4]
+    assert {Directed().choose(asked, draws)[0] for _ in range(10)} <= {0, 1}
+
+
+def test_directed_does_not_ask_what_says_nothing_about_the_best(draws: torch.Generator) -> None:
+    """What divides both camps alike is information, but not on which picture is the best."""
+    asked = situation(strangers(), 1, open_N=torch.tensor([False, False, False, False, True, True]))
+    assert Information().choose(asked, draws) == [5]
+    assert Directed().choose(asked, draws) == [4]
+
+
+def test_directed_shows_the_best_to_those_whose_taste_is_known(draws: torch.Generator) -> None:
+    one_camp_P = (torch.arange(64) % 2 == 0) / 32
+    assert Directed().choose(situation(strangers(), 1, weight_P=one_camp_P), draws) == [0]
+
+
+def test_the_regret_of_directed_is_about_what_can_still_be_shown(draws: torch.Generator) -> None:
+    """With the favourites of both camps closed, item 4 is the best that is left: nothing is lost by showing it."""
+    asked = situation(strangers(), 1, open_N=torch.tensor([False, False, True, True, True, False]))
+    assert Directed().choose(asked, draws) == [4]
+
+
 def test_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"policy\.rivals must be at least 2"):
+        Directed(rivals=1)
     with pytest.raises(ValueError, match=r"policy\.tastes must be at least 2"):
         Information(tastes=1)
 

@@ -95,6 +95,7 @@ class Policy(Loadable, ABC):
         """Refuses kinds of questions that the policy is not for."""
         if not self.fewest <= kind.shown <= self.most:
             allowed = str(self.fewest) if self.fewest == self.most else f"{self.fewest} to {self.most}"
+            plural = "" if self.most == 1 else "s"
             raise ValueError(
-                f"the policy {type(self).__name__} is for questions of {allowed} pictures, not of {kind.shown}"
+                f"the policy {type(self).__name__} is for questions of {allowed} picture{plural}, not of {kind.shown}"
             )
