@@ -3,7 +3,7 @@
 import fcntl
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +35,8 @@ class Database:
         self.engine = _engine(url)
         # On PostgreSQL each statement would see what was committed since the one before; SQLite reads one state.
         self._readers = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level=ONE_STATE)
+        # SQLite has writers of one process wait by looking again and again, up to 100 ms apart.
+        self._one_writer = threading.Lock() if self.is_sqlite else nullcontext()
         self._claimed = ExitStack()
         self._is_server, self._lock_connection = False, cast("Connection | None", None)
         self._remains, self._forgetting = False, threading.Lock()  # deleted rows may be in SQLite's journal
@@ -79,7 +81,7 @@ class Database:
 
         SQLite's begins as a writer. One that becomes a writer later fails at once where another has written meanwhile.
         """
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._one_writer, Session(self.engine, expire_on_commit=False) as session, session.begin():
             session.connection(execution_options={"prefprior_writes": True})
             yield session
 
@@ -221,12 +223,16 @@ def _engine(url: str) -> Engine:
         if parsed.drivername == "sqlite":
             if parsed.database in (None, "", ":memory:"):
                 raise ValueError("it names no file, and memory is lost when the server ends")
-            made = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, pool_size=CONNECTIONS)
+            made = create_engine(
+                parsed, connect_args={"timeout": BUSY_SECONDS}, pool_size=CONNECTIONS, pool_use_lifo=True
+            )
             _as_sqlite_should(made)
             return made
         # A connection that the server has dropped is noticed before it is used.
         patience = {"connect_timeout": CONNECT_SECONDS} if "connect_timeout" not in parsed.query else {}
-        return create_engine(parsed, connect_args=patience, pool_pre_ping=True, pool_size=CONNECTIONS)
+        return create_engine(
+            parsed, connect_args=patience, pool_pre_ping=True, pool_size=CONNECTIONS, pool_use_lifo=True
+        )
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise ValueError(
             f"database={url.split('@')[-1]} cannot be used: {error}. Give sqlite:///FILE or "
