@@ -202,6 +202,7 @@ class ServeConfig:
     port: int = 8017
     proxies: list[str] = field(default_factory=list)  # addresses of proxies whose X-Forwarded-For is believed
     secure_cookies: bool = False  # cookies over HTTPS only
+    invite_only: bool = False  # new visitors need the code of an invitation, from the page /admin
     tastes: int = 1000  # imagined users, who stand for a stranger
     imagined: int = 16  # items each of them likes
     reference: int = 512  # random items, over which a taste's utilities have mean 0 and deviation 1

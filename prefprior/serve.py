@@ -53,7 +53,7 @@ def run(cfg: DictConfig) -> Path:
     with socket_of(cfg.host, cfg.port) as listening:
         studio = studio_of(cfg, folder, Console())
         save_config(folder, plain(cfg) | {"database": studio.database.name})
-        app = create_app(studio, secure_cookies=cfg.secure_cookies, rates=rates)
+        app = create_app(studio, secure_cookies=cfg.secure_cookies, invite_only=cfg.invite_only, rates=rates)
         if not is_loopback(cfg.host) and not cfg.secure_cookies:
             print(OPEN_WARNING, flush=True)
         print(f"studio: {address(cfg.host, listening.getsockname()[1])} (Ctrl-C ends it)", flush=True)

@@ -3,8 +3,10 @@
 Shapes: B pictures, N catalogue, D dimension.
 """
 
+from collections.abc import Set
+
 import torch
-from PIL.Image import Image
+from PIL import Image
 from torch import Tensor
 
 from prefprior.data.pictures import Pictures
@@ -23,6 +25,7 @@ class Retrieval(Loadable):
         self.catalogue, self.pictures = catalogue, pictures
         self.space_name = catalogue.space.name
         self.identity = f"nearest of {len(catalogue)} pictures in {self.space_name}"
+        self.hidden: Set[str] = frozenset()  # items that are not shown
 
     def to(self, device: torch.device | str) -> None:
         """Nothing to move: the catalogue may be larger than a device."""
@@ -34,11 +37,15 @@ class Retrieval(Loadable):
         negative_BD: Tensor | None,
         prompt: str | None,
         generators: list[torch.Generator],
-    ) -> list[Image]:
+    ) -> list[Image.Image]:
         """The nearest real picture of each embedding."""
         check_request(self, embeddings_BD, negative_BD, prompt, generators)
-        rows, _ = nearest_rows(self.catalogue, embeddings_BD, count=1)
-        return [self.pictures.open(self.catalogue.ids[int(row)]).convert("RGB") for row in rows[:, 0]]
+        rows, _ = nearest_rows(self.catalogue, embeddings_BD, count=1 + len(self.hidden))
+        ids = self.catalogue.ids
+        nearest = (next((ids[row] for row in near if ids[row] not in self.hidden), None) for near in rows.tolist())
+        return [
+            Image.new("RGB", (1, 1)) if item is None else self.pictures.open(item).convert("RGB") for item in nearest
+        ]
 
 
 def nearest_rows(catalogue: Catalogue, embeddings_BD: Tensor, count: int, chunk: int = 65536) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,8 @@ from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.questions import Answer, require_asked, shown_in
 from prefprior.elicitation.tastes import Tastes
 from prefprior.errors import require_between
-from prefprior.inference.selection import closeness_to_text, maximal_marginal_relevance, quality
+from prefprior.inference.editing import interpolated
+from prefprior.inference.selection import closeness_to_text, maximal_marginal_relevance, quality, standardised
 from prefprior.inference.steering import Steering
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.space import Space
@@ -165,6 +166,37 @@ class Belief:
         near_1C = None if text_D is None or reads_text else closeness_to_text(raw_CD[None], text_D[None])
         gain_1C = quality(self.expected(raw_CD)[None], near_1C, text_weight=0.5)
         return raw_CD[maximal_marginal_relevance(self._scaled(raw_CD)[None], gain_1C, n, diversity)[0]]
+
+    def mixed(
+        self,
+        other: "Belief",
+        share: float,
+        n: int,
+        generator: torch.Generator,
+        *,
+        candidates: int = 4,
+        diversity: float = 1.0,
+        sampler: Sampler | None = None,
+    ) -> Tensor:
+        """(n, D) embeddings of pictures for two people at once, of which `share` is the other.
+
+        Candidates are samples of both and what lies between pairs of them. What each person expects of a candidate
+        counts by their share.
+        """
+        count = max(n * candidates // 3, n)
+        one_CD, other_CD = (each.draws(count, generator, sampler=sampler) for each in (self, other))
+        between_CD = interpolated(self.space, one_CD, other_CD, share)
+        predictor = self.tastes.predictor
+        between_CD = predictor.model.lengths.bounded(between_CD.to(predictor.device)).cpu()
+        raw_CD = torch.cat([one_CD, other_CD, between_CD])
+        own_1C, others_1C = (standardised(each.expected(raw_CD)[None]) for each in (self, other))
+        gain_1C = (1 - share) * own_1C + share * others_1C
+        return raw_CD[maximal_marginal_relevance(self._scaled(raw_CD)[None], gain_1C, n, diversity)[0]]
+
+    def alike(self, other: "Belief", first: int) -> float:
+        """The correlation of what two people are expected to think of the first candidates, which both have."""
+        expected_2N = torch.stack([each.weight_P @ each.utility_PN[:, :first] for each in (self, other)])
+        return float(torch.corrcoef(expected_2N)[0, 1])
 
     def _scaled(self, raw_CD: Tensor) -> Tensor:
         predictor = self.tastes.predictor

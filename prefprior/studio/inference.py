@@ -5,6 +5,7 @@ Shapes: N candidates or catalogue, n pictures, D dimension.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,6 +137,10 @@ class Inference:
         draw = Draw(page, str(asker.kind), items, propensities, policy, self.model, seed)
         return draw, now.look is not None
 
+    def alike(self, one: Belief, other: Belief) -> float:
+        """The correlation of what is expected of two profiles, over the pool."""
+        return one.alike(other, len(self.pool.row_N))
+
     def embedding(self, item: str) -> Tensor | None:
         """The raw embedding of an item of the catalogue."""
         row = self._row.get(item)
@@ -172,16 +177,20 @@ class Sampling:
         """A belief whose tastes are imagined anew."""
         return look.taken()
 
-    def draw(self, belief: Belief, seed: int, liked: Sequence[str], n: int, wish: Wish) -> Drawn:
+    def draw(
+        self, belief: Belief, seed: int, liked: Sequence[str], n: int, wish: Wish, other: Belief | None = None
+    ) -> Drawn:
         """Embeddings of the pictures to make, and how sure the model is of the taste. `liked` are what the person likes
-        for all we know."""
+        for all we know; with an `other` person's belief, the pictures are for both."""
         draws, predictor = generator_of("made", seed), belief.tastes.predictor
         self.wishes.require(wish)
-        raw_nD = belief.made(
-            n, draws, candidates=self.making.candidates, diversity=wish.diversity,
-            sampler=_stronger(predictor.sampler, wish.strength), text_D=self._text(wish),
-            steering=self._steering(wish, predictor.model.lengths.direction_PD),
-        )  # fmt: skip
+        sampler = _stronger(predictor.sampler, wish.strength)
+        how: dict[str, Any] = {"candidates": self.making.candidates, "diversity": wish.diversity, "sampler": sampler}
+        if other is not None:
+            raw_nD = belief.mixed(other, wish.share, n, draws, **how)
+        else:
+            steering = self._steering(wish, predictor.model.lengths.direction_PD)
+            raw_nD = belief.made(n, draws, text_D=self._text(wish), steering=steering, **how)
         negative_nD = belief.draws(n, draws, rating=-1.0) if wish.negative else None
         bare_nD = belief.draws(DRAWS, draws, guided=False)
         concentration = float(spread(self.catalogue.space.directions(bare_nD)[None])[0])
@@ -213,12 +222,14 @@ class Sampling:
         near_nk = cosine_nK.topk(min(WHY, len(rows)), dim=1).indices.tolist()
         return tuple(tuple(self.catalogue.ids[rows[each]] for each in near) for near in near_nk)
 
-    def rank(self, belief: Belief, start: int, count: int) -> Ranked:
-        """Items of the catalogue by expected utility."""
+    def rank(self, belief: Belief, start: int, count: int, hidden: frozenset[str] = frozenset()) -> Ranked:
+        """Items of the catalogue by expected utility, without those that are hidden."""
         utility_N = belief.expected(self.catalogue.embeddings_ND.float())
-        order = utility_N.argsort(descending=True, stable=True)[start : start + count].tolist()
-        ids = self.catalogue.ids
-        return Ranked(tuple(ids[row] for row in order), tuple(float(utility_N[row]) for row in order), len(ids))
+        rows = [self._row[item] for item in hidden if item in self._row]
+        utility_N[rows] = -torch.inf  # the last ones
+        total, ids = len(utility_N) - len(rows), self.catalogue.ids
+        order = utility_N.argsort(descending=True, stable=True)[start : min(start + count, total)].tolist()
+        return Ranked(tuple(ids[row] for row in order), tuple(float(utility_N[row]) for row in order), total)
 
 
 def _stronger(sampler: Sampler, strength: float) -> Sampler:

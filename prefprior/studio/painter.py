@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prefprior.data.decoding import BadPictureError
 from prefprior.decoders.decoder import Decoder
+from prefprior.decoders.retrieval import Retrieval
 from prefprior.decoders.safety import Safety, blurred_card
 from prefprior.seeding import generator_of
 
@@ -26,6 +27,7 @@ class Request:
     seed: int
     negative_nD: Tensor | None = None
     prompt: str | None = None
+    hidden: frozenset[str] = frozenset()  # items of the catalogue that nobody is shown
 
 
 class Painter:
@@ -36,6 +38,8 @@ class Painter:
 
     def paint(self, request: Request, places: Sequence[int]) -> tuple[bytes, ...]:
         """PNG of some embeddings of a request; what is withheld is a blurred card."""
+        if isinstance(self.decoder, Retrieval):
+            self.decoder.hidden = request.hidden
         pictures = self._decoded(request, places)
         flagged = self.safety.flagged(pictures)
         shown = [blurred_card(each) if bad else each for each, bad in zip(pictures, flagged, strict=True)]

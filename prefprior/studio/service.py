@@ -28,7 +28,10 @@ from prefprior.studio.inference import Inference, Making, Ranked, Sampling
 from prefprior.studio.painter import Painter, Request, png
 from prefprior.studio.store.albums import GALLERY, STRIP, Album, Albums, Picture
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.figures import Figures
 from prefprior.studio.store.impressions import ConflictError, Given, Impression, Impressions, liked_in, places_of
+from prefprior.studio.store.invitations import Invitations
+from prefprior.studio.store.moderation import ITEM, MADE, Moderation
 from prefprior.studio.store.people import People, Person, Profile
 from prefprior.studio.store.tokens import Tokens
 from prefprior.studio.wishes import Wish, WishError, Wishes
@@ -82,6 +85,8 @@ class Studio:
         self.painter = Worker(painter, name="decoding", waiting=waiting)
         self.people, self.impressions = People(database), Impressions(database)
         self.albums, self.tokens = Albums(database), Tokens(database)
+        self.moderation, self.invitations, self.figures = Moderation(database), Invitations(database), Figures(database)
+        self._hidden = {kind: self.moderation.hidden(kind) for kind in (ITEM, MADE)}
         self._known = frozenset(sampling.catalogue.ids)
         self._pictures, self._opening = _Drawn(pictures), CapacityLimiter(1)
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -109,7 +114,7 @@ class Studio:
             seed = seed_of(profile.seed, "question", await run_in_threadpool(self.impressions.asked, profile))
             draw, thin = await _computed(
                 self.inference,
-                lambda inference: inference.ask(profile, answers, mode, seed, near_D=near_D),
+                lambda inference: inference.ask(profile, answers, mode, seed, near_D=near_D, hidden=self._hidden[ITEM]),
                 PATIENCE,
             )
             if thin:
@@ -139,31 +144,43 @@ class Studio:
         """What is made for a profile now: the kept strip, or a new one where it has answered since."""
         return await self._album(profile, STRIP, Wish(diversity=self.making.diversity), self.making.n)
 
-    async def gallery(self, profile: Profile, wish: Wish) -> Album:
-        """Pictures as they were wished for, kept until others are."""
+    async def gallery(self, profile: Profile, wish: Wish, other: Profile | None = None) -> Album:
+        """Pictures as they were wished for, kept until others are; with another profile, for both tastes."""
         self.offer.wishes.require(wish)
-        return await self._album(profile, GALLERY, wish, self.making.gallery)
+        return await self._album(profile, GALLERY, wish, self.making.gallery, other)
 
-    async def _album(self, profile: Profile, kind: str, wish: Wish, n: int) -> Album:
+    async def _album(self, profile: Profile, kind: str, wish: Wish, n: int, other: Profile | None = None) -> Album:
         async with self._turn(profile):  # a deletion comes before all of this, or ends what is begun here
             answers = await run_in_threadpool(self.impressions.answered, profile)
+            others = None if other is None else await run_in_threadpool(self.impressions.answered, other)
             kept = await run_in_threadpool(self.albums.of, profile, kind)
             state = state_of(self.model, answers, wish.plain(), n)
+            if others is not None:
+                state = state_of(state, others)
             if kept is not None and kept.state == state:
                 return kept
-            made = self._begun((kind, profile.id, state), lambda: self._made(profile, answers, kind, state, wish, n))
+            second = None if other is None or others is None else (other, others)
+            made = self._begun(
+                (kind, profile.id, state), lambda: self._made(profile, answers, kind, state, wish, n, second)
+            )  # fmt: skip
         return await _shared(made)
 
     async def _made(
-        self, profile: Profile, answers: Sequence[Impression], kind: str, state: str, wish: Wish, n: int
-    ) -> Album:
+        self, profile: Profile, answers: Sequence[Impression], kind: str, state: str, wish: Wish, n: int,
+        second: tuple[Profile, Sequence[Impression]] | None,
+    ) -> Album:  # fmt: skip
+        told = wish.plain()
         seed = seed_of(profile.seed, kind, state if kind == STRIP else wish.seed)
         place = self._progress[profile.id, kind] = Progress(n)
         try:
             belief = await self._settled(profile, answers)
             liked = liked_in(answers, self.offer.levels)
-            drawn = await _computed(self.sampling, lambda sampling: sampling.draw(belief, seed, liked, n, wish))
-            request = Request(drawn.raw_nD, seed, drawn.negative_nD, wish.prompt or None)
+            other = None if second is None else await self._settled(*second)
+            if other is not None:
+                alike = await _computed(self.inference, lambda inference: inference.alike(belief, other))
+                told["alike"] = round(alike, 3)
+            drawn = await _computed(self.sampling, lambda sampling: sampling.draw(belief, seed, liked, n, wish, other))
+            request = Request(drawn.raw_nD, seed, drawn.negative_nD, wish.prompt or None, self._hidden[ITEM])
             contents: list[bytes] = []
             for first in range(0, n, self.making.at_once):  # others' pictures come between
                 places = range(first, min(first + self.making.at_once, n))
@@ -177,8 +194,7 @@ class Studio:
             for content, row, why in zip(contents, embeddings, drawn.why, strict=True)
         ]  # fmt: skip
         made = Album(
-            state, len(answers), self.model, self.decoder, seed, drawn.concentration, drawn.sure, tuple(pictures),
-            wish.plain(),
+            state, len(answers), self.model, self.decoder, seed, drawn.concentration, drawn.sure, tuple(pictures), told
         )  # fmt: skip
         await run_in_threadpool(self.albums.replace, profile, made, kind)
         return made
@@ -212,7 +228,7 @@ class Studio:
                 ("belief", profile.id, state_of(self.model, answers)), lambda: self._settled(profile, answers)
             )  # fmt: skip
         belief = await _shared(believed)
-        return await _computed(self.sampling, lambda sampling: sampling.rank(belief, start, count))
+        return await _computed(self.sampling, lambda sampling: sampling.rank(belief, start, count, self._hidden[ITEM]))
 
     @property
     def workers(self) -> tuple[Worker[Inference], Worker[Sampling], Worker[Painter]]:
@@ -250,12 +266,34 @@ class Studio:
         async with self._deleting(*person.profiles):
             await run_in_threadpool(self.people.delete, person)
 
-    async def picture(self, item: str) -> bytes | None:
+    async def picture(self, item: str, *, even_hidden: bool = False) -> bytes | None:
         """A picture of the catalogue as PNG; None where there is none such."""
-        if item not in self._known:
+        if item not in self._known or (item in self._hidden[ITEM] and not even_hidden):
             return None
         # By a limit of their own: they are opened one at a time, and the database's threads must not wait for that.
         return await to_thread.run_sync(self._pictures.open, item, limiter=self._opening)
+
+    def hidden(self, kind: str) -> frozenset[str]:
+        """Pictures that are shown to nobody."""
+        return self._hidden[kind]
+
+    def is_hidden(self, kind: str, name: str) -> bool:
+        """Whether a picture is shown to nobody."""
+        return name in self._hidden[kind]
+
+    async def report(self, profile: Profile, question: Impression, item: str) -> None:
+        """Keeps a report of a picture of a question, which is asked no more."""
+        if item not in question.items:
+            raise UnfitError("this picture was not shown in this question")
+        async with self._turn(profile):
+            await run_in_threadpool(self.moderation.report, profile, ITEM, item)
+            await run_in_threadpool(self.impressions.withdraw, profile, question.id)
+
+    async def decide(self, kind: str, name: str, *, hide: bool) -> None:
+        """Shows a picture to nobody any more, or to everybody again."""
+        decided = self.moderation.hide if hide else self.moderation.keep
+        await run_in_threadpool(decided, kind, name)
+        self._hidden[kind] = await run_in_threadpool(self.moderation.hidden, kind)
 
     def _given(self, question: Impression, rating: float | None, picked: Sequence[str]) -> Given:
         if question.is_rating:

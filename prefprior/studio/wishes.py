@@ -24,16 +24,21 @@ class Wish:
     prompt: str = ""
     negative: bool = False  # move away from what the person would like least
     seed: int = 0
+    mix_with: int | None = None  # another profile's number, whose taste takes part
+    share: float = 0.5  # of the other profile
 
     def __post_init__(self) -> None:
         try:
             require_between("strength", self.strength, 0, MOST_STRENGTH)
             require_between("diversity", self.diversity, 0, MOST_DIVERSITY)
             require_between("seed", self.seed, 0, MOST_SEED)
+            require_between("share", self.share, 0, 1)
             for name, step in self.axes.items():
                 require_between(f"the step along {name}", step, -MOST_STEP, MOST_STEP)
         except ValueError as error:
             raise WishError(str(error)) from None
+        if self.mix_with is not None and (self.prompt or any(self.axes.values())):
+            raise WishError("a mixture takes no prompt and no axes: leave them out")
         if len(self.prompt) > LONGEST_PROMPT or not all(each.isprintable() for each in self.prompt):
             raise WishError(f"a prompt has at most {LONGEST_PROMPT} letters, all of them printable")
 

@@ -42,7 +42,9 @@ class Words:
     def encode_texts(self, texts: list[str]) -> Tensor:
         if "unknown" in texts:
             raise ValueError("it knows no such word")
-        return torch.stack([torch.randn(DIM, generator=torch.Generator().manual_seed(sum(each.encode()))) for each in texts])
+        return torch.stack(
+            [torch.randn(DIM, generator=torch.Generator().manual_seed(sum(each.encode()))) for each in texts]
+        )
 
 
 @pytest.fixture
@@ -203,3 +205,54 @@ def test_the_wait_is_told_and_can_be_cancelled(studio: Studio, person: Person, p
     assert asyncio.run(cancelled()) == MAKING.gallery
     assert person.client.get("/progress").json() is None
     assert person.post("/cancel").headers["location"] == "/made"
+
+
+def test_a_mixture_of_ones_own_profiles(person: Person) -> None:
+    person.answer("1")
+    alone = make(person)
+    first = re.findall(r'name="profile" value="(\d+)"', person.client.get("/you").text)[0]
+    person.post("/profiles/add", name="Work")
+    person.answer("2")
+    one, other = (make(person, mix=first, share=share) for share in ("0", "1"))
+    assert one != other
+    assert make(person) not in (one, alone)
+    make(person, mix=first)
+    text = person.client.get("/made").text
+    assert "the two tastes agree to" in text
+    assert f'<option value="{first}" selected>' in text
+
+
+def test_a_mixture_with_somebody_who_shares(person: Person, visit: Visit) -> None:
+    other = Person(visit())
+    number = re.findall(r'name="profile" value="(\d+)"', other.client.get("/you").text)[0]
+    found = re.search(r'<code class="code">([^<]+)</code>', other.post("/profiles/share", profile=number).text)
+    assert found is not None
+    alone = make(person)
+    assert make(person, code=found[1]) != alone
+    assert other.post("/profiles/unshare", profile=number).headers["location"] == "/you"
+    assert person.post("/made", code=found[1]).status_code == 422
+    assert person.post("/made", mix=number).status_code == 404, "without the code it cannot be named"
+
+
+@pytest.mark.parametrize("wish", [{"prompt": "a"}, {"axis-0": "1"}, {"share": "2"}, {"share": "x"}])
+def test_mixtures_that_cannot_be(person: Person, wish: dict[str, str]) -> None:
+    own = re.findall(r'name="profile" value="(\d+)"', person.client.get("/you").text)[0]
+    assert person.post("/made", mix=own).status_code == 422, "with itself"
+    person.post("/profiles/add", name="Work")
+    assert person.post("/made", mix=own, **wish).status_code == 422
+
+
+def test_a_mixture_leans_towards_whoever_has_the_larger_share(
+    cast: Cast, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (Belief(cast.tastes, pool.raw_ND, pool.utility_PN, cast.model, cast.moves) for _ in range(2))
+    monkeypatch.setattr(one, "expected", lambda raw_ND: raw_ND[:, 0])
+    monkeypatch.setattr(other, "expected", lambda raw_ND: raw_ND[:, 1])
+
+    def made(share: float) -> Tensor:
+        return one.mixed(other, share, 4, torch.Generator().manual_seed(0), candidates=30, diversity=0).mean(0)
+
+    alone, half, others = made(0.0), made(0.5), made(1.0)
+    assert alone[0] > half[0] > others[0]
+    assert alone[1] < half[1] < others[1]
+    assert one.alike(one.copy(), len(pool.row_N)) == pytest.approx(1)

@@ -130,6 +130,13 @@ class Impressions:
                     raise ConflictError("this question is gone") from None
                 return _require_same(row.answer, given)
 
+    def withdraw(self, profile: Profile, number: int) -> None:
+        """A question without an answer no longer waits for one."""
+        with self._database.writing() as session:
+            row = session.scalars(_of(profile).where(QuestionRow.id == number)).first()
+            if row is not None and row.answer is None:
+                row.withdrawn = True
+
     def undo(self, profile: Profile, number: int | None = None) -> Impression | None:
         """Takes an answer back, the last one where none is named; its question waits again, in the place of others."""
         with self._database.writing() as session:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.tables import AlbumRow, MadeRow, PersonRow, ProfileRow, QuestionRow
+from prefprior.studio.store.tables import AlbumRow, MadeRow, PersonRow, ProfileRow, QuestionRow, ReportRow
 
 FIRST_PROFILE = "My taste"
 MOST_PROFILES = 20
@@ -30,6 +30,7 @@ class Profile:
     person_id: int
     name: str
     seed: int
+    shared: bool = False  # whether a code lets others mix it with theirs
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,29 @@ class People:
                 session.add(row)
         self._database.forget()
 
+    def share(self, profile: Profile) -> str:
+        """A code with which others may mix the profile's taste with theirs; an earlier one ends."""
+        code = secrets.token_urlsafe(12)
+        with self._database.writing() as session:
+            row = session.get(ProfileRow, profile.id)
+            if row is None:
+                raise RefusedError("this profile was deleted")
+            row.share_hash = hashed(code)
+        return code
+
+    def unshare(self, profile: Profile) -> None:
+        """The code ends."""
+        with self._database.writing() as session:
+            row = session.get(ProfileRow, profile.id)
+            if row is not None:
+                row.share_hash = None
+
+    def of_code(self, code: str) -> Profile | None:
+        """The profile that a code shares."""
+        with self._database.reading() as session:
+            row = session.scalars(select(ProfileRow).where(ProfileRow.share_hash == hashed(code.strip()))).first()
+            return None if row is None else _profile(row)
+
     def start_over(self, profile: Profile) -> None:
         """Deletes all that a profile was asked and answered, and what was made for it; what follows is drawn anew."""
         with self._database.writing() as session:
@@ -160,11 +184,14 @@ def made_of(session: Session, person: Person) -> list[tuple[str, bytes]]:
 
 
 def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
+    reports = session.scalars(select(ReportRow).where(ReportRow.profile_id == profile.id)).all()
     questions = session.scalars(
         select(QuestionRow).where(QuestionRow.profile_id == profile.id).order_by(QuestionRow.id)
     ).all()
     return {
         "name": profile.name,
+        "shared": profile.share_hash is not None,
+        "reported": [{"kind": row.kind, "name": row.name, "reported_at": row.reported_at} for row in reports],
         "created_at": profile.created_at,
         "seed": profile.seed,
         "questions": [
@@ -214,4 +241,4 @@ def _person(row: PersonRow) -> Person:
 
 
 def _profile(row: ProfileRow) -> Profile:
-    return Profile(row.id, row.person_id, row.name, row.seed)
+    return Profile(row.id, row.person_id, row.name, row.seed, row.share_hash is not None)

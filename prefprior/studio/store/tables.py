@@ -50,12 +50,17 @@ class ProfileRow(Base):
     """One of the tastes of a person: for work, for home."""
 
     __tablename__ = "profiles"
-    __table_args__ = (UniqueConstraint("person_id", "name"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        UniqueConstraint("person_id", "name"),
+        UniqueConstraint("share_hash", name="uq_profiles_share_hash"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(40))
     seed: Mapped[int] = mapped_column(BigInteger)  # of all that is drawn for it
+    share_hash: Mapped[str | None] = mapped_column(String(64))  # of the code with which others may mix it with theirs
     created_at: Mapped[float] = mapped_column(Double)
 
     person: Mapped[PersonRow] = relationship(back_populates="profiles")
@@ -168,3 +173,40 @@ class MadeRow(Base):
     content: Mapped[bytes] = mapped_column(LargeBinary)  # PNG
     embedding: Mapped[bytes] = mapped_column(LargeBinary)  # raw, float32, that it was made from
     why: Mapped[list[str]] = mapped_column(JSON)  # items that the profile likes and that are most like it
+
+
+class ReportRow(Base):
+    """A picture that a profile has reported."""
+
+    __tablename__ = "reports"
+
+    profile_id: Mapped[int] = mapped_column(
+        ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # item or made
+    name: Mapped[str] = mapped_column(String(512), primary_key=True)  # an id of the catalogue, or a SHA-256
+    reported_at: Mapped[float] = mapped_column(Double)
+
+
+class HiddenRow(Base):
+    """A picture that is shown to nobody."""
+
+    __tablename__ = "hidden"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(512), primary_key=True)
+    hidden_at: Mapped[float] = mapped_column(Double)
+
+
+class InvitationRow(Base):
+    """A code that lets people in; only its hash is kept."""
+
+    __tablename__ = "invitations"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    code_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    note: Mapped[str] = mapped_column(String(80))
+    created_at: Mapped[float] = mapped_column(Double)
+    expires_at: Mapped[float] = mapped_column(Double)
+    left: Mapped[int] = mapped_column(Integer)  # people whom it still lets in

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
-from prefprior.studio.web import api, pages, problems
+from prefprior.studio.web import admin, api, pages, problems
 from prefprior.studio.web.limits import BodyLimit, Bucket
 from prefprior.studio.web.measures import Measured, Measures
 from prefprior.studio.web.visitors import Cookies
@@ -54,8 +54,10 @@ async def _tending(studio: Studio) -> None:
             signal.raise_signal(signal.SIGTERM)
 
 
-def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | None = None) -> FastAPI:
-    """`secure_cookies`: behind HTTPS."""
+def create_app(
+    studio: Studio, *, secure_cookies: bool = False, invite_only: bool = False, rates: Rates | None = None
+) -> FastAPI:
+    """`secure_cookies`: behind HTTPS. `invite_only`: new visitors need a code."""
     rates, measures, pinged_at = rates or Rates(), Measures(), -math.inf
 
     @asynccontextmanager
@@ -92,10 +94,14 @@ def create_app(studio: Studio, *, secure_cookies: bool = False, rates: Rates | N
             measures.waiting.labels(worker.name).set(worker.waiting)
         return Response(generate_latest(measures.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
-    app.include_router(api.router(studio, Bucket(rates.token), Bucket(rates.wrong_tokens), measures))
+    cookies, wrong_tokens = Cookies(secure_cookies), Bucket(rates.wrong_tokens)
+    app.include_router(api.router(studio, Bucket(rates.token), wrong_tokens, measures))
+    app.include_router(admin.router(studio, cookies, wrong_tokens))
     app.include_router(
-        pages.router(studio, Cookies(secure_cookies), Bucket(rates.visitor), Bucket(rates.arrivals), measures)
-    )
+        pages.router(
+            studio, cookies, Bucket(rates.visitor), Bucket(rates.arrivals), measures, invite_only=invite_only
+        )
+    )  # fmt: skip
     app.add_middleware(BodyLimit)
     app.add_middleware(Measured, measures=measures)  # the outermost of ours
     return app

@@ -17,7 +17,8 @@ from prefprior.studio.inference import ExhaustedError
 from prefprior.studio.service import Studio
 from prefprior.studio.store.albums import GALLERY, Album
 from prefprior.studio.store.impressions import Impression
-from prefprior.studio.store.people import Person
+from prefprior.studio.store.moderation import MADE
+from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.web.limits import Bucket, client_of
 from prefprior.studio.web.measures import Measures
 from prefprior.studio.web.templates import STATIC, page, static
@@ -25,6 +26,11 @@ from prefprior.studio.web.visitors import Cookies, Visitor, form_of, require_csr
 from prefprior.studio.wishes import MOST_DIVERSITY, MOST_SEED, MOST_STEP, MOST_STRENGTH, Wish, Wishes
 
 NONE = "none"
+SHARED = (
+    "whoever has this code can mix the taste of this profile with theirs, and sees none of its answers. It is shown "
+    "only now"
+)
+REPORTED = "whoever runs this studio decides whether the picture is shown to anybody again"
 LIKE, DISLIKE, MORE = ROAMED = ("like", "dislike", "more")
 DECIMAL = re.compile(r"-?[0-9]{1,6}(\.[0-9]{1,6})?")
 MOST = {"strength": MOST_STRENGTH, "diversity": MOST_DIVERSITY, "step": MOST_STEP, "seed": MOST_SEED}
@@ -38,9 +44,9 @@ WORDS = {
 
 
 def router(
-    studio: Studio, cookies: Cookies, per_client: Bucket, arrivals: Bucket, measures: Measures
-) -> APIRouter:  # fmt: skip
-    """The routes of people."""
+    studio: Studio, cookies: Cookies, per_client: Bucket, arrivals: Bucket, measures: Measures, *, invite_only: bool
+) -> APIRouter:
+    """The routes of people; `invite_only` lets in those with a code."""
     pages = APIRouter(include_in_schema=False)
     first = next(iter(studio.offer.kinds))
 
@@ -80,22 +86,24 @@ def router(
 
     async def strip_values(visitor: Visitor) -> dict[str, Any]:
         strip, fresh = await studio.kept_strip(visitor.profile)
-        return {"strip": strip, "fresh": fresh}
+        return {"strip": strip, "fresh": fresh, "is_hidden": studio.is_hidden}
 
     @pages.get("/")
     async def welcome(request: Request) -> Response:
         if await visited(request) is not None:
             return _to(first)
-        return page("welcome.html.j2")
+        return page("welcome.html.j2", invite_only=invite_only)
 
     @pages.post("/start")
     async def start(request: Request) -> Response:
         if wait := arrivals.wait(client_of(request)):
             raise HTTPException(429, "too many visitors from your address", {"Retry-After": str(int(wait) + 1)})
         require_same_site(request)
-        await form_of(request)
+        form = await form_of(request)
         response = _to(first)
         if await cookies.visitor(request, studio) is None:
+            if invite_only and not await run_in_threadpool(studio.invitations.take, form.get("code", "")):
+                raise HTTPException(403, "a code of an invitation is needed, and this one lets nobody in")
             _, token = await run_in_threadpool(studio.people.arrive)
             cookies.arrive(response, token)
         return response
@@ -132,6 +140,25 @@ def router(
             return page("question.html.j2", **await question_values(visitor, mode))
         return _to(mode)
 
+    @pages.post("/report")
+    async def report(request: Request) -> Response:
+        """Of a picture of a question, by its place, or of a made one, by its name."""
+        visitor, form = await posted(request)
+        if name := form.get("picture"):
+            if await run_in_threadpool(studio.albums.picture, visitor.person, name) is None:
+                raise HTTPException(404, "there is no such picture")
+            await run_in_threadpool(studio.moderation.report, visitor.profile, MADE, name)
+            return page("message.html.j2", title="Thank you", detail=REPORTED, code=None, link="/made")
+        mode = require_mode(form.get("mode", first))
+        question = await run_in_threadpool(studio.impressions.find, visitor.profile, _number(form.get("question", "")))
+        if question is None:
+            raise HTTPException(404, "you were not asked this question")
+        place = _number(form.get("place", ""))
+        if not 1 <= place <= len(question.items):
+            raise HTTPException(422, "there is no such picture in this question")
+        await studio.report(visitor.profile, question, question.items[place - 1])
+        return await after(request, visitor, mode)
+
     @pages.post("/undo")
     async def undo(request: Request) -> Response:
         visitor, form = await posted(request)
@@ -151,7 +178,7 @@ def router(
         visitor, form = await posted(request)
         made = await studio.strip(visitor.profile)
         if "x-fragment" in request.headers:
-            return page("strip.html.j2", strip=made, fresh=True)
+            return page("strip.html.j2", strip=made, fresh=True, is_hidden=studio.is_hidden)
         return _to(require_mode(form.get("mode", first)))
 
     @pages.get("/made")
@@ -166,17 +193,38 @@ def router(
     def gallery_values(visitor: Visitor, album: Album | None) -> dict[str, Any]:
         wish = album.wish if album is not None else Wish(diversity=studio.making.diversity).plain()
         return {
-            "album": album, "wish": wish, "wishes": studio.offer.wishes, "csrf": visitor.csrf, "roams": "roam" in
-            studio.offer.kinds, "progress": studio.progress(visitor.profile), "most": MOST,
+            "album": album, "wish": wish, "wishes": studio.offer.wishes, "csrf": visitor.csrf,
+            "roams": "roam" in studio.offer.kinds, "progress": studio.progress(visitor.profile), "most": MOST,
+            "others": [each for each in visitor.person.profiles if each.id != visitor.profile.id],
+            "is_hidden": studio.is_hidden,
         }  # fmt: skip
 
     @pages.post("/made")
     async def make(request: Request) -> Response:
         visitor, form = await posted(request)
-        album = await studio.gallery(visitor.profile, _wish_in(form, studio.offer.wishes))
+        other = await second(visitor, form)
+        wish = _wish_in(form, studio.offer.wishes, None if other is None else other.id)
+        album = await studio.gallery(visitor.profile, wish, other)
         if "x-fragment" in request.headers:
             return page("gallery.html.j2", **gallery_values(visitor, album))
         return RedirectResponse("/made", 303)
+
+    async def second(visitor: Visitor, form: dict[str, str]) -> Profile | None:
+        """Whose taste takes part: another profile of theirs, or one that somebody shares by a code."""
+        if code := form.get("code", "").strip():
+            found = await run_in_threadpool(studio.people.of_code, code)
+            if found is None:
+                raise HTTPException(422, "nobody shares a profile by this code any more")
+        elif form.get("mix"):
+            number = _number(form["mix"])
+            found = next((each for each in visitor.person.profiles if each.id == number), None)
+            if found is None:
+                raise HTTPException(404, "you have no such profile")
+        else:
+            return None
+        if found.id == visitor.profile.id:
+            raise HTTPException(422, "a profile cannot be mixed with itself")
+        return found
 
     @pages.get("/progress")
     async def progress(request: Request) -> Response:
@@ -240,6 +288,12 @@ def router(
                 return RedirectResponse("/you", 303)
             if action == "start-over":
                 await studio.start_over(chosen)
+            elif action == "share":
+                code = await run_in_threadpool(studio.people.share, chosen)
+                return page("message.html.j2", title="Shared", detail=SHARED, code=code, link="/you")
+            elif action == "unshare":
+                await run_in_threadpool(studio.people.unshare, chosen)
+                return RedirectResponse("/you", 303)
             elif action != "choose":
                 raise HTTPException(404, "there is no such page")
         response = _to(first)
@@ -282,7 +336,7 @@ def router(
         if visitor is None or len(name) != 64 or not name.isascii() or not name.isalnum():
             raise HTTPException(404, "there is no such picture")
         found = await run_in_threadpool(studio.albums.picture, visitor.person, name)
-        if found is None:
+        if found is None or studio.is_hidden(MADE, name):
             raise HTTPException(404, "there is no such picture")
         # Kept by no browser: deleted, they are gone from a shared computer too.
         return Response(found.content, media_type="image/png")
@@ -374,14 +428,14 @@ def _gallery(album: Album) -> bytes:
     return out.getvalue()
 
 
-def _wish_in(form: dict[str, str], wishes: Wishes) -> Wish:
+def _wish_in(form: dict[str, str], wishes: Wishes, mix_with: int | None) -> Wish:
     """What a form asks for; what it leaves out is as usual."""
     usual = Wish()
     return Wish(
         strength=_decimal(form, "strength", usual.strength), diversity=_decimal(form, "diversity", usual.diversity),
         axes={name: _decimal(form, f"axis-{place}", 0.0) for place, name in enumerate(wishes.axes)},
         prompt=" ".join(form.get("prompt", "").split()), negative=form.get("negative") == "yes",
-        seed=_number(form.get("seed", "0")),
+        seed=_number(form.get("seed", "0")), mix_with=mix_with, share=_decimal(form, "share", usual.share),
     )  # fmt: skip
 
 

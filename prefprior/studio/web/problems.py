@@ -51,7 +51,7 @@ def refusal(path: str, status: int, detail: str, headers: dict[str, str] | None 
     if is_api(path):
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
         return JSONResponse(body, status, headers, media_type="application/problem+json")
-    made = page("message.html.j2", title=title, detail=detail)
+    made = page("message.html.j2", title=title, detail=detail, code=None, link="/")
     made.status_code = status
     made.headers.update(headers or {})
     return made

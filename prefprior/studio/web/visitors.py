@@ -44,17 +44,29 @@ class Cookies:
     def leave(self, response: Response) -> None:
         """Takes both away."""
         for name in (COOKIE, PROFILE_COOKIE):
-            response.delete_cookie(self._name(name), httponly=True, samesite="lax", secure=self.secure)
+            self.drop(response, name)
+
+    def get(self, request: Request, name: str) -> str:
+        """A cookie of a request; empty where there is none."""
+        return request.cookies.get(self._name(name), "")
+
+    def admit(self, response: Response, name: str, value: str) -> None:
+        """A cookie until the browser is closed, never sent from other sites."""
+        response.set_cookie(self._name(name), value, httponly=True, samesite="strict", secure=self.secure)
+
+    def drop(self, response: Response, name: str) -> None:
+        """Takes a cookie away."""
+        response.delete_cookie(self._name(name), httponly=True, samesite="lax", secure=self.secure)
 
     async def visitor(self, request: Request, studio: Studio) -> Visitor | None:
         """Whose cookie a request brings."""
-        token = request.cookies.get(self._name(COOKIE), "")
+        token = self.get(request, COOKIE)
         if not token:
             return None
         person = await run_in_threadpool(studio.people.of_cookie, token)
         if person is None:
             return None
-        chosen = request.cookies.get(self._name(PROFILE_COOKIE), "")
+        chosen = self.get(request, PROFILE_COOKIE)
         number = int(chosen) if chosen.isascii() and chosen.isdecimal() and len(chosen) < 19 else None
         return Visitor(person, person.profile(number), csrf_of(token))
 

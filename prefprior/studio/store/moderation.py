@@ -1,0 +1,83 @@
+"""Reports of pictures, and pictures that nobody is shown any more."""
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.people import Profile
+from prefprior.studio.store.tables import AnswerRow, HiddenRow, MadeRow, ProfileRow, QuestionRow, ReportRow, ShownRow
+
+ITEM, MADE = "item", "made"  # of the catalogue, by id; made, by SHA-256
+MOST_REPORTS = 500  # of one person that are not decided: more are not kept
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A picture, and how many profiles have reported it."""
+
+    kind: str
+    name: str
+    count: int
+
+
+class Moderation:
+    """Reports and hidden pictures of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def report(self, profile: Profile, kind: str, name: str) -> None:
+        """Keeps a report; the same one twice counts once."""
+        with self._database.writing() as session:
+            if session.get(ProfileRow, profile.id) is None:
+                return
+            mine = ReportRow.profile_id == profile.id
+            held = session.scalar(select(func.count()).select_from(ReportRow).where(mine)) or 0
+            there = session.get(ReportRow, (profile.id, kind, name))
+            if there is None and held < MOST_REPORTS:
+                session.add(ReportRow(profile_id=profile.id, kind=kind, name=name, reported_at=time.time()))
+
+    def reported(self) -> list[Reported]:
+        """What waits for a decision, most reported first."""
+        with self._database.reading() as session:
+            rows = session.execute(
+                select(ReportRow.kind, ReportRow.name, func.count())
+                .group_by(ReportRow.kind, ReportRow.name)
+                .order_by(func.count().desc(), ReportRow.kind, ReportRow.name)
+                .limit(100)
+            )
+            return [Reported(kind, name, count) for kind, name, count in rows]
+
+    def hidden(self, kind: str) -> frozenset[str]:
+        """Names of the pictures that are shown to nobody."""
+        with self._database.reading() as session:
+            return frozenset(session.scalars(select(HiddenRow.name).where(HiddenRow.kind == kind)))
+
+    def hide(self, kind: str, name: str) -> None:
+        """Shows a picture to nobody any more; questions that wait with it are withdrawn."""
+        with self._database.writing() as session:
+            if session.get(HiddenRow, (kind, name)) is None:
+                session.add(HiddenRow(kind=kind, name=name, hidden_at=time.time()))
+            session.execute(delete(ReportRow).where(ReportRow.kind == kind, ReportRow.name == name))
+            if kind == ITEM:
+                waiting = (
+                    select(QuestionRow)
+                    .join(ShownRow, ShownRow.question_id == QuestionRow.id)
+                    .outerjoin(AnswerRow, AnswerRow.question_id == QuestionRow.id)
+                    .where(ShownRow.item == name, AnswerRow.question_id.is_(None))
+                )
+                for row in session.scalars(waiting):
+                    row.withdrawn = True
+
+    def keep(self, kind: str, name: str) -> None:
+        """A picture may be shown: reports of it are done, and it is no longer hidden."""
+        with self._database.writing() as session:
+            session.execute(delete(HiddenRow).where(HiddenRow.kind == kind, HiddenRow.name == name))
+            session.execute(delete(ReportRow).where(ReportRow.kind == kind, ReportRow.name == name))
+
+    def made(self, name: str) -> bytes | None:
+        """A made picture, whosever it is: for whoever decides about reports."""
+        with self._database.reading() as session:
+            return session.scalars(select(MadeRow.content).where(MadeRow.sha256 == name)).first()
