@@ -146,8 +146,9 @@ def test_policies_ask_the_questions_that_they_are_for(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = [word for word in SMALL if not word.startswith(("use=", "questions="))]
-    run(monkeypatch, folder, "elicit", *given, "use=[mcmv,roam,eubo]", "questions=[1]", f"run_dir={tmp_path / 'one'}")
-    assert {key.split("/")[2] for key in read_metrics(tmp_path / "one")} == {"roam_1"}
+    given += ["use=[mcmv,directed,eubo]", "questions=[1]"]
+    run(monkeypatch, folder, "elicit", *given, f"run_dir={tmp_path / 'one'}")
+    assert {key.split("/")[2] for key in read_metrics(tmp_path / "one")} == {"directed_1"}
 
 
 def test_the_baseline_brings_a_belief_of_its_own(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
