@@ -45,6 +45,7 @@ TOLD = (BusyError, WishError)  # to whoever asked, and no mistakes of ours
 PATIENCE = 20.0  # seconds until a request gives up; what it waited for goes on, and the next request finds it
 LONGEST = 600.0  # seconds that a job may wait and run
 FULL_SECONDS = 0.5  # until a job that must run is tried again
+REPLACED_KEPT = 512  # pictures
 BYTES_KEPT = 1 << 28  # of the catalogue's pictures, as PNG
 SIDE = 640  # pixels of the longer side at most: pages show them smaller
 
@@ -94,6 +95,7 @@ class Studio:
         self._running: dict[Job, asyncio.Task[Any]] = {}
         self._deletions = itertools.count()
         self._progress: dict[tuple[int, str], Progress] = {}
+        self._replaced = _Replaced()
 
     async def question(
         self, profile: Profile, mode: str, request_key: str | None = None, *, near_D: Tensor | None = None
@@ -196,8 +198,16 @@ class Studio:
         made = Album(
             state, len(answers), self.model, self.decoder, seed, drawn.concentration, drawn.sure, tuple(pictures), told
         )  # fmt: skip
+        before = await run_in_threadpool(self.albums.of, profile, kind)
         await run_in_threadpool(self.albums.replace, profile, made, kind)
+        if before is not None:
+            self._replaced.keep(profile, before)
         return made
+
+    async def made_picture(self, person: Person, name: str) -> Picture | None:
+        """A picture that was made for a person, or was a moment ago: pages that show it may still be loading."""
+        found = await run_in_threadpool(self.albums.picture, person, name)
+        return self._replaced.find(person, name) if found is None else found
 
     async def kept_strip(self, profile: Profile) -> tuple[Album | None, bool]:
         """The last strip, and whether it knows all answers."""
@@ -350,6 +360,7 @@ class Studio:
                 await turns.enter_async_context(self._turn(profile))
             yield
             for profile in profiles:
+                self._replaced.forget(profile)
                 for (work, number, _), task in list(self._running.items()):
                     if number == profile.id and work != FORGETTING:
                         task.cancel()
@@ -409,3 +420,27 @@ class _Drawn:
         while self._bytes > BYTES_KEPT:
             self._bytes -= len(self._kept.popitem(last=False)[1] or b"")
         return found
+
+
+class _Replaced:
+    """Pictures of albums that have been replaced, the last ones."""
+
+    def __init__(self) -> None:
+        self._kept = OrderedDict[tuple[int, str], Picture]()
+
+    def keep(self, profile: Profile, album: Album) -> None:
+        """They are found for a while."""
+        for picture in album.pictures:
+            self._kept[profile.id, picture.name] = picture
+        while len(self._kept) > REPLACED_KEPT:
+            self._kept.popitem(last=False)
+
+    def find(self, person: Person, name: str) -> Picture | None:
+        """One that was made for one of a person's profiles."""
+        found = (self._kept.get((profile.id, name)) for profile in person.profiles)
+        return next((picture for picture in found if picture is not None), None)
+
+    def forget(self, profile: Profile) -> None:
+        """Those of a profile are gone at once."""
+        for key in [key for key in self._kept if key[0] == profile.id]:
+            del self._kept[key]

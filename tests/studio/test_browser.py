@@ -40,7 +40,7 @@ class Window:
     def __init__(self, browser: Browser, address: str, width: int = DESK) -> None:
         self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, accept_downloads=True)
         self.address, self.complaints = address, list[str]()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("console", lambda message: self.complaints.append(f"{message.text} {message.location}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self._look(request.url, address))
         self.page.goto(address)

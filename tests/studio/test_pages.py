@@ -138,6 +138,16 @@ def test_the_strip_follows_the_answers(person: Person) -> None:
     assert person.client.get(f"/made/{person.strip()[0]}").headers["content-type"] == "image/png"
 
 
+def test_pictures_that_a_page_still_shows_are_found_until_they_are_deleted(person: Person) -> None:
+    before = person.strip()
+    person.answer("1")
+    gone = set(before) - set(person.strip())
+    assert gone
+    assert all(person.client.get(f"/made/{name}").status_code == 200 for name in gone)
+    person.post("/profiles/start-over", profile=_profiles(person.client.get("/you").text)[0])
+    assert all(person.client.get(f"/made/{name}").status_code == 404 for name in before)
+
+
 def test_after_an_undo_the_strip_is_as_it_was(person: Person) -> None:
     before = person.strip()
     person.answer("1")

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
 from prefprior.studio.store.impressions import Impression
+from prefprior.studio.store.moderation import MADE
 from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.store.tokens import Token
 from prefprior.studio.store.training import answers_as_parquet
@@ -178,8 +179,8 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
     ) -> Response:
         """One of them, as PNG."""
         person, _ = await profile_of(token, person_id)
-        found = await run_in_threadpool(studio.albums.picture, person, name)
-        if found is None:
+        found = await studio.made_picture(person, name)
+        if found is None or studio.is_hidden(MADE, name):
             raise HTTPException(404, "no such picture is made for this person now")
         return Response(found.content, media_type="image/png")
 

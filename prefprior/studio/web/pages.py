@@ -145,7 +145,7 @@ def router(
         """Of a picture of a question, by its place, or of a made one, by its name."""
         visitor, form = await posted(request)
         if name := form.get("picture"):
-            if await run_in_threadpool(studio.albums.picture, visitor.person, name) is None:
+            if await studio.made_picture(visitor.person, name) is None:
                 raise HTTPException(404, "there is no such picture")
             await run_in_threadpool(studio.moderation.report, visitor.profile, MADE, name)
             return page("message.html.j2", title="Thank you", detail=REPORTED, code=None, link="/made")
@@ -243,7 +243,7 @@ def router(
         """Goes roaming near a made picture."""
         visitor, form = await posted(request)
         require_mode("roam")
-        found = await run_in_threadpool(studio.albums.picture, visitor.person, form.get("picture", ""))
+        found = await studio.made_picture(visitor.person, form.get("picture", ""))
         if found is None:
             raise HTTPException(404, "this picture is gone: others were made since")
         with suppress(ExhaustedError):
@@ -335,7 +335,7 @@ def router(
         visitor = await cookies.visitor(request, studio)
         if visitor is None or len(name) != 64 or not name.isascii() or not name.isalnum():
             raise HTTPException(404, "there is no such picture")
-        found = await run_in_threadpool(studio.albums.picture, visitor.person, name)
+        found = await studio.made_picture(visitor.person, name)
         if found is None or studio.is_hidden(MADE, name):
             raise HTTPException(404, "there is no such picture")
         # Kept by no browser: deleted, they are gone from a shared computer too.
