@@ -114,8 +114,9 @@ class Inference:
         `hidden`.
         """
         asker, now = self.askers[page], self.believed(profile, answers)
-        open_N = torch.ones(len(self.pool.row_N), dtype=torch.bool)
-        shown = [number for number in now.belief.shown if number < len(open_N)]
+        candidates = len(self.pool.row_N)
+        open_N = torch.ones(candidates, dtype=torch.bool)
+        shown = [number for number in now.belief.shown if number < candidates]
         open_N[shown] = False
         open_N[[self._number[item] for item in hidden if item in self._number]] = False
         if int(open_N.sum()) < self.exploration.needs(asker.kind.shown):

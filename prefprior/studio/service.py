@@ -82,8 +82,8 @@ class Studio:
         self.database, self.offer, self.making = database, offer, making or Making()
         self.model, self.decoder = inference.model, painter.decoder.identity
         self.inference = Worker(inference, name="inference", waiting=waiting)
-        self.sampling = Worker(sampling, name="sampling", waiting=waiting)
-        self.painter = Worker(painter, name="decoding", waiting=waiting)
+        self.sampling = Worker(sampling, name="sampling", waiting=waiting, yields=True)
+        self.painter = Worker(painter, name="decoding", waiting=waiting, yields=True)
         self.people, self.impressions = People(database), Impressions(database)
         self.albums, self.tokens = Albums(database), Tokens(database)
         self.moderation, self.invitations, self.figures = Moderation(database), Invitations(database), Figures(database)
@@ -103,17 +103,15 @@ class Studio:
         """The question that waits, or the next one; with a key, one for each key; always another one among pictures
         most like `near_D`."""
         async with self._turn(profile):
-            found = None
-            if request_key is not None:
-                found = await run_in_threadpool(self.impressions.requested, profile, request_key)
-            elif near_D is None:
-                found = await run_in_threadpool(self.impressions.waiting, profile, mode)
-            if found is not None:
-                if found.page != mode:
+            page = mode if near_D is None else None
+            standing = await run_in_threadpool(
+                self.impressions.standing, profile, page=page, request_key=request_key
+            )  # fmt: skip
+            if standing.found is not None:
+                if standing.found.page != mode:
                     raise ConflictError("this key was used for a question of another kind: use a new one")
-                return found
-            answers = await run_in_threadpool(self.impressions.answered, profile)
-            seed = seed_of(profile.seed, "question", await run_in_threadpool(self.impressions.asked, profile))
+                return standing.found
+            answers, seed = standing.answers, seed_of(profile.seed, "question", standing.asked)
             draw, thin = await _computed(
                 self.inference,
                 lambda inference: inference.ask(profile, answers, mode, seed, near_D=near_D, hidden=self._hidden[ITEM]),

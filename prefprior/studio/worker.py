@@ -4,7 +4,9 @@ The studio has three, so that the next question waits for nothing slow: one for 
 passes of the network, one for the decoder.
 """
 
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,6 +18,9 @@ Held = TypeVar("Held")
 Result = TypeVar("Result")
 
 
+LEAST_PRIORITY = 19
+
+
 class BusyError(RuntimeError):
     """The queue is full, or the worker has ended."""
 
@@ -23,10 +28,10 @@ class BusyError(RuntimeError):
 class Worker(Generic[Held]):
     """Runs jobs one after the other on what it holds, which no other thread may touch."""
 
-    def __init__(self, held: Held, *, name: str, waiting: int = 64) -> None:
-        """At most `waiting` jobs wait."""
+    def __init__(self, held: Held, *, name: str, waiting: int = 64, yields: bool = False) -> None:
+        """At most `waiting` jobs wait. One that `yields` leaves the processor to all other threads."""
         require_between("waiting", waiting, 1, 100_000)
-        self._held, self.name = held, name
+        self._held, self.name, self._yields = held, name, yields
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(waiting)
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -72,5 +77,7 @@ class Worker(Generic[Held]):
         self._thread.join()
 
     def _work(self) -> None:
+        if self._yields and sys.platform == "linux":  # where priorities are those of threads
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_PRIORITY)
         while (job := self._jobs.get()) is not None:
             job()

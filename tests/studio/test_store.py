@@ -56,16 +56,16 @@ def test_the_same_request_gets_the_same_question(database: Database, profile: Pr
     impressions = Impressions(database)
     first = impressions.record(profile, DRAW, "key")
     assert impressions.record(profile, DRAW, "key") == first
-    assert impressions.asked(profile) == 1
+    assert impressions.standing(profile).asked == 1
 
 
 def test_a_question_without_an_answer_waits(database: Database, profile: Profile) -> None:
     impressions = Impressions(database)
     question = impressions.record(profile, DRAW)
-    assert impressions.waiting(profile, "pair") == question
-    assert impressions.waiting(profile, "9+none") is None
+    assert impressions.standing(profile, page="pair").found == question
+    assert impressions.standing(profile, page="9+none").found is None
     impressions.answer(profile, question.id, Given(picked=(1,)), None)
-    assert impressions.waiting(profile, "pair") is None
+    assert impressions.standing(profile, page="pair").found is None
 
 
 def test_an_undone_question_waits_again_in_the_place_of_the_next(database: Database, profile: Profile) -> None:
@@ -74,7 +74,7 @@ def test_an_undone_question_waits_again_in_the_place_of_the_next(database: Datab
     impressions.answer(profile, first.id, Given(picked=(1,)), None)
     second = impressions.record(profile, DRAW)
     assert impressions.undo(profile) == first
-    assert impressions.waiting(profile, "pair") == first
+    assert impressions.standing(profile, page="pair").found == first
     assert impressions.answered(profile) == []
     assert impressions.find(profile, second.id) == second, "it was shown: the impression stays"
     assert impressions.undo(profile) is None
@@ -240,8 +240,9 @@ def test_deletion_of_one_leaves_the_others(database: Database, profile: Profile)
     person, _ = people.arrive()
     impressions.record(person.profiles[0], DRAW)
     people.delete(person)
-    assert impressions.asked(profile) == 1
-    assert impressions.asked(person.profiles[0]) == 0
+    assert impressions.standing(profile).asked == 1
+    with pytest.raises(ConflictError, match="was deleted"):
+        impressions.standing(person.profiles[0])
 
 
 def test_what_comes_in_after_a_deletion_is_not_kept(database: Database) -> None:
@@ -260,7 +261,7 @@ def test_starting_over_keeps_the_profile_and_draws_anew(database: Database) -> N
     profile = person.profiles[0]
     impressions.record(profile, DRAW)
     people.start_over(profile)
-    assert impressions.asked(profile) == 0
+    assert impressions.standing(profile).asked == 0
     again = people.of_cookie(token)
     assert again is not None
     assert again.profiles[0].id == profile.id

@@ -76,13 +76,15 @@ class Database:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self, *, lasting: bool = True) -> Iterator[Session]:
         """A transaction: committed at the end, or rolled back.
 
         SQLite's begins as a writer. One that becomes a writer later fails at once where another has written meanwhile.
+        What need not be `lasting` outlives a server that is killed, and a loss of power only together with the next
+        lasting one: SQLite does not wait for the disk.
         """
         with self._one_writer, Session(self.engine, expire_on_commit=False) as session, session.begin():
-            session.connection(execution_options={"prefprior_writes": True})
+            session.connection(execution_options={"prefprior_writes": True, "prefprior_lasting": lasting})
             yield session
 
     def upgrade(self, revision: str = "head") -> None:
@@ -246,10 +248,16 @@ def _as_sqlite_should(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begun(connection: Any) -> None:
-        writes = connection.get_execution_options().get("prefprior_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("prefprior_writes"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql(
+            f"PRAGMA synchronous={'FULL' if options.get('prefprior_lasting', True) else 'NORMAL'}"
+        )
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,16 +1,18 @@
 """Questions as they were shown, and their answers: at most one each, and the same one twice counts once."""
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Profile
-from prefprior.studio.store.tables import AnswerRow, ProfileRow, QuestionRow, ShownRow
+from prefprior.studio.store.tables import AnswerRow, Base, ProfileRow, QuestionRow, ShownRow
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,56 @@ class Draw:
     seed: int
 
 
+class _Read:
+    """Two statements that read some questions of a profile, and their items. Made once, which takes as long as running
+    them."""
+
+    def __init__(self, *which: ColumnElement[bool]) -> None:
+        mine, its_answer = (_MINE, *which), AnswerRow.question_id == QuestionRow.id
+        self.questions = (
+            select(
+                QuestionRow.id, QuestionRow.page, QuestionRow.kind, QuestionRow.seed, QuestionRow.asked_at,
+                AnswerRow.question_id, AnswerRow.rating, AnswerRow.picked,
+            )
+            .outerjoin(AnswerRow, its_answer).where(*mine).order_by(AnswerRow.answered_at, QuestionRow.id)
+        )  # fmt: skip
+        self.shown = (
+            select(ShownRow.question_id, ShownRow.item)
+            .join(QuestionRow).outerjoin(AnswerRow, its_answer).where(*mine)
+            .order_by(ShownRow.question_id, ShownRow.place)
+        )  # fmt: skip
+
+
+_MINE = QuestionRow.profile_id == bindparam("profile")
+_UNANSWERED = AnswerRow.question_id.is_(None)
+_ANSWERED, _NUMBERED = _Read(~_UNANSWERED), _Read(QuestionRow.id == bindparam("number"))
+_REQUESTED = _Read(QuestionRow.request_key == bindparam("key"))
+_WAITING = _Read(QuestionRow.page == bindparam("page"), ~QuestionRow.withdrawn, _UNANSWERED)
+# By table, not by class: objects that nobody asks for are not made.
+_ASK = insert(Base.metadata.tables["questions"]).returning(QuestionRow.id)
+_SHOW, _ANSWER = insert(Base.metadata.tables["shown"]), insert(Base.metadata.tables["answers"])
+_THERE = select(ProfileRow.id).where(ProfileRow.id == bindparam("profile"))
+_ASKED_AT = select(QuestionRow.asked_at).where(_MINE, QuestionRow.id == bindparam("number"))
+_SHOWN_AGAIN = (
+    update(QuestionRow).where(_MINE, QuestionRow.id == bindparam("number"), QuestionRow.withdrawn)
+    .values(withdrawn=False).execution_options(synchronize_session=False)
+)  # fmt: skip
+_COUNT = select(func.count()).select_from(QuestionRow).where(_MINE)
+_NEWEST = (
+    select(QuestionRow.id, func.count().over()).join(AnswerRow).where(_MINE)
+    .order_by(AnswerRow.answered_at.desc(), QuestionRow.id.desc()).limit(1)
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A question that is there already; where there is none, what a next one depends on."""
+
+    found: Impression | None
+    answers: list[Impression] = field(default_factory=list)
+    asked: int = 0  # questions ever shown; numbers never repeat while a profile is not started over
+
+
 class ConflictError(ValueError):
     """The question has another answer, or is gone."""
 
@@ -64,71 +116,74 @@ class Impressions:
 
     def record(self, profile: Profile, draw: Draw, request_key: str | None = None) -> Impression:
         """Keeps a question before it is shown; the same request again gets the question that is there already."""
-        row = QuestionRow(
-            profile_id=profile.id, page=draw.page, kind=draw.kind, policy=draw.policy, model=draw.model, seed=draw.seed,
-            asked_at=time.time(), request_key=request_key,
-            shown=[
-                ShownRow(place=place, item=item, propensity=propensity)
-                for place, (item, propensity) in enumerate(zip(draw.items, draw.propensities, strict=True))
-            ],
-        )  # fmt: skip
+        asked_at = time.time()
+        question = {
+            "profile_id": profile.id, "page": draw.page, "kind": draw.kind, "policy": draw.policy, "model": draw.model,
+            "seed": draw.seed, "asked_at": asked_at, "request_key": request_key, "withdrawn": False,
+        }  # fmt: skip
         try:
-            with self._database.writing() as session:
+            with self._database.writing(lasting=False) as session:  # its answer takes it along
                 _require_there(session, profile)
-                session.add(row)
-                session.flush()
-                return _impression(row, answer=None)
+                number = session.execute(_ASK, question).scalar_one()
+                shown = zip(draw.items, draw.propensities, strict=True)
+                session.execute(
+                    _SHOW,
+                    [
+                        {"question_id": number, "place": place, "item": item, "propensity": propensity}
+                        for place, (item, propensity) in enumerate(shown)
+                    ],
+                )
+                return Impression(number, draw.page, draw.kind, draw.items, draw.seed, asked_at)
         except IntegrityError:
-            found = None if request_key is None else self.requested(profile, request_key)
+            found = None if request_key is None else self.standing(profile, request_key=request_key).found
             if found is None:
                 raise ConflictError("this profile was deleted") from None
             return found
 
-    def requested(self, profile: Profile, request_key: str) -> Impression | None:
-        """The question that a request with this key was given."""
+    def standing(self, profile: Profile, *, page: str | None = None, request_key: str | None = None) -> Standing:
+        """What a profile has been asked. Finds the question that a request with this key was given, or the one of a
+        page that waits for its answer."""
         with self._database.reading() as session:
-            row = session.scalars(_of(profile).where(QuestionRow.request_key == request_key)).first()
-            return None if row is None else _impression(row, row.answer)
-
-    def waiting(self, profile: Profile, page: str) -> Impression | None:
-        """The question of a page that was shown and not answered yet."""
-        with self._database.reading() as session:
-            row = session.scalars(
-                _of(profile)
-                .outerjoin(AnswerRow)
-                .where(QuestionRow.page == page, ~QuestionRow.withdrawn, AnswerRow.question_id.is_(None))
-                .order_by(QuestionRow.id.desc())
-            ).first()
-            return None if row is None else _impression(row, None)
+            _require_there(session, profile)
+            found = None
+            if request_key is not None:
+                found = _last(_read(session, _REQUESTED, profile, key=request_key))
+            elif page is not None:
+                found = _last(_read(session, _WAITING, profile, page=page))
+            if found is not None:
+                return Standing(found)
+            asked = session.execute(_COUNT, {"profile": profile.id}).scalar_one()
+            return Standing(None, _read(session, _ANSWERED, profile), asked)
 
     def find(self, profile: Profile, number: int) -> Impression | None:
         """A question of this profile."""
         with self._database.reading() as session:
-            row = session.scalars(_of(profile).where(QuestionRow.id == number)).first()
-            return None if row is None else _impression(row, row.answer)
+            return _last(_read(session, _NUMBERED, profile, number=number))
 
     def answer(self, profile: Profile, number: int, given: Given, latency: float | None) -> bool:
         """Keeps an answer; False where the same one is there already, an error where another is."""
+        now = time.time()
         try:
             with self._database.writing() as session:
-                row = session.scalars(_of(profile).where(QuestionRow.id == number)).first()
-                if row is None:
+                mine = {"profile": profile.id, "number": number}
+                asked_at = session.execute(_ASKED_AT, mine).scalar_one_or_none()
+                if asked_at is None:
                     raise ConflictError("this question is gone")
-                if row.answer is None:
-                    now = time.time()
-                    row.withdrawn = False
-                    row.answer = AnswerRow(
-                        rating=given.rating, picked=list(given.picked), answered_at=now,
-                        latency=max(now - row.asked_at, 0.0) if latency is None else latency,
-                    )  # fmt: skip
-                    return True
-                return _require_same(row.answer, given)
-        except IntegrityError:  # another process was faster
-            with self._database.reading() as session:
-                row = session.scalars(_of(profile).where(QuestionRow.id == number)).first()
-                if row is None or row.answer is None:
-                    raise ConflictError("this question is gone") from None
-                return _require_same(row.answer, given)
+                latency = max(now - asked_at, 0.0) if latency is None else latency
+                answer = {
+                    "question_id": number, "rating": given.rating, "picked": list(given.picked), "answered_at": now,
+                    "latency": latency,
+                }  # fmt: skip
+                session.execute(_ANSWER, answer)
+                session.execute(_SHOWN_AGAIN, mine)
+                return True
+        except IntegrityError:  # there is one
+            found = self.find(profile, number)
+            if found is None or found.given is None:
+                raise ConflictError("this question is gone") from None
+            if found.given != given:
+                raise ConflictError("this question has another answer already: undo that one first") from None
+            return False
 
     def withdraw(self, profile: Profile, number: int) -> None:
         """A question without an answer no longer waits for one."""
@@ -158,27 +213,13 @@ class Impressions:
         """All questions with an answer, in the order of the answers; an error where the profile was deleted."""
         with self._database.reading() as session:
             _require_there(session, profile)
-            rows = session.scalars(
-                _of(profile).join(AnswerRow).order_by(AnswerRow.answered_at, QuestionRow.id)
-            ).all()  # fmt: skip
-            return [_impression(row, row.answer) for row in rows]
+            return _read(session, _ANSWERED, profile)
 
     def last(self, profile: Profile) -> tuple[int, int | None]:
         """How many questions have an answer, and which was answered last."""
         with self._database.reading() as session:
-            answered = _of(profile).join(AnswerRow)
-            count = session.scalar(select(func.count()).select_from(answered.subquery()))
-            newest = session.scalars(
-                answered.with_only_columns(QuestionRow.id)
-                .order_by(AnswerRow.answered_at.desc(), QuestionRow.id.desc())
-                .limit(1)
-            ).first()
-            return int(count or 0), newest
-
-    def asked(self, profile: Profile) -> int:
-        """How many questions a profile was ever shown; numbers never repeat while it is not started over."""
-        with self._database.reading() as session:
-            return _count(session, profile)
+            found = session.execute(_NEWEST, {"profile": profile.id}).first()
+            return (0, None) if found is None else (found[1], found[0])
 
 
 def liked_in(answers: Sequence[Impression], levels: Sequence[float]) -> list[str]:
@@ -199,24 +240,33 @@ def places_of(items: Sequence[str], picked: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted(items.index(item) for item in picked))
 
 
-def _count(session: Session, profile: Profile) -> int:
-    counted = select(func.count()).select_from(QuestionRow).where(QuestionRow.profile_id == profile.id)
-    return int(session.scalar(counted) or 0)
-
-
 def _of(profile: Profile) -> Select[QuestionRow]:
     return select(QuestionRow).where(QuestionRow.profile_id == profile.id)
 
 
+def _read(session: Session, which: _Read, profile: Profile, **values: Any) -> list[Impression]:
+    """Questions of a profile, in the order of their answers. As rows: making objects of the tables takes longer than
+    all else that a question needs."""
+    values["profile"] = profile.id
+    items: dict[int, list[str]] = defaultdict(list)
+    for number, item in session.execute(which.shown, values):
+        items[number].append(item)
+    return [
+        Impression(
+            number, page, kind, tuple(items[number]), seed, asked_at,
+            None if answered is None else Given(rating, tuple(picked)),
+        )
+        for number, page, kind, seed, asked_at, answered, rating, picked in session.execute(which.questions, values)
+    ]  # fmt: skip
+
+
+def _last(found: list[Impression]) -> Impression | None:
+    return found[-1] if found else None
+
+
 def _require_there(session: Session, profile: Profile) -> None:
-    if session.get(ProfileRow, profile.id) is None:
+    if session.execute(_THERE, {"profile": profile.id}).first() is None:
         raise ConflictError("this profile was deleted")
-
-
-def _require_same(answer: AnswerRow, given: Given) -> bool:
-    if (answer.rating, tuple(answer.picked)) != (given.rating, given.picked):
-        raise ConflictError("this question has another answer already: undo that one first")
-    return False
 
 
 def _impression(row: QuestionRow, answer: AnswerRow | None) -> Impression:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.tables import AlbumRow, MadeRow, PersonRow, ProfileRow, QuestionRow, ReportRow
@@ -232,8 +232,15 @@ def _require_there(session: Session, person: int) -> None:
 
 
 def _found(session: Session, whose: Any) -> Person | None:
-    row = session.scalars(select(PersonRow).where(whose).options(selectinload(PersonRow.profiles))).first()
-    return None if row is None else _person(row)
+    rows = session.execute(
+        select(PersonRow.id, PersonRow.public_id, ProfileRow)
+        .join(ProfileRow, ProfileRow.person_id == PersonRow.id)
+        .where(whose)
+        .order_by(ProfileRow.id)
+    ).all()
+    if not rows:
+        return None
+    return Person(rows[0][0], rows[0][1], tuple(_profile(row) for _, _, row in rows))
 
 
 def _person(row: PersonRow) -> Person:

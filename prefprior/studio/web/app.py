@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,9 @@ from prefprior.studio.web.measures import Measured, Measures
 from prefprior.studio.web.visitors import Cookies
 
 TENDING_SECONDS = 2.0
+# Between threads. The model's thread gives the interpreter away at each of its hundreds of operations a question, and
+# would wait for it as long as this each time.
+SWITCH_SECONDS = 0.0005
 PING_SECONDS = 1.0  # the database is asked no more often, by however many
 
 
@@ -62,6 +66,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sys.setswitchinterval(SWITCH_SECONDS)
         tending = asyncio.create_task(_tending(studio))
         yield
         tending.cancel()
