@@ -17,9 +17,6 @@ from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import create_app
 from tests.studio.postgres import Server, create, started
 from tests.studio.small import (
-    KINDS,
-    LEVELS,
-    MAKING,
     MANY,
     small_cast,
     small_catalogue,
@@ -29,7 +26,6 @@ from tests.studio.small import (
     small_studio,
 )
 
-__all__ = ["KINDS", "LEVELS", "MAKING"]
 DATABASES = ("sqlite", "postgresql")
 ON_BOTH = pytest.mark.parametrize("served", DATABASES, indirect=True)
 

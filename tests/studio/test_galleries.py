@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from typing import Any
 from urllib.parse import unquote
 from zipfile import ZipFile
 
@@ -22,11 +23,12 @@ from prefprior.predictor import Catalogue
 from prefprior.studio.inference import Inference, Sampling
 from prefprior.studio.painter import Painter
 from prefprior.studio.service import Offer, Studio
+from prefprior.studio.store.albums import GALLERY
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Profile
 from prefprior.studio.wishes import Wish, WishError, Wishes
 from tests.models.conftest import DIM
-from tests.studio.conftest import KINDS, LEVELS, MAKING
+from tests.studio.small import KINDS, LEVELS, MAKING
 from tests.studio.visiting import MADE, Person
 
 Visit = Callable[[], TestClient]
@@ -207,19 +209,42 @@ def test_the_wait_is_told_and_can_be_cancelled(studio: Studio, person: Person, p
     assert person.post("/cancel").headers["location"] == "/made"
 
 
+def manifest(person: Person) -> dict[str, Any]:
+    return json.loads(ZipFile(BytesIO(person.client.get("/made.zip").content)).read("manifest.json"))
+
+
 def test_a_mixture_of_ones_own_profiles(person: Person) -> None:
     person.answer("1")
-    alone = make(person)
     first = re.findall(r'name="profile" value="(\d+)"', person.client.get("/you").text)[0]
     person.post("/profiles/add", name="Work")
     person.answer("2")
-    one, other = (make(person, mix=first, share=share) for share in ("0", "1"))
-    assert one != other
-    assert make(person) not in (one, alone)
-    make(person, mix=first)
+    assert len(make(person, mix=first, share="0.25")) == MAKING.gallery
+    wish = manifest(person)["wish"]
+    assert (wish["mix_with"], wish["share"]) == (int(first), 0.25)
+    assert -1 <= wish["alike"] <= 1
     text = person.client.get("/made").text
     assert "the two tastes agree to" in text
     assert f'<option value="{first}" selected>' in text
+
+
+def test_a_mixture_follows_the_answers_of_both(person: Person, studio: Studio) -> None:
+    first = re.findall(r'name="profile" value="(\d+)"', person.client.get("/you").text)[0]
+    person.post("/profiles/add", name="Work")
+    owner = studio.people.of_cookie(person.client.cookies["studio"])
+    assert owner is not None
+    one, other = owner.profiles
+
+    def state() -> str:
+        make(person, mix=first)
+        found = studio.albums.of(other, GALLERY)
+        assert found is not None
+        return found.state
+
+    before = state()
+    assert state() == before
+    question = asyncio.run(studio.question(one, "pair"))
+    asyncio.run(studio.answer(one, question, picked=question.items[:1]))
+    assert state() != before
 
 
 def test_a_mixture_with_somebody_who_shares(person: Person, visit: Visit) -> None:
@@ -227,8 +252,8 @@ def test_a_mixture_with_somebody_who_shares(person: Person, visit: Visit) -> Non
     number = re.findall(r'name="profile" value="(\d+)"', other.client.get("/you").text)[0]
     found = re.search(r'<code class="code">([^<]+)</code>', other.post("/profiles/share", profile=number).text)
     assert found is not None
-    alone = make(person)
-    assert make(person, code=found[1]) != alone
+    make(person, code=found[1])
+    assert manifest(person)["wish"]["mix_with"] == int(number)
     assert other.post("/profiles/unshare", profile=number).headers["location"] == "/you"
     assert person.post("/made", code=found[1]).status_code == 422
     assert person.post("/made", mix=number).status_code == 404, "without the code it cannot be named"

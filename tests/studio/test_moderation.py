@@ -17,7 +17,7 @@ from prefprior.studio.store.invitations import Invitations
 from prefprior.studio.store.moderation import ITEM, MADE, Moderation, Reported
 from prefprior.studio.store.people import People, RefusedError
 from prefprior.studio.web.app import Rates, create_app
-from tests.studio.conftest import MANY
+from tests.studio.small import MANY
 from tests.studio.visiting import Person
 
 Visit = Callable[[], TestClient]
