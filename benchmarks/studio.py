@@ -36,6 +36,7 @@ from rich.table import Table
 from side_by_side import report
 
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 30.0  # seconds after the end in which what was begun may still be answered
 FIELD = re.compile(r'name="(csrf|question|seen_at)" value="([^"]*)"')
 PICTURE = re.compile(r'src="(/items/[^"]+)"')
 RATES = ("rates.visitor=1000000", "rates.arrivals=1000000")
@@ -118,11 +119,13 @@ class Load:
     made: list[float] = field(default_factory=list)  # from an answer to its pictures
     busy: int = 0  # told to come back later
     errors: Counter[str] = field(default_factory=Counter)
+    until: float = 0.0  # when a busy studio is asked no more
 
     def run(self, server: Server, args: argparse.Namespace) -> dict[str, Any]:
         """The figures."""
         end, began, ours = time.monotonic() + args.seconds, server.seconds, time.process_time()
         delays, memory = random.Random(0), list[float]()
+        self.until = end + PATIENCE
         visitors = [
             threading.Thread(target=self._visitors, args=(server, args, number, delays.uniform(0, args.every), end))
             for number in range(self.visitors)
@@ -191,6 +194,9 @@ class Load:
             if status != 503:
                 break
             self.busy += 1
+            if time.monotonic() > self.until:
+                self.errors[f"{path} still busy"] += 1
+                return None
             time.sleep(float(headers["retry-after"]))
         if status == expected:
             return body

@@ -212,7 +212,7 @@ class ServeConfig:
     calibrate_shown: int = 5
     calibrate_people: int = 200
     beliefs: int = 256  # profiles whose belief is kept in memory
-    waiting: int = 64  # jobs that wait for the model, and for the decoder; more are refused
+    waiting: int = 256  # jobs that wait for the model, and for the decoder; more are refused
     device: str = "cpu"
     seed: int = 0
     run_dir: str = "runs/serve/studio"

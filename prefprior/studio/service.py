@@ -76,7 +76,7 @@ class Studio:
 
     def __init__(
         self, *, database: Database, inference: Inference, sampling: Sampling, painter: Painter, offer: Offer,
-        pictures: Pictures, making: Making | None = None, waiting: int = 64,
+        pictures: Pictures, making: Making | None = None, waiting: int = 256,
     ) -> None:  # fmt: skip
         """At most `waiting` jobs wait for each worker."""
         self.database, self.offer, self.making = database, offer, making or Making()
