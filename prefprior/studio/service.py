@@ -39,7 +39,7 @@ from prefprior.studio.worker import BusyError, Worker
 
 Held = TypeVar("Held")
 Result = TypeVar("Result")
-Job = tuple[str, int, str]  # what is done, for which profile, from which answers
+Job = tuple[str, tuple[int, ...], str]  # what is done, from the answers of which profiles, and which these are
 FORGETTING = "forget"
 TOLD = (BusyError, WishError)  # to whoever asked, and no mistakes of ours
 PATIENCE = 20.0  # seconds until a request gives up; what it waited for goes on, and the next request finds it
@@ -118,7 +118,7 @@ class Studio:
                 PATIENCE,
             )
             if thin:
-                self._begun(("settle", profile.id, ""), lambda: self._settled(profile, answers))
+                self._begun(("settle", (profile.id,), ""), lambda: self._settled(profile, answers))
             return await run_in_threadpool(self.impressions.record, profile, draw, request_key)
 
     async def answer(
@@ -150,7 +150,8 @@ class Studio:
         return await self._album(profile, GALLERY, wish, self.making.gallery, other)
 
     async def _album(self, profile: Profile, kind: str, wish: Wish, n: int, other: Profile | None = None) -> Album:
-        async with self._turn(profile):  # a deletion comes before all of this, or ends what is begun here
+        both = [profile] if other is None else [profile, other]
+        async with self._turns_of(both):  # a deletion comes before all of this, or ends what is begun here
             answers = await run_in_threadpool(self.impressions.answered, profile)
             others = None if other is None else await run_in_threadpool(self.impressions.answered, other)
             kept = await run_in_threadpool(self.albums.of, profile, kind)
@@ -160,9 +161,10 @@ class Studio:
             if kept is not None and kept.state == state:
                 return kept
             second = None if other is None or others is None else (other, others)
-            made = self._begun(
-                (kind, profile.id, state), lambda: self._made(profile, answers, kind, state, wish, n, second)
-            )  # fmt: skip
+            job: Job = (kind, tuple(each.id for each in both), state)
+            if kind == GALLERY and job not in self._running:  # one at a time
+                self.cancel_gallery(profile)
+            made = self._begun(job, lambda: self._made(profile, answers, kind, state, wish, n, second))
         return await _shared(made)
 
     async def _made(
@@ -220,8 +222,8 @@ class Studio:
 
     def cancel_gallery(self, profile: Profile) -> None:
         """Pictures of a gallery that are not begun are not made."""
-        for (work, number, _), task in list(self._running.items()):
-            if (work, number) == (GALLERY, profile.id):
+        for (work, numbers, _), task in list(self._running.items()):
+            if (work, numbers[0]) == (GALLERY, profile.id):
                 task.cancel()
 
     async def embedding_of_item(self, item: str) -> Tensor | None:
@@ -233,7 +235,7 @@ class Studio:
         async with self._turn(profile):
             answers = await run_in_threadpool(self.impressions.answered, profile)
             believed = self._begun(
-                ("belief", profile.id, state_of(self.model, answers)), lambda: self._settled(profile, answers)
+                ("belief", (profile.id,), state_of(self.model, answers)), lambda: self._settled(profile, answers)
             )  # fmt: skip
         belief = await _shared(believed)
         return await _computed(self.sampling, lambda sampling: sampling.rank(belief, start, count, self._hidden[ITEM]))
@@ -351,18 +353,24 @@ class Studio:
             raise error  # asyncio logs it
 
     @asynccontextmanager
-    async def _deleting(self, *profiles: Profile) -> AsyncIterator[None]:
-        """In the turn of each profile; then what is still computed from their answers ends, and they leave memory."""
+    async def _turns_of(self, profiles: Sequence[Profile]) -> AsyncIterator[None]:
+        """The turns of several profiles, always taken in the same order."""
         async with AsyncExitStack() as turns:
             for profile in sorted(profiles, key=lambda each: each.id):
                 await turns.enter_async_context(self._turn(profile))
             yield
+
+    @asynccontextmanager
+    async def _deleting(self, *profiles: Profile) -> AsyncIterator[None]:
+        """In the turn of each profile; then what is still computed from their answers ends, and they leave memory."""
+        async with self._turns_of(profiles):
+            yield
             for profile in profiles:
                 self._replaced.forget(profile)
-                for (work, number, _), task in list(self._running.items()):
-                    if number == profile.id and work != FORGETTING:
+                for (work, numbers, _), task in list(self._running.items()):
+                    if profile.id in numbers and work != FORGETTING:
                         task.cancel()
-                self._begun((FORGETTING, profile.id, str(next(self._deletions))), partial(self._forgotten, profile))
+                self._begun((FORGETTING, (profile.id,), str(next(self._deletions))), partial(self._forgotten, profile))
 
     async def _forgotten(self, profile: Profile) -> None:
         """However full the queue is."""

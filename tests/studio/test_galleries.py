@@ -25,8 +25,10 @@ from prefprior.studio.painter import Painter
 from prefprior.studio.service import Offer, Studio
 from prefprior.studio.store.albums import GALLERY
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.moderation import MADE as MADE_KIND
 from prefprior.studio.store.people import Profile
 from prefprior.studio.wishes import Wish, WishError, Wishes
+from prefprior.studio.worker import BusyError
 from tests.models.conftest import DIM
 from tests.studio.small import KINDS, LEVELS, MAKING
 from tests.studio.visiting import MADE, Person
@@ -257,6 +259,56 @@ def test_a_mixture_with_somebody_who_shares(person: Person, visit: Visit) -> Non
     assert other.post("/profiles/unshare", profile=number).headers["location"] == "/you"
     assert person.post("/made", code=found[1]).status_code == 422
     assert person.post("/made", mix=number).status_code == 404, "without the code it cannot be named"
+
+
+def test_whoever_is_deleted_leaves_a_mixture_that_is_being_made(person: Person, visit: Visit, studio: Studio) -> None:
+    """Nothing of their answers stays in memory."""
+    other = Person(visit())
+    other.answer("1")
+    owners = [studio.people.of_cookie(each.client.cookies["studio"]) for each in (person, other)]
+    assert all(owners)
+    (profile,), (shared,) = (owner.profiles for owner in owners if owner is not None)
+
+    async def mixed() -> None:
+        making = asyncio.ensure_future(studio.gallery(profile, Wish(mix_with=shared.id), shared))
+        while studio.progress(profile) is None:
+            await asyncio.sleep(0.001)
+        assert owners[1] is not None
+        await studio.delete(owners[1])
+        with pytest.raises(BusyError, match="changed meanwhile"):
+            await making
+        while studio._running:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(mixed())
+    kept = studio.inference.submit(lambda inference: set(inference.beliefs._kept)).result()
+    assert shared.id not in kept
+    assert studio.albums.of(profile, GALLERY) is None
+
+
+def test_a_new_wish_takes_the_place_of_one_that_is_being_made(studio: Studio, profile: Profile) -> None:
+    async def wished() -> str:
+        first = asyncio.ensure_future(studio.gallery(profile, Wish(seed=1)))
+        while studio.progress(profile) is None:
+            await asyncio.sleep(0.001)
+        second = await studio.gallery(profile, Wish(seed=2))
+        with pytest.raises(BusyError, match="changed meanwhile"):
+            await first
+        return second.state
+
+    state = asyncio.run(wished())
+    found = studio.albums.of(profile, GALLERY)
+    assert found is not None
+    assert found.state == state
+
+
+def test_hidden_pictures_are_not_in_the_download_and_wishes_are_in_the_export(person: Person, studio: Studio) -> None:
+    name = make(person, prompt="something")[0]
+    asyncio.run(studio.decide(MADE_KIND, name, hide=True))
+    assert name not in [each["sha256"] for each in manifest(person)["pictures"]]
+    archive = ZipFile(BytesIO(person.client.get("/export").content))
+    (told,) = json.loads(archive.read("data.json"))["profiles"][0]["made"]
+    assert told["wish"]["prompt"] == "something"
 
 
 @pytest.mark.parametrize("wish", [{"prompt": "a"}, {"axis-0": "1"}, {"share": "2"}, {"share": "x"}])

@@ -185,6 +185,7 @@ def made_of(session: Session, person: Person) -> list[tuple[str, bytes]]:
 
 def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
     reports = session.scalars(select(ReportRow).where(ReportRow.profile_id == profile.id)).all()
+    albums = session.scalars(select(AlbumRow).where(AlbumRow.profile_id == profile.id).order_by(AlbumRow.kind)).all()
     questions = session.scalars(
         select(QuestionRow).where(QuestionRow.profile_id == profile.id).order_by(QuestionRow.id)
     ).all()
@@ -194,6 +195,13 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
         "reported": [{"kind": row.kind, "name": row.name, "reported_at": row.reported_at} for row in reports],
         "created_at": profile.created_at,
         "seed": profile.seed,
+        "made": [
+            {
+                "kind": row.kind, "wish": row.wish, "made_at": row.made_at, "answers": row.answers, "seed": row.seed,
+                "model": row.model, "decoder": row.decoder, "concentration": row.concentration, "sure": row.sure,
+            }
+            for row in albums
+        ],
         "questions": [
             {
                 "question": row.id, "page": row.page, "kind": row.kind, "policy": row.policy, "model": row.model,

@@ -259,7 +259,9 @@ def router(
         if album is None:
             raise HTTPException(404, "no gallery was made yet")
         named = {"Content-Disposition": 'attachment; filename="made-for-me.zip"'}
-        return Response(await run_in_threadpool(_gallery, album), media_type="application/zip", headers=named)
+        return Response(
+            await run_in_threadpool(_gallery, album, studio.hidden(MADE)), media_type="application/zip", headers=named
+        )
 
     @pages.get("/you")
     async def you(request: Request) -> Response:
@@ -410,20 +412,21 @@ def _archive(studio: Studio, person: Person) -> bytes:
     return out.getvalue()
 
 
-def _gallery(album: Album) -> bytes:
+def _gallery(album: Album, hidden: frozenset[str]) -> bytes:
     """A gallery's pictures, and a manifest of what made them."""
+    shown = [(place, each) for place, each in enumerate(album.pictures, 1) if each.name not in hidden]
     told = {
         "model": album.model, "decoder": album.decoder, "seed": album.seed, "answers": album.answers,
         "concentration": album.concentration, "sure": album.sure, "wish": dict(album.wish),
         "pictures": [
             {"file": f"{place}.png", "sha256": each.name, "like": list(each.why)}
-            for place, each in enumerate(album.pictures, 1)
+            for place, each in shown
         ],
     }  # fmt: skip
     out = BytesIO()
     with ZipFile(out, "w", ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", json.dumps(told, indent=2, ensure_ascii=False))
-        for place, each in enumerate(album.pictures, 1):
+        for place, each in shown:
             archive.writestr(f"{place}.png", each.content)
     return out.getvalue()
 
