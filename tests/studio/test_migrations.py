@@ -28,9 +28,9 @@ def test_down_and_up_again_with_data_in(database: Database) -> None:
     profile = person.profiles[0]
     question = impressions.record(profile, Draw("pair", "2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 2**62))
     impressions.answer(profile, question.id, Given(picked=(1,)), None)
+    before = people.everything(person)
     Albums(database).replace(profile, Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, (Picture(b"png"),)))
     Tokens(database).issue("shop", ["ask"], 1)
-    before = people.everything(person)
     database.downgrade("0001")
     assert set(inspect(database.engine).get_table_names()) == {
         "people", "profiles", "questions", "shown", "answers", "alembic_version",
