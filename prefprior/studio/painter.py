@@ -3,6 +3,7 @@
 Shapes: n pictures, D dimension.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -44,6 +45,15 @@ class Painter:
         flagged = self.safety.flagged(pictures)
         shown = [blurred_card(each) if bad else each for each, bad in zip(pictures, flagged, strict=True)]
         return tuple(png(each) for each in shown)
+
+    def shows(self, item: str) -> str | None:
+        """SHA-256 of what a decoder that shows real pictures makes of an item; None for other decoders."""
+        if not isinstance(self.decoder, Retrieval):
+            return None
+        try:
+            return hashlib.sha256(png(self.decoder.pictures.open(item).convert("RGB"))).hexdigest()
+        except BadPictureError:
+            return None
 
     def _decoded(self, request: Request, places: Sequence[int]) -> list[Image.Image]:
         try:

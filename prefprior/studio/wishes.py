@@ -8,6 +8,7 @@ from prefprior.errors import require_between
 
 MOST_STRENGTH, MOST_DIVERSITY, MOST_STEP, MOST_SEED = 3.0, 10.0, 2.0, 2**31 - 1
 LONGEST_PROMPT = 300
+MOST_AXES = 40
 
 
 class WishError(ValueError):
@@ -24,7 +25,7 @@ class Wish:
     prompt: str = ""
     negative: bool = False  # move away from what the person would like least
     seed: int = 0
-    mix_with: int | None = None  # another profile's number, whose taste takes part
+    mixed: bool = False  # with another profile's taste
     share: float = 0.5  # of the other profile
 
     def __post_init__(self) -> None:
@@ -37,7 +38,7 @@ class Wish:
                 require_between(f"the step along {name}", step, -MOST_STEP, MOST_STEP)
         except ValueError as error:
             raise WishError(str(error)) from None
-        if self.mix_with is not None and (self.prompt or any(self.axes.values())):
+        if self.mixed and (self.prompt or any(self.axes.values())):
             raise WishError("a mixture takes no prompt and no axes: leave them out")
         if len(self.prompt) > LONGEST_PROMPT or not all(each.isprintable() for each in self.prompt):
             raise WishError(f"a prompt has at most {LONGEST_PROMPT} letters, all of them printable")
@@ -54,6 +55,9 @@ class Wishes:
     axes: tuple[str, ...] = ()
     prompt: bool = False
     negative: bool = False
+
+    def __post_init__(self) -> None:
+        require_between("the number of axes", len(self.axes), 0, MOST_AXES)
 
     def require(self, wish: Wish) -> None:
         """Refuses what cannot be done here."""

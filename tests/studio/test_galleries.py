@@ -23,13 +23,15 @@ from prefprior.predictor import Catalogue
 from prefprior.studio.inference import Inference, Sampling
 from prefprior.studio.painter import Painter
 from prefprior.studio.service import Offer, Studio
-from prefprior.studio.store.albums import GALLERY
+from prefprior.studio.store.albums import GALLERY, Album, Picture
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.impressions import ConflictError
 from prefprior.studio.store.moderation import MADE as MADE_KIND
 from prefprior.studio.store.people import Profile
+from prefprior.studio.web.visitors import MOST_FIELDS
 from prefprior.studio.wishes import Wish, WishError, Wishes
-from prefprior.studio.worker import BusyError
 from tests.models.conftest import DIM
+from tests.studio.conftest import ON_BOTH
 from tests.studio.small import KINDS, LEVELS, MAKING
 from tests.studio.visiting import MADE, Person
 
@@ -52,10 +54,10 @@ class Words:
 
 
 @pytest.fixture
-def studio(sqlite: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
+def studio(served: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
     """One that takes axes and prompts."""
     made = Studio(
-        database=sqlite, inference=inference,
+        database=served, inference=inference,
         sampling=Sampling(catalogue=catalogue, certainty=None, making=MAKING, wishes=WISHES, encoder=Words()),
         painter=Painter(decoder=Retrieval(catalogue=catalogue, pictures=pictures), safety=NoSafety()),
         offer=Offer(KINDS, LEVELS.raw, WISHES), pictures=pictures, making=MAKING,
@@ -81,6 +83,7 @@ def make(person: Person, **wish: str) -> list[str]:
     return MADE.findall(person.client.get("/made").text)
 
 
+@ON_BOTH
 def test_a_gallery_is_made_as_wished_and_kept(person: Person) -> None:
     assert "Nothing was made yet" in person.client.get("/made").text
     first = make(person)
@@ -162,6 +165,7 @@ def test_a_gallery_is_its_owners(person: Person, visit: Visit) -> None:
     assert "Nothing was made yet" in other.client.get("/made").text
 
 
+@ON_BOTH
 def test_roaming_takes_likes_and_dislikes(person: Person, studio: Studio, profile: Profile) -> None:
     for answer in ("like", "dislike", "more"):
         assert person.answer(answer, "roam").headers["location"] == "/ask/roam"
@@ -198,12 +202,12 @@ def test_more_like_this_asks_about_what_is_like_it(
 def test_the_wait_is_told_and_can_be_cancelled(studio: Studio, person: Person, profile: Profile) -> None:
     async def cancelled() -> int:
         making = asyncio.ensure_future(studio.gallery(profile, Wish()))
-        while (found := studio.progress(profile)) is None:
+        while (found := studio.maker.progress(profile)) is None:
             await asyncio.sleep(0.001)
-        studio.cancel_gallery(profile)
-        with pytest.raises(Exception, match="changed meanwhile"):
+        studio.maker.cancel_gallery(profile)
+        with pytest.raises(ConflictError, match="cancelled"):
             await making
-        assert studio.progress(profile) is None
+        assert studio.maker.progress(profile) is None
         return found.total
 
     assert asyncio.run(cancelled()) == MAKING.gallery
@@ -215,6 +219,7 @@ def manifest(person: Person) -> dict[str, Any]:
     return json.loads(ZipFile(BytesIO(person.client.get("/made.zip").content)).read("manifest.json"))
 
 
+@ON_BOTH
 def test_a_mixture_of_ones_own_profiles(person: Person) -> None:
     person.answer("1")
     first = re.findall(r'name="profile" value="(\d+)"', person.client.get("/you").text)[0]
@@ -222,7 +227,7 @@ def test_a_mixture_of_ones_own_profiles(person: Person) -> None:
     person.answer("2")
     assert len(make(person, mix=first, share="0.25")) == MAKING.gallery
     wish = manifest(person)["wish"]
-    assert (wish["mix_with"], wish["share"]) == (int(first), 0.25)
+    assert (wish["mixed"], wish["share"]) == (True, 0.25)
     assert -1 <= wish["alike"] <= 1
     text = person.client.get("/made").text
     assert "the two tastes agree to" in text
@@ -255,7 +260,7 @@ def test_a_mixture_with_somebody_who_shares(person: Person, visit: Visit) -> Non
     found = re.search(r'<code class="code">([^<]+)</code>', other.post("/profiles/share", profile=number).text)
     assert found is not None
     make(person, code=found[1])
-    assert manifest(person)["wish"]["mix_with"] == int(number)
+    assert manifest(person)["wish"]["mixed"]
     assert other.post("/profiles/unshare", profile=number).headers["location"] == "/you"
     assert person.post("/made", code=found[1]).status_code == 422
     assert person.post("/made", mix=number).status_code == 404, "without the code it cannot be named"
@@ -270,14 +275,14 @@ def test_whoever_is_deleted_leaves_a_mixture_that_is_being_made(person: Person, 
     (profile,), (shared,) = (owner.profiles for owner in owners if owner is not None)
 
     async def mixed() -> None:
-        making = asyncio.ensure_future(studio.gallery(profile, Wish(mix_with=shared.id), shared))
-        while studio.progress(profile) is None:
+        making = asyncio.ensure_future(studio.gallery(profile, Wish(mixed=True), shared))
+        while studio.maker.progress(profile) is None:
             await asyncio.sleep(0.001)
         assert owners[1] is not None
         await studio.delete(owners[1])
-        with pytest.raises(BusyError, match="changed meanwhile"):
+        with pytest.raises(ConflictError, match="cancelled"):
             await making
-        while studio._running:
+        while len(studio.tasks):
             await asyncio.sleep(0.01)
 
     asyncio.run(mixed())
@@ -286,13 +291,79 @@ def test_whoever_is_deleted_leaves_a_mixture_that_is_being_made(person: Person, 
     assert studio.albums.of(profile, GALLERY) is None
 
 
+@pytest.mark.parametrize("how", ["delete", "start-over", "unshare"])
+def test_a_finished_mixture_goes_with_the_other_taste(person: Person, visit: Visit, studio: Studio, how: str) -> None:
+    other = Person(visit())
+    other.answer("1")
+    number = re.findall(r'name="profile" value="(\d+)"', other.client.get("/you").text)[0]
+    found = re.search(r'<code class="code">([^<]+)</code>', other.post("/profiles/share", profile=number).text)
+    assert found is not None
+    earlier = make(person, code=found[1], seed="1")
+    names = make(person, code=found[1])
+    if how == "delete":
+        other.post("/delete", sure="yes")
+    else:
+        other.post(f"/profiles/{how}", profile=number)
+    assert "Nothing was made yet" in person.client.get("/made").text
+    for name in {*earlier, *names}:
+        assert person.client.get(f"/made/{name}").status_code == 404, "nor in memory"
+    assert person.post("/made", code=found[1]).status_code == 422
+
+
+def test_a_mixture_is_not_kept_where_the_other_is_gone_meanwhile(studio: Studio) -> None:
+    (one, _), (other, _) = studio.people.arrive(), studio.people.arrive()
+    mine, theirs = one.profiles[0], other.profiles[0]
+    studio.people.share(theirs)
+    made = Album("s", 0, "m", "d", 1, 0.5, None, (Picture(b"png"),), {}, theirs.id)
+    studio.albums.replace(mine, made, GALLERY, theirs)
+    assert studio.albums.of(mine, GALLERY) == made
+    for end in (studio.people.unshare, studio.people.start_over):
+        end(theirs)
+        assert studio.albums.of(mine, GALLERY) is None
+        studio.albums.replace(mine, made, GALLERY, theirs)
+        assert studio.albums.of(mine, GALLERY) is None
+
+
+def test_a_gallery_that_is_being_made_goes_on_whatever_is_answered(studio: Studio, profile: Profile) -> None:
+    async def wished() -> tuple[Album, Album]:
+        first = asyncio.ensure_future(studio.gallery(profile, Wish(seed=1)))
+        while studio.maker.progress(profile) is None:
+            await asyncio.sleep(0.001)
+        question = await studio.question(profile, "pair")
+        await studio.answer(profile, question, picked=question.items[:1])
+        return await asyncio.gather(first, studio.gallery(profile, Wish(seed=1)))
+
+    first, second = asyncio.run(wished())
+    assert first is second
+    assert first.answers == 0
+
+
+def test_more_twice_leaves_one_question_waiting(person: Person, studio: Studio, profile: Profile) -> None:
+    name = make(person)[0]
+    for _ in range(3):
+        person.post("/more", picture=name)
+    last = person.fields("roam")
+    assert person.answer("more", "roam").status_code == 303
+    after = person.fields("roam")["question"]
+    assert person.client.post("/ask/roam", data=last | {"answer": "more"}).status_code == 303, "sent again"
+    assert person.fields("roam")["question"] == after
+    person.answer("like", "roam")
+    assert int(person.fields("roam")["question"]) > int(after), "none of those before comes back"
+
+
+def test_many_axes_fit_into_the_form() -> None:
+    assert len(Wishes(axes=tuple(f"a{i}|b" for i in range(40))).axes) + 12 < MOST_FIELDS
+    with pytest.raises(ValueError, match="the number of axes"):
+        Wishes(axes=tuple(f"a{i}|b" for i in range(41)))
+
+
 def test_a_new_wish_takes_the_place_of_one_that_is_being_made(studio: Studio, profile: Profile) -> None:
     async def wished() -> str:
         first = asyncio.ensure_future(studio.gallery(profile, Wish(seed=1)))
-        while studio.progress(profile) is None:
+        while studio.maker.progress(profile) is None:
             await asyncio.sleep(0.001)
         second = await studio.gallery(profile, Wish(seed=2))
-        with pytest.raises(BusyError, match="changed meanwhile"):
+        with pytest.raises(ConflictError, match="another gallery was wished for"):
             await first
         return second.state
 
@@ -304,7 +375,7 @@ def test_a_new_wish_takes_the_place_of_one_that_is_being_made(studio: Studio, pr
 
 def test_hidden_pictures_are_not_in_the_download_and_wishes_are_in_the_export(person: Person, studio: Studio) -> None:
     name = make(person, prompt="something")[0]
-    asyncio.run(studio.decide(MADE_KIND, name, hide=True))
+    asyncio.run(studio.hiding.decide(MADE_KIND, name, hide=True))
     assert name not in [each["sha256"] for each in manifest(person)["pictures"]]
     archive = ZipFile(BytesIO(person.client.get("/export").content))
     (told,) = json.loads(archive.read("data.json"))["profiles"][0]["made"]

@@ -118,7 +118,7 @@ def test_what_is_deleted_meanwhile_is_not_kept(studio: Studio) -> None:
                 assert gone.status_code == 303
 
             await asyncio.gather(tab(client), tab(client), deletion())
-            while studio._running:
+            while len(studio.tasks):
                 await asyncio.sleep(0.05)
 
     asyncio.run(visited())
@@ -134,7 +134,7 @@ def test_a_request_that_comes_after_a_deletion_leaves_no_belief(studio: Studio) 
     async def asked() -> None:
         person, _ = studio.people.arrive()
         await studio.delete(person)
-        while studio._running:
+        while len(studio.tasks):
             await asyncio.sleep(0.01)
         for late in (studio.question(person.profiles[0], "nine"), studio.strip(person.profiles[0])):
             with pytest.raises(ConflictError, match="was deleted"):

@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -30,7 +31,7 @@ APPS, BROWSERS = 3, 2  # clients at once
 LIFE = 12  # answers of a person: the small catalogue has few pictures
 
 
-class Client(threading.Thread):
+class Client(threading.Thread, ABC):
     """Answers until told to stop, as one person after the other, and sends again what was not acknowledged."""
 
     def __init__(self, serving: Serving, seed: int) -> None:
@@ -57,17 +58,17 @@ class Client(threading.Thread):
         """That were acknowledged."""
         return sum(map(len, list(self.kept.values())))
 
+    @abstractmethod
     def arrive(self) -> str:
         """What the next person is called."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, name: str, given: dict[int, str], page: str) -> None:
         """A question and its answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def person(self, people: People, name: str) -> Person | None:
         """Who it is in the database."""
-        raise NotImplementedError
 
     def sent(self, method: str, path: str, **more: Any) -> httpx2.Response:
         """A response; a request that gets none is sent again, as it was."""

@@ -43,6 +43,22 @@ def test_down_and_up_again_with_data_in(database: Database) -> None:
     assert impressions.answered(profile)[0].seed == 2**62
 
 
+def test_numbers_of_deleted_rows_are_not_given_again_after_an_upgrade(database: Database) -> None:
+    people, impressions = People(database), Impressions(database)
+    draw = Draw("pair", "2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 7)
+    kept, gone = people.arrive()[0], people.arrive()[0]
+    deleted = [impressions.record(each.profiles[0], draw).id for each in (kept, gone)]
+    database.downgrade("0003")
+    with database.writing() as session:
+        session.execute(text("DELETE FROM people WHERE id = :id"), {"id": gone.id})
+    database.upgrade()
+    assert people.arrive()[0].profiles[0].id > gone.profiles[0].id
+    assert impressions.record(kept.profiles[0], draw).id > max(deleted)
+    found = impressions.find(kept.profiles[0], deleted[0])
+    assert found is not None
+    assert found.page == "pair"
+
+
 def test_a_table_that_is_altered_keeps_what_refers_to_it(database: Database) -> None:
     """SQLite makes it anew and drops the old one."""
     person, token = People(database).arrive()

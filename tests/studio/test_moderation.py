@@ -1,9 +1,14 @@
 """Reports, hidden pictures, invitations, and the page of whoever runs the studio."""
 
+import hashlib
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
+from io import BytesIO
+from threading import Barrier
 from urllib.parse import unquote
+from zipfile import ZipFile
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,8 +20,9 @@ from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.invitations import Invitations
 from prefprior.studio.store.moderation import ITEM, MADE, Moderation, Reported
-from prefprior.studio.store.people import People, RefusedError
+from prefprior.studio.store.people import People, RefusedError, UninvitedError
 from prefprior.studio.web.app import Rates, create_app
+from tests.studio.conftest import ON_BOTH
 from tests.studio.small import MANY
 from tests.studio.visiting import Person
 
@@ -73,21 +79,73 @@ def test_reports_count_once_each_and_end_with_their_profile(database: Database) 
     assert moderation.hidden(ITEM) == frozenset()
 
 
+def lets_in(database: Database, code: str) -> bool:
+    try:
+        People(database).arrive(code)
+    except UninvitedError:
+        return False
+    return True
+
+
+def test_an_invitation_is_not_used_up_by_an_arrival_that_fails(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = Invitations(database).issue("", 1, 1)
+
+    def broken(**_: object) -> None:
+        raise RuntimeError("after the code was taken")
+
+    with monkeypatch.context() as broke:
+        broke.setattr("prefprior.studio.store.people._new", broken)
+        with pytest.raises(RuntimeError, match="after the code"):
+            People(database).arrive(code)
+    assert lets_in(database, code)
+
+
+def test_the_same_report_and_decision_at_the_same_moment(database: Database) -> None:
+    moderation = Moderation(database)
+    profile = People(database).arrive()[0].profiles[0]
+    for work in (lambda: moderation.report(profile, ITEM, "a"), lambda: moderation.hide(ITEM, "a")):
+        all_at_once = Barrier(6)
+
+        def run(work: Callable[[], None] = work, all_at_once: Barrier = all_at_once) -> None:
+            all_at_once.wait()
+            work()
+
+        with ThreadPoolExecutor(6) as threads:
+            for each in [threads.submit(run) for _ in range(6)]:
+                each.result()
+    assert moderation.hidden(ITEM) == {"a"}
+    assert moderation.reported() == []
+
+
+def test_a_profile_has_so_many_open_reports(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefprior.studio.store.moderation.MOST_REPORTS", 2)
+    moderation, profile = Moderation(database), People(database).arrive()[0].profiles[0]
+    for name in ("a", "b"):
+        moderation.report(profile, ITEM, name)
+    with pytest.raises(RefusedError, match="2 pictures"):
+        moderation.report(profile, ITEM, "c")
+    People(database).start_over(profile)
+    assert moderation.reported() == []
+
+
 def test_an_invitation_lets_so_many_in(database: Database) -> None:
     invitations = Invitations(database)
     code = invitations.issue("friends", 2, 1)
-    assert [invitations.take(code) for _ in range(3)] == [True, True, False]
-    assert not invitations.take("wrong")
+    assert [lets_in(database, code) for _ in range(3)] == [True, True, False]
+    assert not lets_in(database, "wrong")
     expired = invitations.issue("", 5, 0.001)
-    assert invitations.take(expired)
+    assert lets_in(database, expired)
     invitations.revoke(invitations.all()[0].id)
-    assert not invitations.take(expired)
+    assert not lets_in(database, expired)
     assert [each.note for each in invitations.all()] == ["friends"]
     for uses, days in ((0, 1), (1, 0)):
         with pytest.raises(RefusedError, match="must be at least"):
             invitations.issue("", uses, days)
 
 
+@ON_BOTH
 def test_a_reported_picture_is_replaced_by_another_question(person: Person, studio: Studio) -> None:
     fields = person.fields()
     shown = person.shown()
@@ -108,6 +166,7 @@ def test_another_visitors_question_cannot_be_reported(person: Person, visit: Vis
     assert person.post("/report", mode="nine", question=question, place="1").status_code == 404
 
 
+@ON_BOTH
 def test_a_hidden_picture_is_shown_to_nobody(person: Person, admin: Admin, studio: Studio, visit: Visit) -> None:
     waiting = person.shown("pair")
     item = unquote(waiting[0])
@@ -129,6 +188,53 @@ def test_a_hidden_picture_is_shown_to_nobody(person: Person, admin: Admin, studi
             break
     admin.post("/decide", kind=ITEM, name=item, decision="keep")
     assert person.client.get(f"/items/{waiting[0]}").status_code == 200
+
+
+def test_a_reported_picture_can_be_judged_after_others_were_made(person: Person, admin: Admin) -> None:
+    before = set(person.strip())
+    person.answer("1")
+    gone = (before - set(person.strip())).pop()
+    assert person.post("/report", picture=gone).status_code == 200
+    assert admin.client.get(f"/admin/pictures/made/{gone}").headers["content-type"] == "image/png"
+
+
+def test_an_undone_answer_about_a_hidden_picture_is_not_asked_again(person: Person, admin: Admin) -> None:
+    item = person.shown("rate")[0]
+    person.answer("5", "rate")
+    admin.post("/decide", kind=ITEM, name=unquote(item), decision="hide")
+    assert person.undo("rate").headers["location"] == "/ask/rate"
+    assert person.shown("rate")[0] != item
+
+
+def test_hidden_items_are_hidden_where_the_decoder_shows_real_pictures(
+    person: Person, admin: Admin, studio: Studio, pictures: ArrayPictures, catalogue: Catalogue
+) -> None:
+    name = person.strip()[0]
+    shown = studio.painter.submit(lambda painter: {painter.shows(each): each for each in catalogue.ids}).result()
+    item = shown[name]
+    assert person.client.get(f"/made/{name}").status_code == 200
+    admin.post("/decide", kind=ITEM, name=item, decision="hide")
+    assert person.client.get(f"/made/{name}").status_code == 404
+    assert name not in person.page()
+    archive = ZipFile(BytesIO(person.client.get("/export").content))
+    made = [path for path in archive.namelist() if path.endswith(".png")]
+    assert name not in {hashlib.sha256(archive.read(path)).hexdigest() for path in made}
+    admin.post("/decide", kind=ITEM, name=item, decision="keep")
+    assert person.client.get(f"/made/{name}").status_code == 200
+
+
+@ON_BOTH
+def test_names_that_cannot_be(person: Person, admin: Admin) -> None:
+    for name in ("a\x00b", "\x00", "f" * 63, "../x", "F" * 64):
+        assert person.post("/report", picture=name).status_code == 404
+        assert person.post("/more", picture=name).status_code == 404
+    token = CSRF.search(admin.page())
+    assert token is not None
+    for kind, name in ((ITEM, "a\x00b"), (ITEM, "made up"), (MADE, "\x00"), ("other", "a")):
+        data = {"csrf": token[1], "kind": kind, "name": name, "decision": "hide"}
+        assert admin.client.post("/admin/decide", data=data).status_code == 422
+    for path in ("made/%00", "item/%00", "made/x", "other/x"):
+        assert admin.client.get(f"/admin/pictures/{path}").status_code == 404
 
 
 def test_a_hidden_made_picture_is_gone(person: Person, admin: Admin) -> None:
@@ -163,10 +269,14 @@ def test_only_the_token_opens_the_page(visit: Visit, studio: Studio) -> None:
     assert client.get("/admin/pictures/item/a").status_code == 404
 
 
-def test_its_forms_need_their_own_token(admin: Admin, person: Person) -> None:
-    for headers in ({}, {"Origin": "https://evil.example"}):
-        data = {"csrf": person.fields()["csrf"], "note": "x"}
-        assert admin.client.post("/admin/invite", data=data, headers=headers).status_code == 403
+def test_its_forms_need_their_own_token(admin: Admin, person: Person, studio: Studio) -> None:
+    assert admin.client.post("/admin/invite", data={"csrf": person.fields()["csrf"], "note": "x"}).status_code == 403
+    token = CSRF.search(admin.page())
+    assert token is not None
+    evil = {"Origin": "https://evil.example"}
+    assert admin.client.post("/admin/invite", data={"csrf": token[1]}, headers=evil).status_code == 403
+    good = studio.tokens.issue("us", ["admin"], 1)
+    assert admin.client.post("/admin/enter", data={"token": good}, headers=evil).status_code == 403
 
 
 def test_guessing_is_slowed(studio: Studio) -> None:
@@ -176,6 +286,7 @@ def test_guessing_is_slowed(studio: Studio) -> None:
     assert found[-1] == 429
 
 
+@ON_BOTH
 def test_the_page_counts(admin: Admin, person: Person) -> None:
     person.answer("none")
     person.answer("2")
@@ -190,6 +301,7 @@ def test_the_page_counts(admin: Admin, person: Person) -> None:
     assert re.findall(r'<td class="n">([^<]+)</td>', nine[0])[:3] == ["2", "2", "1"]
 
 
+@ON_BOTH
 def test_without_a_code_nobody_is_let_in(studio: Studio, admin: Admin) -> None:
     client = TestClient(create_app(studio, invite_only=True, rates=MANY), follow_redirects=False)
     assert "Code of your invitation" in client.get("/").text

@@ -1,6 +1,7 @@
 """What was last made for each profile: the strip that follows its answers, and a gallery made as it wished."""
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from sqlalchemy.orm import selectinload
 from torch import Tensor
 
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.people import Person, Profile, made_of
+from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow
 
 STRIP, GALLERY = "strip", "gallery"
+NAME = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,17 @@ class Album:
     sure: str | None  # in words; None where the model cannot tell
     pictures: tuple[Picture, ...]
     wish: Mapping[str, Any] = field(default_factory=dict)
+    mixed_with: int | None = None  # the number of the other profile of a mixture
 
     @property
     def names(self) -> list[str]:
         """Of the pictures."""
         return [picture.name for picture in self.pictures]
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a made picture."""
+    return NAME.fullmatch(text) is not None
 
 
 class Albums:
@@ -78,15 +86,19 @@ class Albums:
             pictures = tuple(Picture(each.content, each.embedding, tuple(each.why)) for each in row.pictures)
             return Album(
                 row.state, row.answers, row.model, row.decoder, row.seed, row.concentration, row.sure, pictures,
-                row.wish,
+                row.wish, row.mixed_with,
             )  # fmt: skip
 
-    def replace(self, profile: Profile, album: Album, kind: str = STRIP) -> None:
-        """Keeps an album in the place of the one before; nothing where the profile is gone or has started over."""
+    def replace(self, profile: Profile, album: Album, kind: str = STRIP, other: Profile | None = None) -> None:
+        """Keeps an album in the place of the one before; nothing where the profile, or the other one of a mixture, is
+        gone, has started over or is no longer shared."""
         with self._database.writing() as session:
-            row = session.get(ProfileRow, profile.id, with_for_update=True)
-            if row is None or row.seed != profile.seed:
-                return
+            for each in sorted([profile] if other is None else [profile, other], key=lambda each: each.id):
+                row = session.get(ProfileRow, each.id, with_for_update=True)
+                if row is None or row.seed != each.seed:
+                    return
+                if each is other and row.person_id != profile.person_id and row.share_hash is None:
+                    return
             session.execute(delete(AlbumRow).where(AlbumRow.profile_id == profile.id, AlbumRow.kind == kind))
             pictures = [
                 MadeRow(
@@ -98,12 +110,14 @@ class Albums:
                 AlbumRow(
                     profile_id=profile.id, kind=kind, state=album.state, answers=album.answers, model=album.model,
                     decoder=album.decoder, seed=album.seed, concentration=album.concentration, sure=album.sure,
-                    wish=dict(album.wish), made_at=time.time(), pictures=pictures,
+                    wish=dict(album.wish), mixed_with=album.mixed_with, made_at=time.time(), pictures=pictures,
                 )
             )  # fmt: skip
 
     def picture(self, person: Person, name: str) -> Picture | None:
         """A picture that was made for one of a person's profiles."""
+        if not is_name(name):
+            return None
         with self._database.reading() as session:
             row = session.scalars(
                 select(MadeRow)
@@ -112,7 +126,16 @@ class Albums:
             ).first()
             return None if row is None else Picture(row.content, row.embedding, tuple(row.why))
 
-    def all_of(self, person: Person) -> list[tuple[str, bytes]]:
-        """The path in an export, and the content, of every picture of a person."""
+    def all_of(self, person: Person) -> list[tuple[str, Picture]]:
+        """Every picture of a person, with its path in an export."""
+        wanted = (
+            select(ProfileRow.id, MadeRow.kind, MadeRow.place, MadeRow.content)
+            .join(MadeRow, MadeRow.profile_id == ProfileRow.id)
+            .where(ProfileRow.person_id == person.id)
+            .order_by(ProfileRow.id, MadeRow.kind, MadeRow.place)
+        )
         with self._database.reading() as session:
-            return made_of(session, person)
+            rows = session.execute(wanted).all()
+        return [
+            (f"made/profile-{number}/{kind}-{place + 1}.png", Picture(content)) for number, kind, place, content in rows
+        ]

@@ -88,6 +88,11 @@ _SHOWN_AGAIN = (
     update(QuestionRow).where(_MINE, QuestionRow.id == bindparam("number"), QuestionRow.withdrawn)
     .values(withdrawn=False).execution_options(synchronize_session=False)
 )  # fmt: skip
+_WITHDRAW = (
+    update(QuestionRow)
+    .where(_MINE, QuestionRow.page == bindparam("of_page"), QuestionRow.id.not_in(select(AnswerRow.question_id)))
+    .values(withdrawn=True).execution_options(synchronize_session=False)
+)  # fmt: skip
 _COUNT = select(func.count()).select_from(QuestionRow).where(_MINE)
 _NEWEST = (
     select(QuestionRow.id, func.count().over()).join(AnswerRow).where(_MINE)
@@ -114,8 +119,11 @@ class Impressions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, profile: Profile, draw: Draw, request_key: str | None = None) -> Impression:
-        """Keeps a question before it is shown; the same request again gets the question that is there already."""
+    def record(
+        self, profile: Profile, draw: Draw, request_key: str | None = None, *, instead: bool = False
+    ) -> Impression:
+        """Keeps a question before it is shown, perhaps `instead` of those of its page that wait; the same request again
+        gets the question that is there already."""
         asked_at = time.time()
         question = {
             "profile_id": profile.id, "page": draw.page, "kind": draw.kind, "policy": draw.policy, "model": draw.model,
@@ -124,6 +132,8 @@ class Impressions:
         try:
             with self._database.writing(lasting=False) as session:  # its answer takes it along
                 _require_there(session, profile)
+                if instead:
+                    session.execute(_WITHDRAW, {"profile": profile.id, "of_page": draw.page})
                 number = session.execute(_ASK, question).scalar_one()
                 shown = zip(draw.items, draw.propensities, strict=True)
                 session.execute(
@@ -201,10 +211,7 @@ class Impressions:
             row = session.scalars(answered).first()
             if row is None:
                 return None
-            for other in session.scalars(
-                _of(profile).outerjoin(AnswerRow).where(AnswerRow.question_id.is_(None), QuestionRow.page == row.page)
-            ):
-                other.withdrawn = True
+            session.execute(_WITHDRAW, {"profile": profile.id, "of_page": row.page})
             row.answer, row.withdrawn = None, False
             session.flush()
             return _impression(row, None)

@@ -49,17 +49,6 @@ class Invitations:
             session.add(row)
         return code
 
-    def take(self, code: str) -> bool:
-        """Whether a code lets somebody in; counted where it does."""
-        with self._database.writing() as session:
-            row = session.scalars(
-                select(InvitationRow).where(InvitationRow.code_hash == hashed(code.strip())).with_for_update()
-            ).first()
-            if row is None or row.left < 1 or row.expires_at <= time.time():
-                return False
-            row.left -= 1
-            return True
-
     def all(self) -> list[Invitation]:
         """Those that are kept, newest first."""
         with self._database.reading() as session:

@@ -1,16 +1,18 @@
 """Reports of pictures, and pictures that nobody is shown any more."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
 
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.people import Profile
-from prefprior.studio.store.tables import AnswerRow, HiddenRow, MadeRow, ProfileRow, QuestionRow, ReportRow, ShownRow
+from prefprior.studio.store.people import Profile, RefusedError
+from prefprior.studio.store.tables import AnswerRow, HiddenRow, QuestionRow, ReportRow, ShownRow
 
 ITEM, MADE = "item", "made"  # of the catalogue, by id; made, by SHA-256
-MOST_REPORTS = 500  # of one person that are not decided: more are not kept
+MOST_REPORTS = 500  # of one profile that are not decided
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,14 @@ class Moderation:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def report(self, profile: Profile, kind: str, name: str) -> None:
-        """Keeps a report; the same one twice counts once."""
-        with self._database.writing() as session:
-            if session.get(ProfileRow, profile.id) is None:
-                return
-            mine = ReportRow.profile_id == profile.id
-            held = session.scalar(select(func.count()).select_from(ReportRow).where(mine)) or 0
-            there = session.get(ReportRow, (profile.id, kind, name))
-            if there is None and held < MOST_REPORTS:
-                session.add(ReportRow(profile_id=profile.id, kind=kind, name=name, reported_at=time.time()))
+    def report(self, profile: Profile, kind: str, name: str, content: bytes | None = None) -> None:
+        """Keeps a report, with the picture if it is a made one; the same report twice counts once."""
+        row = ReportRow(profile_id=profile.id, kind=kind, name=name, content=content, reported_at=time.time())
+        mine = select(func.count()).select_from(ReportRow).where(ReportRow.profile_id == profile.id)
+        with suppress(IntegrityError), self._database.writing() as session:  # it is there, or the profile is gone
+            if (session.scalar(mine) or 0) >= MOST_REPORTS:
+                raise RefusedError(f"{MOST_REPORTS} pictures that you reported wait for a decision: no more are taken")
+            session.add(row)
 
     def reported(self) -> list[Reported]:
         """What waits for a decision, most reported first."""
@@ -57,9 +57,9 @@ class Moderation:
 
     def hide(self, kind: str, name: str) -> None:
         """Shows a picture to nobody any more; questions that wait with it are withdrawn."""
+        with suppress(IntegrityError), self._database.writing() as session:
+            session.add(HiddenRow(kind=kind, name=name, hidden_at=time.time()))
         with self._database.writing() as session:
-            if session.get(HiddenRow, (kind, name)) is None:
-                session.add(HiddenRow(kind=kind, name=name, hidden_at=time.time()))
             session.execute(delete(ReportRow).where(ReportRow.kind == kind, ReportRow.name == name))
             if kind == ITEM:
                 waiting = (
@@ -78,6 +78,8 @@ class Moderation:
             session.execute(delete(ReportRow).where(ReportRow.kind == kind, ReportRow.name == name))
 
     def made(self, name: str) -> bytes | None:
-        """A made picture, whosever it is: for whoever decides about reports."""
+        """A made picture that was reported: for whoever decides about it."""
         with self._database.reading() as session:
-            return session.scalars(select(MadeRow.content).where(MadeRow.sha256 == name)).first()
+            return session.scalars(
+                select(ReportRow.content).where(ReportRow.kind == MADE, ReportRow.name == name)
+            ).first()  # fmt: skip

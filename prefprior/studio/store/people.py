@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.tables import AlbumRow, MadeRow, PersonRow, ProfileRow, QuestionRow, ReportRow
+from prefprior.studio.store.tables import AlbumRow, InvitationRow, PersonRow, ProfileRow, QuestionRow, ReportRow
 
 FIRST_PROFILE = "My taste"
 MOST_PROFILES = 20
@@ -20,6 +20,10 @@ LONGEST_NAME = 40
 
 class RefusedError(ValueError):
     """What a person asked for cannot be, for a reason that they are told."""
+
+
+class UninvitedError(RefusedError):
+    """Nobody is let in by this code."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,13 @@ class People:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def arrive(self) -> tuple[Person, str]:
-        """A new visitor, and the token for their cookie, which is not kept."""
+    def arrive(self, invitation: str | None = None) -> tuple[Person, str]:
+        """A new visitor, and the token for their cookie, which is not kept. The code of an invitation counts as used
+        where it has let somebody in."""
         token = secrets.token_urlsafe(32)
         with self._database.writing() as session:
+            if invitation is not None and not _take_invitation(session, invitation):
+                raise UninvitedError("a code of an invitation is needed, and this one lets nobody in")
             row = _new(cookie_hash=hashed(token))
             session.add(row)
             session.flush()
@@ -135,11 +142,16 @@ class People:
         return code
 
     def unshare(self, profile: Profile) -> None:
-        """The code ends."""
+        """The code ends, and with it what others have mixed."""
         with self._database.writing() as session:
-            row = session.get(ProfileRow, profile.id)
+            row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
                 row.share_hash = None
+                mine = select(ProfileRow.id).where(ProfileRow.person_id == row.person_id)
+                session.execute(
+                    delete(AlbumRow).where(AlbumRow.mixed_with == row.id, AlbumRow.profile_id.not_in(mine))
+                )  # fmt: skip
+        self._database.forget()
 
     def of_code(self, code: str) -> Profile | None:
         """The profile that a code shares."""
@@ -148,13 +160,15 @@ class People:
             return None if row is None else _profile(row)
 
     def start_over(self, profile: Profile) -> None:
-        """Deletes all that a profile was asked and answered, and what was made for it; what follows is drawn anew."""
+        """Deletes all that a profile was asked, answered and reported, what was made of it, and its code for others;
+        what follows is drawn anew."""
         with self._database.writing() as session:
-            row = session.get(ProfileRow, profile.id)
+            row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
-                row.seed = _seed()
-            session.execute(delete(QuestionRow).where(QuestionRow.profile_id == profile.id))
-            session.execute(delete(AlbumRow).where(AlbumRow.profile_id == profile.id))
+                row.seed, row.share_hash = _seed(), None
+            for table in (QuestionRow, ReportRow, AlbumRow):
+                session.execute(delete(table).where(table.profile_id == profile.id))
+            session.execute(delete(AlbumRow).where(AlbumRow.mixed_with == profile.id))
         self._database.forget()
 
     def delete(self, person: Person) -> None:
@@ -169,18 +183,11 @@ class People:
             rows = session.scalars(
                 select(ProfileRow).where(ProfileRow.person_id == person.id).order_by(ProfileRow.id)
             ).all()
-            return {"person": person.public_id, "profiles": [_all_of(session, row) for row in rows]}
-
-
-def made_of(session: Session, person: Person) -> list[tuple[str, bytes]]:
-    """The path in an export, and the content, of each picture that was made for a person."""
-    rows = session.execute(
-        select(ProfileRow.id, MadeRow.kind, MadeRow.place, MadeRow.content)
-        .join(MadeRow, MadeRow.profile_id == ProfileRow.id)
-        .where(ProfileRow.person_id == person.id)
-        .order_by(ProfileRow.id, MadeRow.kind, MadeRow.place)
-    )
-    return [(f"made/profile-{number}/{kind}-{place + 1}.png", content) for number, kind, place, content in rows]
+            row = session.get_one(PersonRow, person.id)
+            return {
+                "person": row.public_id, "created_at": row.created_at, "platform": row.platform,
+                "external_id": row.external_id, "profiles": [_all_of(session, each) for each in rows],
+            }  # fmt: skip
 
 
 def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
@@ -190,6 +197,7 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
         select(QuestionRow).where(QuestionRow.profile_id == profile.id).order_by(QuestionRow.id)
     ).all()
     return {
+        "profile": profile.id,
         "name": profile.name,
         "shared": profile.share_hash is not None,
         "reported": [{"kind": row.kind, "name": row.name, "reported_at": row.reported_at} for row in reports],
@@ -199,13 +207,20 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
             {
                 "kind": row.kind, "wish": row.wish, "made_at": row.made_at, "answers": row.answers, "seed": row.seed,
                 "model": row.model, "decoder": row.decoder, "concentration": row.concentration, "sure": row.sure,
+                "state": row.state, "pictures": [
+                    {
+                        "place": each.place + 1, "sha256": each.sha256, "like": each.why,
+                        "embedding": each.embedding.hex(),
+                    }
+                    for each in row.pictures
+                ],
             }
             for row in albums
         ],
         "questions": [
             {
                 "question": row.id, "page": row.page, "kind": row.kind, "policy": row.policy, "model": row.model,
-                "seed": row.seed, "asked_at": row.asked_at, "withdrawn": row.withdrawn,
+                "seed": row.seed, "asked_at": row.asked_at, "withdrawn": row.withdrawn, "request_key": row.request_key,
                 "shown": [{"item": each.item, "propensity": each.propensity} for each in row.shown],
                 "answer": None if row.answer is None else {
                     "rating": row.answer.rating,
@@ -257,3 +272,11 @@ def _person(row: PersonRow) -> Person:
 
 def _profile(row: ProfileRow) -> Profile:
     return Profile(row.id, row.person_id, row.name, row.seed, row.share_hash is not None)
+
+
+def _take_invitation(session: Session, code: str) -> bool:
+    """Whether a code lets somebody in; counted where it does."""
+    named = InvitationRow.code_hash == hashed(code.strip())
+    valid = (named, InvitationRow.left > 0, InvitationRow.expires_at > time.time())
+    taken = update(InvitationRow).where(*valid).values(left=InvitationRow.left - 1).returning(InvitationRow.id)
+    return session.scalars(taken).first() is not None

@@ -52,7 +52,7 @@ class ProfileRow(Base):
     __tablename__ = "profiles"
     __table_args__ = (
         UniqueConstraint("person_id", "name"),
-        UniqueConstraint("share_hash", name="uq_profiles_share_hash"),
+        Index("ix_profiles_share_hash", "share_hash", unique=True),
         {"sqlite_autoincrement": True},
     )
 
@@ -151,6 +151,7 @@ class AlbumRow(Base):
     concentration: Mapped[float] = mapped_column(Double)
     sure: Mapped[str | None] = mapped_column(String(32))  # the concentration in words
     wish: Mapped[dict[str, Any]] = mapped_column(JSON)  # what was asked for
+    mixed_with: Mapped[int | None] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), index=True)
     made_at: Mapped[float] = mapped_column(Double)
 
     pictures: Mapped[list["MadeRow"]] = relationship(
@@ -185,6 +186,7 @@ class ReportRow(Base):
     )
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # item or made
     name: Mapped[str] = mapped_column(String(512), primary_key=True)  # an id of the catalogue, or a SHA-256
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)  # PNG of a made one, which may be replaced meanwhile
     reported_at: Mapped[float] = mapped_column(Double)
 
 

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
+from prefprior.studio.store.albums import is_name
 from prefprior.studio.store.moderation import ITEM, MADE
 from prefprior.studio.web.limits import Bucket, client_of
 from prefprior.studio.web.templates import page
@@ -42,9 +43,10 @@ def router(studio: Studio, cookies: Cookies, failures: Bucket) -> APIRouter:
         policies = await run_in_threadpool(studio.figures.policies)
         reported = await run_in_threadpool(studio.moderation.reported)
         invitations = await run_in_threadpool(studio.invitations.all)
-        hidden = [(kind, name) for kind in (ITEM, MADE) for name in sorted(studio.hidden(kind))]
+        hidden = [(ITEM, name) for name in sorted(studio.hiding.items)]
         return page(
             "admin.html.j2", csrf=csrf_of(token), use=use, policies=policies, reported=reported, hidden=hidden[:200],
+            hidden_made=sorted(studio.hiding.made)[:200],
             invitations=invitations, code=code, served=studio.model,
         )  # fmt: skip
 
@@ -76,9 +78,9 @@ def router(studio: Studio, cookies: Cookies, failures: Bucket) -> APIRouter:
     async def decide(request: Request) -> Response:
         form = await posted(request)
         kind, name = form.get("kind", ""), form.get("name", "")
-        if kind not in (ITEM, MADE) or not 1 <= len(name) <= 512 or form.get("decision") not in ("hide", "keep"):
+        if kind not in (ITEM, MADE) or form.get("decision") not in ("hide", "keep"):
             raise HTTPException(422, "a decision is to hide or to keep a picture")
-        await studio.decide(kind, name, hide=form["decision"] == "hide")
+        await studio.hiding.decide(kind, name, hide=form["decision"] == "hide")
         return RedirectResponse("/admin", 303)
 
     @admin.post("/invite")
@@ -104,7 +106,7 @@ def router(studio: Studio, cookies: Cookies, failures: Bucket) -> APIRouter:
         if await token_of(request) is None or kind not in (ITEM, MADE):
             raise HTTPException(404, "there is no such picture")
         if kind == MADE:
-            found = await run_in_threadpool(studio.moderation.made, name)
+            found = await run_in_threadpool(studio.moderation.made, name) if is_name(name) else None
         else:
             found = await studio.picture(name, even_hidden=True)
         if found is None:

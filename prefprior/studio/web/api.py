@@ -14,7 +14,6 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
 from prefprior.studio.store.impressions import Impression
-from prefprior.studio.store.moderation import MADE
 from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.store.tokens import Token
 from prefprior.studio.store.training import answers_as_parquet
@@ -167,8 +166,9 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
         """Pictures made for a person from all their answers."""
         _, profile = await profile_of(token, person_id)
         strip = await studio.strip(profile)
+        shown = [name for name in strip.names if name not in studio.hiding.made]
         return Made(
-            pictures=[f"/v1/people/{person_id}/pictures/{name}" for name in strip.names], answers=strip.answers,
+            pictures=[f"/v1/people/{person_id}/pictures/{name}" for name in shown], answers=strip.answers,
             concentration=strip.concentration, sure=strip.sure, model=strip.model, decoder=strip.decoder,
             seed=strip.seed,
         )  # fmt: skip
@@ -179,8 +179,8 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
     ) -> Response:
         """One of them, as PNG."""
         person, _ = await profile_of(token, person_id)
-        found = await studio.made_picture(person, name)
-        if found is None or studio.is_hidden(MADE, name):
+        found = await studio.maker.picture(person, name)
+        if found is None or name in studio.hiding.made:
             raise HTTPException(404, "no such picture is made for this person now")
         return Response(found.content, media_type="image/png")
 

@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
-from prefprior.studio.web import admin, api, pages, problems
+from prefprior.studio.web import admin, api, galleries, media, mine, problems, questions
+from prefprior.studio.web.door import Door
 from prefprior.studio.web.limits import BodyLimit, Bucket
 from prefprior.studio.web.measures import Measured, Measures
 from prefprior.studio.web.visitors import Cookies
@@ -102,11 +103,10 @@ def create_app(
     cookies, wrong_tokens = Cookies(secure_cookies), Bucket(rates.wrong_tokens)
     app.include_router(api.router(studio, Bucket(rates.token), wrong_tokens, measures))
     app.include_router(admin.router(studio, cookies, wrong_tokens))
-    app.include_router(
-        pages.router(
-            studio, cookies, Bucket(rates.visitor), Bucket(rates.arrivals), measures, invite_only=invite_only
-        )
-    )  # fmt: skip
+    door = Door(studio, cookies, Bucket(rates.visitor))
+    app.include_router(questions.router(door, Bucket(rates.arrivals), measures, invite_only=invite_only))
+    for pages in (galleries, mine, media):
+        app.include_router(pages.router(door))
     app.add_middleware(BodyLimit)
     app.add_middleware(Measured, measures=measures)  # the outermost of ours
     return app

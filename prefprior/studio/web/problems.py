@@ -15,7 +15,8 @@ from starlette.responses import Response
 from prefprior.studio.inference import ExhaustedError
 from prefprior.studio.service import UnfitError
 from prefprior.studio.store.impressions import ConflictError
-from prefprior.studio.store.people import RefusedError
+from prefprior.studio.store.people import RefusedError, UninvitedError
+from prefprior.studio.tasks import CancelledWorkError
 from prefprior.studio.web.templates import page
 from prefprior.studio.wishes import WishError
 from prefprior.studio.worker import BusyError
@@ -28,9 +29,11 @@ STATUS: dict[type[Exception], int] = {
     NoConnectionError: 503,  # all connections are in use
     StaleDataError: 409,  # what was to be changed was deleted at the same moment
     ConflictError: 409,
+    CancelledWorkError: 503,  # started over or deleted meanwhile: what is asked for now is another thing
     ExhaustedError: 409,
     UnfitError: 422,
     WishError: 422,
+    UninvitedError: 403,
     RefusedError: 422,
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+TITLES = {"nine": "Nine", "pair": "Pair", "rate": "Rate", "roam": "Roam"}
 # Colours, type and the switch between light and dark are those of galleries.
 STATIC = {
     "style.css": ("prefprior.gallery", "templates/style.css", "text/css"),

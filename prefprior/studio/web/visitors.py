@@ -11,11 +11,12 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
 from prefprior.studio.store.people import Person, Profile
+from prefprior.studio.wishes import MOST_AXES
 
 COOKIE, PROFILE_COOKIE = "studio", "studio_profile"
 YEAR = 365 * 24 * 3600
 FORM = "application/x-www-form-urlencoded"
-MOST_FIELDS = 20
+MOST_FIELDS = MOST_AXES + 20
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# A table that is made anew would lose it.
-AUTOINCREMENT = {"sqlite_autoincrement": True}
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 PAGE = "CASE WHEN kind = '1' THEN 'rate' WHEN kind LIKE '2%' THEN 'pair' ELSE 'nine' END"
 
@@ -33,6 +31,7 @@ def upgrade() -> None:
         sa.Column("concentration", sa.Double(), nullable=False),
         sa.Column("sure", sa.String(32)),
         sa.Column("wish", sa.JSON(), nullable=False),
+        sa.Column("mixed_with", NUMBER, sa.ForeignKey("profiles.id", ondelete="CASCADE"), index=True),
         sa.Column("made_at", sa.Double(), nullable=False),
     )  # fmt: skip
     op.create_table(
@@ -46,17 +45,14 @@ def upgrade() -> None:
         sa.Column("why", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["profile_id", "kind"], ["albums.profile_id", "albums.kind"], ondelete="CASCADE"),
     )
-    with op.batch_alter_table("questions", table_kwargs=AUTOINCREMENT) as questions:
-        questions.add_column(sa.Column("page", sa.String(16)))
+    # Without making the table anew, which would forget the numbers that were given to deleted rows.
+    op.add_column("questions", sa.Column("page", sa.String(16), nullable=False, server_default=""))
     op.execute(f"UPDATE questions SET page = {PAGE}")
-    with op.batch_alter_table("questions", table_kwargs=AUTOINCREMENT) as questions:
-        questions.alter_column("page", existing_type=sa.String(16), nullable=False)
 
 
 def downgrade() -> None:
     """What was made can be made again."""
-    with op.batch_alter_table("questions", table_kwargs=AUTOINCREMENT) as questions:
-        questions.drop_column("page")
+    op.drop_column("questions", "page")
     op.drop_table("made")
     op.drop_table("albums")
     op.create_table(

@@ -8,8 +8,6 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-# A table that is made anew would lose it.
-AUTOINCREMENT = {"sqlite_autoincrement": True}
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -23,6 +21,7 @@ def upgrade() -> None:
         ),
         sa.Column("kind", sa.String(16), primary_key=True),
         sa.Column("name", sa.String(512), primary_key=True),
+        sa.Column("content", sa.LargeBinary()),
         sa.Column("reported_at", sa.Double(), nullable=False),
     )  # fmt: skip
     op.create_table(
@@ -41,15 +40,13 @@ def upgrade() -> None:
         sa.Column("left", sa.Integer(), nullable=False),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("profiles", table_kwargs=AUTOINCREMENT) as profiles:
-        profiles.add_column(sa.Column("share_hash", sa.String(64)))
-        profiles.create_unique_constraint("uq_profiles_share_hash", ["share_hash"])
+    op.add_column("profiles", sa.Column("share_hash", sa.String(64)))
+    op.create_index("ix_profiles_share_hash", "profiles", ["share_hash"], unique=True)
 
 
 def downgrade() -> None:
     """Reports, invitations and what was hidden are lost."""
-    with op.batch_alter_table("profiles", table_kwargs=AUTOINCREMENT) as profiles:
-        profiles.drop_constraint("uq_profiles_share_hash", type_="unique")
-        profiles.drop_column("share_hash")
+    op.drop_index("ix_profiles_share_hash", "profiles")
+    op.drop_column("profiles", "share_hash")
     for name in ("invitations", "hidden", "reports"):
         op.drop_table(name)

@@ -1,0 +1,45 @@
+"""Pictures that nobody is shown: of the catalogue, by id, and made ones, by SHA-256."""
+
+import asyncio
+
+from starlette.concurrency import run_in_threadpool
+
+from prefprior.studio.painter import Painter
+from prefprior.studio.store.albums import is_name
+from prefprior.studio.store.moderation import ITEM, MADE, Moderation
+from prefprior.studio.store.people import RefusedError
+from prefprior.studio.tasks import computed
+from prefprior.studio.worker import Worker
+
+
+class Hiding:
+    """What is hidden, in memory and in the database."""
+
+    def __init__(self, moderation: Moderation, painter: Worker[Painter], known: frozenset[str]) -> None:
+        """`known` are the ids of the catalogue."""
+        self._moderation, self._painter, self._known = moderation, painter, known
+        self._hidden = {kind: moderation.hidden(kind) for kind in (ITEM, MADE)}
+        self._deciding = asyncio.Lock()
+
+    @property
+    def items(self) -> frozenset[str]:
+        """Of the catalogue."""
+        return self._hidden[ITEM]
+
+    @property
+    def made(self) -> frozenset[str]:
+        """Made ones."""
+        return self._hidden[MADE]
+
+    async def decide(self, kind: str, name: str, *, hide: bool) -> None:
+        """Shows a picture to nobody any more, or to everybody again; an item also where a decoder shows real ones."""
+        if not (name in self._known if kind == ITEM else is_name(name)):
+            raise RefusedError("there is no such picture")
+        names = [(kind, name)]
+        if kind == ITEM and (shown := await computed(self._painter, lambda painter: painter.shows(name))) is not None:
+            names.append((MADE, shown))
+        async with self._deciding:
+            for each, which in names:
+                old = self._hidden[each]
+                self._hidden[each] = old | {which} if hide else old - {which}  # first: no new question has it
+                await run_in_threadpool(self._moderation.hide if hide else self._moderation.keep, each, which)
