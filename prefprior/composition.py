@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from prefprior.checkpoint import describe
 from prefprior.config import argument, build, conf_folder, plain_node
 from prefprior.data.datamodule import PreferenceDataModule
 from prefprior.decoders.decoder import Decoder, require_space
@@ -29,6 +30,7 @@ TRAINING_ONLY = {
     "draws.shown_histories", "draws.weighting", "draws.least_propensity",
 }  # fmt: skip
 NODES = ("source", "embeddings", "data")
+DATA_PACKAGES = ("prefprior.data", "prefprior.world.source", "prefprior.studio.source")  # whose classes may be named
 REMEDY = "Give the command a complete source=..., or restore the file that `python train.py` wrote."
 # What a checkpoint that says nothing of its data is taken to have been trained with.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -61,7 +63,7 @@ def data_of_checkpoint(
     `data` only ever changes it: a user who was trained on must not become unseen because a command leaves the split
     out.
     """
-    find = Loadables(["prefprior.data", "prefprior.world.source", *trust])
+    find = Loadables([*DATA_PACKAGES, *trust])
     stored, where = _stored(checkpoint, facts, find)
     built: dict[str, Any] = {}
     found: list[str] = []
@@ -98,6 +100,29 @@ def data_of_checkpoint(
         raise ValueError(f"the data of {where} cannot be read: {sentence(str(error))} {REMEDY}") from error
     module.setup()
     return module
+
+
+def taken_over(checkpoint: Path) -> dict[str, Any]:
+    """The nodes of a checkpoint's networks and of its data, for a training that goes on from it: they name only classes
+    that a file may name, and what they say is plain."""
+    description, find = describe(checkpoint), Loadables([*DATA_PACKAGES, "prefprior.models"])
+    stored, where = _stored(checkpoint, description["facts"], find)
+    model = description.get("model")
+    found = {
+        **(model if isinstance(model, dict) else {}),
+        **{name: description.get(name) for name in ("objective", "sampler")},
+        **{name: stored.get(name) or DEFAULTS[name] for name in NODES},
+    }
+    wrong = [line for name, node in found.items() for line in problems(node, name, find)]
+    wrong += [f"{key} is not a plain value: {value}" for key, value in leaves(found).items() if "${" in str(value)]
+    if "_target_" not in found["source"]:
+        wrong.append("it does not record its training data")
+    if wrong:
+        raise ValueError(
+            f"training cannot go on from {checkpoint} with the data of {where}:\n"
+            + "\n".join(f"  - {_with_path(line, description['facts'])}" for line in wrong)
+        )
+    return found
 
 
 def _require_effect(data: Any) -> None:

@@ -48,6 +48,7 @@ class RatingsTable:
     bottom if it was passed over, which says less than a dislike does.
     `shown_N` says which pictures were shown to the user by somebody else's choice; the user looked for the others.
     `propensity_N` is the probability in (0, 1] with which each rating came to be observed.
+    `person_U` says whose users these are, where a person may be several: splits keep a person's users together.
     `time_N` is in seconds since 1970, NaN where unknown. Ratings are sorted by (user, time, order in the file).
     """
 
@@ -63,11 +64,17 @@ class RatingsTable:
     question_N: np.ndarray | None = None  # int64
     shown_N: np.ndarray | None = None  # bool
     propensity_N: np.ndarray | None = None  # float32
+    person_U: np.ndarray | None = None  # (U,) str
     counts: dict[str, int] = field(default_factory=dict)  # what was set aside on the way in, by reason
     facts: dict[str, Any] = field(default_factory=dict)  # anything a source knows beyond ratings (JSON-able)
 
     def __len__(self) -> int:
         return len(self.user_N)
+
+    @property
+    def people_U(self) -> np.ndarray:
+        """(U,) the person that each user is: themselves, where the source says nothing else."""
+        return self.users if self.person_U is None else self.person_U
 
     @property
     def liked_N(self) -> np.ndarray:
@@ -126,7 +133,7 @@ class RatingsTable:
             source=self.source, scale=self.scale, users=self.users, items=self.items,
             user_N=self.user_N[rows], item_N=self.item_N[rows], rating_N=self.rating_N[rows],
             time_N=pick(self.time_N), part_N=pick(self.part_N), question_N=pick(self.question_N),
-            shown_N=pick(self.shown_N), propensity_N=pick(self.propensity_N),
+            shown_N=pick(self.shown_N), propensity_N=pick(self.propensity_N), person_U=self.person_U,
             counts=self.counts, facts=self.facts,
         )  # fmt: skip
 

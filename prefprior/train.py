@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from prefprior import checkpoint
 from prefprior.callbacks.best import KeepBest, in_order
@@ -20,7 +20,7 @@ from prefprior.callbacks.metrics_csv import KeepMetrics, MetricsCsv
 from prefprior.callbacks.whole_checkpoints import WholeCheckpoints
 from prefprior.checkpoint import warm_start
 from prefprior.command_line import call, open_nodes
-from prefprior.composition import facts_of_data
+from prefprior.composition import facts_of_data, taken_over
 from prefprior.config import (
     build,
     check,
@@ -29,6 +29,7 @@ from prefprior.config import (
     effective,
     overrides,
     plain,
+    plain_node,
     recomposed,
     run_folder,
     set_by_option,
@@ -62,6 +63,7 @@ from prefprior.trainer import build_trainer, stopped_by_hand
 def run(cfg: DictConfig) -> Run:
     """Trains, goes on training or makes a run longer, in the run's folder; the figure is the monitored one."""
     folder = run_folder()
+    cfg = _going_on(cfg)
     source = build(cfg.source, Source)
     cfg = _suited(cfg, source)
     config = effective(cfg, TrainConfig)
@@ -142,6 +144,27 @@ def _suited(cfg: DictConfig, source: Source) -> DictConfig:
         opened = [open_nodes(word) for word in words]
         cfg = recomposed("train", cfg, opened if named else [table, *opened], instead_of=table)
         check(cfg, TrainConfig)
+    return cfg
+
+
+def _going_on(cfg: DictConfig) -> DictConfig:
+    """The configuration with the networks and the data of the checkpoint that `experiment=app` goes on from, except for
+    what the command chooses itself."""
+    if chosen("experiment") != "app":
+        return cfg
+    if cfg.init_from is None:
+        raise ValueError("experiment=app goes on from the checkpoint that was served: add init_from=RUN")
+    taken = taken_over(find_checkpoint(cfg.init_from))
+    served = taken["source"]
+    catalogue = {"catalogue": served.get("catalogue", served)}  # a run on an app's answers has one itself
+    taken["source"] = catalogue | plain_node(cfg.source)
+    given = {word.lstrip("+~").split("=", 1)[0] for word in overrides()}
+    for name in taken.keys() - (given - {"source"}):
+        mine = {key: OmegaConf.select(cfg, key) for key in given if key.startswith(f"{name}.")}
+        OmegaConf.update(cfg, name, taken[name], merge=False, force_add=True)
+        for key, value in mine.items():
+            OmegaConf.update(cfg, key, value, force_add=True)
+    check(cfg, TrainConfig)
     return cfg
 
 

@@ -130,7 +130,7 @@ def test_help_lists_only_the_groups_of_the_command(
     said = capsys.readouterr().out
     assert ("\nobjective: diffusion," in said) == (command == "train")
     assert ("\nbaseline: " in said) == (command == "evaluate")
-    assert "\nsource: events, flickr_aes," in said
+    assert "\nsource: app, events, flickr_aes," in said
 
 
 def printed(

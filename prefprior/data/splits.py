@@ -67,7 +67,7 @@ class Splits(Loadable):
         elif by == "time":
             parts = self._by_time(table)
         elif by == "user":
-            parts = self._drawn(table.users, "user")[table.user_N]
+            parts = self._drawn(table.people_U, "user")[table.user_N]
         else:
             parts = _whole_questions(table, self._drawn(table.items, "item")[table.item_N])
         if not (parts == "train").any():
@@ -114,7 +114,7 @@ class Splits(Loadable):
         own = np.where(table.part_N == "", "train", table.part_N)
         if self.val > 0 and not any(str(name).startswith("val") for name in np.unique(own)):
             # Early stopping needs validation data: some training users are set aside, never users of the test part.
-            place = fraction(id_hashes((str(u) for u in table.users), salt=f"user/{self.seed}"))
+            place = fraction(id_hashes((str(u) for u in table.people_U), salt=f"user/{self.seed}"))
             tested = np.zeros(len(table.users), dtype=bool)
             tested[table.user_N[own != "train"]] = True
             carved = (place < self.val) & ~tested

@@ -45,19 +45,38 @@ class Database:
     def open(cls, url: str, *, make: bool = True) -> "Database":
         """Brings the tables to the newest revision; without `make`, only those that are there."""
         database = cls(url)
-        if not make and database.is_sqlite and not Path(str(database.engine.url.database)).is_file():
-            raise ValueError(f"there is no database {database.name}: start the studio once, or give the right path")
+        if not make:
+            database.require_there()
         try:
             if not make and database.revision() is None:
                 raise ValueError(f"{database.name} is not the studio's: start the studio on it once")
             database.upgrade()
             database.forget()  # what the last server did not come to
         except DBAPIError as error:
-            raise ValueError(
-                f"the database {database.name} cannot be used: {str(error.orig).splitlines()[0]}. Is it there, and may "
-                "this user write to it?"
-            ) from error
+            raise _unusable(database, error) from error
         return database
+
+    @classmethod
+    def open_as_it_is(cls, url: str) -> "Database":
+        """One that is there, whose server may be running: tables of another revision are refused, and not changed."""
+        database = cls(url)
+        database.require_there()
+        try:
+            found = database.revision()
+        except DBAPIError as error:
+            raise _unusable(database, error) from error
+        if found not in ScriptDirectory.from_config(database._alembic()).get_heads():
+            raise ValueError(
+                f"the tables of {database.name} are of "
+                + ("no studio" if found is None else f"another version of prefprior (revision {found})")
+                + ": start this version's studio on it once"
+            )
+        return database
+
+    def require_there(self) -> None:
+        """SQLite would make a file that is not there."""
+        if self.is_sqlite and not Path(str(self.engine.url.database)).is_file():
+            raise ValueError(f"there is no database {self.name}: start the studio once, or give the right path")
 
     @property
     def name(self) -> str:
@@ -215,6 +234,13 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         return config
+
+
+def _unusable(database: Database, error: DBAPIError) -> ValueError:
+    return ValueError(
+        f"the database {database.name} cannot be used: {str(error.orig).splitlines()[0]}. Is it there, and may this "
+        "user write to it?"
+    )
 
 
 def _engine(url: str) -> Engine:

@@ -1,8 +1,8 @@
-"""Answers as training data: the columns that `source=table` reads, one row for each item that was shown."""
+"""Answers as training data, a row for each item that was shown: for `source=app`, and as a file for `source=table`."""
 
 from collections.abc import Iterator
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
     ]
 )
 QUESTIONS_AT_ONCE = 2000
+PERSON = "person"  # the column of answers that says whose user it is
 
 
 def user_name(public_id: str, profile: int) -> str:
@@ -39,13 +40,15 @@ def answers_as_parquet(database: Database, platform: str | None = None) -> IO[by
     """
     out = TemporaryFile()  # noqa: SIM115 (whoever asked for it closes it)
     with database.reading() as session, pq.ParquetWriter(out, SCHEMA) as writer:
-        for columns in _batches(session, platform):
+        for columns in answered(session, platform):
+            del columns[PERSON]
             writer.write_table(pa.table(columns, schema=SCHEMA))
     out.seek(0)
     return out
 
 
-def _batches(session: Session, platform: str | None) -> Iterator[dict[str, list[object]]]:
+def answered(session: Session, platform: str | None = None) -> Iterator[dict[str, list[Any]]]:
+    """The columns of `SCHEMA`, and `PERSON`, of some questions at a time."""
     last = 0
     while True:
         wanted = (
@@ -59,7 +62,7 @@ def _batches(session: Session, platform: str | None) -> Iterator[dict[str, list[
         )
         if platform is not None:
             wanted = wanted.where(PersonRow.platform == platform)
-        columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+        columns: dict[str, list[Any]] = {name: [] for name in (*SCHEMA.names, PERSON)}
         for question, public_id, answered_at in session.execute(wanted):
             last = question.id
             answer = question.answer
@@ -70,7 +73,7 @@ def _batches(session: Session, platform: str | None) -> Iterator[dict[str, list[
                     "user": user_name(public_id, question.profile_id), "item": shown.item, "rating": answer.rating,
                     "question": None if rated else str(question.id),
                     "picked": None if rated else int(shown.place in answer.picked),
-                    "time": answered_at, "propensity": shown.propensity,
+                    "time": answered_at, "propensity": shown.propensity, PERSON: public_id,
                 }  # fmt: skip
                 for name, value in row.items():
                     columns[name].append(value)
