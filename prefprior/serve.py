@@ -3,6 +3,7 @@
 import socket
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import torch
 import uvicorn
@@ -33,6 +34,7 @@ from prefprior.runs import Run, find_checkpoint, save_config, told
 from prefprior.schemas import ServeConfig
 from prefprior.studio.inference import Inference, Making, Sampling
 from prefprior.studio.painter import Painter
+from prefprior.studio.renewal import Renewal
 from prefprior.studio.service import Offer, Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import Rates, create_app
@@ -50,10 +52,18 @@ TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 def run(cfg: DictConfig) -> Path:
     """Serves until it is stopped; returns the run's folder."""
     folder, rates = run_folder(), build(cfg.rates, Rates)
+    given = cfg.checkpoint
+    is_pinned = given is not None and Path(given).is_file()
     with socket_of(cfg.host, cfg.port) as listening:
+        renewal = Renewal(
+            find=lambda: find_checkpoint(given), load=lambda path: served(cfg, path, Console(quiet=True))
+        )  # fmt: skip
         studio = studio_of(cfg, folder, Console())
         save_config(folder, plain(cfg) | {"database": studio.database.name})
-        app = create_app(studio, secure_cookies=cfg.secure_cookies, invite_only=cfg.invite_only, rates=rates)
+        app = create_app(
+            studio, secure_cookies=cfg.secure_cookies, invite_only=cfg.invite_only, rates=rates,
+            renewal=None if is_pinned else renewal,
+        )  # fmt: skip
         if not is_loopback(cfg.host) and not cfg.secure_cookies:
             print(OPEN_WARNING, flush=True)
         print(f"studio: {address(cfg.host, listening.getsockname()[1])} (Ctrl-C ends it)", flush=True)
@@ -74,7 +84,7 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
         require_between(name, cfg[name], 1, 10_000_000)
     require_between("reference", cfg.reference, 2, 1_000_000)
     # What is wrong with them is said before the minute that tastes take.
-    exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
+    build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
     for axis in cfg.axes:
         require_axis(axis)
     cfg.checkpoint, cfg.device = str(find_checkpoint(cfg.checkpoint)), require_device(cfg.device)
@@ -82,6 +92,14 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
     database.claim()
     console.print(f"prior: {told(path)}\ndatabase: {database.name}", highlight=False, soft_wrap=True)
+    return Studio(
+        database=database, making=build(cfg.making, Making), waiting=cfg.waiting, **served(cfg, path, console)
+    )
+
+
+def served(cfg: DictConfig, path: Path, console: Console) -> dict[str, Any]:
+    """What `Studio` takes of a checkpoint: its model and decoder with their pictures, and what they can be asked."""
+    exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
     predictor = TrainedPredictor.load(path, cfg.device, trust=cfg.trust)
     data = data_of_checkpoint(
         path, predictor.facts, source=cfg.source, embeddings=cfg.embeddings, data=cfg.data, trust=cfg.trust
@@ -125,11 +143,11 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
         encoder=encoder,
     )  # fmt: skip
     console.print(f"pages: {', '.join(askers)}; decoder: {decoder.identity}", highlight=False)
-    return Studio(
-        database=database, inference=inference, sampling=sampling, painter=Painter(decoder=decoder, safety=safety),
-        offer=Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw, wishes),
-        pictures=pictures, making=making, waiting=cfg.waiting,
-    )  # fmt: skip
+    return {
+        "inference": inference, "sampling": sampling, "painter": Painter(decoder=decoder, safety=safety),
+        "offer": Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw, wishes),
+        "pictures": pictures,
+    }  # fmt: skip
 
 
 def address(host: str, port: int) -> str:

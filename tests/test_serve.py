@@ -1,17 +1,24 @@
 """`serve.py` as a command: the studio that it opens, and configurations that make no sense."""
 
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
+from prefprior.checkpoint import describe
+from prefprior.gallery.manifest import file_hash
 from prefprior.serve import address, is_loopback
+from prefprior.space import Space
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.tables import QuestionRow
 from tests.commands import fails, run
-from tests.small_run import make_run
+from tests.small_run import NODES, make_run, save_prior
 from tests.studio.visiting import Person
 
 SMALL = ("tastes=8", "imagined=2", "reference=16", "calibrate_shown=2", "moves.below=0", "making.n=2", "port=0")
@@ -79,6 +86,87 @@ def test_a_database_that_another_server_uses_is_refused(folder: Path, monkeypatc
     said = fails(monkeypatch, folder, "serve", *SMALL, f"database={url}", "run_dir=runs/serve/taken")
     taken.close()
     assert "another server uses the database" in said
+
+
+@pytest.fixture
+def readied(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[TestClient], None]], None]:
+    """Runs a test in the place of a server, which looks for new checkpoints all the time."""
+
+    def visited_by(test: Callable[[TestClient], None]) -> None:
+        def visited(self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+            with TestClient(self.config.app, follow_redirects=False) as client:
+                test(client)
+
+        monkeypatch.setattr(uvicorn.Server, "run", visited)
+
+    monkeypatch.setattr("prefprior.studio.renewal.LOOKING_SECONDS", 0.02)
+    return visited_by
+
+
+def trained_again(path: Path) -> str:
+    """Puts another checkpoint in the place of one; returns what the studio calls it."""
+    space = Space.from_dict(describe(path)["space"])
+    save_prior(path.with_name("new.safetensors"), space, NODES, round=path.stat().st_mtime_ns)
+    path.with_name("new.safetensors").replace(path)
+    return file_hash(path)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits for it; where it never comes the test is ended by its time limit."""
+    while not holds():
+        time.sleep(0.02)
+
+
+def test_a_checkpoint_that_is_replaced_is_served_without_a_restart(
+    tmp_path: Path, readied: Callable[[Callable[[TestClient], None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
+
+    def test(client: TestClient) -> None:
+        person, first = Person(client), client.get("/readyz").json()["model"]
+        assert person.answer("1", "nine").status_code == 303
+        shown = person.shown("pair")
+        second = trained_again(path)
+        assert second != first
+        until(lambda: client.get("/readyz").json()["model"] == second)
+        assert person.answers() == 1
+        assert person.shown("pair") == shown, "what waits for an answer is not asked anew"
+        assert person.answer("1", "pair").status_code == 303
+        assert person.answer("2", "rate").status_code == 303
+        assert len(person.strip()) == 2
+
+    readied(test)
+    run(monkeypatch, tmp_path, "serve", *SMALL)
+    with Database(f"sqlite:///{tmp_path / 'runs/serve/studio/studio.sqlite'}").reading() as session:
+        asked = [(question.page, question.model) for question in session.scalars(select(QuestionRow))]
+    models = list(dict.fromkeys(model for _, model in asked))
+    assert len(models) == 2
+    assert models[1] == file_hash(path)
+    assert {page for page, model in asked if model == models[1]} >= {"rate"}
+    assert ("pair", models[0]) in asked
+
+
+def test_a_broken_checkpoint_leaves_the_old_one_in_its_place(
+    tmp_path: Path, readied: Callable[[Callable[[TestClient], None]], None], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
+
+    def test(client: TestClient) -> None:
+        person, first = Person(client), client.get("/readyz").json()["model"]
+        whole = path.with_name("whole.safetensors")
+        path.rename(whole)
+        path.write_bytes(whole.read_bytes()[:-1])
+        until(lambda: "is not served, and the model" in caplog.text)
+        assert person.answer("1", "nine").status_code == 303
+        assert client.get("/readyz").json()["model"] == first
+        second = trained_again(whole)
+        whole.replace(path)
+        until(lambda: client.get("/readyz").json()["model"] == second)
+
+    readied(test)
+    run(monkeypatch, tmp_path, "serve", *SMALL)
+    assert "is damaged" in caplog.text
 
 
 @pytest.mark.parametrize(

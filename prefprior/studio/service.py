@@ -77,6 +77,24 @@ class Studio:
             model=self.model, decoder=painter.decoder.identity, hidden=lambda: self.hiding.items,
         )  # fmt: skip
 
+    def go_on_with(
+        self, *, inference: Inference, sampling: Sampling, painter: Painter, offer: Offer, pictures: Pictures
+    ) -> None:
+        """Another model, from the next job on: it believes what the answers in the database say."""
+        if offer != self.offer:
+            raise ValueError("it asks other questions, or takes other answers: restart the studio to serve it")
+        known = frozenset(sampling.catalogue.ids)
+        if lacking := self._known - known:
+            raise ValueError(
+                f"its data lack {len(lacking):,} of the pictures, such as {min(lacking)!r}: restart the studio to serve "
+                "it"
+            )
+        self.inference.hold(inference)
+        self.sampling.hold(sampling)
+        self.painter.hold(painter)
+        self.model, self.decoder = inference.model, painter.decoder.identity
+        self._known, self._pictures = known, _Drawn(pictures)
+
     async def question(
         self, profile: Profile, mode: str, request_key: str | None = None, *, near_D: Tensor | None = None
     ) -> Impression:

@@ -69,12 +69,17 @@ class Worker(Generic[Held]):
             raise BusyError("too many questions at once") from None
         return future
 
-    def close(self) -> None:
+    def hold(self, held: Held) -> None:
+        """From the next job on, this is what jobs run on."""
+        self._held = held
+
+    def close(self, *, wait: bool = True) -> None:
         """Ends after the jobs that wait."""
         if not self._closed:
             self._closed = True
             self._jobs.put(None)
-        self._thread.join()
+        if wait:
+            self._thread.join()
 
     def _work(self) -> None:
         if self._yields and sys.platform == "linux":  # where priorities are those of threads

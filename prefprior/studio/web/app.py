@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from prefprior.studio.renewal import Renewal
 from prefprior.studio.service import Studio
 from prefprior.studio.web import admin, api, galleries, media, mine, problems, questions
 from prefprior.studio.web.door import Door
@@ -60,17 +61,20 @@ async def _tending(studio: Studio) -> None:
 
 
 def create_app(
-    studio: Studio, *, secure_cookies: bool = False, invite_only: bool = False, rates: Rates | None = None
-) -> FastAPI:
-    """`secure_cookies`: behind HTTPS. `invite_only`: new visitors need a code."""
+    studio: Studio, *, secure_cookies: bool = False, invite_only: bool = False, rates: Rates | None = None,
+    renewal: Renewal | None = None,
+) -> FastAPI:  # fmt: skip
+    """`secure_cookies`: behind HTTPS. `invite_only`: new visitors need a code. `renewal`: looks for new checkpoints."""
     rates, measures, pinged_at = rates or Rates(), Measures(), -math.inf
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(SWITCH_SECONDS)
-        tending = asyncio.create_task(_tending(studio))
+        tasks = [asyncio.create_task(_tending(studio))]
+        tasks += [] if renewal is None else [asyncio.create_task(renewal.watch(studio))]
         yield
-        tending.cancel()
+        for task in tasks:
+            task.cancel()
         studio.cancel()
         await run_in_threadpool(studio.close)
 
