@@ -137,6 +137,23 @@ def find_checkpoint(given: str | None) -> Path:
     return path
 
 
+def gone_on_from(checkpoint: Path, root: Path = ROOT) -> list[Path]:
+    """The last weights of the newest finished training run that started from a checkpoint, if there is one."""
+    for folder in _finished_runs("train", CHECKPOINT, root):
+        path = folder / CHECKPOINT
+        try:
+            start = read_config(folder).get("init_from")
+            if (
+                start is not None
+                and find_checkpoint(str(start)).samefile(checkpoint)
+                and not _choices(path).get("debug")
+            ):
+                return [path]
+        except (OSError, ValueError):  # not a run that a person could go on with either
+            continue
+    return []
+
+
 def told(checkpoint: Path) -> str:
     """A checkpoint's path, what it was trained on, and when: for a command that was not told which to take."""
     choices = _choices(checkpoint)

@@ -3,7 +3,6 @@
 import socket
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import torch
 import uvicorn
@@ -35,7 +34,8 @@ from prefprior.schemas import ServeConfig
 from prefprior.studio.inference import Inference, Making, Sampling
 from prefprior.studio.painter import Painter
 from prefprior.studio.renewal import Renewal
-from prefprior.studio.service import Offer, Studio
+from prefprior.studio.served import Offer, Parts
+from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import Rates, create_app
 from prefprior.studio.wishes import Wishes
@@ -52,17 +52,13 @@ TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 def run(cfg: DictConfig) -> Path:
     """Serves until it is stopped; returns the run's folder."""
     folder, rates = run_folder(), build(cfg.rates, Rates)
-    given = cfg.checkpoint
-    is_pinned = given is not None and Path(given).is_file()
     with socket_of(cfg.host, cfg.port) as listening:
-        renewal = Renewal(
-            find=lambda: find_checkpoint(given), load=lambda path: served(cfg, path, Console(quiet=True))
-        )  # fmt: skip
         studio = studio_of(cfg, folder, Console())
+        renewal = Renewal(Path(cfg.checkpoint), lambda path: parts_of(cfg, path, Console(quiet=True)))
         save_config(folder, plain(cfg) | {"database": studio.database.name})
         app = create_app(
             studio, secure_cookies=cfg.secure_cookies, invite_only=cfg.invite_only, rates=rates,
-            renewal=None if is_pinned else renewal,
+            renewal=renewal if cfg.renew else None,
         )  # fmt: skip
         if not is_loopback(cfg.host) and not cfg.secure_cookies:
             print(OPEN_WARNING, flush=True)
@@ -92,13 +88,12 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
     database.claim()
     console.print(f"prior: {told(path)}\ndatabase: {database.name}", highlight=False, soft_wrap=True)
-    return Studio(
-        database=database, making=build(cfg.making, Making), waiting=cfg.waiting, **served(cfg, path, console)
-    )
+    parts = parts_of(cfg, path, console)
+    return Studio(database=database, parts=parts, making=build(cfg.making, Making), waiting=cfg.waiting)
 
 
-def served(cfg: DictConfig, path: Path, console: Console) -> dict[str, Any]:
-    """What `Studio` takes of a checkpoint: its model and decoder with their pictures, and what they can be asked."""
+def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:
+    """A checkpoint's model and decoder with their pictures, and what they can be asked."""
     exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
     predictor = TrainedPredictor.load(path, cfg.device, trust=cfg.trust)
     data = data_of_checkpoint(
@@ -143,11 +138,10 @@ def served(cfg: DictConfig, path: Path, console: Console) -> dict[str, Any]:
         encoder=encoder,
     )  # fmt: skip
     console.print(f"pages: {', '.join(askers)}; decoder: {decoder.identity}", highlight=False)
-    return {
-        "inference": inference, "sampling": sampling, "painter": Painter(decoder=decoder, safety=safety),
-        "offer": Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw, wishes),
-        "pictures": pictures,
-    }  # fmt: skip
+    return Parts(
+        inference=inference, sampling=sampling, painter=Painter(decoder=decoder, safety=safety), pictures=pictures,
+        offer=Offer({name: asker.kind for name, asker in askers.items()}, cast.levels.raw, wishes),
+    )  # fmt: skip
 
 
 def address(host: str, port: int) -> str:

@@ -10,6 +10,7 @@ from prefprior.runs import (
     CONFIG,
     differing_keys,
     find_checkpoint,
+    gone_on_from,
     last_checkpoint,
     last_run,
     read_config,
@@ -54,6 +55,29 @@ def test_keys_that_may_differ_are_ignored(tmp_path: Path) -> None:
 def test_figures_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not finite: a/b/c/d@1"):
         write_metrics(tmp_path, {"a/b/c/d@1": float("nan")})
+
+
+def finished(root: Path, name: str, age: int, init_from: Path | None = None, **facts: object) -> Path:
+    path = root / "train" / name / "prior.safetensors"
+    save_config(path.parent, {"init_from": None if init_from is None else str(init_from)})
+    save_prior(path, Space.measure("own", np.eye(4, 16, dtype=np.float32)), **facts)
+    os.utime(path, (1e9 - age, 1e9 - age))
+    return path
+
+
+def test_the_newest_finished_run_that_went_on_from_a_checkpoint_is_found(tmp_path: Path) -> None:
+    first = finished(tmp_path, "first", 5)
+    assert gone_on_from(first, tmp_path) == []
+    second = finished(tmp_path, "second", 4, first.parent)
+    third = finished(tmp_path, "third", 3, first)
+    fourth = finished(tmp_path, "fourth", 2, third)
+    finished(tmp_path, "debugged", 1, first, choices={"debug": "fast"})
+    finished(tmp_path, "lost", 0, tmp_path / "gone")
+    (tmp_path / "train" / "begun").mkdir()
+    save_config(tmp_path / "train" / "begun", {"init_from": str(first)})
+    assert gone_on_from(first, tmp_path) == [third]
+    assert gone_on_from(third, tmp_path) == [fourth]
+    assert gone_on_from(second, tmp_path) == []
 
 
 def test_the_last_run_is_the_newest_that_is_finished(tmp_path: Path) -> None:

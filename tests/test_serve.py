@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from prefprior.checkpoint import describe
 from prefprior.gallery.manifest import file_hash
+from prefprior.runs import save_config
 from prefprior.serve import address, is_loopback
 from prefprior.space import Space
 from prefprior.studio.store.database import Database
@@ -111,10 +112,22 @@ def trained_again(path: Path) -> str:
     return file_hash(path)
 
 
+def gone_on(path: Path, name: str, **more: Any) -> str:
+    """Finishes a run that went on from a checkpoint; returns what the studio calls it."""
+    made = path.parent.with_name(name) / path.name
+    made.parent.mkdir()
+    save_config(made.parent, {"init_from": str(path.parent)})
+    save_prior(made, Space.from_dict(describe(path)["space"]), NODES, round=7, **more)
+    return file_hash(made)
+
+
 def until(holds: Callable[[], bool]) -> None:
-    """Waits for it; where it never comes the test is ended by its time limit."""
-    while not holds():
+    """Waits for it."""
+    for _ in range(3000):
+        if holds():
+            return
         time.sleep(0.02)
+    raise AssertionError("it never came")
 
 
 def test_a_checkpoint_that_is_replaced_is_served_without_a_restart(
@@ -148,16 +161,21 @@ def test_a_checkpoint_that_is_replaced_is_served_without_a_restart(
 
 def test_a_broken_checkpoint_leaves_the_old_one_in_its_place(
     tmp_path: Path, readied: Callable[[Callable[[TestClient], None]], None], monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
+    path, logged = make_run(tmp_path) / "runs/train/one/prior.safetensors", ""
+
+    def said(what: str) -> bool:
+        nonlocal logged
+        logged += capsys.readouterr().err
+        return what in logged
 
     def test(client: TestClient) -> None:
         person, first = Person(client), client.get("/readyz").json()["model"]
         whole = path.with_name("whole.safetensors")
         path.rename(whole)
         path.write_bytes(whole.read_bytes()[:-1])
-        until(lambda: "is not served, and the model" in caplog.text)
+        until(lambda: said("is not served, and the model"))
         assert person.answer("1", "nine").status_code == 303
         assert client.get("/readyz").json()["model"] == first
         second = trained_again(whole)
@@ -166,7 +184,43 @@ def test_a_broken_checkpoint_leaves_the_old_one_in_its_place(
 
     readied(test)
     run(monkeypatch, tmp_path, "serve", *SMALL)
-    assert "is damaged" in caplog.text
+    assert said("is damaged")
+
+
+def test_a_finished_run_that_went_on_from_it_is_served(
+    tmp_path: Path, readied: Callable[[Callable[[TestClient], None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
+
+    def test(client: TestClient) -> None:
+        person = Person(client)
+        assert person.answer("1", "nine").status_code == 303
+        gone_on(path, "debugged", choices={"debug": "tiny"})
+        gone_on(tmp_path / "runs/train/debugged/prior.safetensors", "other")
+        second = gone_on(path, "two")
+        until(lambda: client.get("/readyz").json()["model"] == second)
+        assert person.answer("2", "rate").status_code == 303
+        third = gone_on(tmp_path / "runs/train/two/prior.safetensors", "three")
+        until(lambda: client.get("/readyz").json()["model"] == third)
+        assert person.answers() == 2
+
+    readied(test)
+    run(monkeypatch, tmp_path, "serve", *SMALL)
+
+
+def test_a_studio_that_is_not_to_be_renewed_looks_for_nothing(
+    tmp_path: Path, readied: Callable[[Callable[[TestClient], None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
+
+    def test(client: TestClient) -> None:
+        first = client.get("/readyz").json()["model"]
+        trained_again(path)
+        time.sleep(0.5)
+        assert client.get("/readyz").json()["model"] == first
+
+    readied(test)
+    run(monkeypatch, tmp_path, "serve", "renew=false", *SMALL)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,14 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.seeding import seed_of
 from prefprior.studio.beliefs import state_of
-from prefprior.studio.inference import Inference, Making, Sampling
+from prefprior.studio.inference import Making
 from prefprior.studio.painter import Painter, Request
-from prefprior.studio.settling import Settling
+from prefprior.studio.served import Served
 from prefprior.studio.store.albums import GALLERY, STRIP, Album, Albums, Picture
 from prefprior.studio.store.impressions import ConflictError, Impression, Impressions, liked_in
 from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.tasks import CancelledWorkError, Job, Tasks, computed, shared
 from prefprior.studio.wishes import Wish
-from prefprior.studio.worker import Worker
 
 REPLACED_KEPT = 512  # pictures
 
@@ -42,32 +41,31 @@ class AlbumMaker:
     """Makes albums, one of each kind at a time for each profile, and keeps them."""
 
     def __init__(
-        self, *, impressions: Impressions, albums: Albums, inference: Worker[Inference], sampling: Worker[Sampling],
-        painter: Worker[Painter], settling: Settling, tasks: Tasks, making: Making, levels: Sequence[float], model: str,
-        decoder: str, hidden: Callable[[], frozenset[str]],
+        self, *, impressions: Impressions, albums: Albums, tasks: Tasks, making: Making,
+        served_to: Callable[[Profile], Served], hidden: Callable[[], frozenset[str]],
     ) -> None:  # fmt: skip
-        """`hidden` are the items of the catalogue that nobody is shown, at this moment."""
-        self._impressions, self._albums = impressions, albums
-        self._inference, self._sampling, self._painter = inference, sampling, painter
-        self._settling, self._tasks, self._making = settling, tasks, making
-        self._levels, self._model, self._decoder, self._hidden = levels, model, decoder, hidden
+        """`served_to` says what makes the pictures of a profile, and `hidden` which items of the catalogue nobody is
+        shown, at this moment."""
+        self._impressions, self._albums, self._tasks, self._making = impressions, albums, tasks, making
+        self._served_to, self._hidden = served_to, hidden
         self._progress: dict[tuple[int, str], Progress] = {}
         self._replaced = _Replaced()
 
     async def strip(self, profile: Profile) -> Album:
         """The kept strip, or a new one where the profile has answered since."""
         async with self._tasks.turn(profile):  # a deletion comes before all of this, or ends what is begun here
-            kept, whose, state = await self._strip(profile)
+            served = self._served_to(profile)
+            kept, whose, state = await self._strip(served, profile)
             if kept is not None and kept.state == state:
                 return kept
             making = self._tasks.begun(
-                (STRIP, (profile.id,), state), lambda: self._made(STRIP, whose, state, self._usual)
+                (STRIP, (profile.id,), state), lambda: self._made(served, STRIP, whose, state, self._usual)
             )
         return await shared(making)
 
     async def kept_strip(self, profile: Profile) -> tuple[Album | None, bool]:
         """The last strip, and whether it knows all answers."""
-        kept, _, state = await self._strip(profile)
+        kept, _, state = await self._strip(self._served_to(profile), profile)
         return kept, kept is not None and kept.state == state
 
     async def gallery(self, profile: Profile, wish: Wish, other: Profile | None = None) -> Album:
@@ -78,14 +76,15 @@ class AlbumMaker:
         profiles = [profile] if other is None else [profile, other]
         async with self._tasks.turn(*profiles):
             both = [_Whose(each, await run_in_threadpool(self._impressions.answered, each)) for each in profiles]
-            others = [(each.profile.id, state_of(self._model, each.answers)) for each in both[1:]]
-            state = state_of(self._model, both[0].answers, wish.plain(), others)
+            served = self._served_to(profile)
+            others = [(each.profile.id, state_of(served.model, each.answers)) for each in both[1:]]
+            state = state_of(served.model, both[0].answers, wish.plain(), others)
             kept = await run_in_threadpool(self._albums.of, profile, GALLERY)
             if kept is not None and kept.state == state:
                 return kept
             job: Job = (GALLERY, tuple(each.id for each in profiles), state_of("", [], wish.plain()))
             self._cancel_galleries(profile, but=job)
-            making = self._tasks.begun(job, lambda: self._made(GALLERY, both[0], state, wish, *both[1:]))
+            making = self._tasks.begun(job, lambda: self._made(served, GALLERY, both[0], state, wish, *both[1:]))
         try:
             return await shared(making)
         except CancelledWorkError:
@@ -112,32 +111,36 @@ class AlbumMaker:
     def _usual(self) -> Wish:
         return Wish(diversity=self._making.diversity)
 
-    async def _strip(self, profile: Profile) -> tuple[Album | None, _Whose, str]:
+    async def _strip(self, served: Served, profile: Profile) -> tuple[Album | None, _Whose, str]:
         answers = await run_in_threadpool(self._impressions.answered, profile)
         kept = await run_in_threadpool(self._albums.of, profile, STRIP)
-        return kept, _Whose(profile, answers), state_of(self._model, answers, self._usual.plain())
+        return kept, _Whose(profile, answers), state_of(served.model, answers, self._usual.plain())
 
     def _cancel_galleries(self, profile: Profile, *, but: Job | None = None) -> None:
         self._tasks.cancel(lambda job: job[0] == GALLERY and job[1][0] == profile.id and job != but)
 
-    async def _made(self, kind: str, whose: _Whose, state: str, wish: Wish, second: _Whose | None = None) -> Album:
+    async def _made(
+        self, served: Served, kind: str, whose: _Whose, state: str, wish: Wish, second: _Whose | None = None
+    ) -> Album:
         profile, other = whose.profile, None if second is None else second.profile
         seed = seed_of(profile.seed, kind, state if kind == STRIP else wish.seed)
         n, told = self._making.n if kind == STRIP else self._making.gallery, wish.plain()
         progress = self._progress[profile.id, kind] = Progress(n)
         try:
-            belief = await self._settling.settled(profile, whose.answers)
-            liked = liked_in(whose.answers, self._levels)
-            theirs = None if second is None else await self._settling.settled(second.profile, second.answers)
+            belief = await served.settling.settled(profile, whose.answers)
+            liked = liked_in(whose.answers, served.offer.levels)
+            theirs = None if second is None else await served.settling.settled(second.profile, second.answers)
             if theirs is not None:
-                alike = await computed(self._inference, lambda inference: inference.alike(belief, theirs))
+                alike = await computed(served.inference, lambda inference: inference.alike(belief, theirs))
                 told["alike"] = round(alike, 3)
-            drawn = await computed(self._sampling, lambda sampling: sampling.draw(belief, seed, liked, n, wish, theirs))
+            drawn = await computed(
+                served.sampling, lambda sampling: sampling.draw(belief, seed, liked, n, wish, theirs)
+            )
             request = Request(drawn.raw_nD, seed, drawn.negative_nD, wish.prompt or None, self._hidden())
             contents: list[bytes] = []
             for first in range(0, n, self._making.at_once):  # others' pictures come between
                 places = range(first, min(first + self._making.at_once, n))
-                contents += await computed(self._painter, partial(Painter.paint, request=request, places=places))
+                contents += await computed(served.painter, partial(Painter.paint, request=request, places=places))
                 progress.done = len(contents)
         finally:
             if self._progress.get((profile.id, kind)) is progress:  # not that of a later gallery
@@ -148,7 +151,7 @@ class AlbumMaker:
             for content, row, why in zip(contents, embeddings, drawn.why, strict=True)
         )  # fmt: skip
         made = Album(
-            state, len(whose.answers), self._model, self._decoder, seed, drawn.concentration, drawn.sure, pictures,
+            state, len(whose.answers), served.model, served.decoder, seed, drawn.concentration, drawn.sure, pictures,
             told, None if other is None else other.id,
         )  # fmt: skip
         before = await run_in_threadpool(self._albums.of, profile, kind)

@@ -1,23 +1,23 @@
 """Pictures that nobody is shown: of the catalogue, by id, and made ones, by SHA-256."""
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 
-from prefprior.studio.painter import Painter
+from prefprior.studio.served import Served
 from prefprior.studio.store.albums import is_name
 from prefprior.studio.store.moderation import ITEM, MADE, Moderation
 from prefprior.studio.store.people import RefusedError
 from prefprior.studio.tasks import computed
-from prefprior.studio.worker import Worker
 
 
 class Hiding:
     """What is hidden, in memory and in the database."""
 
-    def __init__(self, moderation: Moderation, painter: Worker[Painter], known: frozenset[str]) -> None:
-        """`known` are the ids of the catalogue."""
-        self._moderation, self._painter, self._known = moderation, painter, known
+    def __init__(self, moderation: Moderation, served: Callable[[], Served]) -> None:
+        """`served` says whose catalogue and decoder show pictures, at this moment."""
+        self._moderation, self._served = moderation, served
         self._hidden = {kind: moderation.hidden(kind) for kind in (ITEM, MADE)}
         self._deciding = asyncio.Lock()
 
@@ -33,10 +33,11 @@ class Hiding:
 
     async def decide(self, kind: str, name: str, *, hide: bool) -> None:
         """Shows a picture to nobody any more, or to everybody again; an item also where a decoder shows real ones."""
-        if not (name in self._known if kind == ITEM else is_name(name)):
+        if not (name in self._served().known if kind == ITEM else is_name(name)):
             raise RefusedError("there is no such picture")
         names = [(kind, name)]
-        if kind == ITEM and (shown := await computed(self._painter, lambda painter: painter.shows(name))) is not None:
+        painter = self._served().painter
+        if kind == ITEM and (shown := await computed(painter, lambda painter: painter.shows(name))) is not None:
             names.append((MADE, shown))
         async with self._deciding:
             for each, which in names:

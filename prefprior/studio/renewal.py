@@ -1,12 +1,14 @@
-"""A new checkpoint is loaded beside the one that is served, and takes its place between two jobs."""
+"""A new checkpoint is loaded beside the one that is served, and takes its place between two requests."""
 
 import asyncio
-import logging
 import os
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from prefprior.runs import gone_on_from
+from prefprior.studio.served import Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.worker import Worker
 
@@ -14,12 +16,12 @@ LOOKING_SECONDS = 5.0
 
 
 class Renewal:
-    """Looks which file is to be served. One that cannot be is named in the log, and the one before goes on."""
+    """Looks for the file that is served to change, and for a finished run that went on from it. One that cannot be
+    served is named on stderr, and the one before goes on."""
 
-    def __init__(self, *, find: Callable[[], Path], load: Callable[[Path], dict[str, Any]]) -> None:
-        """`find` names the checkpoint to serve now, and `load` makes what `Studio.go_on_with` takes of it."""
-        self._find, self._load = find, load
-        self._seen = self._stamp()
+    def __init__(self, served: Path, load: Callable[[Path], Parts]) -> None:
+        """`served` is the checkpoint, as it is now."""
+        self._served, self._load, self._seen = served, load, {served: _stamp(served)}
 
     async def watch(self, studio: Studio) -> None:
         """Until it is cancelled."""
@@ -31,26 +33,34 @@ class Renewal:
         finally:
             worker.close(wait=False)  # nobody needs what it still loads
 
-    async def _look(self, studio: Studio, worker: Worker[Callable[[Path], dict[str, Any]]]) -> None:
-        stamp = self._stamp()
-        if stamp is None or stamp == self._seen:
-            return
-        self._seen, path = stamp, stamp[0]  # a file that cannot be served is tried again once it is another
+    async def _look(self, studio: Studio, worker: Worker[Callable[[Path], Parts]]) -> None:
+        newer = await asyncio.to_thread(gone_on_from, self._served)
+        for path in (self._served, *newer):
+            stamp = _stamp(path)
+            if stamp is not None and self._seen.get(path) != stamp:
+                self._seen[path] = stamp  # one that cannot be served is tried again once it is another
+                await self._taken_up(path, studio, worker)
+
+    async def _taken_up(self, path: Path, studio: Studio, worker: Worker[Callable[[Path], Parts]]) -> None:
         try:
-            studio.go_on_with(**await asyncio.wrap_future(worker.submit(lambda load: load(path))))
+            studio.take_up(await asyncio.wrap_future(worker.submit(lambda load: load(path))))
         except Exception as error:  # whatever is wrong with a file, people go on answering
-            logging.getLogger(__name__).error(
-                "%s is not served, and the model %s still is: %s", path, studio.model[:12], error,
-                exc_info=not isinstance(error, ValueError),
-            )  # fmt: skip
+            if not isinstance(error, ValueError):
+                traceback.print_exception(error)
+            told = f"{path} is not served, and the model {studio.model[:12]} still is: {error}"
+            print(told, file=sys.stderr, flush=True)
         else:
+            self._served = path
             print(f"prior: {path}, served from now on", flush=True)
 
-    def _stamp(self) -> tuple[Path, int, int, int] | None:
-        """Which file it is; None where there is none at the moment."""
-        try:
-            path = self._find()
-            found = os.stat(path)
-        except (OSError, ValueError):
-            return None
-        return path, found.st_ino, found.st_mtime_ns, found.st_size
+
+_Stamp = tuple[int, int, int]
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Which file it is; None where there is none at the moment."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

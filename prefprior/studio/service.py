@@ -4,24 +4,22 @@ Runs in the event loop and computes nothing there: the database is asked in thre
 workers.
 """
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from torch import Tensor
 
-from prefprior.data.pictures import Pictures
 from prefprior.elicitation.questions import Kind
 from prefprior.seeding import seed_of
 from prefprior.studio.albums import AlbumMaker
 from prefprior.studio.beliefs import state_of
 from prefprior.studio.hiding import Hiding
-from prefprior.studio.inference import Inference, Making, Ranked, Sampling
-from prefprior.studio.painter import Painter
-from prefprior.studio.settling import Settling
+from prefprior.studio.inference import Making, Ranked
+from prefprior.studio.served import Offer, Parts, Served
 from prefprior.studio.store.albums import Album, Albums
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.figures import Figures
@@ -30,70 +28,61 @@ from prefprior.studio.store.invitations import Invitations
 from prefprior.studio.store.moderation import ITEM, Moderation
 from prefprior.studio.store.people import People, Person, Profile
 from prefprior.studio.store.tokens import Tokens
-from prefprior.studio.tasks import PATIENCE, Tasks, computed, shared
-from prefprior.studio.thumbnails import Thumbnails
-from prefprior.studio.wishes import Wish, Wishes
-from prefprior.studio.worker import Worker
+from prefprior.studio.tasks import LONGEST, PATIENCE, Job, Tasks, computed, shared
+from prefprior.studio.wishes import Wish
 
-FORGETTING = "forget"
+FORGETTING, RETIRING = "forget", "retire"
 
 
 class UnfitError(ValueError):
     """An answer that does not fit its question."""
 
 
-@dataclass(frozen=True)
-class Offer:
-    """What can be asked."""
-
-    kinds: dict[str, Kind]  # by the name of the page: nine, pair, rate, roam
-    levels: tuple[float, ...]  # the ratings that can be given
-    wishes: Wishes = field(default_factory=Wishes)  # what can be asked of a gallery
-
-
 class Studio:
-    """One database, one model with its decoder, one catalogue of pictures."""
+    """One database, and the model with its decoder and catalogue that is served."""
 
     def __init__(
-        self, *, database: Database, inference: Inference, sampling: Sampling, painter: Painter, offer: Offer,
-        pictures: Pictures, making: Making | None = None, waiting: int = 256,
+        self, *, database: Database, parts: Parts, making: Making | None = None, waiting: int = 256
     ) -> None:  # fmt: skip
         """At most `waiting` jobs wait for each worker."""
-        self.database, self.offer, self.making = database, offer, making or Making()
-        self.model = inference.model
-        self.inference = Worker(inference, name="inference", waiting=waiting)
-        self.sampling = Worker(sampling, name="sampling", waiting=waiting, yields=True)
-        self.painter = Worker(painter, name="decoding", waiting=waiting, yields=True)
+        self.database, self.making, self._waiting = database, making or Making(), waiting
+        self.served, self._retiring = Served(parts, waiting=waiting), list[Served]()
         self.people, self.impressions = People(database), Impressions(database)
         self.albums, self.tokens = Albums(database), Tokens(database)
         self.moderation, self.invitations, self.figures = Moderation(database), Invitations(database), Figures(database)
-        self._known = frozenset(sampling.catalogue.ids)
-        self.hiding = Hiding(self.moderation, self.painter, self._known)
-        self.tasks, self._thumbnails = Tasks(), Thumbnails(pictures)
-        self._settling, self._deletions = Settling(self.inference, self.sampling), itertools.count()
+        self.hiding = Hiding(self.moderation, lambda: self.served)
+        self.tasks, self._deletions = Tasks(), itertools.count()
         self.maker = AlbumMaker(
-            impressions=self.impressions, albums=self.albums, inference=self.inference, sampling=self.sampling,
-            painter=self.painter, settling=self._settling, tasks=self.tasks, making=self.making, levels=offer.levels,
-            model=self.model, decoder=painter.decoder.identity, hidden=lambda: self.hiding.items,
+            impressions=self.impressions, albums=self.albums, tasks=self.tasks, making=self.making,
+            served_to=self.served_to, hidden=lambda: self.hiding.items,
         )  # fmt: skip
 
-    def go_on_with(
-        self, *, inference: Inference, sampling: Sampling, painter: Painter, offer: Offer, pictures: Pictures
-    ) -> None:
-        """Another model, from the next job on: it believes what the answers in the database say."""
-        if offer != self.offer:
-            raise ValueError("it asks other questions, or takes other answers: restart the studio to serve it")
-        known = frozenset(sampling.catalogue.ids)
-        if lacking := self._known - known:
-            raise ValueError(
-                f"its data lack {len(lacking):,} of the pictures, such as {min(lacking)!r}: restart the studio to serve "
-                "it"
-            )
-        self.inference.hold(inference)
-        self.sampling.hold(sampling)
-        self.painter.hold(painter)
-        self.model, self.decoder = inference.model, painter.decoder.identity
-        self._known, self._pictures = known, _Drawn(pictures)
+    @property
+    def offer(self) -> Offer:
+        """What can be asked."""
+        return self.served.offer
+
+    @property
+    def model(self) -> str:
+        """The hash of the checkpoint that is served."""
+        return self.served.model
+
+    def served_to(self, profile: Profile) -> Served:
+        """What asks a profile, and makes its pictures."""
+        del profile
+        return self.served
+
+    def take_up(self, parts: Parts) -> None:
+        """Another model, from the next request on: it believes what the answers in the database say."""
+        successor = Served(parts, waiting=self._waiting)
+        try:
+            successor.require_in_place_of(self.served)
+        except ValueError:
+            successor.close()
+            raise
+        before, self.served = self.served, successor
+        self._retiring.append(before)
+        self.tasks.begun((RETIRING, (), before.model), partial(self._retired, before))
 
     async def question(
         self, profile: Profile, mode: str, request_key: str | None = None, *, near_D: Tensor | None = None
@@ -111,13 +100,15 @@ class Studio:
                     raise ConflictError("this key was used for a question of another kind: use a new one")
                 return standing.found
             answers, seed = standing.answers, seed_of(profile.seed, "question", standing.asked)
+            served = self.served_to(profile)
             draw, thin = await computed(
-                self.inference,
+                served.inference,
                 lambda inference: inference.ask(profile, answers, mode, seed, near_D=near_D, hidden=self.hiding.items),
                 PATIENCE,
             )
             if thin:
-                self.tasks.begun(("settle", (profile.id,), ""), lambda: self._settling.settled(profile, answers))
+                settling: Job = ("settle", (profile.id,), served.model)
+                self.tasks.begun(settling, lambda: served.settling.settled(profile, answers))
             return await run_in_threadpool(
                 self.impressions.record, profile, draw, request_key, instead=near_D is not None
             )
@@ -152,31 +143,22 @@ class Studio:
 
     async def embedding_of_item(self, item: str) -> Tensor | None:
         """The raw embedding of a picture of the catalogue."""
-        return await computed(self.inference, lambda inference: inference.embedding(item), PATIENCE)
+        return await computed(self.served.inference, lambda inference: inference.embedding(item), PATIENCE)
 
     async def ranking(self, profile: Profile, start: int, count: int) -> Ranked:
         """A part of the catalogue, best first."""
         async with self.tasks.turn(profile):
             answers = await run_in_threadpool(self.impressions.answered, profile)
-            job = ("belief", (profile.id,), state_of(self.model, answers))
-            believed = self.tasks.begun(job, lambda: self._settling.settled(profile, answers))
+            served = self.served_to(profile)
+            job = ("belief", (profile.id,), state_of(served.model, answers))
+            believed = self.tasks.begun(job, lambda: served.settling.settled(profile, answers))
         belief = await shared(believed)
-        return await computed(self.sampling, lambda sampling: sampling.rank(belief, start, count, self.hiding.items))
-
-    @property
-    def workers(self) -> tuple[Worker[Inference], Worker[Sampling], Worker[Painter]]:
-        """For what is asked, for the network and for the decoder."""
-        return self.inference, self.sampling, self.painter
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether all workers take jobs."""
-        return all(worker.is_alive for worker in self.workers)
+        return await computed(served.sampling, lambda sampling: sampling.rank(belief, start, count, self.hiding.items))
 
     def close(self) -> None:
         """Ends after what waits is done."""
-        for worker in self.workers:
-            worker.close()
+        for served in (self.served, *self._retiring):
+            served.close()
         self.database.close()
 
     def cancel(self) -> None:
@@ -205,9 +187,9 @@ class Studio:
 
     async def picture(self, item: str, *, even_hidden: bool = False) -> bytes | None:
         """A picture of the catalogue as PNG; None where there is none such."""
-        if item not in self._known or (item in self.hiding.items and not even_hidden):
+        if item not in self.served.known or (item in self.hiding.items and not even_hidden):
             return None
-        return await self._thumbnails.open(item)
+        return await self.served.thumbnails.open(item)
 
     async def report(self, profile: Profile, question: Impression, item: str) -> None:
         """Keeps a report of a picture of a question, which is asked no more."""
@@ -225,9 +207,15 @@ class Studio:
             for profile in profiles:
                 self.maker.forget(profile)
                 self.tasks.cancel(lambda job, number=profile.id: number in job[1] and job[0] != FORGETTING)  # type: ignore[misc]
-                self.tasks.begun(
-                    (FORGETTING, (profile.id,), str(next(self._deletions))), partial(self._settling.forgotten, profile)
-                )
+                for served in (self.served, *self._retiring):
+                    job = (FORGETTING, (profile.id,), str(next(self._deletions)))
+                    self.tasks.begun(job, partial(served.settling.forgotten, profile))
+
+    async def _retired(self, served: Served) -> None:
+        """Ends one that another has taken the place of, after requests that were begun with it."""
+        await asyncio.sleep(LONGEST)
+        self._retiring.remove(served)
+        await run_in_threadpool(served.close)
 
     def _given(self, question: Impression, rating: float | None, picked: Sequence[str]) -> Given:
         if question.is_rating:

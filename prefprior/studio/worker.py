@@ -69,10 +69,6 @@ class Worker(Generic[Held]):
             raise BusyError("too many questions at once") from None
         return future
 
-    def hold(self, held: Held) -> None:
-        """From the next job on, this is what jobs run on."""
-        self._held = held
-
     def close(self, *, wait: bool = True) -> None:
         """Ends after the jobs that wait."""
         if not self._closed:

@@ -28,7 +28,8 @@ from prefprior.predictor import Catalogue
 from prefprior.space import Space
 from prefprior.studio.inference import Inference, Making, Sampling
 from prefprior.studio.painter import Painter
-from prefprior.studio.service import Offer, Studio
+from prefprior.studio.served import Offer, Parts
+from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.web.app import Rates
 from tests.models.conftest import DIM, make_model
@@ -82,9 +83,14 @@ def small_inference(cast: Cast, pool: Pool) -> Inference:
 def small_studio(
     database: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures
 ) -> Studio:  # fmt: skip
-    return Studio(
-        database=database, inference=inference,
+    return Studio(database=database, parts=small_parts(inference, catalogue, pictures), making=MAKING)
+
+
+def small_parts(inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Parts:
+    return Parts(
+        inference=inference,
         sampling=Sampling(catalogue=catalogue, certainty=None, making=MAKING),
         painter=Painter(decoder=Retrieval(catalogue=catalogue, pictures=pictures), safety=NoSafety()),
-        offer=Offer(KINDS, LEVELS.raw), pictures=pictures, making=MAKING,
-    )  # fmt: skip
+        offer=Offer(KINDS, LEVELS.raw),
+        pictures=pictures,
+    )

@@ -210,14 +210,14 @@ def test_health_readiness_and_figures(shop: TestClient, studio: Studio) -> None:
 def test_a_full_queue_says_when_to_come_back(
     shop: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(studio.inference._jobs, "put_nowait", _full)
+    monkeypatch.setattr(studio.served.inference._jobs, "put_nowait", _full)
     response = shop.post("/v1/people/ann/questions", json={})
     assert response.status_code == 503
     assert response.headers["retry-after"] == "2"
 
 
 def test_an_ended_worker_is_not_ready(shop: TestClient, studio: Studio) -> None:
-    studio.painter.close()
+    studio.served.painter.close()
     assert shop.get("/readyz").status_code == 503
     assert shop.get("/healthz").status_code == 200
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote
@@ -15,14 +16,12 @@ from fastapi.testclient import TestClient
 from torch import Tensor
 
 from prefprior.data.pictures import ArrayPictures
-from prefprior.decoders.retrieval import Retrieval
-from prefprior.decoders.safety import NoSafety
 from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.predictor import Catalogue
 from prefprior.studio.inference import Inference, Sampling
-from prefprior.studio.painter import Painter
-from prefprior.studio.service import Offer, Studio
+from prefprior.studio.served import Offer
+from prefprior.studio.service import Studio
 from prefprior.studio.store.albums import GALLERY, Album, Picture
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import ConflictError
@@ -32,7 +31,7 @@ from prefprior.studio.web.visitors import MOST_FIELDS
 from prefprior.studio.wishes import Wish, WishError, Wishes
 from tests.models.conftest import DIM
 from tests.studio.conftest import ON_BOTH
-from tests.studio.small import KINDS, LEVELS, MAKING
+from tests.studio.small import KINDS, LEVELS, MAKING, small_parts
 from tests.studio.visiting import MADE, Person
 
 Visit = Callable[[], TestClient]
@@ -57,11 +56,14 @@ class Words:
 def studio(served: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Iterator[Studio]:
     """One that takes axes and prompts."""
     made = Studio(
-        database=served, inference=inference,
-        sampling=Sampling(catalogue=catalogue, certainty=None, making=MAKING, wishes=WISHES, encoder=Words()),
-        painter=Painter(decoder=Retrieval(catalogue=catalogue, pictures=pictures), safety=NoSafety()),
-        offer=Offer(KINDS, LEVELS.raw, WISHES), pictures=pictures, making=MAKING,
-    )  # fmt: skip
+        database=served,
+        parts=replace(
+            small_parts(inference, catalogue, pictures),
+            sampling=Sampling(catalogue=catalogue, certainty=None, making=MAKING, wishes=WISHES, encoder=Words()),
+            offer=Offer(KINDS, LEVELS.raw, WISHES),
+        ),
+        making=MAKING,
+    )
     yield made
     made.close()
 
@@ -105,7 +107,7 @@ def test_each_wish_changes_what_is_made(studio: Studio, cast: Cast, pool: Pool, 
     belief = Belief(cast.tastes, pool.raw_ND, pool.utility_PN, cast.model, cast.moves)
 
     def drawn(which: Wish) -> Tensor:
-        return studio.sampling.submit(lambda sampling: sampling.draw(belief, 3, [], 5, which)).result().raw_nD
+        return studio.served.sampling.submit(lambda sampling: sampling.draw(belief, 3, [], 5, which)).result().raw_nD
 
     assert not torch.equal(drawn(wish), drawn(Wish()))
     assert torch.equal(drawn(wish), drawn(wish))
@@ -286,7 +288,7 @@ def test_whoever_is_deleted_leaves_a_mixture_that_is_being_made(person: Person, 
             await asyncio.sleep(0.01)
 
     asyncio.run(mixed())
-    kept = studio.inference.submit(lambda inference: set(inference.beliefs._kept)).result()
+    kept = studio.served.inference.submit(lambda inference: set(inference.beliefs._kept)).result()
     assert shared.id not in kept
     assert studio.albums.of(profile, GALLERY) is None
 

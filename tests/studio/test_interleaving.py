@@ -125,7 +125,7 @@ def test_what_is_deleted_meanwhile_is_not_kept(studio: Studio) -> None:
     with studio.database.reading() as session:
         for row in (PersonRow, ProfileRow, QuestionRow, AnswerRow, MadeRow):
             assert session.scalar(select(func.count()).select_from(row)) == 0
-    assert studio.inference.submit(lambda inference: len(inference.beliefs)).result() == 0
+    assert studio.served.inference.submit(lambda inference: len(inference.beliefs)).result() == 0
 
 
 def test_a_request_that_comes_after_a_deletion_leaves_no_belief(studio: Studio) -> None:
@@ -141,4 +141,4 @@ def test_a_request_that_comes_after_a_deletion_leaves_no_belief(studio: Studio) 
                 await late
 
     asyncio.run(asked())
-    assert studio.inference.submit(lambda inference: len(inference.beliefs)).result() == 0
+    assert studio.served.inference.submit(lambda inference: len(inference.beliefs)).result() == 0

@@ -210,7 +210,7 @@ def test_hidden_items_are_hidden_where_the_decoder_shows_real_pictures(
     person: Person, admin: Admin, studio: Studio, pictures: ArrayPictures, catalogue: Catalogue
 ) -> None:
     name = person.strip()[0]
-    shown = studio.painter.submit(lambda painter: {painter.shows(each): each for each in catalogue.ids}).result()
+    shown = studio.served.painter.submit(lambda painter: {painter.shows(each): each for each in catalogue.ids}).result()
     item = shown[name]
     assert person.client.get(f"/made/{name}").status_code == 200
     admin.post("/decide", kind=ITEM, name=item, decision="hide")

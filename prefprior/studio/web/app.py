@@ -90,7 +90,7 @@ def create_app(
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        if not studio.is_alive:
+        if not studio.served.is_alive:
             raise HTTPException(503, "a worker has ended")
         nonlocal pinged_at
         if time.monotonic() - pinged_at > PING_SECONDS:
@@ -100,7 +100,7 @@ def create_app(
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        for worker in studio.workers:
+        for worker in studio.served.workers:
             measures.waiting.labels(worker.name).set(worker.waiting)
         return Response(generate_latest(measures.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
