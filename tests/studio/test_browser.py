@@ -14,6 +14,7 @@ from tests.browser import DESK, PHONE, started
 from tests.studio.small import MANY
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)  # the threads that make pictures leave the processor to everybody else
 
 
 @pytest.fixture
