@@ -29,7 +29,7 @@ from prefprior.inference.certainty import Certainty
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.inference.steering import Steering
 from prefprior.malloc import keep_freed_memory
-from prefprior.runs import Run, find_checkpoint, save_config, told
+from prefprior.runs import Run, find_checkpoint, gone_on_from, save_config, told
 from prefprior.schemas import ServeConfig
 from prefprior.studio.inference import Inference, Making, Sampling
 from prefprior.studio.painter import Painter
@@ -54,7 +54,9 @@ def run(cfg: DictConfig) -> Path:
     folder, rates = run_folder(), build(cfg.rates, Rates)
     with socket_of(cfg.host, cfg.port) as listening:
         studio = studio_of(cfg, folder, Console())
-        renewal = Renewal(Path(cfg.checkpoint), lambda path: parts_of(cfg, path, Console(quiet=True)))
+        renewal = Renewal(
+            Path(cfg.checkpoint), newer=gone_on_from, load=lambda path: parts_of(cfg, path, Console(quiet=True))
+        )
         save_config(folder, plain(cfg) | {"database": studio.database.name})
         app = create_app(
             studio, secure_cookies=cfg.secure_cookies, invite_only=cfg.invite_only, rates=rates,

@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from prefprior.runs import gone_on_from
 from prefprior.studio.served import Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.worker import Worker
@@ -19,9 +18,12 @@ class Renewal:
     """Looks for the file that is served to change, and for a finished run that went on from it. One that cannot be
     served is named on stderr, and the one before goes on."""
 
-    def __init__(self, served: Path, load: Callable[[Path], Parts]) -> None:
-        """`served` is the checkpoint, as it is now."""
-        self._served, self._load, self._seen = served, load, {served: _stamp(served)}
+    def __init__(
+        self, served: Path, *, newer: Callable[[Path], list[Path]], load: Callable[[Path], Parts]
+    ) -> None:  # fmt: skip
+        """`served` is the checkpoint, as it is now; `newer` finds what went on from one."""
+        self._served, self._newer, self._load = served, newer, load
+        self._seen = {served: _stamp(served)}
 
     async def watch(self, studio: Studio) -> None:
         """Until it is cancelled."""
@@ -34,7 +36,7 @@ class Renewal:
             worker.close(wait=False)  # nobody needs what it still loads
 
     async def _look(self, studio: Studio, worker: Worker[Callable[[Path], Parts]]) -> None:
-        newer = await asyncio.to_thread(gone_on_from, self._served)
+        newer = await asyncio.to_thread(self._newer, self._served)
         for path in (self._served, *newer):
             stamp = _stamp(path)
             if stamp is not None and self._seen.get(path) != stamp:
