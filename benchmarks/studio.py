@@ -8,7 +8,8 @@ side on this machine.
 Each visitor answers once in `--every` seconds, as the page's script does, and is followed by another one after
 `--answers` answers. First they only answer; then they load each question's pictures too; then fewer of them also have
 pictures made after each answer. Waits are from an answer to the next question, or to the pictures. Memory is that of
-the server in the second tenth of the time and in the last. Seconds of the processor are divided by answers.
+the server in the second tenth of the time and in the last. Seconds of the processor are divided by answers. At last
+platforms send batches of events, as fast as they are taken.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from event_load import EventLoad
 from rich.console import Console
 from rich.table import Table
 from side_by_side import report
@@ -39,7 +41,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 30.0  # seconds after the end in which what was begun may still be answered
 FIELD = re.compile(r'name="(csrf|question|seen_at)" value="([^"]*)"')
 PICTURE = re.compile(r'src="(/items/[^"]+)"')
-RATES = ("rates.visitor=1000000", "rates.arrivals=1000000")
+RATES = ("rates.visitor=1000000", "rates.arrivals=1000000", "rates.token=1000000")
+LOADS = ("answers", "pictures", "strips", "events")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,11 +52,11 @@ class Server:
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
+        self.database = args.database or f"sqlite:///{folder / 'studio' / 'studio.sqlite'}"
         words = [f"run_dir={folder / 'studio'}", f"port={self.port}", *RATES, *args.words]
         if args.checkpoint is not None:
             words.append(f"checkpoint={args.checkpoint}")
-        if args.database is not None:
-            words.append(f"database={args.database}")
+        words.append(f"database={self.database}")
         self._process = subprocess.Popen([sys.executable, str(ROOT / "serve.py"), *words])
 
     def wait(self) -> None:
@@ -230,17 +233,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="of each load")
     parser.add_argument("--visitors", type=int, default=100)
     parser.add_argument("--strips", type=int, default=20, help="visitors for whom pictures are made")
+    parser.add_argument("--senders", type=int, default=4, help="platforms that send batches of events")
     parser.add_argument("--every", type=float, default=2.0, help="seconds between a visitor's answers")
     parser.add_argument("--answers", type=int, default=50, help="answers of a visitor")
     parser.add_argument("--page", default="nine", choices=["nine", "pair"])
-    parser.add_argument("--only", choices=["answers", "pictures", "strips"], nargs="+", help="these loads alone")
+    parser.add_argument("--only", choices=LOADS, nargs="+", help="these loads alone")
     parser.add_argument("--json", type=Path, default=None, help="also write the figures to this file")
     parser.add_argument("words", nargs="*", help="further words for serve.py: policy@nine=eubo")
     args = parser.parse_args()
     args.places = {"nine": 9, "pair": 2}[args.page]
     loads = [
         Load("answers", args.visitors), Load("pictures", args.visitors, pictures=True),
-        Load("strips", args.strips, strips=True),
+        Load("strips", args.strips, strips=True), EventLoad("events", args.senders),
     ]  # fmt: skip
     figures: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -249,7 +253,7 @@ def main() -> None:
             server.wait()
             for load in loads:
                 if args.only is None or load.name in args.only:
-                    figures[f"{load.name}, {load.visitors} visitors"] = load.run(server, args)
+                    figures[f"{load.name}, {load.visitors} at once"] = load.run(server, args)
         finally:
             server.end()
     table = Table("")

@@ -22,6 +22,7 @@ from prefprior.studio.inference import Making, Ranked
 from prefprior.studio.served import Offer, Parts, Served
 from prefprior.studio.store.albums import Album, Albums
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.events import Events
 from prefprior.studio.store.figures import Figures
 from prefprior.studio.store.impressions import ConflictError, Given, Impression, Impressions, places_of
 from prefprior.studio.store.invitations import Invitations
@@ -50,6 +51,7 @@ class Studio:
         self.people, self.impressions = People(database), Impressions(database)
         self.albums, self.tokens = Albums(database), Tokens(database)
         self.moderation, self.invitations, self.figures = Moderation(database), Invitations(database), Figures(database)
+        self.events = Events(database)
         self.hiding = Hiding(self.moderation, lambda: self.served)
         self.tasks, self._deletions = Tasks(), itertools.count()
         self.maker = AlbumMaker(

@@ -94,7 +94,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Database]:
         return
     made = Database(request.getfixturevalue("shared_url"))
     with made.writing() as session:
-        session.execute(text("TRUNCATE people, tokens, hidden, invitations RESTART IDENTITY CASCADE"))
+        session.execute(text("TRUNCATE people, tokens, hidden, invitations, event_batches RESTART IDENTITY CASCADE"))
     yield made
     made.close()
 

@@ -1,5 +1,6 @@
 """Requests made from the API's schema, right and wrong ones: no answer is 5xx, and each is as the schema says."""
 
+import json
 from collections import Counter
 from contextlib import suppress
 
@@ -23,6 +24,12 @@ QUICK = hypothesis.settings(
 # Our client sends the token; tests of their own are about tokens, and about answers that do not fit their question.
 ELSEWHERE = [ignored_auth, positive_data_acceptance]
 CONFIG = schemathesis.Config.from_dict({"generation": {"with-security-parameters": False}})
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_: schemathesis.SerializationContext, value: object) -> bytes:
+    """A list as lines of JSON; anything else is a line."""
+    return b"".join(json.dumps(each).encode() + b"\n" for each in (value if isinstance(value, list) else [value]))
 
 
 @pytest.fixture

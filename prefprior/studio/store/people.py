@@ -3,15 +3,24 @@
 import hashlib
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.tables import AlbumRow, InvitationRow, PersonRow, ProfileRow, QuestionRow, ReportRow
+from prefprior.studio.store.tables import (
+    AlbumRow,
+    EventRow,
+    InvitationRow,
+    PersonRow,
+    ProfileRow,
+    QuestionRow,
+    ReportRow,
+)
 
 FIRST_PROFILE = "My taste"
 MOST_PROFILES = 20
@@ -160,13 +169,13 @@ class People:
             return None if row is None else _profile(row)
 
     def start_over(self, profile: Profile) -> None:
-        """Deletes all that a profile was asked, answered and reported, what was made of it, and its code for others;
-        what follows is drawn anew."""
+        """Deletes all that a profile was asked, answered, did and reported, what was made of it, and its code for
+        others; what follows is drawn anew."""
         with self._database.writing() as session:
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
                 row.seed, row.share_hash = _seed(), None
-            for table in (QuestionRow, ReportRow, AlbumRow):
+            for table in (QuestionRow, EventRow, ReportRow, AlbumRow):
                 session.execute(delete(table).where(table.profile_id == profile.id))
             session.execute(delete(AlbumRow).where(AlbumRow.mixed_with == profile.id))
         self._database.forget()
@@ -190,12 +199,29 @@ class People:
             }  # fmt: skip
 
 
+def first_profiles(session: Session, platform: str, names: Iterable[str]) -> dict[str, int]:
+    """The numbers of the first profiles of a platform's people; those that it names for the first time are made."""
+    wanted = sorted(set(names))
+    rows = session.execute(
+        select(PersonRow.external_id, func.min(ProfileRow.id))
+        .join(ProfileRow, ProfileRow.person_id == PersonRow.id)
+        .where(PersonRow.platform == platform, PersonRow.external_id.in_(wanted))
+        .group_by(PersonRow.external_id)
+    )
+    found = {str(name): number for name, number in rows}
+    made = {name: _new(platform=platform, external_id=name) for name in wanted if name not in found}
+    session.add_all(made.values())
+    session.flush()
+    return found | {name: row.profiles[0].id for name, row in made.items()}
+
+
 def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
     reports = session.scalars(select(ReportRow).where(ReportRow.profile_id == profile.id)).all()
     albums = session.scalars(select(AlbumRow).where(AlbumRow.profile_id == profile.id).order_by(AlbumRow.kind)).all()
     questions = session.scalars(
         select(QuestionRow).where(QuestionRow.profile_id == profile.id).order_by(QuestionRow.id)
     ).all()
+    events = session.scalars(select(EventRow).where(EventRow.profile_id == profile.id).order_by(EventRow.id)).all()
     return {
         "profile": profile.id,
         "name": profile.name,
@@ -229,6 +255,10 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
                 },
             }
             for row in questions
+        ],
+        "events": [
+            {"item": row.item, "event": row.event, "time": row.time, "dwell": row.dwell, "page": row.page}
+            for row in events
         ],
     }  # fmt: skip
 

@@ -120,6 +120,34 @@ class AnswerRow(Base):
     answered_at: Mapped[float] = mapped_column(Double)
 
 
+class EventRow(Base):
+    """What a person did on their platform: a row of a log for `source=events`."""
+
+    __tablename__ = "events"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    profile_id: Mapped[int] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), index=True)
+    item: Mapped[str] = mapped_column(String(512))
+    event: Mapped[str] = mapped_column(String(16))  # one of `WEIGHTS`
+    time: Mapped[float] = mapped_column(Double)
+    dwell: Mapped[float | None] = mapped_column(Double)  # seconds
+    page: Mapped[str | None] = mapped_column(String(128))  # what was shown together with the item has the same one
+
+
+class BatchRow(Base):
+    """A batch of events that came with a key, for as long as the key is remembered."""
+
+    __tablename__ = "event_batches"
+
+    platform: Mapped[str] = mapped_column(String(64), primary_key=True)
+    request_key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))  # of the body
+    kept: Mapped[int] = mapped_column(Integer)
+    unknown: Mapped[int] = mapped_column(Integer)
+    taken_at: Mapped[float] = mapped_column(Double, index=True)
+
+
 class TokenRow(Base):
     """A platform's key to the API; only its hash is kept."""
 

@@ -12,8 +12,8 @@ from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import hashed
 from prefprior.studio.store.tables import TokenRow
 
-# ask: questions and answers; read: pictures and rankings; export: the platform's own people; everyone: all people;
-# admin: the page of whoever runs the studio.
+# ask: questions, answers and events; read: pictures and rankings; export: the platform's own people; everyone: all
+# people; admin: the page of whoever runs the studio.
 SCOPES = ("ask", "read", "export", "everyone", "admin")
 DAY = 86_400.0
 

@@ -1,14 +1,10 @@
 """The HTTP API of platforms: bearer tokens, JSON, and Parquet for training."""
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request
-from fastapi.responses import Response, StreamingResponse
-from fastapi.security import HTTPBearer
+from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -17,38 +13,13 @@ from prefprior.studio.store.impressions import Impression
 from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.store.tokens import Token
 from prefprior.studio.store.training import answers_as_parquet
-from prefprior.studio.web.limits import Bucket, client_of
 from prefprior.studio.web.measures import Measures
+from prefprior.studio.web.programs import EXTERNAL, PARQUET, REFUSALS, Gate, Key, binary, parquet
 
 LARGEST = 2**53 - 1
-PARQUET = "application/vnd.apache.parquet"
-BEARER = HTTPBearer(auto_error=False)  # for the schema: `_token` reads the header
-PART = 1 << 20  # bytes of a file that are sent at a time
-External = Annotated[
-    str, Path(pattern=r"^[A-Za-z0-9._~@+-]{1,128}$", description="what your platform calls the person")
-]
+External = Annotated[str, Path(pattern=EXTERNAL, description="what your platform calls the person")]
 Number = Annotated[int, Path(ge=1, le=LARGEST)]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,128}$")]
 Page = Literal["nine", "pair", "rate", "roam"]
-
-
-PROBLEM = {
-    "type": "object",
-    "description": "RFC 9457",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "in words"},
-    },
-}  # fmt: skip
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {"schema": PROBLEM}}}
-    for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)
-}
-
-
-def _file(kind: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 class Asking(BaseModel):
@@ -109,17 +80,10 @@ class RankedItems(BaseModel):
     next: int | None = Field(description="the offset of the next part")
 
 
-def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measures) -> APIRouter:
-    """The routes under /v1."""
+def router(studio: Studio, gate: Gate, measures: Measures) -> APIRouter:
+    """The routes under /v1 of people, and of what they answered."""
     api = APIRouter(prefix="/v1", responses=REFUSALS)
-
-    def opened(scope: str) -> Callable[..., Awaitable[Token]]:
-        async def token(request: Request, _: Annotated[Any, Depends(BEARER)]) -> Token:
-            return await _token(request, studio, scope, per_token, failures)
-
-        return token
-
-    may_ask, may_read, may_export = (Depends(opened(scope)) for scope in ("ask", "read", "export"))
+    may_ask, may_read, may_export = (gate.opened(scope) for scope in ("ask", "read", "export"))
 
     async def profile_of(token: Token, person_id: str, *, make: bool = False) -> tuple[Person, Profile]:
         person = await run_in_threadpool(studio.people.of_platform, token.platform, person_id, make=make)
@@ -173,7 +137,7 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
             seed=strip.seed,
         )  # fmt: skip
 
-    @api.get("/people/{person_id}/pictures/{name}", response_class=Response, responses=_file("image/png"))
+    @api.get("/people/{person_id}/pictures/{name}", response_class=Response, responses=binary("image/png"))
     async def picture(
         token: Annotated[Token, may_read], person_id: External, name: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
     ) -> Response:
@@ -206,7 +170,7 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
         person, _ = await profile_of(token, person_id)
         await studio.delete(person)
 
-    @api.get("/items/{item:path}", response_class=Response, responses=_file("image/png"))
+    @api.get("/items/{item:path}", response_class=Response, responses=binary("image/png"))
     async def item_picture(token: Annotated[Token, may_read], item: str) -> Response:
         """A picture of the catalogue, as PNG."""
         found = await studio.picture(item)
@@ -214,34 +178,13 @@ def router(studio: Studio, per_token: Bucket, failures: Bucket, measures: Measur
             raise HTTPException(404, "the catalogue has no such picture")
         return Response(found, media_type="image/png")
 
-    @api.get("/export", response_class=Response, responses=_file(PARQUET))
+    @api.get("/export", response_class=Response, responses=binary(PARQUET))
     async def export(token: Annotated[Token, may_export]) -> Response:
         """All answers of the platform's people as Parquet for `source=table`; of everybody with the scope everyone."""
         platform = None if "everyone" in token.scopes else token.platform
-        file = await run_in_threadpool(answers_as_parquet, studio.database, platform)
-        named = {"Content-Disposition": 'attachment; filename="answers.parquet"'}
-        parts = iter(partial(file.read, PART), b"")
-        return StreamingResponse(parts, media_type=PARQUET, headers=named)
+        return parquet(await run_in_threadpool(answers_as_parquet, studio.database, platform), "answers.parquet")
 
     return api
-
-
-async def _token(request: Request, studio: Studio, scope: str, per_token: Bucket, failures: Bucket) -> Token:
-    """Whose token a request brings; wrong ones are counted by address."""
-    kind, _, secret = request.headers.get("authorization", "").partition(" ")
-    challenge: dict[str, Any] = {"WWW-Authenticate": "Bearer"}
-    if kind.lower() != "bearer" or not secret:
-        raise HTTPException(401, "send a token: Authorization: Bearer ...", challenge)
-    found = await run_in_threadpool(studio.tokens.find, secret.strip())
-    if found is None:
-        if wait := failures.wait(client_of(request)):
-            raise HTTPException(429, "too many wrong tokens", {"Retry-After": str(int(wait) + 1)})
-        raise HTTPException(401, "this token is unknown or has expired", challenge)
-    if scope not in found.scopes:
-        raise HTTPException(403, f"this token lacks the scope {scope}")
-    if wait := per_token.wait(str(found.id)):
-        raise HTTPException(429, "too many requests with this token", {"Retry-After": str(int(wait) + 1)})
-    return found
 
 
 def _asked(question: Impression, studio: Studio) -> Asked:

@@ -19,10 +19,11 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.renewal import Renewal
 from prefprior.studio.service import Studio
-from prefprior.studio.web import admin, api, galleries, media, mine, problems, questions
+from prefprior.studio.web import admin, api, events, galleries, media, mine, problems, questions
 from prefprior.studio.web.door import Door
 from prefprior.studio.web.limits import BodyLimit, Bucket
 from prefprior.studio.web.measures import Measured, Measures
+from prefprior.studio.web.programs import Gate
 from prefprior.studio.web.visitors import Cookies
 
 TENDING_SECONDS = 2.0
@@ -105,7 +106,9 @@ def create_app(
         return Response(generate_latest(measures.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     cookies, wrong_tokens = Cookies(secure_cookies), Bucket(rates.wrong_tokens)
-    app.include_router(api.router(studio, Bucket(rates.token), wrong_tokens, measures))
+    gate = Gate(studio.tokens, Bucket(rates.token), wrong_tokens)
+    for programs in (api, events):
+        app.include_router(programs.router(studio, gate, measures))
     app.include_router(admin.router(studio, cookies, wrong_tokens))
     door = Door(studio, cookies, Bucket(rates.visitor))
     app.include_router(questions.router(door, Bucket(rates.arrivals), measures, invite_only=invite_only))

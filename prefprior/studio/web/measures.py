@@ -34,6 +34,7 @@ class Measures:
         )
         self.questions = Counter("studio_questions", "Questions shown", ["kind"], registry=self.registry)
         self.answers = Counter("studio_answers", "Answers kept", ["kind"], registry=self.registry)
+        self.events = Counter("studio_events", "Events of platforms", ["outcome"], registry=self.registry)
         self.undone = Counter("studio_undone", "Answers taken back", registry=self.registry)
         self.waiting = Gauge("studio_jobs_waiting", "Jobs in a worker's queue", ["worker"], registry=self.registry)
 
