@@ -1,0 +1,423 @@
+"""The loop of the studio, closed on the built-in world: simulated people answer a running server over HTTP, a model is
+trained on what they said, the server takes it up, and others answer that one.
+
+    python scripts/loop.py                              # three rounds of 500 visitors with 20 answers each
+    python scripts/loop.py --visitors 50 --rounds 1 --new 40   # a look, in minutes
+
+The first checkpoint is trained on a tenth of the world's people. Beside the rounds stand that checkpoint, the same
+further steps on the old data alone, and a checkpoint trained on all people. Each is judged by new visitors whom no
+model was trained on, the same for all: they answer `--after` grids of a server of its own, and the true utility of the
+pictures that it then makes for them is 0 for a random picture and 1 for the best of the catalogue. Diversity is 1 -
+cosine, between two pictures of one person and between pictures of two. Intervals are over people.
+
+Every fourth answer is a rating. What it says of pictures in general is biased, because a policy chose the picture;
+divided by the propensity that the studio keeps with it, it is not. Both stand beside the truth.
+
+Whatever is finished is not run again, so an interrupted loop continues.
+"""
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
+
+from prefprior.checkpoint import describe
+from prefprior.data.splits import Splits
+from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
+from prefprior.files import read_json, write_json
+from prefprior.runs import CHECKPOINT
+from prefprior.space import Space
+from prefprior.studio.store.albums import Albums
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.people import People
+from prefprior.studio.store.tokens import Tokens
+from prefprior.studio.store.training import answered
+from prefprior.world.source import WorldSource
+
+ROOT = Path(__file__).resolve().parents[1]
+PLATFORM = "loop"
+RATING_EVERY = 4  # answers
+LOOKED_AT = 400  # random pictures a visitor, for the truth about ratings
+WAITING_SECONDS = 600.0  # for a server to be ready, or to take a checkpoint up
+
+
+class World:
+    """The people, and what they say of pictures."""
+
+    def __init__(self, people: int, known: int, root: Path) -> None:
+        """`known` of them have rated before the first round."""
+        self.source = WorldSource(people=people, root=str(root))
+        table = self.source.embeddings()
+        self.ids, self.vectors_ND = [str(each) for each in table.ids], table.vectors
+        self.row = {item: row for row, item in enumerate(self.ids)}
+        ratings = self.source.ratings()
+        part_N = Splits(by="user").parts(ratings)
+        part = dict(zip(ratings.users[ratings.user_N].tolist(), part_N.tolist(), strict=True))
+        users = [str(user) for user in ratings.users]
+        # Parts are by a hash of the person: who is new here is in the test part of every checkpoint of this loop.
+        self.visitors = [user for user in users[known:] if part[user] == "train"]
+        self.new = [user for user in users if part[user] == "test"]
+        self._lock = threading.Lock()  # its caches are not for several threads
+
+    def says(self, user: str, items: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """How much someone likes each picture at this moment, and the ratings."""
+        rows = [self.row[item] for item in items]
+        with self._lock:
+            return self.source.answers(user, self.vectors_ND[rows], np.random.default_rng([seed, int(user[7:])]))
+
+
+class Client:
+    """A platform's connection."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=300)
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def send(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
+        """The reply; a busy studio is asked again."""
+        headers = self._headers | ({} if key is None else {"Idempotency-Key": key})
+        while True:
+            self._connection.request(method, path, None if body is None else json.dumps(body), headers)
+            reply = self._connection.getresponse()
+            told = reply.read()
+            if reply.status in (200, 201):
+                return json.loads(told)
+            if reply.status != 503:
+                raise SystemExit(f"error: {method} {path} was answered {reply.status}: {told.decode()[:300]}")
+            time.sleep(float(reply.headers.get("Retry-After", 1)))
+
+
+@dataclass(frozen=True)
+class Server:
+    """One that runs."""
+
+    port: int
+    token: str
+
+    def client(self) -> Client:
+        """Another connection."""
+        return Client(self.port, self.token)
+
+    def model(self) -> str | None:
+        """What it serves; None while it is not ready."""
+        try:
+            return str(self.client().send("GET", "/readyz")["model"])
+        except (OSError, HTTPException):
+            return None
+
+
+def printed(words: Sequence[str]) -> str:
+    return "python " + " ".join(words)
+
+
+def trained(folder: Path, name: str, *words: str) -> Path:
+    """The checkpoint of a training run."""
+    made = folder / "runs" / "train" / name / CHECKPOINT
+    if not made.is_file():
+        command = ["train.py", *words, f"run_dir=runs/train/{name}"]
+        print(printed(command), flush=True)
+        finished = subprocess.run(
+            [sys.executable, str(ROOT / command[0]), *command[1:]], cwd=folder, stdout=subprocess.DEVNULL
+        )
+        if finished.returncode:
+            raise SystemExit(f"error: `{printed(command)}` failed; its own message stands above")
+    return made
+
+
+@contextmanager
+def serving(folder: Path, name: str, checkpoint: Path, *words: str) -> Iterator[Server]:
+    """A server on a database of its own, with a token for us."""
+    run = folder / "runs" / "serve" / name
+    database = Database.open(f"sqlite:///{_made(run) / 'studio.sqlite'}")
+    token = Tokens(database).issue(PLATFORM, ["ask", "read"], days=7)
+    database.close()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        "serve.py", f"checkpoint={checkpoint.relative_to(folder)}", f"run_dir={run.relative_to(folder)}",
+        f"port={port}", "making.n=16", "rates.token=1000000", *words,
+    ]  # fmt: skip
+    print(printed(command), flush=True)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / command[0]), *command[1:]], cwd=folder, stdout=subprocess.DEVNULL
+    )
+    server = Server(port, token)
+    try:
+        until(lambda: server.model() is not None or process.poll() is not None, f"`{printed(command)}` is not ready")
+        if process.poll() is not None:
+            raise SystemExit(f"error: `{printed(command)}` ended; its own message stands above")
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def until(holds: Callable[[], bool], otherwise: str) -> None:
+    """Waits."""
+    end = time.monotonic() + WAITING_SECONDS
+    while not holds():
+        if time.monotonic() > end:
+            raise SystemExit(f"error: {otherwise} after {WAITING_SECONDS:.0f} s")
+        time.sleep(0.5)
+
+
+def play(world: World, client: Client, user: str, answers: int, seed: int, *, rates: bool) -> None:
+    """Someone answers; again from the start after an interruption, and then nothing counts twice."""
+    who = f"/v1/people/{user}"
+    for number in range(answers):
+        is_rating = rates and number % RATING_EVERY == RATING_EVERY - 1
+        asked = client.send("POST", f"{who}/questions", {"kind": "rate" if is_rating else "nine"}, key=f"{number}")
+        felt_M, rating_M = world.says(user, asked["items"], seed + number)
+        if is_rating:
+            said: dict[str, Any] = {"rating": float(rating_M[0])}
+        else:
+            best = int(felt_M.argmax())
+            liked = not asked["none"] or rating_M[best] >= 4
+            said = {"picked": [asked["items"][best]] if liked else []}
+        client.send("POST", f"{who}/answers", {"question": asked["question"], "latency": 1.0, **said})
+
+
+def all_play(
+    world: World, server: Server, users: Sequence[str], answers: int, seed: int, at_once: int, told: str, *,
+    rates: bool = True, made: bool = False,
+) -> None:  # fmt: skip
+    """Many at once; with `made`, pictures are made for each at the end."""
+    clients = threading.local()
+
+    def visit(user: str) -> None:
+        if not hasattr(clients, "own"):
+            clients.own = server.client()
+        play(world, clients.own, user, answers, seed, rates=rates)
+        if made:
+            clients.own.send("GET", f"/v1/people/{user}/pictures")
+        progress.advance(task)
+
+    with Progress(console=Console(stderr=True), transient=True) as progress, ThreadPoolExecutor(at_once) as pool:
+        task = progress.add_task(told, total=len(users))
+        for done in [pool.submit(visit, user) for user in users]:
+            done.result()
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What new visitors are made, each with the same number and weight."""
+
+    utility_B: np.ndarray
+    within_B: np.ndarray  # mean distance of two pictures of one person
+    between: float  # mean distance of pictures of two persons
+
+    @classmethod
+    def of(cls, world: World, made: dict[str, Tensor], space: Space) -> "Judged":
+        """Of embeddings, by user."""
+        utility = [float(world.source.scaled_utility(user, raw_nD).mean()) for user, raw_nD in made.items()]
+        direction_BnD = np.stack([space.directions(raw_nD).numpy() for raw_nD in made.values()])
+        people, n, _ = direction_BnD.shape
+        alike_B = np.einsum("bnd,bmd->b", direction_BnD, direction_BnD)
+        mean_BD = direction_BnD.mean(1)
+        others = ((mean_BD @ mean_BD.T).sum() - (mean_BD**2).sum()) / max(people * (people - 1), 1)
+        return cls(np.array(utility), 1 - (alike_B - n) / (n * (n - 1)), float(1 - others))
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"utility": self.utility_B.tolist(), "within": self.within_B.tolist(), "between": self.between}
+
+
+def judged(folder: Path, name: str, checkpoint: Path, world: World, args: argparse.Namespace) -> Judged:
+    """How well a checkpoint serves new visitors."""
+    kept = folder / "judged" / f"{name}.json"
+    if not kept.is_file():
+        users = world.new[: args.new]
+        with serving(folder, f"new-{name}", checkpoint, "renew=false") as server:
+            all_play(
+                world, server, users, args.after, 1000, args.at_once, f"new visitors: {name}", rates=False, made=True
+            )
+        database = Database.open(f"sqlite:///{folder / 'runs' / 'serve' / f'new-{name}' / 'studio.sqlite'}")
+        found = dict[str, Tensor]()
+        for user in users:
+            person = People(database).of_platform(PLATFORM, user, make=False)
+            album = None if person is None else Albums(database).of(person.profiles[0])
+            assert album is not None
+            found[user] = torch.stack([picture.embedding_D for picture in album.pictures])
+        database.close()
+        space = Space.from_dict(describe(checkpoint)["space"])
+        write_json(kept, Judged.of(world, found, space).plain())
+    figures = read_json(kept)
+    return Judged(np.array(figures["utility"]), np.array(figures["within"]), float(figures["between"]))
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The mean rating of pictures: as rated where a policy chose them, corrected by propensities, and in truth."""
+
+    naive: Figure
+    corrected: Figure
+    truth: float
+
+
+def off_policy(folder: Path, world: World, rounds: Sequence[Sequence[str]]) -> Corrected:
+    """From all ratings of all visitors."""
+    database = Database.open(f"sqlite:///{folder / 'runs' / 'serve' / 'loop' / 'studio.sqlite'}")
+    told: dict[str, list[tuple[float, float]]] = {}
+    with database.reading() as session:
+        for columns in answered(session, PLATFORM):
+            for person, rating, propensity in zip(
+                columns["person"], columns["rating"], columns["propensity"], strict=True
+            ):
+                if rating is not None:
+                    told.setdefault(str(person), []).append((float(rating), float(propensity)))
+    database.close()
+    rating_B = np.array([np.mean([rating for rating, _ in each]) for each in told.values()])
+    weighted_B = np.array([sum(rating / p for rating, p in each) for each in told.values()])
+    weight_B = np.array([sum(1 / p for _, p in each) for each in told.values()])
+    drawn_RB = weights(len(told), 0)
+    naive = interval(rating_B, drawn_RB)
+    assert naive is not None
+    ratio_R = (drawn_RB @ weighted_B) / (drawn_RB @ weight_B)
+    low, high = np.quantile(ratio_R, [0.025, 0.975])
+    corrected = Figure(float(weighted_B.sum() / weight_B.sum()), float(low), float(high), len(told))
+    rng = np.random.default_rng(0)
+    visitors = [user for some in rounds for user in some]
+    shown = [[world.ids[row] for row in rng.permutation(len(world.ids))[:LOOKED_AT]] for _ in visitors]
+    truths = [world.says(user, items, 2000)[1].mean() for user, items in zip(visitors, shown, strict=True)]
+    return Corrected(naive, corrected, float(np.mean(truths)))
+
+
+def report(found: dict[str, Judged], per_round: int, console: Console) -> None:
+    """One row a checkpoint."""
+    drawn_RB = weights(len(found["start"].utility_B), 0)
+    table = Table(title="new visitors, the same for all")
+    for column in ("checkpoint", "true utility", "minus the start", "minus old data alone", "within", "between"):
+        table.add_column(column, justify="left" if column == "checkpoint" else "right")
+    for name, each in found.items():
+        own = interval(each.utility_B, drawn_RB)
+        leads = [
+            "" if name == other else _signed(difference(each.utility_B, found[other].utility_B, drawn_RB))
+            for other in ("start", "old data alone")
+        ]
+        assert own is not None
+        half = (own.high - own.low) / 2
+        table.add_row(
+            name, f"{own.value:.3f} ±{half:.3f}", *leads, f"{each.within_B.mean():.3f}", f"{each.between:.3f}"
+        )
+    console.print(table)
+    gap = found["all people"].utility_B.mean() - found["start"].utility_B.mean()
+    for number, name in enumerate((name for name in found if name.startswith("round ")), start=1):
+        gain = found[name].utility_B.mean() - found["start"].utility_B.mean()
+        console.print(
+            f"after {name}: {gain:+.3f} from {number * per_round:,} answers, {1000 * gain / (number * per_round):+.4f} "
+            f"per 1,000; {gain / gap:.0%} of the way to all people" if gap > 0 else f"after {name}: {gain:+.3f}",
+            highlight=False,
+        )  # fmt: skip
+
+
+def _signed(figure: Figure | None) -> str:
+    return "" if figure is None else f"{figure.value:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs what is missing, and reports."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=4000, help="of the world")
+    parser.add_argument("--known", type=int, default=400, help="of them, whom the first checkpoint is trained on")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--visitors", type=int, default=500, help="a round")
+    parser.add_argument("--answers", type=int, default=20, help="of each visitor")
+    parser.add_argument("--new", type=int, default=200, help="visitors who judge")
+    parser.add_argument("--after", type=int, default=10, help="grids that they answer")
+    parser.add_argument("--at-once", type=int, default=16, help="visitors at the same time")
+    parser.add_argument("--epochs", type=int, default=5, help="of 100 steps, after each round")
+    parser.add_argument("--lr", type=float, default=1e-3, help="of these steps")
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "loop")
+    args = parser.parse_args(words)
+    for name in ("people", "known", "rounds", "visitors", "answers", "new", "after", "at_once", "epochs"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    folder, console = _made(args.folder.resolve()), Console(soft_wrap=True)
+    given = {key: value for key, value in vars(args).items() if key not in ("folder", "at_once", "rounds")}
+    begun = folder / "loop.json"
+    if begun.is_file() and (before := read_json(begun)) != given:
+        changed = ", ".join(f"--{key.replace('_', '-')}" for key in given if before.get(key) != given[key])
+        sys.exit(f"error: {folder} was begun with another {changed}: choose another --folder")
+    write_json(begun, given)
+
+    world = World(args.people, args.known, folder / "embeddings")
+    if args.rounds * args.visitors > len(world.visitors) or args.new > len(world.new):
+        parser.error(
+            f"this world has {len(world.visitors):,} visitors and {len(world.new):,} new ones: choose fewer, or more "
+            "--people"
+        )
+    rounds = [world.visitors[number * args.visitors :][: args.visitors] for number in range(args.rounds)]
+    going_on = (f"optimizer.lr={args.lr:g}", f"trainer.max_epochs={args.epochs}")
+    checkpoints = {"start": trained(folder, "start", f"source.people={args.known}")}
+    checkpoints["old data alone"] = trained(
+        folder, "old", f"source.people={args.known}", "init_from=runs/train/start", *going_on
+    )  # fmt: skip
+    checkpoints |= played(folder, checkpoints["start"], world, rounds, going_on, args)
+    checkpoints["all people"] = trained(folder, "all", f"source.people={args.people}")
+    found = {
+        name: judged(folder, name.replace(" ", "-"), checkpoint, world, args)
+        for name, checkpoint in checkpoints.items()
+    }
+    report(found, args.visitors * args.answers, console)
+    rated = off_policy(folder, world, rounds)
+    console.print(
+        f"mean rating of a picture: as rated {_plain(rated.naive)}, corrected by propensities "
+        f"{_plain(rated.corrected)}, truth {rated.truth:.2f}", highlight=False,
+    )  # fmt: skip
+
+
+def played(
+    folder: Path, start: Path, world: World, rounds: Sequence[Sequence[str]], going_on: Sequence[str],
+    args: argparse.Namespace,
+) -> dict[str, Path]:  # fmt: skip
+    """The checkpoint of each round, by one server that takes each of them up."""
+    database = "source.database=sqlite:///runs/serve/loop/studio.sqlite"
+    names = [f"round{number}" for number in range(1, len(rounds) + 1)]
+    made = {name.replace("d", "d "): folder / "runs" / "train" / name / CHECKPOINT for name in names}
+    missing = [number for number, path in enumerate(made.values()) if not path.is_file()]
+    if not missing:
+        return made
+    before = [start, *made.values()]
+    with serving(folder, "loop", before[missing[0]]) as server:
+        for number in range(missing[0], len(rounds)):
+            serves = server.model()
+            all_play(
+                world, server, rounds[number], args.answers, 0, args.at_once, f"round {number + 1}"
+            )  # fmt: skip
+            init = f"init_from=runs/train/{before[number].parent.name}"
+            trained(folder, names[number], "experiment=app", init, database, *going_on)
+            if number + 1 < len(rounds):
+                until(lambda: server.model() not in (serves, None), "the new checkpoint was not taken up")  # noqa: B023
+    return made
+
+
+def _plain(figure: Figure) -> str:
+    return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"
+
+
+if __name__ == "__main__":
+    main()
