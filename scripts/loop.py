@@ -372,16 +372,16 @@ def main(words: Sequence[str] | None = None) -> None:
         )
     rounds = [world.visitors[number * args.visitors :][: args.visitors] for number in range(args.rounds)]
     going_on = (f"optimizer.lr={args.lr:g}", f"trainer.max_epochs={args.epochs}")
-    checkpoints = {"start": trained(folder, "start", f"source.people={args.known}")}
-    checkpoints["old data alone"] = trained(
-        folder, "old", f"source.people={args.known}", "init_from=runs/train/start", *going_on
-    )  # fmt: skip
-    checkpoints |= played(folder, checkpoints["start"], world, rounds, going_on, args)
-    checkpoints["all people"] = trained(folder, "all", f"source.people={args.people}")
-    found = {
-        name: judged(folder, name.replace(" ", "-"), checkpoint, world, args)
-        for name, checkpoint in checkpoints.items()
-    }
+    known = f"source.people={args.known}"
+    start = trained(folder, "start", known)
+    # What may be gained is known before the hours that the rounds take.
+    all_people = judged(folder, "all", trained(folder, "all", f"source.people={args.people}"), world, args)
+    found = {"start": judged(folder, "start", start, world, args)}
+    old = trained(folder, "old", known, "init_from=runs/train/start", *going_on)
+    found["old data alone"] = judged(folder, "old", old, world, args)
+    for name, checkpoint in played(folder, start, world, rounds, going_on, args).items():
+        found[name] = judged(folder, checkpoint.parent.name, checkpoint, world, args)
+    found["all people"] = all_people
     report(found, args.visitors * args.answers, console)
     rated = off_policy(folder, world, rounds)
     console.print(
