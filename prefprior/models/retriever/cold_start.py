@@ -20,12 +20,14 @@ from prefprior.models.retriever.retriever import Blended, CatalogueParts, Retrie
 class ColdStart(Retriever):
     """A retriever whose ranking gives items that were never rated a share of probability.
 
-    Collaborative evidence says nothing about them. Together they get the probability `share` that a user's next item
-    is one of them; within it, a softmax over their cosine to the user's likes, times `sharpness`. Rated items keep
-    their score, which the softmax loss trained to be a log-probability up to a constant.
+    Together they get the probability `share` that a user's next item is one of them. Within it two experts on what
+    nobody has rated are multiplied (Hinton 2002, doi:10.1162/089976602760128018): what the retriever makes of their
+    embeddings, and a softmax over their cosine to the user's likes, times `sharpness`. Where one says little, as the
+    retriever does that learned what each item is and not what it looks like, the other decides. Rated items keep their
+    score, which the softmax loss trained to be a log-probability up to a constant.
     """
 
-    def __init__(self, *, retriever: Retriever, share: float | None = None, sharpness: float = 100.0) -> None:
+    def __init__(self, *, retriever: Retriever, share: float | None = None, sharpness: float = 50.0) -> None:
         super().__init__()
         if not sharpness > 0:
             raise ValueError(f"retriever.sharpness must be above 0, got {sharpness}")
@@ -100,7 +102,7 @@ class Placement:
         self.odds = None if share is None else math.log(share / (1 - share))
         liked_BK = history.liked_BK[..., None]
         units_BKD = torch.where(liked_BK, normalize(history.embeddings_BKD.float(), dim=-1), 0)
-        # Without a like, all new items are equally probable.
+        # Without a like, the retriever decides alone.
         self.query_BD = sharpness * units_BKD.sum(1) / liked_BK.sum(1).clamp(min=1)
         self.rated_B = self.query_BD.new_full((len(history),), -torch.inf)
         self.new_B = self.rated_B
@@ -112,16 +114,16 @@ class Placement:
         possible_BN = scores_BN > -torch.inf
         self.counts_2B += torch.stack([(possible_BN & known_N).sum(1), (possible_BN & ~known_N).sum(1)])
         self.rated_B = torch.logaddexp(self.rated_B, scores_BN[:, known_N].logsumexp(1))
-        self.new_B = torch.logaddexp(self.new_B, self._similarity(raw_ND[~known_N]).logsumexp(1))
+        self.new_B = torch.logaddexp(self.new_B, self._expected(scores_BN, raw_ND, ~known_N).logsumexp(1))
 
     def ranked(self, scores_BN: Tensor, raw_ND: Tensor) -> Tensor:
         """The scores, with those of new items in their place; without any rated item there is nothing to place by."""
         known_N = self.known(raw_ND)
         odds_B = self.counts_2B[1].log() - self.counts_2B[0].log() if self.odds is None else self.odds
-        placed_BN = self._similarity(raw_ND[~known_N]) + (odds_B + self.rated_B - self.new_B)[:, None]
+        placed_BN = self._expected(scores_BN, raw_ND, ~known_N) + (odds_B + self.rated_B - self.new_B)[:, None]
         ranked_BN = scores_BN.clone()
         ranked_BN[:, ~known_N] = torch.where(placed_BN.isfinite(), placed_BN, scores_BN[:, ~known_N])
         return ranked_BN
 
-    def _similarity(self, raw_ND: Tensor) -> Tensor:
-        return self.query_BD @ normalize(raw_ND, dim=-1).T
+    def _expected(self, scores_BN: Tensor, raw_ND: Tensor, new_N: Tensor) -> Tensor:
+        return scores_BN[:, new_N] + self.query_BD @ normalize(raw_ND[new_N], dim=-1).T

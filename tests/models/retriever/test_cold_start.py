@@ -77,7 +77,7 @@ def test_before_training_no_item_is_rated(table: Tensor) -> None:
     assert not KnownItems()(table).any()
 
 
-def test_new_items_together_have_their_share_distributed_by_cosine(
+def test_new_items_together_have_their_share_distributed_by_score_and_cosine(
     make: Make, catalogue: Catalogue, table: Tensor, rated: Tensor
 ) -> None:
     history = make_history(5, 6)
@@ -90,7 +90,8 @@ def test_new_items_together_have_their_share_distributed_by_cosine(
     for b in range(5):
         likes = history.embeddings_BKD[b][history.liked_BK[b]]
         near = cosine_similarity(table[~rated][:, None], likes[None], dim=-1).mean(1) if len(likes) else torch.zeros(10)
-        torch.testing.assert_close(share[b] / 0.2, (5.0 * near).softmax(0), atol=1e-5, rtol=1e-4)
+        expected = (plain[b, ~rated] + 5.0 * near).softmax(0)
+        torch.testing.assert_close(share[b] / 0.2, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_one_score_stands_for_rating_too(make: Make, catalogue: Catalogue) -> None:
@@ -147,11 +148,11 @@ def test_a_catalogue_of_only_rated_or_only_new_items_is_ranked_by_score(
     assert torch.equal(make(share=0.3).rank(unseen, catalogue), make(share=0.0).rank(unseen, catalogue))
 
 
-def test_without_likes_all_new_items_are_equally_probable(make: Make, catalogue: Catalogue, rated: Tensor) -> None:
+def test_without_likes_new_items_are_ranked_by_score(make: Make, catalogue: Catalogue, rated: Tensor) -> None:
     history = make_history(2, 6)
     history.ratings_BK = -history.ratings_BK.abs()
-    new = make(share=0.3).rank(history, catalogue)[:, ~rated]
-    torch.testing.assert_close(new, new[:, :1].expand(-1, 10))
+    new, scored = (make(share=share).rank(history, catalogue)[:, ~rated].softmax(1) for share in (0.3, 0.0))
+    torch.testing.assert_close(new, scored)
 
 
 def test_a_checkpoint_stores_the_rated_items(make: Make, catalogue: Catalogue, tmp_path: Path) -> None:
