@@ -72,26 +72,26 @@ class AnswerModel:
         probability_XPS = self._by_answer(utility_PSM, kind)
         return _entropy(weight_P @ probability_XPS) - weight_P @ _entropy(probability_XPS)
 
-    def information_of_alternatives(self, shown_PK: Tensor, tried_PS: Tensor, weight_P: Tensor, kind: Kind) -> Tensor:
+    def information_of_alternatives(self, shown_KP: Tensor, tried_SP: Tensor, weight_P: Tensor, kind: Kind) -> Tensor:
         """(S,) mutual information of choices that have K items in common, each beside one of S others, if every answer
         says something.
 
         With e the exponential of utility over temperature, the probability of item i is e_i / total. What the items in
         common contribute to totals and entropies is the same for all S, and their mean probabilities are one matrix
-        product.
+        product. Tastes are last, so that all sums over them are over what lies together.
         """
-        log_PK = self._options(shown_PK, kind) / self.temperature
-        top_P1 = log_PK.amax(1, keepdim=True)
-        log_PK = log_PK - top_P1
-        tried_log_PS = (tried_PS / self.temperature - top_P1).clamp(max=LARGEST)
-        odds_PK, tried_odds_PS = log_PK.exp(), tried_log_PS.exp()
-        total_PS = odds_PK.sum(1, keepdim=True) + tried_odds_PS
-        share_PS = weight_P[:, None] / total_PS
-        mean_XS = torch.cat([odds_PK.T @ share_PS, (tried_odds_PS * share_PS).sum(0, keepdim=True)])
+        log_KP = self._options(shown_KP, kind, dim=-2) / self.temperature
+        top_1P = log_KP.amax(-2, keepdim=True)
+        log_KP = log_KP - top_1P
+        tried_log_SP = (tried_SP / self.temperature).sub_(top_1P).clamp_(max=LARGEST)
+        odds_KP, tried_odds_SP = log_KP.exp(), tried_log_SP.exp()
+        total_SP = odds_KP.sum(-2, keepdim=True) + tried_odds_SP
+        share_SP = weight_P / total_SP
+        mean_SX = torch.cat([share_SP @ odds_KP.mT, (tried_odds_SP * share_SP).sum(-1, keepdim=True)], dim=-1)
         # The entropy of one taste's answer: the sum of p (log total - log e).
-        inner_PS = (odds_PK * log_PK).sum(1, keepdim=True) + tried_odds_PS * tried_log_PS
-        noise_S = weight_P @ total_PS.log() - (inner_PS * share_PS).sum(0)
-        return _entropy(mean_XS) - noise_S
+        inner_SP = tried_log_SP.mul_(tried_odds_SP).add_((odds_KP * log_KP).sum(-2, keepdim=True))
+        noise_S = total_SP.log_() @ weight_P - inner_SP.mul_(share_SP).sum(-1)
+        return _entropy(mean_SX, dim=-1) - noise_S
 
     def _by_answer(self, utility_PM: Tensor, kind: Kind) -> Tensor:
         """(X, ...) the probabilities, of one answer after the other: sums over a short last dimension are slow."""
@@ -101,10 +101,11 @@ class AnswerModel:
             certain_XP = (self._options(utility_PM, kind).movedim(-1, 0).contiguous() / self.temperature).softmax(0)
         return (1 - self.lapse) * certain_XP + self.lapse / len(certain_XP)
 
-    def _options(self, utility_PM: Tensor, kind: Kind) -> Tensor:
+    def _options(self, utility_PM: Tensor, kind: Kind, dim: int = -1) -> Tensor:
         if not kind.none:
             return utility_PM
-        return torch.cat([utility_PM, torch.full_like(utility_PM[..., :1], self.liked_from)], dim=-1)
+        barely_liked = torch.full_like(utility_PM.narrow(dim, 0, 1), self.liked_from)
+        return torch.cat([utility_PM, barely_liked], dim=dim)
 
 
 def graded(utility: Tensor, thresholds: Tensor, spread: float | Tensor) -> Tensor:
@@ -114,7 +115,6 @@ def graded(utility: Tensor, thresholds: Tensor, spread: float | Tensor) -> Tenso
     return torch.cat([one, above]) - torch.cat([above, zero])
 
 
-def _entropy(probability_X: Tensor) -> Tensor:
-    """Over the first dimension."""
+def _entropy(probability_X: Tensor, dim: int = 0) -> Tensor:
     tiny = torch.finfo(probability_X.dtype).tiny  # 0 log 0 is 0
-    return -(probability_X * probability_X.clamp(min=tiny).log()).sum(0)
+    return -(probability_X * probability_X.clamp(min=tiny).log()).sum(dim)

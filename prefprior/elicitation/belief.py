@@ -5,7 +5,8 @@ likelihood. When few tastes are left with any weight, they are resampled and mov
 doi:10.1111/1467-9868.00280): the network imagines a part of each user anew, and the change is accepted with the
 ratio of the likelihoods of all answers so far.
 
-Shapes: P tastes, N candidates for questions, M items shown, X items of all questions, n samples, D dimension.
+Shapes: P tastes, N candidates for questions, K favourites, M items shown, X items of all questions, n samples, D
+dimension.
 """
 
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,12 @@ from prefprior.models.diffusion.sampler import Sampler
 from prefprior.space import Space
 
 HEAVIEST = 64  # tastes that judge what is made: the others weigh next to nothing
+FAVOURITES_KEPT = 256  # of each taste: more than a person is usually shown of what such a taste likes best
+
+
+def favourites_of(utility_PN: Tensor) -> Tensor:
+    """(P, K) what each taste likes best, the best first; found once, where each question would look for it again."""
+    return utility_PN.topk(min(FAVOURITES_KEPT, utility_PN.shape[1]), dim=1).indices.int()
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Belief:
     model: AnswerModel
     moves: Moves = field(default_factory=Moves)
     answers: list[Answer] = field(default_factory=list)
+    favourite_PK: Tensor | None = None  # of the tastes, where they are known
 
     def __post_init__(self) -> None:
         self.log_weight_P = torch.zeros(len(self.tastes))
@@ -112,7 +120,7 @@ class Belief:
         if accepted_P.any():
             utility_PN = utility_PN.clone()
             utility_PN[accepted_P] = tastes.take(accepted_P.nonzero()[:, 0]).utilities(self.candidates_ND)
-        self.tastes, self.utility_PN = tastes, utility_PN
+        self.tastes, self.utility_PN, self.favourite_PK = tastes, utility_PN, favourites_of(utility_PN)
         self.log_weight_P = torch.zeros(len(rows))
 
     def heaviest(self) -> tuple[Tastes, Tensor]:

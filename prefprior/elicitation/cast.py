@@ -1,6 +1,6 @@
 """Who is asked, about which pictures, and how they are judged: on a world by its truth, elsewhere by replayed ratings.
 
-Shapes: P tastes, N items, F items that are never asked, D dimension.
+Shapes: P tastes, N items, K favourites, F items that are never asked, D dimension.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from prefprior.data.embedding.text_axes import TextAxes
 from prefprior.data.hashing import fraction, id_hashes, mix
 from prefprior.elicitation.answer_model import AnswerModel
 from prefprior.elicitation.axes import pairs_along
-from prefprior.elicitation.belief import Belief, Moves
+from prefprior.elicitation.belief import Belief, Moves, favourites_of
 from prefprior.elicitation.judging import Judge, Ranking, Truth
 from prefprior.elicitation.people import Levels, Manner, Person, ReplayedPerson, WorldPerson
 from prefprior.elicitation.policies.axes import Axes
@@ -37,6 +37,7 @@ class Pool:
     raw_ND: Tensor
     direction_ND: Tensor
     utility_PN: Tensor
+    favourite_PK: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,8 @@ class Cast:
         return self._pool(torch.full((len(raw_ND),), -1), raw_ND)
 
     def _pool(self, row_N: Tensor, raw_ND: Tensor) -> Pool:
-        return Pool(row_N, raw_ND, self.catalogue.space.directions(raw_ND), self.tastes.utilities(raw_ND))
+        utility_PN = self.tastes.utilities(raw_ND)
+        return Pool(row_N, raw_ND, self.catalogue.space.directions(raw_ND), utility_PN, favourites_of(utility_PN))
 
     def of_world(
         self, source: WorldSource, users: Sequence[str], pool: Pool, uncertain: Mapping[str, Uncertainty],

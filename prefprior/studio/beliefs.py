@@ -100,21 +100,22 @@ class Beliefs:
 
     def _foreign(self, known: Known, answers: Sequence[Impression]) -> bool:
         """Whether new answers are about items that this belief has no candidates for, and could have."""
-        new = {item for told in answers[len(known.answers) :] for item in told.items}
-        return any(item in self._row for item in new - known.number.keys())
+        new = (item for told in answers[len(known.answers) :] for item in told.items)
+        return any(item not in known.number and item in self._row for item in new)
 
     def _stranger(self, answers: Sequence[Impression]) -> Known:
         """Before the first answer; items of another pool become candidates too."""
         pool, cast = self.pool, self.cast
         told = dict.fromkeys(item for each in answers for item in each.items)
         extra = [item for item in told if item not in self._number and item in self._row]
-        raw_ND, utility_PN, number = pool.raw_ND, pool.utility_PN, self._number
+        raw_ND, utility_PN, favourite_PK, number = pool.raw_ND, pool.utility_PN, pool.favourite_PK, self._number
         if extra:
             raw_ED = cast.catalogue.embeddings_ND[[self._row[item] for item in extra]].float()
             raw_ND = torch.cat([raw_ND, raw_ED])
             utility_PN = torch.cat([utility_PN, cast.tastes.utilities(raw_ED)], dim=1)
             number = number | {item: len(number) + place for place, item in enumerate(extra)}
-        return Known(Belief(cast.tastes, raw_ND, utility_PN, cast.model, cast.moves), [], number)
+        belief = Belief(cast.tastes, raw_ND, utility_PN, cast.model, cast.moves, favourite_PK=favourite_PK)
+        return Known(belief, [], number)
 
     def _observe(self, belief: Belief, known: Known, told: Impression) -> None:
         """Answers about items that the catalogue no longer has say nothing."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prefprior.data.embedding.text_axes import TextEncoder
-from prefprior.elicitation.asker import Asker
+from prefprior.elicitation.asker import Asker, Inquiry
 from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.exploration import Exploration
@@ -74,6 +74,29 @@ class ExhaustedError(ValueError):
     """Too few pictures are left that were not shown."""
 
 
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """A profile that waits for its next question of a page.
+
+    With `near_D`, the policy chooses among the candidates most like that embedding. Nobody is shown what is `hidden`.
+    """
+
+    profile: Profile
+    answers: Sequence[Impression]
+    page: str
+    seed: int
+    near_D: Tensor | None = None
+    hidden: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked, and whether the network should look again meanwhile."""
+
+    draw: Draw
+    thin: bool
+
+
 class Inference:
     """Beliefs of one checkpoint, and the next question. Takes milliseconds; for one thread only."""
 
@@ -98,45 +121,44 @@ class Inference:
         """What is believed of a profile."""
         return self.beliefs.of(profile.id, answers)
 
-    def ask(
-        self,
-        profile: Profile,
-        answers: Sequence[Impression],
-        page: str,
-        seed: int,
-        *,
-        near_D: Tensor | None = None,
-        hidden: frozenset[str] = frozenset(),
-    ) -> tuple[Draw, bool]:
-        """The next question of a page, and whether the network should look again meanwhile.
+    def ask_all(self, waiting: Sequence[Ask]) -> list[Asked | Exception]:
+        """The next question of each, or why there is none; those of one page are searched together."""
+        found: dict[int, Asked | Exception] = {}
+        for page in dict.fromkeys(each.page for each in waiting):
+            asker, prepared = self.askers[page], dict[int, tuple[Inquiry, Now, Tensor]]()
+            for place, each in enumerate(waiting):
+                if each.page == page:
+                    try:
+                        prepared[place] = self._prepared(each, asker.kind.shown)
+                    except ExhaustedError as error:
+                        found[place] = error
+            questions = asker.ask_all([inquiry for inquiry, _, _ in prepared.values()])
+            for (place, (inquiry, now, open_N)), question in zip(prepared.items(), questions, strict=True):
+                assert question is not None
+                question, propensities = self.exploration.mixed(question, open_N, inquiry.generator)
+                items = tuple(self.cast.catalogue.ids[int(self.pool.row_N[number])] for number in question.items)
+                policy = type(asker.policy).__name__.lower()
+                draw = Draw(page, str(asker.kind), items, propensities, policy, self.model, waiting[place].seed)
+                found[place] = Asked(draw, now.look is not None)
+        return [found[place] for place in range(len(waiting))]
 
-        With `near_D`, the policy chooses among the candidates most like that embedding. Nobody is shown what is
-        `hidden`.
-        """
-        asker, now = self.askers[page], self.believed(profile, answers)
-        candidates = len(self.pool.row_N)
+    def _prepared(self, asked: Ask, shown: int) -> tuple[Inquiry, Now, Tensor]:
+        """With the candidates that are open."""
+        now, candidates = self.believed(asked.profile, asked.answers), len(self.pool.row_N)
         open_N = torch.ones(candidates, dtype=torch.bool)
-        shown = [number for number in now.belief.shown if number < candidates]
-        open_N[shown] = False
-        open_N[[self._number[item] for item in hidden if item in self._number]] = False
-        if int(open_N.sum()) < self.exploration.needs(asker.kind.shown):
+        open_N[[number for number in now.belief.shown if number < candidates]] = False
+        open_N[[self._number[item] for item in asked.hidden if item in self._number]] = False
+        if int(open_N.sum()) < self.exploration.needs(shown):
             raise ExhaustedError("almost all pictures were shown: start over, or answer another kind of question")
-        draws, direction_ND = generator_of("question", seed), self.pool.direction_ND
+        direction_ND = self.pool.direction_ND
         extra = range(len(open_N), len(now.belief.candidates_ND))  # of another pool: known, and not asked about
         if extra:
             space = self.cast.catalogue.space
             direction_ND = torch.cat([direction_ND, space.directions(now.belief.candidates_ND[len(open_N) :])])
         closed = set(extra) | set((~open_N).nonzero()[:, 0].tolist())
-        if near_D is not None:
-            closed |= self._far(near_D, open_N, asker.kind.shown)
-        question = asker.ask(now.belief, direction_ND, draws, closed=sorted(closed))
-        assert question is not None
-        question, propensities = self.exploration.mixed(question, open_N, draws)
-        ids = self.cast.catalogue.ids
-        items = tuple(ids[int(self.pool.row_N[number])] for number in question.items)
-        policy = type(asker.policy).__name__.lower()
-        draw = Draw(page, str(asker.kind), items, propensities, policy, self.model, seed)
-        return draw, now.look is not None
+        if asked.near_D is not None:
+            closed |= self._far(asked.near_D, open_N, shown)
+        return Inquiry(now.belief, direction_ND, generator_of("question", asked.seed), sorted(closed)), now, open_N
 
     def alike(self, one: Belief, other: Belief) -> float:
         """The correlation of what is expected of two profiles, over the pool."""

@@ -18,7 +18,7 @@ from prefprior.seeding import seed_of
 from prefprior.studio.albums import AlbumMaker
 from prefprior.studio.beliefs import state_of
 from prefprior.studio.hiding import Hiding
-from prefprior.studio.inference import Making, Ranked
+from prefprior.studio.inference import Ask, Inference, Making, Ranked
 from prefprior.studio.served import Offer, Parts, Served
 from prefprior.studio.store.albums import Album, Albums
 from prefprior.studio.store.database import Database
@@ -29,7 +29,7 @@ from prefprior.studio.store.invitations import Invitations
 from prefprior.studio.store.moderation import ITEM, Moderation
 from prefprior.studio.store.people import People, Person, Profile
 from prefprior.studio.store.tokens import Tokens
-from prefprior.studio.tasks import LONGEST, PATIENCE, Job, Tasks, computed, shared
+from prefprior.studio.tasks import LONGEST, PATIENCE, Job, Tasks, computed, computed_together, shared
 from prefprior.studio.wishes import Wish
 
 FORGETTING, RETIRING = "forget", "retire"
@@ -102,17 +102,13 @@ class Studio:
                     raise ConflictError("this key was used for a question of another kind: use a new one")
                 return standing.found
             answers, seed = standing.answers, seed_of(profile.seed, "question", standing.asked)
-            served = self.served_to(profile)
-            draw, thin = await computed(
-                served.inference,
-                lambda inference: inference.ask(profile, answers, mode, seed, near_D=near_D, hidden=self.hiding.items),
-                PATIENCE,
-            )
-            if thin:
+            served, waiting = self.served_to(profile), Ask(profile, answers, mode, seed, near_D, self.hiding.items)
+            asked = await computed_together(served.inference, Inference.ask_all, waiting, PATIENCE)
+            if asked.thin:
                 settling: Job = ("settle", (profile.id,), served.model)
                 self.tasks.begun(settling, lambda: served.settling.settled(profile, answers))
             return await run_in_threadpool(
-                self.impressions.record, profile, draw, request_key, instead=near_D is not None
+                self.impressions.record, profile, asked.draw, request_key, instead=near_D is not None
             )
 
     async def answer(

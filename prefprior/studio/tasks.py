@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from prefprior.studio.store.people import Profile
 from prefprior.studio.wishes import WishError
-from prefprior.studio.worker import BusyError, Worker
+from prefprior.studio.worker import BusyError, Together, Worker
 
 Held = TypeVar("Held")
+Part = TypeVar("Part")
 Result = TypeVar("Result")
 Job = tuple[str, tuple[int, ...], str]  # what is done, from the answers of which profiles, and which of these
 TOLD = (BusyError, WishError)  # to whoever asked, and no mistakes of ours
@@ -77,9 +79,20 @@ async def shared(work: "asyncio.Task[Result]") -> Result:
 
 async def computed(worker: Worker[Held], job: Callable[[Held], Result], patience: float = LONGEST) -> Result:
     """What a worker's job gives, or `BusyError`."""
+    return await _waited(worker.submit(job), patience)
+
+
+async def computed_together(
+    worker: Worker[Held], job: Together[Held, Part, Result], part: Part, patience: float = LONGEST
+) -> Result:
+    """What a job that takes many at once gives for one of them, or `BusyError`."""
+    return await _waited(worker.submit_together(job, part), patience)
+
+
+async def _waited(future: "Future[Result]", patience: float) -> Result:
     try:
         # Not wait_for, which before Python 3.12 drops a cancellation that comes together with the result.
         async with asyncio.timeout(patience):
-            return await asyncio.wrap_future(worker.submit(job))
+            return await asyncio.wrap_future(future)
     except TimeoutError:
         raise BusyError("the model takes too long") from None

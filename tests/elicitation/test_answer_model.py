@@ -106,5 +106,5 @@ def test_the_information_of_alternatives_is_that_of_each_question(kind: Kind, si
     weight_P = torch.rand(50, generator=draws).softmax(0)
     model = AnswerModel(temperature=0.3, lapse=0.0)
     each_PSM = torch.cat([tried_PS[:, :, None], shown_PK[:, None].expand(-1, 30, -1)], dim=2)
-    found_S = model.information_of_alternatives(shown_PK, tried_PS, weight_P, kind)
+    found_S = model.information_of_alternatives(shown_PK.T, tried_PS.T, weight_P, kind)
     torch.testing.assert_close(found_S, model.information(each_PSM, weight_P, kind), atol=1e-4, rtol=1e-4)

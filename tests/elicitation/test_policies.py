@@ -1,5 +1,8 @@
 """Policies: what each shows, where it can be told what it should."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +12,7 @@ from prefprior.elicitation.policies.directed import Directed
 from prefprior.elicitation.policies.eubo import Eubo
 from prefprior.elicitation.policies.information import Information
 from prefprior.elicitation.policies.mcmv import Mcmv
-from prefprior.elicitation.policies.policy import Policy
+from prefprior.elicitation.policies.policy import Policy, Situation
 from prefprior.elicitation.policies.random import Random
 from prefprior.elicitation.policies.roam import Roam
 from prefprior.elicitation.policies.thompson import Thompson
@@ -52,6 +55,43 @@ def test_pictures_that_are_alike_are_not_shown_together(policy: Policy, draws: t
         items = set(policy.choose(situation(two_camps(), 2, direction_ND=direction_ND), draws))
         assert not items >= {0, 1}
         assert not items >= {2, 3}
+
+
+def crowd(people: int, shown: int, **changes: Any) -> list[Situation]:
+    """People with tastes, weights and open items of their own; to the last one hardly any are left."""
+    g = torch.Generator().manual_seed(3)
+    found = []
+    for number in range(people):
+        utility_PN = torch.randn(40, 300, generator=g)
+        open_N = torch.rand(300, generator=g) < (0.7 if number < people - 1 else 0.03)
+        weight_P = (3 * torch.randn(40, generator=g)).softmax(0)
+        found.append(situation(utility_PN, shown, open_N=open_N, weight_P=weight_P, **changes))
+    return found
+
+
+def seeds(people: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(number) for number in range(people)]
+
+
+@pytest.mark.parametrize("policy", EVERY, ids=lambda policy: type(policy).__name__)
+@pytest.mark.parametrize("shown", [1, 2, 5])
+def test_several_people_are_asked_what_each_alone_would_be(policy: Policy, shown: int) -> None:
+    if policy.fewest <= shown <= policy.most:
+        people = crowd(6, shown)
+        alone = [policy.choose(each, draws) for each, draws in zip(people, seeds(6), strict=True)]
+        assert policy.choose_all(people, seeds(6)) == alone
+        back = policy.choose_all(people[::-1], seeds(6)[::-1])
+        assert back[::-1] == alone, "whoever else waits, in whatever order"
+
+
+@pytest.mark.parametrize("policy", [Thompson(), Information(proposals=200, starts=4)], ids=["thompson", "information"])
+@pytest.mark.parametrize("kept", [300, 40, 12])
+def test_favourites_that_are_known_change_nothing(policy: Policy, kept: int) -> None:
+    """Also where too few of them can still be shown."""
+    for alone in crowd(4, 5):
+        known = replace(alone, favourite_PK=alone.utility_PN.topk(kept).indices.int())
+        one, other = (policy.choose(each, torch.Generator().manual_seed(1)) for each in (alone, known))
+        assert one == other
 
 
 def test_where_all_are_alike_a_question_is_asked_all_the_same(draws: torch.Generator) -> None:

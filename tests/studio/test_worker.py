@@ -1,7 +1,8 @@
 """The worker: one job at a time, a bounded queue, errors told to whoever waits."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 
 import pytest
 
@@ -51,3 +52,55 @@ def test_a_closed_worker_finishes_what_waits_and_takes_no_more(worker: Worker[st
     assert future.result() == 1
     with pytest.raises(BusyError):
         worker.submit(lambda _: 1)
+
+
+@pytest.fixture
+def blocked() -> Iterator[tuple[Worker[list[list[int]]], Callable[[], None]]]:
+    """A worker that keeps what it was given, and has a job that ends when it is told to."""
+    made, started, go = Worker[list[list[int]]]([], name="inference", waiting=100), threading.Event(), threading.Event()
+
+    def wait(_: object) -> bool:
+        started.set()
+        return go.wait()
+
+    made.submit(wait)
+    started.wait()
+    yield made, go.set
+    go.set()
+    made.close()
+
+
+def tenfold(held: list[list[int]], parts: Sequence[int]) -> list[int | Exception]:
+    held.append(list(parts))
+    if 13 in parts:
+        raise ZeroDivisionError
+    return [KeyError(part) if part < 0 else 10 * part for part in parts]
+
+
+def doubled(held: list[list[int]], parts: Sequence[int]) -> list[int]:
+    return [2 * part for part in parts]
+
+
+def test_what_waits_together_is_done_together(blocked: tuple[Worker[list[list[int]]], Callable[[], None]]) -> None:
+    worker, go = blocked
+    first = [worker.submit_together(tenfold, part) for part in range(3)]
+    between = [worker.submit_together(doubled, 7), worker.submit(lambda held: len(held))]
+    last = [worker.submit_together(tenfold, part) for part in range(3, 20) if part != 13]
+    go()
+    assert [each.result() for each in [*first, *last]] == [10 * part for part in range(20) if part != 13]
+    assert [each.result() for each in between] == [14, 1], "in the order in which they came"
+    sizes = [len(parts) for parts in worker.submit(lambda held: list(held)).result()]
+    assert sizes == [3, 8, 8], "at most so many"
+
+
+def test_an_error_ends_no_part_but_its_own(blocked: tuple[Worker[list[list[int]]], Callable[[], None]]) -> None:
+    worker, go = blocked
+    waiting = {part: worker.submit_together(tenfold, part) for part in (1, -2, 13, 4)}
+    assert waiting[4].cancel()
+    go()
+
+    def told(future: "Future[int]") -> object:
+        return future.result() if future.exception() is None else type(future.exception())
+
+    assert {part: told(waiting[part]) for part in (1, -2, 13)} == {1: 10, -2: KeyError, 13: ZeroDivisionError}
+    assert worker.submit(lambda held: held[0]).result() == [1, -2, 13], "what was cancelled is not done"

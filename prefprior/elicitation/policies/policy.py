@@ -4,6 +4,7 @@ Shapes: P tastes, N candidates, F some of them, M items shown, D dimension.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +31,7 @@ class Situation:
     model: AnswerModel
     kind: Kind
     most_alike: float  # no two pictures of a question are nearer than this cosine
+    favourite_PK: Tensor | None = None  # some of what each taste likes best of all candidates, the best first
     posterior: Posterior | None = None  # the belief itself, for a policy that brings its own
 
     @cached_property
@@ -90,6 +92,10 @@ class Policy(Loadable, ABC):
     @abstractmethod
     def choose(self, situation: Situation, generator: torch.Generator) -> list[int]:
         """`kind.shown` candidates."""
+
+    def choose_all(self, situations: Sequence[Situation], generators: Sequence[torch.Generator]) -> list[list[int]]:
+        """For several people, whose answers are read by one model: what `choose` gives each, to numerical precision."""
+        return [self.choose(each, draws) for each, draws in zip(situations, generators, strict=True)]
 
     def require(self, kind: Kind) -> None:
         """Refuses kinds of questions that the policy is not for."""

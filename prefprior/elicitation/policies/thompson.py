@@ -1,7 +1,9 @@
 """Thompson sampling: each slot of a question holds the best picture of another sampled taste.
 
-Shapes: P tastes, G questions, M items shown, F favourites of a taste, N candidates.
+Shapes: B people, P tastes, G questions, M items shown, F favourites of a taste, N candidates, D dimension.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from prefprior.elicitation.policies.policy import Policy, Situation
 
 FAVOURITES = 10  # of a taste, among which one that can be shown is nearly always found
+WIDTHS = (32, 256)  # of what a taste likes best, so many are looked through for those that can be shown
 
 
 class Thompson(Policy):
@@ -16,25 +19,43 @@ class Thompson(Policy):
 
     def choose(self, situation: Situation, generator: torch.Generator) -> list[int]:
         """The favourites of tastes drawn by weight."""
-        utility_MN = situation.utility_PN[situation.drawn(situation.kind.shown, generator)]
-        every_1M = torch.arange(len(utility_MN))[None]
-        return best_of_each(situation, utility_MN, favourites(situation, utility_MN), every_1M)[0].tolist()
+        row_M = situation.drawn(situation.kind.shown, generator)
+        every_1M = torch.arange(len(row_M))[None]
+        return best_of_each([situation], row_M[None], favourites(situation, row_M)[None], every_1M)[0, 0].tolist()
 
 
-def favourites(situation: Situation, utility_PN: Tensor) -> Tensor:
-    """(P, F) what each taste likes best of what can be asked, the best first."""
-    allowed_PN = torch.where(situation.open_N, utility_PN, -torch.inf)
-    return allowed_PN.topk(min(FAVOURITES, int(situation.open_N.sum())), dim=1).indices
+def favourites(situation: Situation, row_P: Tensor) -> Tensor:
+    """(P, F) what some tastes like best of what can be asked, the best first."""
+    count = min(FAVOURITES, int(situation.open_N.sum()))
+    if situation.favourite_PK is not None:
+        for width in WIDTHS:
+            item_PK = situation.favourite_PK[:, :width].index_select(0, row_P)
+            open_PK = situation.open_N[item_PK]
+            first = item_PK[open_PK & (open_PK.cumsum(1) <= count)]
+            if len(first) == len(row_P) * count:
+                return first.view(len(row_P), count).long()
+    allowed_PN = torch.where(situation.open_N, situation.utility_PN.index_select(0, row_P), -torch.inf)
+    return allowed_PN.topk(count, dim=1).indices
 
 
-def best_of_each(situation: Situation, utility_PN: Tensor, favourite_PF: Tensor, row_GM: Tensor) -> Tensor:
-    """(G, M) questions with one picture for each taste of their rows: its best that is not near to one before."""
-    shown_GM = torch.zeros_like(row_GM)
-    for slot in range(shown_GM.shape[1]):
-        item_GF, before_Gm = favourite_PF[row_GM[:, slot]], shown_GM[:, :slot]
-        cosine_GFm = situation.direction_ND[item_GF] @ situation.direction_ND[before_Gm].transpose(1, 2)
-        fits_GF = ((cosine_GFm < situation.most_alike) & (item_GF[:, :, None] != before_Gm[:, None])).all(2)
-        shown_GM[:, slot] = item_GF.gather(1, fits_GF.int().argmax(1, keepdim=True))[:, 0]
-        for g in (~fits_GF.any(1)).nonzero()[:, 0].tolist():
-            shown_GM[g, slot] = situation.best(utility_PN[row_GM[g, slot]], before_Gm[g].tolist())
-    return shown_GM
+def best_of_each(
+    situations: Sequence[Situation], row_BP: Tensor, favourite_BPF: Tensor, place_GM: Tensor
+) -> Tensor:  # fmt: skip
+    """(B, G, M) questions with one picture for each of their tastes, which are places in `row_BP`: its best that is not
+    near to one before."""
+    item_BGMF = favourite_BPF[:, place_GM]
+    direction_BGMFD = torch.stack([each.direction_ND[some] for each, some in zip(situations, item_BGMF, strict=True)])
+    shown_BGM, direction_BGMD = torch.zeros_like(item_BGMF[..., 0]), torch.zeros_like(direction_BGMFD[..., 0, :])
+    for slot in range(place_GM.shape[1]):
+        item_BGF, direction_BGFD = item_BGMF[:, :, slot], direction_BGMFD[:, :, slot]
+        cosine_BGFm = direction_BGFD @ direction_BGMD[:, :, :slot].mT
+        same_BGFm = item_BGF[..., None] == shown_BGM[:, :, None, :slot]
+        fits_BGF = ((cosine_BGFm < situations[0].most_alike) & ~same_BGFm).all(-1)
+        first_BG1 = fits_BGF.int().argmax(-1, keepdim=True)
+        shown_BGM[:, :, slot] = item_BGF.gather(-1, first_BG1)[..., 0]
+        direction_BGMD[:, :, slot] = direction_BGFD.take_along_dim(first_BG1[..., None], dim=-2)[..., 0, :]
+        for b, g in (~fits_BGF.any(-1)).nonzero().tolist():
+            situation, taste = situations[b], int(row_BP[b, place_GM[g, slot]])
+            item = situation.best(situation.utility_PN[taste], shown_BGM[b, g, :slot].tolist())
+            shown_BGM[b, g, slot], direction_BGMD[b, g, slot] = item, situation.direction_ND[item]
+    return shown_BGM
