@@ -31,6 +31,7 @@ from prefprior.inference.steering import Steering
 from prefprior.malloc import keep_freed_memory
 from prefprior.runs import Run, find_checkpoint, gone_on_from, save_config, told
 from prefprior.schemas import ServeConfig
+from prefprior.studio.apart import Apart
 from prefprior.studio.inference import Inference, Making, Sampling
 from prefprior.studio.painter import Painter
 from prefprior.studio.renewal import Renewal
@@ -137,7 +138,8 @@ def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:
     )  # fmt: skip
     sampling = Sampling(
         catalogue=data.catalogue, certainty=Certainty.told(predictor.facts), making=making, wishes=wishes,
-        encoder=encoder,
+        # On another device they take little of a processor, and a second process would need its memory too.
+        encoder=encoder, apart=Apart(cast, pool) if cfg.device == "cpu" else None,
     )  # fmt: skip
     console.print(f"pages: {', '.join(askers)}; decoder: {decoder.identity}", highlight=False)
     return Parts(

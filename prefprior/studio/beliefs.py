@@ -19,7 +19,7 @@ from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.questions import Answer, Kind, Question
 from prefprior.errors import require_between
-from prefprior.seeding import generator_of
+from prefprior.studio.apart import looked
 from prefprior.studio.store.impressions import Impression
 
 
@@ -51,9 +51,7 @@ class Look:
 
     def taken(self) -> Belief:
         """The belief after it."""
-        belief = self.base.copy()
-        belief.look(generator_of("answer", self.seed))
-        return belief
+        return looked(self.base, self.seed)
 
 
 class Beliefs:

@@ -22,6 +22,7 @@ from prefprior.models.diffusion.guidance import Guidance
 from prefprior.models.diffusion.sampler import Sampler
 from prefprior.predictor import Catalogue
 from prefprior.seeding import generator_of
+from prefprior.studio.apart import Apart
 from prefprior.studio.beliefs import Beliefs, Look, Now
 from prefprior.studio.store.impressions import Draw, Impression
 from prefprior.studio.store.people import Profile
@@ -190,15 +191,17 @@ class Sampling:
         making: Making,
         wishes: Wishes | None = None,
         encoder: TextEncoder | None = None,
+        apart: Apart | None = None,
     ) -> None:
-        """`encoder` reads axes and prompts, where the studio takes any."""
+        """`encoder` reads axes and prompts, where the studio takes any. Looks are taken `apart`, or in this thread."""
+        self._apart = apart
         self.catalogue, self.certainty, self.making = catalogue, certainty, making
         self.wishes, self._encoder = wishes or Wishes(), encoder
         self._row = {item: row for row, item in enumerate(catalogue.ids)}
 
     def look(self, look: Look) -> Belief:
         """A belief whose tastes are imagined anew."""
-        return look.taken()
+        return look.taken() if self._apart is None else self._apart.look(look.base, look.seed)
 
     def draw(
         self, belief: Belief, seed: int, liked: Sequence[str], n: int, wish: Wish, other: Belief | None = None

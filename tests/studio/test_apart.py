@@ -1,0 +1,74 @@
+"""Looks in a process of their own are those of a thread, and outlive neither the studio nor themselves."""
+
+import gc
+import os
+import signal
+import weakref
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from prefprior.elicitation.belief import Belief
+from prefprior.elicitation.cast import Cast, Pool
+from prefprior.elicitation.questions import Kind, Question
+from prefprior.studio.apart import Apart, looked
+
+
+@pytest.fixture(scope="module")
+def apart(cast: Cast, pool: Pool) -> Iterator[Apart]:
+    """A fresh Python takes seconds: one for all tests."""
+    made = Apart(cast, pool)
+    yield made
+    made._end()
+
+
+def believed(cast: Cast, pool: Pool, answers: int) -> Belief:
+    found = Belief(cast.tastes, pool.raw_ND, pool.utility_PN, cast.model, cast.moves, favourite_PK=pool.favourite_PK)
+    for first in range(0, 3 * answers, 3):
+        items = (first, first + 1, first + 2)
+        found.observe(Question(Kind(3), items).chosen(items[:1]))
+    return found
+
+
+def require_same(one: Belief, other: Belief) -> None:
+    assert torch.equal(one.tastes.imagined_PVD, other.tastes.imagined_PVD)
+    assert torch.equal(one.utility_PN, other.utility_PN)
+    assert torch.equal(one.weight_P, other.weight_P)
+    assert one.answers == other.answers
+    assert one.favourite_PK is not None
+    assert other.favourite_PK is not None
+    assert torch.equal(one.favourite_PK, other.favourite_PK)
+
+
+def test_looks_are_those_of_a_thread(apart: Apart, cast: Cast, pool: Pool) -> None:
+    base = believed(cast, pool, 4)
+    first = apart.look(base, 7)
+    require_same(first, looked(base, 7))
+    require_same(apart.look(first, 8), looked(looked(base, 7), 8))
+    assert first.tastes.likes is cast.tastes.likes, "what is shared is sent once, and named after that"
+    assert len(base.answers) == 4
+    assert base.utility_PN is pool.utility_PN
+
+
+def test_an_error_is_told(apart: Apart, cast: Cast, pool: Pool) -> None:
+    wrong = believed(cast, pool, 2)
+    wrong.log_weight_P = wrong.log_weight_P * torch.nan
+    with pytest.raises(RuntimeError, match="probability"):
+        apart.look(wrong, 7)
+    require_same(apart.look(believed(cast, pool, 2), 7), looked(believed(cast, pool, 2), 7))
+
+
+def test_a_process_that_was_killed_is_started_again(apart: Apart, cast: Cast, pool: Pool) -> None:
+    os.kill(apart._process.pid, signal.SIGKILL)
+    base = believed(cast, pool, 3)
+    require_same(apart.look(base, 7), looked(base, 7))
+
+
+def test_it_ends_with_the_checkpoint(cast: Cast, pool: Pool) -> None:
+    made = Apart(cast, pool)
+    process, gone = made._process, weakref.ref(made)
+    del made
+    gc.collect()
+    assert gone() is None
+    assert process.poll() is not None
