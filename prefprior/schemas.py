@@ -198,6 +198,7 @@ class ServeConfig:
     prompts: bool = False  # whether galleries take a prompt
     rates: Any = node()  # how many requests a minute are answered
     database: str | None = None  # sqlite:///FILE or postgresql+psycopg://...; default: studio.sqlite in run_dir
+    pictures: str | None = None  # made ones: a folder or fsspec's URL; default: beside SQLite's file, or in run_dir
     host: str = "127.0.0.1"
     port: int = 8017
     proxies: list[str] = field(default_factory=list)  # addresses of proxies whose X-Forwarded-For is believed

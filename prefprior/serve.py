@@ -38,6 +38,7 @@ from prefprior.studio.renewal import Renewal
 from prefprior.studio.served import Offer, Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.picture_files import PictureFiles, default_of
 from prefprior.studio.web.app import Rates, create_app
 from prefprior.studio.wishes import Wishes
 
@@ -90,9 +91,13 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     path = Path(cfg.checkpoint)
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
     database.claim()
-    console.print(f"prior: {told(path)}\ndatabase: {database.name}", highlight=False, soft_wrap=True)
-    parts = parts_of(cfg, path, console)
-    return Studio(database=database, parts=parts, making=build(cfg.making, Making), waiting=cfg.waiting)
+    files = PictureFiles(database, cfg.pictures or default_of(database, folder))
+    files.recover()
+    console.print(
+        f"prior: {told(path)}\ndatabase: {database.name}\nmade pictures: {files.url}", highlight=False, soft_wrap=True
+    )
+    parts, making = parts_of(cfg, path, console), build(cfg.making, Making)
+    return Studio(database=database, files=files, parts=parts, making=making, waiting=cfg.waiting)
 
 
 def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:

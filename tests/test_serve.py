@@ -57,6 +57,16 @@ def test_it_serves_the_last_run(
     assert printed.strip().splitlines()[-1] == "folder: runs/serve/studio"
 
 
+def test_made_pictures_lie_beside_the_database_or_where_one_says(
+    folder: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(monkeypatch, folder, "serve", *SMALL, "run_dir=runs/serve/beside")
+    run(monkeypatch, folder, "serve", *SMALL, "run_dir=runs/serve/elsewhere", f"pictures={folder / 'elsewhere'}")
+    for made in (folder / "runs/serve/beside/pictures", folder / "elsewhere"):
+        assert len(list(made.rglob("*.png"))) == 2
+    assert not (folder / "runs/serve/elsewhere/pictures").exists()
+
+
 def test_pages_without_a_policy_are_left_out(folder: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, folder, "serve", *SMALL, "pair=null", "rate=null", "run_dir=runs/serve/nine")
     assert opened == [9, None, None, 2]
@@ -262,6 +272,8 @@ def test_a_port_in_use_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["making.n=0"], "making.n must be at least 1 and at most 32"),
         (["candidates=10"], "a question of 9 pictures needs as many"),
         (["database=mysql://localhost/x"], "its driver is mysql"),
+        (["pictures=nonsense://a"], "pictures=nonsense://a cannot be used"),
+        (["pictures=/proc/made"], "pictures=/proc/made cannot be used"),
         (["beliefs=0"], "beliefs must be at least 1"),
         (["axes=[darker]"], "the encoder of own"),
         (["axes=[nonsense]"], "there is no axis 'nonsense'"),

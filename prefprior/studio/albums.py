@@ -1,7 +1,7 @@
 """What is made for profiles: the strip that follows their answers, galleries as they wish, mixtures of two tastes."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,7 @@ from prefprior.studio.served import Served
 from prefprior.studio.store.albums import GALLERY, STRIP, Album, Albums, Picture
 from prefprior.studio.store.impressions import ConflictError, Impression, Impressions, liked_in
 from prefprior.studio.store.people import Person, Profile
+from prefprior.studio.store.picture_files import PictureFiles, name_of
 from prefprior.studio.tasks import CancelledWorkError, Job, Tasks, computed, shared
 from prefprior.studio.wishes import Wish
 
@@ -41,13 +42,13 @@ class AlbumMaker:
     """Makes albums, one of each kind at a time for each profile, and keeps them."""
 
     def __init__(
-        self, *, impressions: Impressions, albums: Albums, tasks: Tasks, making: Making,
+        self, *, impressions: Impressions, albums: Albums, files: PictureFiles, tasks: Tasks, making: Making,
         served_to: Callable[[Profile], Served], hidden: Callable[[], frozenset[str]],
     ) -> None:  # fmt: skip
         """`served_to` says what makes the pictures of a profile, and `hidden` which items of the catalogue nobody is
         shown, at this moment."""
         self._impressions, self._albums, self._tasks, self._making = impressions, albums, tasks, making
-        self._served_to, self._hidden = served_to, hidden
+        self._files, self._served_to, self._hidden = files, served_to, hidden
         self._progress: dict[tuple[int, str], Progress] = {}
         self._replaced = _Replaced()
 
@@ -101,7 +102,16 @@ class AlbumMaker:
     async def picture(self, person: Person, name: str) -> Picture | None:
         """A picture that was made for a person, or was a moment ago: pages that show it may still be loading."""
         found = await run_in_threadpool(self._albums.picture, person, name)
-        return self._replaced.find(person, name) if found is None else found
+        if found is None and (replaced := self._replaced.find(person, name)) is not None:
+            return replaced.picture
+        return found
+
+    async def content(self, person: Person, name: str) -> bytes | None:
+        """The PNG of such a picture; an error where its file is missing."""
+        if await run_in_threadpool(self._albums.picture, person, name) is not None:
+            return await run_in_threadpool(self._files.read, name)
+        replaced = self._replaced.find(person, name)
+        return None if replaced is None else replaced.content
 
     def forget(self, profile: Profile) -> None:
         """What was made of a profile's answers leaves memory too."""
@@ -147,7 +157,7 @@ class AlbumMaker:
                 del self._progress[profile.id, kind]
         embeddings = drawn.raw_nD.float().numpy().astype("<f4")
         pictures = tuple(
-            Picture(content, row.tobytes(), why)
+            Picture(name_of(content), row.tobytes(), why)
             for content, row, why in zip(contents, embeddings, drawn.why, strict=True)
         )  # fmt: skip
         made = Album(
@@ -155,32 +165,43 @@ class AlbumMaker:
             told, None if other is None else other.id,
         )  # fmt: skip
         before = await run_in_threadpool(self._albums.of, profile, kind)
-        await run_in_threadpool(self._albums.replace, profile, made, kind, other)
+        replaced = {} if before is None else await run_in_threadpool(self._files.found, before.names)
+        await run_in_threadpool(self._albums.replace, profile, made, contents, kind, other)
         if before is not None:
-            self._replaced.keep(profile, before)
+            self._replaced.keep(profile, before, replaced)
         return made
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A picture of an album that has been replaced."""
+
+    picture: Picture
+    content: bytes
+    other: int | None  # the other profile of a mixture
 
 
 class _Replaced:
     """Pictures of albums that have been replaced, the last ones."""
 
     def __init__(self) -> None:
-        self._kept = OrderedDict[tuple[int, str], tuple[Picture, int | None]]()  # with the other profile of a mixture
+        self._kept = OrderedDict[tuple[int, str], _Kept]()
 
-    def keep(self, profile: Profile, album: Album) -> None:
-        """They are found for a while."""
+    def keep(self, profile: Profile, album: Album, contents: Mapping[str, bytes]) -> None:
+        """Those with a content are found for a while."""
         for picture in album.pictures:
-            self._kept[profile.id, picture.name] = (picture, album.mixed_with)
+            if picture.name in contents:
+                self._kept[profile.id, picture.name] = _Kept(picture, contents[picture.name], album.mixed_with)
         while len(self._kept) > REPLACED_KEPT:
             self._kept.popitem(last=False)
 
-    def find(self, person: Person, name: str) -> Picture | None:
+    def find(self, person: Person, name: str) -> _Kept | None:
         """One that was made for one of a person's profiles."""
         found = (self._kept.get((profile.id, name)) for profile in person.profiles)
-        return next((kept[0] for kept in found if kept is not None), None)
+        return next((kept for kept in found if kept is not None), None)
 
     def forget(self, profile: Profile) -> None:
         """Those of a profile's taste are gone at once."""
-        for key, (_, other) in list(self._kept.items()):
-            if profile.id in (key[0], other):
+        for key, kept in list(self._kept.items()):
+            if profile.id in (key[0], kept.other):
                 del self._kept[key]

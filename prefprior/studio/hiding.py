@@ -7,8 +7,9 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.served import Served
 from prefprior.studio.store.albums import is_name
-from prefprior.studio.store.moderation import ITEM, MADE, Moderation
+from prefprior.studio.store.moderation import Moderation
 from prefprior.studio.store.people import RefusedError
+from prefprior.studio.store.tables import ITEM, MADE
 from prefprior.studio.tasks import computed
 
 

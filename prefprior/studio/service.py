@@ -6,9 +6,10 @@ workers.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from torch import Tensor
@@ -26,12 +27,15 @@ from prefprior.studio.store.events import Events
 from prefprior.studio.store.figures import Figures
 from prefprior.studio.store.impressions import ConflictError, Given, Impression, Impressions, places_of
 from prefprior.studio.store.invitations import Invitations
-from prefprior.studio.store.moderation import ITEM, Moderation
+from prefprior.studio.store.moderation import Moderation
 from prefprior.studio.store.people import People, Person, Profile
+from prefprior.studio.store.picture_files import PictureFiles
+from prefprior.studio.store.tables import ITEM
 from prefprior.studio.store.tokens import Tokens
 from prefprior.studio.tasks import LONGEST, PATIENCE, Job, Tasks, computed, computed_together, shared
 from prefprior.studio.wishes import Wish
 
+Whose = TypeVar("Whose", Person, Profile)
 FORGETTING, RETIRING = "forget", "retire"
 
 
@@ -43,19 +47,20 @@ class Studio:
     """One database, and the model with its decoder and catalogue that is served."""
 
     def __init__(
-        self, *, database: Database, parts: Parts, making: Making | None = None, waiting: int = 256
+        self, *, database: Database, files: PictureFiles, parts: Parts, making: Making | None = None, waiting: int = 256
     ) -> None:  # fmt: skip
         """At most `waiting` jobs wait for each worker."""
-        self.database, self.making, self._waiting = database, making or Making(), waiting
+        self.database, self.files, self.making, self._waiting = database, files, making or Making(), waiting
         self.served, self._retiring = Served(parts, waiting=waiting), list[Served]()
         self.people, self.impressions = People(database), Impressions(database)
-        self.albums, self.tokens = Albums(database), Tokens(database)
-        self.moderation, self.invitations, self.figures = Moderation(database), Invitations(database), Figures(database)
+        self.albums, self.tokens = Albums(database, files), Tokens(database)
+        self.moderation, self.invitations = Moderation(database, files), Invitations(database)
+        self.figures = Figures(database)
         self.events = Events(database)
         self.hiding = Hiding(self.moderation, lambda: self.served)
         self.tasks, self._deletions = Tasks(), itertools.count()
         self.maker = AlbumMaker(
-            impressions=self.impressions, albums=self.albums, tasks=self.tasks, making=self.making,
+            impressions=self.impressions, albums=self.albums, files=files, tasks=self.tasks, making=self.making,
             served_to=self.served_to, hidden=lambda: self.hiding.items,
         )  # fmt: skip
 
@@ -166,22 +171,22 @@ class Studio:
     async def start_over(self, profile: Profile) -> None:
         """Deletes the answers of a profile."""
         async with self._deleting(profile):
-            await run_in_threadpool(self.people.start_over, profile)
+            await run_in_threadpool(self._let_go, self.people.start_over, profile)
 
     async def delete_profile(self, profile: Profile) -> None:
         """Deletes a profile."""
         async with self._deleting(profile):
-            await run_in_threadpool(self.people.delete_profile, profile)
+            await run_in_threadpool(self._let_go, self.people.delete_profile, profile)
 
     async def delete(self, person: Person) -> None:
         """Deletes a person."""
         async with self._deleting(*person.profiles):
-            await run_in_threadpool(self.people.delete, person)
+            await run_in_threadpool(self._let_go, self.people.delete, person)
 
     async def unshare(self, profile: Profile) -> None:
         """The code of a profile ends, and what others have mixed with it is deleted."""
         async with self._deleting(profile):
-            await run_in_threadpool(self.people.unshare, profile)
+            await run_in_threadpool(self._let_go, self.people.unshare, profile)
 
     async def picture(self, item: str, *, even_hidden: bool = False) -> bytes | None:
         """A picture of the catalogue as PNG; None where there is none such."""
@@ -214,6 +219,10 @@ class Studio:
         await asyncio.sleep(LONGEST)
         self._retiring.remove(served)
         await run_in_threadpool(served.close)
+
+    def _let_go(self, deletion: Callable[[Whose], list[str]], whose: Whose) -> None:
+        """Deletes rows, then the pictures that nobody else has."""
+        self.files.release(deletion(whose))
 
     def _given(self, question: Impression, rating: float | None, picked: Sequence[str]) -> Given:
         if question.is_rating:

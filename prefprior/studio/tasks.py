@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from prefprior.studio.store.people import Profile
+from prefprior.studio.store.picture_files import PicturesAwayError
 from prefprior.studio.wishes import WishError
 from prefprior.studio.worker import BusyError, Together, Worker
 
@@ -15,7 +16,7 @@ Held = TypeVar("Held")
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 Job = tuple[str, tuple[int, ...], str]  # what is done, from the answers of which profiles, and which of these
-TOLD = (BusyError, WishError)  # to whoever asked, and no mistakes of ours
+TOLD = (BusyError, PicturesAwayError, WishError)  # to whoever asked, and no mistakes of ours
 PATIENCE = 20.0  # seconds until a request gives up; what it waited for goes on, and the next request finds it
 LONGEST = 600.0  # seconds that a job may wait and run
 

@@ -75,4 +75,5 @@ def _serve(url: str, port: int) -> None:
     cast = small_cast(catalogue)
     inference = small_inference(cast, small_pool(cast))
     studio = small_studio(database, inference, catalogue, small_pictures(catalogue))
+    studio.files.recover()
     uvicorn.run(create_app(studio, rates=MANY), host="127.0.0.1", port=port, log_level="error", access_log=False)

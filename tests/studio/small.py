@@ -1,6 +1,8 @@
 """A small studio: an untrained prior on few pictures. Its parts are made in milliseconds, in tests and in servers that
 tests start."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
@@ -31,6 +33,7 @@ from prefprior.studio.painter import Painter
 from prefprior.studio.served import Offer, Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.picture_files import PictureFiles, default_of
 from prefprior.studio.web.app import Rates
 from tests.models.conftest import DIM, make_model
 
@@ -83,7 +86,13 @@ def small_inference(cast: Cast, pool: Pool) -> Inference:
 def small_studio(
     database: Database, inference: Inference, catalogue: Catalogue, pictures: ArrayPictures
 ) -> Studio:  # fmt: skip
-    return Studio(database=database, parts=small_parts(inference, catalogue, pictures), making=MAKING)
+    parts, files = small_parts(inference, catalogue, pictures), small_files(database)
+    return Studio(database=database, files=files, parts=parts, making=MAKING)
+
+
+def small_files(database: Database) -> PictureFiles:
+    """Beside SQLite's file, and in memory for PostgreSQL."""
+    return PictureFiles(database, default_of(database, Path()) if database.is_sqlite else "memory://studio")
 
 
 def small_parts(inference: Inference, catalogue: Catalogue, pictures: ArrayPictures) -> Parts:

@@ -25,13 +25,14 @@ from prefprior.studio.service import Studio
 from prefprior.studio.store.albums import GALLERY, Album, Picture
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import ConflictError
-from prefprior.studio.store.moderation import MADE as MADE_KIND
 from prefprior.studio.store.people import Profile
+from prefprior.studio.store.picture_files import name_of
+from prefprior.studio.store.tables import MADE as MADE_KIND
 from prefprior.studio.web.visitors import MOST_FIELDS
 from prefprior.studio.wishes import Wish, WishError, Wishes
 from tests.models.conftest import DIM
 from tests.studio.conftest import ON_BOTH
-from tests.studio.small import KINDS, LEVELS, MAKING, small_parts
+from tests.studio.small import KINDS, LEVELS, MAKING, small_files, small_parts
 from tests.studio.visiting import MADE, Person
 
 Visit = Callable[[], TestClient]
@@ -57,6 +58,7 @@ def studio(served: Database, inference: Inference, catalogue: Catalogue, picture
     """One that takes axes and prompts."""
     made = Studio(
         database=served,
+        files=small_files(served),
         parts=replace(
             small_parts(inference, catalogue, pictures),
             sampling=Sampling(catalogue=catalogue, certainty=None, making=MAKING, wishes=WISHES, encoder=Words()),
@@ -316,13 +318,13 @@ def test_a_mixture_is_not_kept_where_the_other_is_gone_meanwhile(studio: Studio)
     (one, _), (other, _) = studio.people.arrive(), studio.people.arrive()
     mine, theirs = one.profiles[0], other.profiles[0]
     studio.people.share(theirs)
-    made = Album("s", 0, "m", "d", 1, 0.5, None, (Picture(b"png"),), {}, theirs.id)
-    studio.albums.replace(mine, made, GALLERY, theirs)
+    made = Album("s", 0, "m", "d", 1, 0.5, None, (Picture(name_of(b"png")),), {}, theirs.id)
+    studio.albums.replace(mine, made, [b"png"], GALLERY, theirs)
     assert studio.albums.of(mine, GALLERY) == made
     for end in (studio.people.unshare, studio.people.start_over):
         end(theirs)
         assert studio.albums.of(mine, GALLERY) is None
-        studio.albums.replace(mine, made, GALLERY, theirs)
+        studio.albums.replace(mine, made, [b"png"], GALLERY, theirs)
         assert studio.albums.of(mine, GALLERY) is None
 
 

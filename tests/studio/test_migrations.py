@@ -12,8 +12,10 @@ from prefprior.studio.store.albums import Album, Albums, Picture
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import Draw, Given, Impressions
 from prefprior.studio.store.people import People
+from prefprior.studio.store.picture_files import name_of
 from prefprior.studio.store.tables import Base
 from prefprior.studio.store.tokens import Tokens
+from tests.studio.small import small_files
 
 
 def test_the_newest_revision_has_the_tables_that_the_code_expects(database: Database) -> None:
@@ -29,7 +31,8 @@ def test_down_and_up_again_with_data_in(database: Database) -> None:
     question = impressions.record(profile, Draw("pair", "2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 2**62))
     impressions.answer(profile, question.id, Given(picked=(1,)), None)
     before = people.everything(person)
-    Albums(database).replace(profile, Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, (Picture(b"png"),)))
+    albums = Albums(database, small_files(database))
+    albums.replace(profile, Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, (Picture(name_of(b"png")),)), [b"png"])
     Tokens(database).issue("shop", ["ask"], 1)
     database.downgrade("0001")
     assert set(inspect(database.engine).get_table_names()) == {
@@ -39,7 +42,7 @@ def test_down_and_up_again_with_data_in(database: Database) -> None:
     found = people.of_cookie(token)
     assert found == person
     assert people.everything(person) == before
-    assert Albums(database).of(profile) is None, "what was made can be made again"
+    assert albums.of(profile) is None, "what was made can be made again"
     assert impressions.answered(profile)[0].seed == 2**62
 
 

@@ -19,11 +19,12 @@ from prefprior.predictor import Catalogue
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.invitations import Invitations
-from prefprior.studio.store.moderation import ITEM, MADE, Moderation, Reported
+from prefprior.studio.store.moderation import Moderation, Reported
 from prefprior.studio.store.people import People, RefusedError, UninvitedError
+from prefprior.studio.store.tables import ITEM, MADE
 from prefprior.studio.web.app import Rates, create_app
 from tests.studio.conftest import ON_BOTH
-from tests.studio.small import MANY
+from tests.studio.small import MANY, small_files
 from tests.studio.visiting import Person
 
 Visit = Callable[[], TestClient]
@@ -63,7 +64,7 @@ def admin(visit: Visit, studio: Studio) -> Admin:
 
 
 def test_reports_count_once_each_and_end_with_their_profile(database: Database) -> None:
-    moderation, people = Moderation(database), People(database)
+    moderation, people = Moderation(database, small_files(database)), People(database)
     one, other = people.arrive()[0], people.arrive()[0]
     for _ in range(2):
         moderation.report(one.profiles[0], ITEM, "a")
@@ -103,7 +104,7 @@ def test_an_invitation_is_not_used_up_by_an_arrival_that_fails(
 
 
 def test_the_same_report_and_decision_at_the_same_moment(database: Database) -> None:
-    moderation = Moderation(database)
+    moderation = Moderation(database, small_files(database))
     profile = People(database).arrive()[0].profiles[0]
     for work in (lambda: moderation.report(profile, ITEM, "a"), lambda: moderation.hide(ITEM, "a")):
         all_at_once = Barrier(6)
@@ -121,7 +122,7 @@ def test_the_same_report_and_decision_at_the_same_moment(database: Database) -> 
 
 def test_a_profile_has_so_many_open_reports(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prefprior.studio.store.moderation.MOST_REPORTS", 2)
-    moderation, profile = Moderation(database), People(database).arrive()[0].profiles[0]
+    moderation, profile = Moderation(database, small_files(database)), People(database).arrive()[0].profiles[0]
     for name in ("a", "b"):
         moderation.report(profile, ITEM, name)
     with pytest.raises(RefusedError, match="2 pictures"):

@@ -13,8 +13,10 @@ from prefprior.studio.store.albums import Album, Albums, Picture
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.impressions import ConflictError, Draw, Given, Impressions
 from prefprior.studio.store.people import FIRST_PROFILE, People, Profile, RefusedError
+from prefprior.studio.store.picture_files import name_of
 from prefprior.studio.store.tokens import Tokens
 from tests.studio.postgres import Server, create
+from tests.studio.small import small_files
 
 DRAW = Draw("pair", "2", ("a", "b"), (0.9, 0.1), "eubo", "m" * 64, 7)
 
@@ -24,8 +26,19 @@ def profile(database: Database) -> Profile:
     return People(database).arrive()[0].profiles[0]
 
 
-def strip(*pictures: bytes) -> Album:
-    return Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, tuple(Picture(each) for each in pictures))
+def strip(*contents: bytes) -> Album:
+    return Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, tuple(Picture(name_of(each)) for each in contents))
+
+
+def all_bytes(folder: Path) -> bytes:
+    """Of all files."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def keep(database: Database, profile: Profile, *contents: bytes) -> Albums:
+    albums = Albums(database, small_files(database))
+    albums.replace(profile, strip(*contents), contents)
+    return albums
 
 
 def test_a_cookie_finds_its_person_and_is_not_kept(sqlite: Database, tmp_path: Path) -> None:
@@ -124,11 +137,12 @@ def test_deletion_leaves_no_trace_in_the_files(sqlite: Database, tmp_path: Path)
     person, _ = people.arrive()
     profile = people.add_profile(person, "Unmistakable name")
     impressions.record(profile, Draw("pair", "2", ("unmistakable item", "b"), (0.9, 0.1), "eubo", "m" * 64, 7))
-    Albums(sqlite).replace(profile, strip(b"unmistakable picture" * 500))
+    keep(sqlite, profile, b"unmistakable picture" * 500)
     sqlite.forget()
     assert b"nmistakable" in (tmp_path / "studio.sqlite").read_bytes()
-    people.delete(person)
-    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"unmistakable picture" in all_bytes(tmp_path / "pictures")
+    small_files(sqlite).release(people.delete(person))
+    left = all_bytes(tmp_path)
     assert b"nmistakable" not in left
     assert person.public_id.encode() not in left
 
@@ -143,7 +157,7 @@ def test_a_deletion_beside_a_reader_waits_for_nobody_and_is_finished_later(sqlit
         assert not sqlite.forget_again(), "the reader still sees the rows"
         people.arrive()
     assert sqlite.forget_again()
-    assert b"nmistakable" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"nmistakable" not in all_bytes(tmp_path)
 
 
 def test_what_a_killed_server_had_not_forgotten_is_forgotten_at_the_next_start(
@@ -155,9 +169,9 @@ def test_what_a_killed_server_had_not_forgotten_is_forgotten_at_the_next_start(
     with sqlite.reading() as session:
         session.execute(text("SELECT count(*) FROM people")).all()
         people.delete(person)
-    assert b"nmistakable" in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"nmistakable" in all_bytes(tmp_path)
     Database.open(f"sqlite:///{tmp_path / 'studio.sqlite'}").close()
-    assert b"nmistakable" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"nmistakable" not in all_bytes(tmp_path)
 
 
 def test_a_reader_sees_one_state(database: Database) -> None:
@@ -251,8 +265,7 @@ def test_what_comes_in_after_a_deletion_is_not_kept(database: Database) -> None:
     people.delete(person)
     with pytest.raises(ConflictError, match="deleted"):
         Impressions(database).record(person.profiles[0], DRAW)
-    Albums(database).replace(person.profiles[0], strip(b"late"))
-    assert Albums(database).of(person.profiles[0]) is None
+    assert keep(database, person.profiles[0], b"late").of(person.profiles[0]) is None
 
 
 def test_starting_over_keeps_the_profile_and_draws_anew(database: Database) -> None:
@@ -266,8 +279,7 @@ def test_starting_over_keeps_the_profile_and_draws_anew(database: Database) -> N
     assert again is not None
     assert again.profiles[0].id == profile.id
     assert again.profiles[0].seed != profile.seed
-    Albums(database).replace(profile, strip(b"of the answers before"))
-    assert Albums(database).of(profile) is None
+    assert keep(database, profile, b"of the answers before").of(profile) is None
 
 
 def test_the_last_profile_is_replaced_by_an_empty_one(database: Database) -> None:
@@ -288,20 +300,17 @@ def test_names_that_cannot_be_are_refused(database: Database, name: str) -> None
 
 
 def test_a_picture_is_its_owners(database: Database, profile: Profile) -> None:
-    people, strips = People(database), Albums(database)
-    person, _ = people.arrive()
-    made = strip(b"one", b"two")
-    strips.replace(profile, made)
-    strips.replace(person.profiles[0], strip(b"three"))
+    person, _ = People(database).arrive()
+    strips, made = keep(database, profile, b"one", b"two"), strip(b"one", b"two")
+    keep(database, person.profiles[0], b"three")
     assert strips.picture(person, made.names[0]) is None
-    assert strips.picture(person, strip(b"three").names[0]) == Picture(b"three")
+    assert strips.picture(person, name_of(b"three")) == Picture(name_of(b"three"))
     assert strips.of(profile) == made
 
 
 def test_a_new_strip_takes_the_place_of_the_last(database: Database, profile: Profile) -> None:
-    strips = Albums(database)
-    strips.replace(profile, strip(b"one", b"two"))
-    strips.replace(profile, strip(b"three"))
+    keep(database, profile, b"one", b"two")
+    strips = keep(database, profile, b"three")
     assert strips.of(profile) == strip(b"three")
 
 

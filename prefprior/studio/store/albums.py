@@ -1,11 +1,9 @@
 """What was last made for each profile: the strip that follows its answers, and a gallery made as it wished."""
 
-import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Person, Profile
+from prefprior.studio.store.picture_files import PictureFiles
 from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow
 
 STRIP, GALLERY = "strip", "gallery"
@@ -26,14 +25,9 @@ NAME = re.compile("[0-9a-f]{64}")
 class Picture:
     """A made picture, what it was made from, and the items that its profile likes and that are most like it."""
 
-    content: bytes  # PNG
+    name: str  # SHA-256 of the PNG
     embedding: bytes = b""  # raw, float32, little-endian
     why: tuple[str, ...] = ()
-
-    @cached_property
-    def name(self) -> str:
-        """SHA-256 of the content."""
-        return hashlib.sha256(self.content).hexdigest()
 
     @property
     def embedding_D(self) -> Tensor:
@@ -70,8 +64,8 @@ def is_name(text: str) -> bool:
 class Albums:
     """Albums of one database; each profile has at most one of each kind."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, files: PictureFiles) -> None:
+        self._database, self._files = database, files
 
     def of(self, profile: Profile, kind: str = STRIP) -> Album | None:
         """The last one."""
@@ -83,29 +77,31 @@ class Albums:
             ).first()
             if row is None:
                 return None
-            pictures = tuple(Picture(each.content, each.embedding, tuple(each.why)) for each in row.pictures)
+            pictures = tuple(Picture(each.sha256, each.embedding, tuple(each.why)) for each in row.pictures)
             return Album(
                 row.state, row.answers, row.model, row.decoder, row.seed, row.concentration, row.sure, pictures,
                 row.wish, row.mixed_with,
             )  # fmt: skip
 
-    def replace(self, profile: Profile, album: Album, kind: str = STRIP, other: Profile | None = None) -> None:
-        """Keeps an album in the place of the one before; nothing where the profile, or the other one of a mixture, is
-        gone, has started over or is no longer shared."""
-        with self._database.writing() as session:
+    def replace(
+        self, profile: Profile, album: Album, contents: Sequence[bytes], kind: str = STRIP, other: Profile | None = None
+    ) -> None:
+        """Keeps an album and the `contents` of its pictures in the place of the one before; nothing where the profile,
+        or the other one of a mixture, is gone, has started over or is no longer shared."""
+        with self._files.held(contents) as let_go, self._database.writing() as session:
             for each in sorted([profile] if other is None else [profile, other], key=lambda each: each.id):
                 row = session.get(ProfileRow, each.id, with_for_update=True)
                 if row is None or row.seed != each.seed:
                     return
                 if each is other and row.person_id != profile.person_id and row.share_hash is None:
                     return
+            before = select(MadeRow.sha256).where(MadeRow.profile_id == profile.id, MadeRow.kind == kind)
+            let_go += session.scalars(before)
             session.execute(delete(AlbumRow).where(AlbumRow.profile_id == profile.id, AlbumRow.kind == kind))
             pictures = [
-                MadeRow(
-                    place=place, sha256=each.name, content=each.content, embedding=each.embedding, why=list(each.why)
-                )
+                MadeRow(place=place, sha256=each.name, embedding=each.embedding, why=list(each.why))
                 for place, each in enumerate(album.pictures)
-            ]  # fmt: skip
+            ]
             session.add(
                 AlbumRow(
                     profile_id=profile.id, kind=kind, state=album.state, answers=album.answers, model=album.model,
@@ -124,18 +120,16 @@ class Albums:
                 .join(ProfileRow, ProfileRow.id == MadeRow.profile_id)
                 .where(ProfileRow.person_id == person.id, MadeRow.sha256 == name)
             ).first()
-            return None if row is None else Picture(row.content, row.embedding, tuple(row.why))
+            return None if row is None else Picture(row.sha256, row.embedding, tuple(row.why))
 
-    def all_of(self, person: Person) -> list[tuple[str, Picture]]:
-        """Every picture of a person, with its path in an export."""
+    def all_of(self, person: Person) -> list[tuple[str, str]]:
+        """Every picture of a person: its path in an export, and its name."""
         wanted = (
-            select(ProfileRow.id, MadeRow.kind, MadeRow.place, MadeRow.content)
+            select(ProfileRow.id, MadeRow.kind, MadeRow.place, MadeRow.sha256)
             .join(MadeRow, MadeRow.profile_id == ProfileRow.id)
             .where(ProfileRow.person_id == person.id)
             .order_by(ProfileRow.id, MadeRow.kind, MadeRow.place)
         )
         with self._database.reading() as session:
             rows = session.execute(wanted).all()
-        return [
-            (f"made/profile-{number}/{kind}-{place + 1}.png", Picture(content)) for number, kind, place, content in rows
-        ]
+        return [(f"made/profile-{number}/{kind}-{place + 1}.png", name) for number, kind, place, name in rows]

@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Profile, RefusedError
-from prefprior.studio.store.tables import AnswerRow, HiddenRow, QuestionRow, ReportRow, ShownRow
+from prefprior.studio.store.picture_files import PictureFiles
+from prefprior.studio.store.tables import ITEM, MADE, AnswerRow, HiddenRow, QuestionRow, ReportRow, ShownRow
 
-ITEM, MADE = "item", "made"  # of the catalogue, by id; made, by SHA-256
 MOST_REPORTS = 500  # of one profile that are not decided
 
 
@@ -27,14 +27,16 @@ class Reported:
 class Moderation:
     """Reports and hidden pictures of one database."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, files: PictureFiles) -> None:
+        self._database, self._files = database, files
 
     def report(self, profile: Profile, kind: str, name: str, content: bytes | None = None) -> None:
-        """Keeps a report, with the picture if it is a made one; the same report twice counts once."""
-        row = ReportRow(profile_id=profile.id, kind=kind, name=name, content=content, reported_at=time.time())
+        """Keeps a report, and the picture if it is a made one; the same report twice counts once."""
+        row = ReportRow(profile_id=profile.id, kind=kind, name=name, reported_at=time.time())
         mine = select(func.count()).select_from(ReportRow).where(ReportRow.profile_id == profile.id)
-        with suppress(IntegrityError), self._database.writing() as session:  # it is there, or the profile is gone
+        held = self._files.held([] if content is None else [content])
+        # It is there already, or the profile is gone.
+        with held, suppress(IntegrityError), self._database.writing() as session:
             if (session.scalar(mine) or 0) >= MOST_REPORTS:
                 raise RefusedError(f"{MOST_REPORTS} pictures that you reported wait for a decision: no more are taken")
             session.add(row)
@@ -70,16 +72,24 @@ class Moderation:
                 )
                 for row in session.scalars(waiting):
                     row.withdrawn = True
+        self._let_go(kind, name)
 
     def keep(self, kind: str, name: str) -> None:
         """A picture may be shown: reports of it are done, and it is no longer hidden."""
         with self._database.writing() as session:
             session.execute(delete(HiddenRow).where(HiddenRow.kind == kind, HiddenRow.name == name))
             session.execute(delete(ReportRow).where(ReportRow.kind == kind, ReportRow.name == name))
+        self._let_go(kind, name)
 
     def made(self, name: str) -> bytes | None:
         """A made picture that was reported: for whoever decides about it."""
         with self._database.reading() as session:
-            return session.scalars(
-                select(ReportRow.content).where(ReportRow.kind == MADE, ReportRow.name == name)
+            reported = session.scalars(
+                select(ReportRow.name).where(ReportRow.kind == MADE, ReportRow.name == name)
             ).first()  # fmt: skip
+        return None if reported is None else self._files.read(name)
+
+    def _let_go(self, kind: str, name: str) -> None:
+        """Its profile may have other pictures by now."""
+        if kind == MADE:
+            self._files.release([name])

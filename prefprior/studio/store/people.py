@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.tables import (
+    MADE,
     AlbumRow,
     EventRow,
     InvitationRow,
+    MadeRow,
     PersonRow,
     ProfileRow,
     QuestionRow,
@@ -128,10 +130,12 @@ class People:
             session.flush()
             return _profile(row)
 
-    def delete_profile(self, profile: Profile) -> None:
-        """A profile with its questions, answers and pictures; the last one of a person is replaced by an empty one."""
+    def delete_profile(self, profile: Profile) -> list[str]:
+        """A profile with its questions, answers and pictures; the last one of a person is replaced by an empty one.
+        Returns the names of made pictures that this, as all deletions here, lets go."""
         with self._database.writing() as session:
             _require_there(session, profile.person_id)
+            let_go = _pictures_of(session, ProfileRow.id == profile.id)
             session.execute(delete(ProfileRow).where(ProfileRow.id == profile.id))
             left = session.scalars(select(ProfileRow.id).where(ProfileRow.person_id == profile.person_id)).first()
             if left is None:
@@ -139,6 +143,7 @@ class People:
                 row.person_id = profile.person_id
                 session.add(row)
         self._database.forget()
+        return let_go
 
     def share(self, profile: Profile) -> str:
         """A code with which others may mix the profile's taste with theirs; an earlier one ends."""
@@ -150,9 +155,10 @@ class People:
             row.share_hash = hashed(code)
         return code
 
-    def unshare(self, profile: Profile) -> None:
+    def unshare(self, profile: Profile) -> list[str]:
         """The code ends, and with it what others have mixed."""
         with self._database.writing() as session:
+            let_go = _pictures_of(session, ProfileRow.id == profile.id)
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
                 row.share_hash = None
@@ -161,6 +167,7 @@ class People:
                     delete(AlbumRow).where(AlbumRow.mixed_with == row.id, AlbumRow.profile_id.not_in(mine))
                 )  # fmt: skip
         self._database.forget()
+        return let_go
 
     def of_code(self, code: str) -> Profile | None:
         """The profile that a code shares."""
@@ -168,10 +175,11 @@ class People:
             row = session.scalars(select(ProfileRow).where(ProfileRow.share_hash == hashed(code.strip()))).first()
             return None if row is None else _profile(row)
 
-    def start_over(self, profile: Profile) -> None:
+    def start_over(self, profile: Profile) -> list[str]:
         """Deletes all that a profile was asked, answered, did and reported, what was made of it, and its code for
         others; what follows is drawn anew."""
         with self._database.writing() as session:
+            let_go = _pictures_of(session, ProfileRow.id == profile.id)
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
                 row.seed, row.share_hash = _seed(), None
@@ -179,12 +187,15 @@ class People:
                 session.execute(delete(table).where(table.profile_id == profile.id))
             session.execute(delete(AlbumRow).where(AlbumRow.mixed_with == profile.id))
         self._database.forget()
+        return let_go
 
-    def delete(self, person: Person) -> None:
+    def delete(self, person: Person) -> list[str]:
         """A person, with all that is kept of them."""
         with self._database.writing() as session:
+            let_go = _pictures_of(session, ProfileRow.person_id == person.id)
             session.execute(delete(PersonRow).where(PersonRow.id == person.id))
         self._database.forget()
+        return let_go
 
     def everything(self, person: Person) -> dict[str, Any]:
         """All that is kept of a person, for them to take away."""
@@ -197,6 +208,17 @@ class People:
                 "person": row.public_id, "created_at": row.created_at, "platform": row.platform,
                 "external_id": row.external_id, "profiles": [_all_of(session, each) for each in rows],
             }  # fmt: skip
+
+
+def _pictures_of(session: Session, whose: ColumnElement[bool]) -> list[str]:
+    """Names of the pictures made for profiles, mixed with them, or reported by them. The profiles are locked: no more
+    come."""
+    profiles = session.scalars(select(ProfileRow.id).where(whose).order_by(ProfileRow.id).with_for_update()).all()
+    of_albums = (AlbumRow.profile_id == MadeRow.profile_id) & (AlbumRow.kind == MadeRow.kind)
+    mine = AlbumRow.profile_id.in_(profiles) | AlbumRow.mixed_with.in_(profiles)
+    made = select(MadeRow.sha256).join(AlbumRow, of_albums).where(mine)
+    reported = select(ReportRow.name).where(ReportRow.kind == MADE, ReportRow.profile_id.in_(profiles))
+    return list(session.scalars(union(made, reported)))
 
 
 def first_profiles(session: Session, platform: str, names: Iterable[str]) -> dict[str, int]:

@@ -188,7 +188,7 @@ class AlbumRow(Base):
 
 
 class MadeRow(Base):
-    """A made picture. It lies in the database, so that what is deleted is deleted whole."""
+    """A made picture; its content is a file (`PictureFiles`)."""
 
     __tablename__ = "made"
     __table_args__ = (
@@ -198,23 +198,27 @@ class MadeRow(Base):
     profile_id: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     place: Mapped[int] = mapped_column(Integer, primary_key=True)
-    sha256: Mapped[str] = mapped_column(String(64))
-    content: Mapped[bytes] = mapped_column(LargeBinary)  # PNG
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)  # of an earlier version, until the next start
     embedding: Mapped[bytes] = mapped_column(LargeBinary)  # raw, float32, that it was made from
     why: Mapped[list[str]] = mapped_column(JSON)  # items that the profile likes and that are most like it
 
 
+ITEM, MADE = "item", "made"  # what can be reported and hidden: of the catalogue, by id; made, by SHA-256
+
+
 class ReportRow(Base):
-    """A picture that a profile has reported."""
+    """A picture that a profile has reported; the file of a made one stays, though it may be replaced meanwhile."""
 
     __tablename__ = "reports"
+    __table_args__ = (Index("ix_reports_kind_name", "kind", "name"),)
 
     profile_id: Mapped[int] = mapped_column(
         ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # item or made
     name: Mapped[str] = mapped_column(String(512), primary_key=True)  # an id of the catalogue, or a SHA-256
-    content: Mapped[bytes | None] = mapped_column(LargeBinary)  # PNG of a made one, which may be replaced meanwhile
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)  # of an earlier version, until the next start
     reported_at: Mapped[float] = mapped_column(Double)
 
 
@@ -226,6 +230,14 @@ class HiddenRow(Base):
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     name: Mapped[str] = mapped_column(String(512), primary_key=True)
     hidden_at: Mapped[float] = mapped_column(Double)
+
+
+class IdentityRow(Base):
+    """What this database is called where several keep their files; one row."""
+
+    __tablename__ = "identity"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
 class InvitationRow(Base):

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
 from prefprior.studio.store.albums import is_name
-from prefprior.studio.store.moderation import ITEM, MADE
+from prefprior.studio.store.tables import ITEM, MADE
 from prefprior.studio.web.limits import Bucket, client_of
 from prefprior.studio.web.templates import page
 from prefprior.studio.web.visitors import Cookies, csrf_of, form_of, require_same_site

@@ -143,10 +143,10 @@ def router(studio: Studio, gate: Gate, measures: Measures) -> APIRouter:
     ) -> Response:
         """One of them, as PNG."""
         person, _ = await profile_of(token, person_id)
-        found = await studio.maker.picture(person, name)
+        found = await studio.maker.content(person, name)
         if found is None or name in studio.hiding.made:
             raise HTTPException(404, "no such picture is made for this person now")
-        return Response(found.content, media_type="image/png")
+        return Response(found, media_type="image/png")
 
     @api.get("/people/{person_id}/ranking")
     async def ranking(

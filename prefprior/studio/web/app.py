@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.renewal import Renewal
 from prefprior.studio.service import Studio
+from prefprior.studio.store.picture_files import PicturesAwayError
 from prefprior.studio.web import admin, api, events, galleries, media, mine, problems, questions
 from prefprior.studio.web.door import Door
 from prefprior.studio.web.limits import BodyLimit, Bucket
@@ -54,7 +55,8 @@ async def _tending(studio: Studio) -> None:
         try:
             await run_in_threadpool(studio.database.hold)
             await run_in_threadpool(studio.database.forget_again)
-        except SQLAlchemyError:  # the database is away: the next time
+            await run_in_threadpool(studio.files.release_again)
+        except (SQLAlchemyError, PicturesAwayError):  # the next time
             pass
         except ValueError as error:
             logging.getLogger(__name__).error("%s. This server ends", error)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
 from prefprior.data.columns.ids import fault
@@ -44,9 +43,7 @@ class Line(BaseModel):
     def known_event(cls, event: str) -> str:
         """One with a weight."""
         if event not in WEIGHTS:
-            raise PydanticCustomError(
-                "event", "{told}", {"told": f"{event[:40]!a} is none of {', '.join(WEIGHTS)}{nearest(event, WEIGHTS)}"}
-            )
+            raise ValueError(f"{event[:40]!a} is none of {', '.join(WEIGHTS)}{nearest(event, WEIGHTS)}")
         return event
 
     @field_validator("time")
@@ -54,7 +51,7 @@ class Line(BaseModel):
     def in_seconds(cls, at: float) -> float:
         """Until tomorrow."""
         if not at <= time.time() + DAY:
-            raise PydanticCustomError("time", "it is later than tomorrow, or not in seconds since 1970")
+            raise ValueError("it is later than tomorrow, or not in seconds since 1970")
         return at
 
     @field_validator("page")
@@ -62,7 +59,7 @@ class Line(BaseModel):
     def a_page(cls, page: str | None) -> str | None:
         """An id."""
         if page is not None and (reason := fault(page)) is not None:
-            raise PydanticCustomError("page", "{told}", {"told": reason})
+            raise ValueError(reason)
         return page
 
 
@@ -128,7 +125,7 @@ def _reason(error: ValidationError) -> str:
     if first["type"] == "json_invalid":
         return f"this is no JSON: {first['ctx']['error']}".replace(" at line 1 column", " at column")
     place = "".join(f"{part}: " for part in first["loc"])
-    return (place + first["msg"]).encode("ascii", "replace").decode()[:300]
+    return (place + first["msg"].removeprefix("Value error, ")).encode("ascii", "replace").decode()[:300]
 
 
 def _body() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The page of galleries: made as one wishes, mixed with another taste, taken away, and roamed from."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
@@ -104,21 +105,21 @@ def router(door: Door) -> APIRouter:
         if album is None:
             raise HTTPException(404, "no gallery was made yet")
         named = {"Content-Disposition": 'attachment; filename="made-for-me.zip"'}
-        return Response(
-            await run_in_threadpool(_gallery, album, studio.hiding.made), media_type="application/zip", headers=named
-        )
+        contents = await run_in_threadpool(studio.files.found, album.names)
+        body = await run_in_threadpool(_gallery, album, contents, studio.hiding.made)
+        return Response(body, media_type="application/zip", headers=named)
 
     return pages
 
 
-def _gallery(album: Album, hidden: frozenset[str]) -> bytes:
-    """A gallery's pictures, and a manifest of what made them."""
+def _gallery(album: Album, contents: Mapping[str, bytes], hidden: frozenset[str]) -> bytes:
+    """A gallery's pictures, and a manifest of what made them; a picture whose file is missing has none here."""
     shown = [(place, each) for place, each in enumerate(album.pictures, 1) if each.name not in hidden]
     told = {
         "model": album.model, "decoder": album.decoder, "seed": album.seed, "answers": album.answers,
         "concentration": album.concentration, "sure": album.sure, "wish": dict(album.wish),
         "pictures": [
-            {"file": f"{place}.png", "sha256": each.name, "like": list(each.why)}
+            {"file": f"{place}.png" if each.name in contents else None, "sha256": each.name, "like": list(each.why)}
             for place, each in shown
         ],
     }  # fmt: skip
@@ -126,7 +127,8 @@ def _gallery(album: Album, hidden: frozenset[str]) -> bytes:
     with ZipFile(out, "w", ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", json.dumps(told, indent=2, ensure_ascii=False))
         for place, each in shown:
-            archive.writestr(f"{place}.png", each.content)
+            if each.name in contents:
+                archive.writestr(f"{place}.png", contents[each.name])
     return out.getvalue()
 
 

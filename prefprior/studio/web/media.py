@@ -24,11 +24,11 @@ def router(door: Door) -> APIRouter:
     @pages.get("/made/{name}")
     async def made_picture(request: Request, name: str) -> Response:
         visitor = await door.visited(request, OF_A_PICTURE)
-        found = None if visitor is None else await studio.maker.picture(visitor.person, name)
+        found = None if visitor is None else await studio.maker.content(visitor.person, name)
         if found is None or name in studio.hiding.made:
             raise HTTPException(404, "there is no such picture")
         # Kept by no browser: deleted, they are gone from a shared computer too.
-        return Response(found.content, media_type="image/png")
+        return Response(found, media_type="image/png")
 
     @pages.get("/static/{name}")
     async def static_file(name: str) -> Response:

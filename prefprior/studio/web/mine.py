@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
 from prefprior.studio.store.people import Person
+from prefprior.studio.store.picture_files import MissingPictureError
 from prefprior.studio.web.door import Door
 from prefprior.studio.web.forms import number_in, to_page
 from prefprior.studio.web.templates import TITLES, page
@@ -86,11 +87,18 @@ def router(door: Door) -> APIRouter:
 
 
 def _archive(studio: Studio, person: Person) -> bytes:
-    """All that is kept of a person: JSON and the pictures made for them, without those that are hidden."""
-    out = BytesIO()
+    """All that is kept of a person: JSON and the pictures made for them, without those that are hidden. Those whose
+    files are missing are listed."""
+    out, missing = BytesIO(), list[str]()
     with ZipFile(out, "w", ZIP_DEFLATED) as archive:
         archive.writestr("data.json", json.dumps(studio.people.everything(person), indent=2, ensure_ascii=False))
-        for path, picture in studio.albums.all_of(person):
-            if picture.name not in studio.hiding.made:
-                archive.writestr(path, picture.content)
+        for path, name in studio.albums.all_of(person):
+            if name in studio.hiding.made:
+                continue
+            try:
+                archive.writestr(path, studio.files.read(name))
+            except MissingPictureError:
+                missing.append(path)
+        if missing:
+            archive.writestr("missing.txt", "".join(f"{path}\n" for path in missing))
     return out.getvalue()

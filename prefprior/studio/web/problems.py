@@ -16,6 +16,7 @@ from prefprior.studio.inference import ExhaustedError
 from prefprior.studio.service import UnfitError
 from prefprior.studio.store.impressions import ConflictError
 from prefprior.studio.store.people import RefusedError, UninvitedError
+from prefprior.studio.store.picture_files import MissingPictureError, PicturesAwayError
 from prefprior.studio.tasks import CancelledWorkError
 from prefprior.studio.web.templates import page
 from prefprior.studio.wishes import WishError
@@ -27,6 +28,8 @@ STATUS: dict[type[Exception], int] = {
     OperationalError: 503,  # the database is away
     InterfaceError: 503,
     NoConnectionError: 503,  # all connections are in use
+    PicturesAwayError: 503,
+    MissingPictureError: 404,
     StaleDataError: 409,  # what was to be changed was deleted at the same moment
     ConflictError: 409,
     CancelledWorkError: 503,  # started over or deleted meanwhile: what is asked for now is another thing

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from prefprior.studio.inference import ExhaustedError
 from prefprior.studio.service import Studio
 from prefprior.studio.store.impressions import Impression
-from prefprior.studio.store.moderation import MADE
+from prefprior.studio.store.tables import MADE
 from prefprior.studio.web.door import Door
 from prefprior.studio.web.forms import number_in, to_page
 from prefprior.studio.web.limits import Bucket, client_of
@@ -113,10 +113,10 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
         """Of a picture of a question, by its place, or of a made one, by its name."""
         visitor, form = await door.posted(request)
         if name := form.get("picture"):
-            made = await studio.maker.picture(visitor.person, name)
+            made = await studio.maker.content(visitor.person, name)
             if made is None:
                 raise HTTPException(404, "there is no such picture")
-            await run_in_threadpool(studio.moderation.report, visitor.profile, MADE, name, made.content)
+            await run_in_threadpool(studio.moderation.report, visitor.profile, MADE, name, made)
             return page("message.html.j2", title="Thank you", detail=REPORTED, code=None, link="/made")
         mode = door.require_mode(form.get("mode", door.first))
         question = await asked(visitor, form)

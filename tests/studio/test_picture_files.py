@@ -1,0 +1,328 @@
+"""Made pictures as files: there before their rows, gone after the last of them, whatever happened in between."""
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import event, text
+
+from prefprior.studio.service import Studio
+from prefprior.studio.store.albums import GALLERY, STRIP, Album, Albums, Picture
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.moderation import Moderation
+from prefprior.studio.store.people import People, Profile
+from prefprior.studio.store.picture_files import MissingPictureError, PictureFiles, PicturesAwayError, name_of
+from prefprior.studio.store.tables import MADE, MadeRow
+from prefprior.studio.store.tokens import Tokens
+from tests.studio.visiting import MADE as NAME
+from tests.studio.visiting import Person
+
+Visit = Callable[[], TestClient]
+
+
+@pytest.fixture(params=["folder", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "made") if request.param == "folder" else f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def files(database: Database, url: str) -> PictureFiles:
+    return PictureFiles(database, url)
+
+
+@pytest.fixture
+def albums(database: Database, files: PictureFiles) -> Albums:
+    return Albums(database, files)
+
+
+def album(*contents: bytes, mixed_with: int | None = None) -> Album:
+    pictures = tuple(Picture(name_of(each)) for each in contents)
+    return Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, pictures, {}, mixed_with)
+
+
+def somebody(database: Database) -> Profile:
+    return People(database).arrive()[0].profiles[0]
+
+
+def there(files: PictureFiles) -> set[str]:
+    """Names of all files."""
+    return {Path(path).stem for path in files._system.find(files._root)}
+
+
+def test_a_picture_is_a_file_before_its_row_is_there(database: Database, files: PictureFiles, albums: Albums) -> None:
+    seen = list[bytes]()
+
+    def before_insert(_: object, __: object, row: MadeRow) -> None:
+        seen.append(files.read(row.sha256))
+
+    event.listen(MadeRow, "before_insert", before_insert)
+    try:
+        albums.replace(somebody(database), album(b"one", b"two"), [b"one", b"two"])
+    finally:
+        event.remove(MadeRow, "before_insert", before_insert)
+    assert sorted(seen) == [b"one", b"two"]
+
+
+def test_pictures_of_the_album_before_are_removed(database: Database, files: PictureFiles, albums: Albums) -> None:
+    profile = somebody(database)
+    albums.replace(profile, album(b"one", b"two"), [b"one", b"two"])
+    albums.replace(profile, album(b"three"), [b"three"], GALLERY)
+    albums.replace(profile, album(b"two", b"four"), [b"two", b"four"], STRIP)
+    assert there(files) == {name_of(each) for each in (b"two", b"three", b"four")}
+
+
+def test_a_picture_stays_until_the_last_person_who_has_it_is_deleted(
+    database: Database, files: PictureFiles, albums: Albums
+) -> None:
+    people = People(database)
+    persons = [people.arrive()[0] for _ in range(2)]
+    for person in persons:
+        albums.replace(
+            person.profiles[0], album(b"both", person.public_id.encode()), [b"both", person.public_id.encode()]
+        )
+    files.release(people.delete(persons[0]))
+    assert there(files) == {name_of(b"both"), name_of(persons[1].public_id.encode())}
+    files.release(people.delete(persons[1]))
+    assert there(files) == set()
+
+
+@pytest.mark.parametrize("how", ["start_over", "delete_profile", "unshare", "delete"])
+def test_mixtures_of_others_lose_their_pictures_too(
+    database: Database, files: PictureFiles, albums: Albums, how: str
+) -> None:
+    people = People(database)
+    one, other = people.arrive()[0], people.arrive()[0]
+    mine, theirs = one.profiles[0], other.profiles[0]
+    people.share(theirs)
+    albums.replace(mine, album(b"mixed", mixed_with=theirs.id), [b"mixed"], GALLERY, theirs)
+    albums.replace(mine, album(b"mine"), [b"mine"])
+    files.release(getattr(people, how)(other if how == "delete" else theirs))
+    assert there(files) == {name_of(b"mine")}
+
+
+def test_an_album_of_somebody_who_is_gone_leaves_no_file(
+    database: Database, files: PictureFiles, albums: Albums
+) -> None:  # fmt: skip
+    people = People(database)
+    person, _ = people.arrive()
+    people.delete(person)
+    albums.replace(person.profiles[0], album(b"late"), [b"late"])
+    assert there(files) == set()
+
+
+def test_a_reported_picture_stays_until_it_is_decided(database: Database, files: PictureFiles, albums: Albums) -> None:
+    moderation, profile, name = Moderation(database, files), somebody(database), name_of(b"bad")
+    albums.replace(profile, album(b"bad"), [b"bad"])
+    moderation.report(profile, MADE, name, b"bad")
+    albums.replace(profile, album(b"good"), [b"good"])
+    assert moderation.made(name) == b"bad"
+    moderation.hide(MADE, name)
+    assert moderation.made(name) is None
+    assert there(files) == {name_of(b"good")}
+
+
+def test_a_report_of_a_picture_that_is_replaced_brings_its_file_back(database: Database, files: PictureFiles) -> None:
+    moderation, profile = Moderation(database, files), somebody(database)
+    moderation.report(profile, MADE, name_of(b"bad"), b"bad")
+    assert moderation.made(name_of(b"bad")) == b"bad"
+    files.release(People(database).start_over(profile))
+    assert there(files) == set()
+
+
+def test_what_a_killed_server_leaves_is_removed_by_the_next(
+    database: Database, files: PictureFiles, albums: Albums
+) -> None:  # fmt: skip
+    people = People(database)
+    person, profile = people.arrive()[0], somebody(database)
+    albums.replace(person.profiles[0], album(b"deleted"), [b"deleted"])
+    albums.replace(profile, album(b"kept"), [b"kept"])
+    people.delete(person)  # killed before the file is removed
+    files._write(name_of(b"no row yet"), b"no row yet")
+    assert len(there(files)) == 3
+    again = PictureFiles(database, files.url)
+    again.recover()
+    assert there(again) == {name_of(b"kept")}
+    assert again.read(name_of(b"kept")) == b"kept"
+
+
+def test_half_a_file_is_removed_too(sqlite: Database, tmp_path: Path) -> None:
+    files = PictureFiles(sqlite, str(tmp_path / "made"))
+    half = Path(files._path(name_of(b"a"))).parent / f".a.png.{'0' * 16}.tmp"
+    half.parent.mkdir(parents=True)
+    half.touch()
+    other = tmp_path / "made" / "notes.txt"
+    other.write_text("not ours")
+    files.recover()
+    assert not half.exists()
+    assert other.exists()
+
+
+def test_databases_that_share_a_folder_leave_each_other_alone(tmp_path: Path) -> None:
+    found = list[PictureFiles]()
+    for name in ("one", "two"):
+        database = Database.open(f"sqlite:///{tmp_path / name}.sqlite")
+        files = PictureFiles(database, str(tmp_path / "made"))
+        Albums(database, files).replace(somebody(database), album(b"picture"), [b"picture"])
+        found.append(files)
+    for files in found:
+        files.recover()
+        assert files.read(name_of(b"picture")) == b"picture"
+        files._database.close()
+
+
+def test_pictures_of_an_earlier_version_are_moved_out_of_the_database(database: Database, url: str) -> None:
+    profile = somebody(database)
+    database.downgrade("0006")
+    contents = [f"picture {place}".encode() for place in range(450)]  # of several transactions
+    with database.writing() as session:
+        columns = "state, answers, model, decoder, seed, concentration, wish, made_at"
+        values = "'s', 1, 'm', 'd', 3, 0.5, '{}', 1.0"
+        session.execute(
+            text(f"INSERT INTO albums (profile_id, kind, {columns}) VALUES (:id, 'strip', {values})"),
+            {"id": profile.id},
+        )
+        rows = [
+            {"id": profile.id, "place": place, "name": name_of(each), "content": each}
+            for place, each in enumerate(contents)
+        ]
+        made = "INSERT INTO made VALUES (:id, 'strip', :place, :name, :content, :content, '[]')"
+        session.execute(text(made), rows)
+        reported = "INSERT INTO reports VALUES (:id, 'made', :name, :content, 1.0)"
+        session.execute(text(reported), {"id": profile.id, "name": name_of(b"bad"), "content": b"bad"})
+    database.upgrade()
+    files = PictureFiles(database, url)
+    files.recover()
+    kept = Albums(database, files).of(profile)
+    assert kept is not None
+    assert [files.read(name) for name in kept.names] == contents
+    assert Moderation(database, files).made(name_of(b"bad")) == b"bad"
+    with database.reading() as session:
+        for table in ("made", "reports"):
+            assert session.scalar(text(f"SELECT count(*) FROM {table} WHERE content IS NOT NULL")) == 0
+
+
+def test_what_is_written_is_held_until_its_row_is_there(database: Database, files: PictureFiles) -> None:
+    name = name_of(b"a")
+    with files.held([b"a"]):
+        with files.held([b"a"]):
+            pass
+        files.release([name])
+        assert files.read(name) == b"a"
+    with pytest.raises(MissingPictureError):
+        files.read(name)
+
+
+def test_people_come_and_go_with_the_same_pictures(database: Database, files: PictureFiles, albums: Albums) -> None:
+    people, begin, failed = People(database), threading.Barrier(4), list[BaseException]()
+    contents = [b"one", b"two", b"three"]
+
+    def live(seed: int) -> None:
+        begin.wait()
+        try:
+            for turn in range(6):
+                person, _ = people.arrive()
+                mine = [contents[(seed + turn) % 3], contents[turn % 3]]
+                albums.replace(person.profiles[0], album(*mine), mine)
+                assert all(files.read(name_of(each)) == each for each in mine)
+                files.release(people.delete(person))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=live, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert there(files) == set()
+
+
+def test_storage_that_nobody_knows_is_refused(sqlite: Database) -> None:
+    with pytest.raises(ValueError, match=r"pictures=nonsense://a cannot be used: .*Give a folder, or a URL"):
+        PictureFiles(sqlite, "nonsense://a")
+
+
+def test_a_missing_or_damaged_file_is_a_404_with_a_sentence(visit: Visit, studio: Studio) -> None:
+    person = Person(visit())
+    person.answer()
+    first, second, *others = person.strip()
+    Path(studio.files._path(first)).unlink()
+    Path(studio.files._path(second)).write_bytes(b"half")
+    for name in (first, second):
+        response = person.client.get(f"/made/{name}")
+        assert response.status_code == 404
+        assert "he file of this picture is missing" in response.text
+    assert person.client.get(f"/made/{others[0]}").status_code == 200
+    archive = ZipFile(BytesIO(person.client.get("/export").content))
+    missing = archive.read("missing.txt").decode().split()
+    assert [path.rpartition("/")[2] for path in missing] == ["strip-1.png", "strip-2.png"]
+    assert sum(name.endswith(".png") for name in archive.namelist()) == len(others)
+
+
+def test_a_gallery_without_a_file_says_so(visit: Visit, studio: Studio) -> None:
+    person = Person(visit())
+    person.answer()
+    person.post("/made")
+    names = NAME.findall(person.client.get("/made").text)
+    Path(studio.files._path(names[0])).unlink()
+    archive = ZipFile(BytesIO(person.client.get("/made.zip").content))
+    told = json.loads(archive.read("manifest.json"))["pictures"]
+    assert [each["file"] for each in told] == [None, *(f"{place}.png" for place in range(2, len(names) + 1))]
+    assert len(archive.namelist()) == len(names)
+
+
+def test_a_platform_is_told_too(visit: Visit, studio: Studio) -> None:
+    client = visit()
+    client.headers["Authorization"] = f"Bearer {Tokens(studio.database).issue('shop', ['ask', 'read'], 1)}"
+    client.post("/v1/people/ann/questions", json={})
+    path = client.get("/v1/people/ann/pictures").json()["pictures"][0]
+    Path(studio.files._path(path.rpartition("/")[2])).unlink()
+    refused = client.get(path)
+    assert (refused.status_code, refused.headers["content-type"]) == (404, "application/problem+json")
+    assert "have pictures made again" in refused.json()["detail"]
+
+
+@pytest.fixture
+def away(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Takes the storage away until it is called."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("no route to the storage")
+
+    with monkeypatch.context() as broken:
+        for name in ("cat_file", "rm_file", "open"):
+            broken.setattr(studio.files._system, name, refuse)
+        yield broken.undo
+
+
+def test_storage_that_is_away_is_a_503_and_deletions_are_finished_later(
+    visit: Visit, studio: Studio, request: pytest.FixtureRequest
+) -> None:
+    person = Person(visit())
+    person.answer()
+    names = person.strip()
+    back = request.getfixturevalue("away")
+    response = person.client.get(f"/made/{names[0]}")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "2")
+    assert person.post("/delete", sure="yes").status_code == 303
+    assert there(studio.files) == set(names)
+    with pytest.raises(PicturesAwayError, match="are away or busy"):
+        studio.files.release_again()
+    back()
+    studio.files.release_again()
+    assert there(studio.files) == set()
+
+
+def test_deleting_everything_removes_the_files(visit: Visit, studio: Studio) -> None:
+    one, other = Person(visit()), Person(visit())
+    for person in (one, other):
+        person.answer()
+        person.strip()
+    one.post("/delete", sure="yes")
+    assert there(studio.files) == set(other.strip())
