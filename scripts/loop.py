@@ -49,6 +49,7 @@ from prefprior.space import Space
 from prefprior.studio.store.albums import Albums
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import People
+from prefprior.studio.store.picture_files import PictureFiles, default_of
 from prefprior.studio.store.tokens import Tokens
 from prefprior.studio.store.training import answered
 from prefprior.world.source import WorldSource
@@ -250,11 +251,12 @@ def judged(folder: Path, name: str, checkpoint: Path, world: World, args: argpar
             all_play(
                 world, server, users, args.after, 1000, args.at_once, f"new visitors: {name}", rates=False, made=True
             )
-        database = Database.open(f"sqlite:///{folder / 'runs' / 'serve' / f'new-{name}' / 'studio.sqlite'}")
-        found = dict[str, Tensor]()
+        run = folder / "runs" / "serve" / f"new-{name}"
+        database = Database.open(f"sqlite:///{run / 'studio.sqlite'}")
+        albums, found = Albums(database, PictureFiles(database, default_of(database, run))), dict[str, Tensor]()
         for user in users:
             person = People(database).of_platform(PLATFORM, user, make=False)
-            album = None if person is None else Albums(database).of(person.profiles[0])
+            album = None if person is None else albums.of(person.profiles[0])
             assert album is not None
             found[user] = torch.stack([picture.embedding_D for picture in album.pictures])
         database.close()
