@@ -1,12 +1,15 @@
 """What the studio computes: the next question, from what is believed; pictures and rankings, by the network.
 
-Shapes: N candidates or catalogue, n pictures, D dimension.
+Shapes: N candidates or catalogue, n pictures, O others, D dimension.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,6 +70,7 @@ class Drawn:
     sure: str | None  # in words; None where the model cannot tell
 
 
+COMPARED = 512  # candidates by which two tastes are compared
 NEAREST = 64  # candidates that are like what more is wanted of
 WHY = 3  # liked items that are shown beside a picture
 
@@ -160,6 +164,24 @@ class Inference:
         if asked.near_D is not None:
             closed |= self._far(asked.near_D, open_N, shown)
         return Inquiry(now.belief, direction_ND, generator_of("question", asked.seed), sorted(closed)), now, open_N
+
+    @cached_property
+    def reader(self) -> str:
+        """A hash of what tastes are read by: the model, and the items that are compared."""
+        items = [self.cast.catalogue.ids[row] for row in self.pool.row_N[:COMPARED].tolist()]
+        return hashlib.sha256(repr((self.model, items)).encode()).hexdigest()
+
+    def expected(self, profile: Profile, answers: Sequence[Impression]) -> tuple[str, bytes]:
+        """The reader, and what is expected of a profile: utilities with mean 0 and norm 1, as float16."""
+        belief, count = self.believed(profile, answers).belief, len(self.pool.row_N[:COMPARED])
+        expected_N = belief.weight_P @ belief.utility_PN[:, :count]
+        expected_N = expected_N - expected_N.mean()
+        return self.reader, (expected_N / expected_N.norm().clamp_min(1e-12)).numpy().astype("<f2").tobytes()
+
+    def agreement(self, mine: bytes, theirs: Sequence[bytes]) -> list[float]:
+        """The correlation of what is expected of one profile and of each of some others."""
+        theirs_ON = np.stack([np.frombuffer(each, dtype="<f2") for each in theirs]).astype(np.float32)
+        return (theirs_ON @ np.frombuffer(mine, dtype="<f2").astype(np.float32)).tolist()
 
     def alike(self, one: Belief, other: Belief) -> float:
         """The correlation of what is expected of two profiles, over the pool."""

@@ -17,11 +17,13 @@ from torch import Tensor
 from prefprior.elicitation.questions import Kind
 from prefprior.seeding import seed_of
 from prefprior.studio.albums import AlbumMaker
+from prefprior.studio.alike import Alike
 from prefprior.studio.beliefs import state_of
 from prefprior.studio.hiding import Hiding
 from prefprior.studio.inference import Ask, Inference, Making, Ranked
 from prefprior.studio.served import Offer, Parts, Served
 from prefprior.studio.store.albums import Album, Albums
+from prefprior.studio.store.alike import Tastes
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.events import Events
 from prefprior.studio.store.figures import Figures
@@ -56,7 +58,8 @@ class Studio:
         self.albums, self.tokens = Albums(database, files), Tokens(database)
         self.moderation, self.invitations = Moderation(database, files), Invitations(database)
         self.figures = Figures(database)
-        self.events = Events(database)
+        self.events, self.tastes = Events(database), Tastes(database)
+        self.alike = Alike(self.impressions, self.tastes, self.served_to)
         self.hiding = Hiding(self.moderation, lambda: self.served)
         self.tasks, self._deletions = Tasks(), itertools.count()
         self.maker = AlbumMaker(
@@ -136,8 +139,16 @@ class Studio:
             return await run_in_threadpool(self.impressions.undo, profile, number)
 
     async def strip(self, profile: Profile) -> Album:
-        """What is made for a profile now."""
-        return await self.maker.strip(profile)
+        """What is made for a profile now. What is compared of it follows its answers meanwhile."""
+        made = await self.maker.strip(profile)
+        if profile.found_as is not None:
+            self.tasks.begun(("taste", (profile.id,), made.state), lambda: self.alike.read(profile))
+        return made
+
+    async def hide(self, profile: Profile) -> None:
+        """Nobody finds a profile any more."""
+        async with self.tasks.turn(profile):
+            await run_in_threadpool(self.tastes.hide, profile)
 
     async def gallery(self, profile: Profile, wish: Wish, other: Profile | None = None) -> Album:
         """Pictures as they were wished for; with another profile, for both tastes."""

@@ -22,6 +22,7 @@ from prefprior.studio.store.tables import (
     ProfileRow,
     QuestionRow,
     ReportRow,
+    TasteRow,
 )
 
 FIRST_PROFILE = "My taste"
@@ -46,6 +47,7 @@ class Profile:
     name: str
     seed: int
     shared: bool = False  # whether a code lets others mix it with theirs
+    found_as: str | None = None  # what people with a like taste find it by
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class People:
             row.person_id = person.id
             session.add(row)
             session.flush()
-            return _profile(row)
+            return profile_in(row)
 
     def delete_profile(self, profile: Profile) -> list[str]:
         """A profile with its questions, answers and pictures; the last one of a person is replaced by an empty one.
@@ -161,7 +163,8 @@ class People:
             let_go = _pictures_of(session, ProfileRow.id == profile.id)
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
-                row.share_hash = None
+                row.share_hash = row.found_as = None
+                session.execute(delete(TasteRow).where(TasteRow.profile_id == row.id))
                 mine = select(ProfileRow.id).where(ProfileRow.person_id == row.person_id)
                 session.execute(
                     delete(AlbumRow).where(AlbumRow.mixed_with == row.id, AlbumRow.profile_id.not_in(mine))
@@ -173,7 +176,7 @@ class People:
         """The profile that a code shares."""
         with self._database.reading() as session:
             row = session.scalars(select(ProfileRow).where(ProfileRow.share_hash == hashed(code.strip()))).first()
-            return None if row is None else _profile(row)
+            return None if row is None else profile_in(row)
 
     def start_over(self, profile: Profile) -> list[str]:
         """Deletes all that a profile was asked, answered, did and reported, what was made of it, and its code for
@@ -182,8 +185,8 @@ class People:
             let_go = _pictures_of(session, ProfileRow.id == profile.id)
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
-                row.seed, row.share_hash = _seed(), None
-            for table in (QuestionRow, EventRow, ReportRow, AlbumRow):
+                row.seed, row.share_hash, row.found_as = _seed(), None, None
+            for table in (QuestionRow, EventRow, ReportRow, AlbumRow, TasteRow):
                 session.execute(delete(table).where(table.profile_id == profile.id))
             session.execute(delete(AlbumRow).where(AlbumRow.mixed_with == profile.id))
         self._database.forget()
@@ -243,11 +246,16 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
     questions = session.scalars(
         select(QuestionRow).where(QuestionRow.profile_id == profile.id).order_by(QuestionRow.id)
     ).all()
+    taste = session.get(TasteRow, profile.id)
     events = session.scalars(select(EventRow).where(EventRow.profile_id == profile.id).order_by(EventRow.id)).all()
     return {
         "profile": profile.id,
         "name": profile.name,
         "shared": profile.share_hash is not None,
+        "found_as": profile.found_as,
+        "taste": None if taste is None else {
+            "reader": taste.reader, "state": taste.state, "utilities": taste.utilities.hex(), "read_at": taste.read_at,
+        },
         "reported": [{"kind": row.kind, "name": row.name, "reported_at": row.reported_at} for row in reports],
         "created_at": profile.created_at,
         "seed": profile.seed,
@@ -315,15 +323,16 @@ def _found(session: Session, whose: Any) -> Person | None:
     ).all()
     if not rows:
         return None
-    return Person(rows[0][0], rows[0][1], tuple(_profile(row) for _, _, row in rows))
+    return Person(rows[0][0], rows[0][1], tuple(profile_in(row) for _, _, row in rows))
 
 
 def _person(row: PersonRow) -> Person:
-    return Person(row.id, row.public_id, tuple(_profile(each) for each in row.profiles))
+    return Person(row.id, row.public_id, tuple(profile_in(each) for each in row.profiles))
 
 
-def _profile(row: ProfileRow) -> Profile:
-    return Profile(row.id, row.person_id, row.name, row.seed, row.share_hash is not None)
+def profile_in(row: ProfileRow) -> Profile:
+    """What a row says."""
+    return Profile(row.id, row.person_id, row.name, row.seed, row.share_hash is not None, row.found_as)
 
 
 def _take_invitation(session: Session, code: str) -> bool:

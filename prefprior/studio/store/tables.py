@@ -61,9 +61,25 @@ class ProfileRow(Base):
     name: Mapped[str] = mapped_column(String(40))
     seed: Mapped[int] = mapped_column(BigInteger)  # of all that is drawn for it
     share_hash: Mapped[str | None] = mapped_column(String(64))  # of the code with which others may mix it with theirs
+    found_as: Mapped[str | None] = mapped_column(String(40))  # by people with a like taste; None: not at all
     created_at: Mapped[float] = mapped_column(Double)
 
     person: Mapped[PersonRow] = relationship(back_populates="profiles")
+
+
+class TasteRow(Base):
+    """What is compared of a profile that may be found."""
+
+    __tablename__ = "tastes"
+    __table_args__ = (Index("ix_tastes_reader_read_at", "reader", "read_at"),)
+
+    profile_id: Mapped[int] = mapped_column(
+        ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    reader: Mapped[str] = mapped_column(String(64))  # a hash of the model and the items
+    state: Mapped[str] = mapped_column(String(64))  # a hash of the answers
+    utilities: Mapped[bytes] = mapped_column(LargeBinary)  # float16, little-endian
+    read_at: Mapped[float] = mapped_column(Double)
 
 
 class QuestionRow(Base):

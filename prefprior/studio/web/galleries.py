@@ -56,11 +56,16 @@ def router(door: Door) -> APIRouter:
         return RedirectResponse("/made", 303)
 
     async def second(visitor: Visitor, form: dict[str, str]) -> Profile | None:
-        """Whose taste takes part: another profile of theirs, or one that somebody shares by a code."""
+        """Whose taste takes part: another profile of theirs, or one that somebody shares by a code or lets
+        people with a like taste find."""
         if code := form.get("code", "").strip():
             found = await run_in_threadpool(studio.people.of_code, code)
             if found is None:
                 raise HTTPException(422, "nobody shares a profile by this code any more")
+        elif form.get("alike"):
+            found = await run_in_threadpool(studio.tastes.found, visitor.profile, number_in(form["alike"]))
+            if found is None:
+                raise HTTPException(404, "one of you may not be found any more: no mixture is made")
         elif form.get("mix"):
             number = number_in(form["mix"])
             found = next((each for each in visitor.person.profiles if each.id == number), None)

@@ -8,12 +8,14 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from prefprior.studio.alike import LEAST_ANSWERS
 from prefprior.studio.service import Studio
 from prefprior.studio.store.people import Person
 from prefprior.studio.store.picture_files import MissingPictureError
 from prefprior.studio.web.door import Door
 from prefprior.studio.web.forms import number_in, to_page
 from prefprior.studio.web.templates import TITLES, page
+from prefprior.studio.worker import BusyError
 
 SHARED = (
     "whoever has this code can mix the taste of this profile with theirs, and sees none of its answers. What they mix "
@@ -34,7 +36,14 @@ def router(door: Door) -> APIRouter:
             (profile, (await run_in_threadpool(studio.impressions.last, profile))[0])
             for profile in visitor.person.profiles
         ]
-        return page("you.html.j2", visitor=visitor, counted=counted, modes=door.modes, titles=TITLES, mode=None)
+        try:
+            alike, busy = await studio.alike.nearest(visitor.profile), False
+        except BusyError:  # the rest of the page does not need the model
+            alike, busy = None, True
+        return page(
+            "you.html.j2", visitor=visitor, counted=counted, alike=alike, busy=busy, least=LEAST_ANSWERS,
+            modes=door.modes, titles=TITLES, mode=None,
+        )  # fmt: skip
 
     @pages.post("/profiles/{action}")
     async def profiles(request: Request, action: str) -> Response:
@@ -55,6 +64,12 @@ def router(door: Door) -> APIRouter:
             elif action == "share":
                 code = await run_in_threadpool(studio.people.share, chosen)
                 return page("message.html.j2", title="Shared", detail=SHARED, code=code, link="/you")
+            elif action == "find":
+                await run_in_threadpool(studio.tastes.let_find, chosen, form.get("name", ""))
+                return RedirectResponse("/you", 303)
+            elif action == "hide":
+                await studio.hide(chosen)
+                return RedirectResponse("/you", 303)
             elif action == "unshare":
                 await studio.unshare(chosen)
                 return RedirectResponse("/you", 303)

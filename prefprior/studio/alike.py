@@ -1,0 +1,65 @@
+"""People alike: those who let others find them, by how far their tastes agree."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+
+from prefprior.studio.beliefs import state_of
+from prefprior.studio.served import Served
+from prefprior.studio.store.alike import Taste, Tastes
+from prefprior.studio.store.impressions import Impressions
+from prefprior.studio.store.people import Profile
+from prefprior.studio.tasks import PATIENCE, computed
+
+LEAST_ANSWERS = 5  # before, a taste is mostly that of a stranger
+NEAREST = 5  # people who are named
+
+
+@dataclass(frozen=True)
+class Near:
+    """Somebody whose taste is like one's own."""
+
+    profile: int
+    name: str
+    agreement: float  # the correlation of what is expected of both
+
+
+class Alike:
+    """Reads and compares tastes: one job of milliseconds in the worker for each."""
+
+    def __init__(self, impressions: Impressions, tastes: Tastes, served_to: Callable[[Profile], Served]) -> None:
+        self._impressions, self._tastes, self._served_to = impressions, tastes, served_to
+
+    async def read(self, profile: Profile) -> Taste | None:
+        """A profile's taste as of now, kept for others to be compared with; None after few answers, or where it may not
+        be found."""
+        if profile.found_as is None:
+            return None
+        served, answers = self._served_to(profile), await run_in_threadpool(self._impressions.answered, profile)
+        if len(answers) < LEAST_ANSWERS:
+            return None
+        kept, state = await run_in_threadpool(self._tastes.of, profile), state_of(served.model, answers)
+        if kept is not None and kept.state == state:
+            return kept
+        reader, utilities = await computed(
+            served.inference, lambda inference: inference.expected(profile, answers), PATIENCE
+        )
+        taste = Taste(reader, state, utilities)
+        await run_in_threadpool(self._tastes.keep, profile, taste)
+        return taste
+
+    async def nearest(self, profile: Profile) -> list[Near] | None:
+        """The nearest few, nearest first; None where the profile has no taste to compare yet."""
+        mine = await self.read(profile)
+        if mine is None:
+            return None
+        others = await run_in_threadpool(self._tastes.others, profile, mine.reader)
+        if not others:
+            return []
+        theirs = [other.taste.utilities for other in others]
+        agreement = await computed(
+            self._served_to(profile).inference, lambda inference: inference.agreement(mine.utilities, theirs), PATIENCE
+        )
+        found = [Near(other.profile, other.name, value) for other, value in zip(others, agreement, strict=True)]
+        return sorted(found, key=lambda near: -near.agreement)[:NEAREST]
