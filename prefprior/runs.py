@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -137,17 +138,18 @@ def find_checkpoint(given: str | None) -> Path:
     return path
 
 
-def gone_on_from(checkpoint: Path, root: Path = ROOT) -> list[Path]:
-    """The last weights of the newest finished training run that started from a checkpoint, if there is one."""
+def gone_on_from(checkpoint: Path, since: float, root: Path = ROOT) -> list[Path]:
+    """The last weights of the newest training run of experiment=app that started from a checkpoint and has finished
+    `since` a time, if there is one."""
     for folder in _finished_runs("train", CHECKPOINT, root):
         path = folder / CHECKPOINT
         try:
-            start = read_config(folder).get("init_from")
-            if (
-                start is not None
-                and find_checkpoint(str(start)).samefile(checkpoint)
-                and not _choices(path).get("debug")
-            ):
+            if path.stat().st_mtime <= since:
+                break  # the others are older
+            start, choices = read_config(folder).get("init_from"), _choices(path)
+            if start is None or choices.get("experiment") != "app" or choices.get("debug"):
+                continue
+            if find_checkpoint(str(start)).samefile(checkpoint):
                 return [path]
         except (OSError, ValueError):  # not a run that a person could go on with either
             continue
@@ -170,5 +172,9 @@ def _choices(checkpoint: Path) -> dict[str, Any]:
 
 def _finished_runs(command: str, must_hold: str, root: Path) -> list[Path]:
     """The folders of what is named `must_hold`, newest first."""
-    found = [p for p in (root / command).glob(f"**/{must_hold}") if p.is_file()]
-    return [p.parent for p in sorted(found, key=lambda p: (p.stat().st_mtime_ns, str(p)), reverse=True)]
+    found = list[tuple[int, str]]()
+    for path in (root / command).glob(f"**/{must_hold}"):
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            if path.is_file():
+                found.append((path.stat().st_mtime_ns, str(path)))
+    return [Path(path).parent for _, path in sorted(found, reverse=True)]

@@ -1,6 +1,7 @@
 """`python serve.py`: the studio, on a trained prior, its decoder and a database."""
 
 import socket
+import time
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -55,10 +56,12 @@ def run(cfg: DictConfig) -> Path:
     """Serves until it is stopped; returns the run's folder."""
     folder, rates = run_folder(), build(cfg.rates, Rates)
     with socket_of(cfg.host, cfg.port) as listening:
+        began = time.time()
         studio = studio_of(cfg, folder, Console())
         renewal = Renewal(
-            Path(cfg.checkpoint), newer=gone_on_from, load=lambda path: parts_of(cfg, path, Console(quiet=True))
-        )
+            Path(cfg.checkpoint), since=began, newer=gone_on_from,
+            load=lambda path: parts_of(cfg, path, Console(quiet=True)),
+        )  # fmt: skip
         save_config(folder, plain(cfg) | {"database": studio.database.name})
         app = create_app(
             studio, secure_cookies=cfg.secure_cookies, invite_only=cfg.invite_only, rates=rates,
@@ -103,7 +106,10 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
 def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:
     """A checkpoint's model and decoder with their pictures, and what they can be asked."""
     exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
+    model = file_hash(path)
     predictor = TrainedPredictor.load(path, cfg.device, trust=cfg.trust)
+    if file_hash(path) != model:
+        raise ValueError(f"{path} was written while it was loaded: try again")
     data = data_of_checkpoint(
         path, predictor.facts, source=cfg.source, embeddings=cfg.embeddings, data=cfg.data, trust=cfg.trust
     )
@@ -138,7 +144,7 @@ def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:
     if found is not None:
         console.print(f"answers: {found.in_words()}", highlight=False)
     inference = Inference(
-        model=file_hash(path), cast=cast, pool=pool, askers=askers,
+        model=model, cast=cast, pool=pool, askers=askers,
         exploration=exploration, most_beliefs=cfg.beliefs,
     )  # fmt: skip
     sampling = Sampling(

@@ -4,14 +4,15 @@ trained on what they said, the server takes it up, and others answer that one.
     python scripts/loop.py                              # three rounds of 500 visitors with 20 answers each
     python scripts/loop.py --visitors 50 --rounds 1 --new 40   # a look, in minutes
 
-The first checkpoint is trained on a tenth of the world's people. Beside the rounds stand that checkpoint, the same
-further steps on the old data alone, and a checkpoint trained on all people. Each is judged by new visitors whom no
+The first checkpoint is trained on a tenth of the world's people. Beside each round stand that checkpoint and as many
+further steps on the old data alone; at the end, a checkpoint trained on all people. Each is judged by new visitors whom no
 model was trained on, the same for all: they answer `--after` grids of a server of its own, and the true utility of the
 pictures that it then makes for them is 0 for a random picture and 1 for the best of the catalogue. Diversity is 1 -
 cosine, between two pictures of one person and between pictures of two. Intervals are over people.
 
 Every fourth answer is a rating. What it says of pictures in general is biased, because a policy chose the picture;
-divided by the propensity that the studio keeps with it, it is not. Both stand beside the truth.
+weighted by the propensity that the studio keeps with it, it estimates the mean over the pictures that could be shown.
+Both stand beside the truth about the catalogue.
 
 Whatever is finished is not run again, so an interrupted loop continues.
 """
@@ -44,6 +45,7 @@ from prefprior.checkpoint import describe
 from prefprior.data.splits import Splits
 from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.files import read_json, write_json
+from prefprior.gallery.manifest import file_hash
 from prefprior.runs import CHECKPOINT
 from prefprior.space import Space
 from prefprior.studio.store.albums import Albums
@@ -56,6 +58,7 @@ from prefprior.world.source import WorldSource
 
 ROOT = Path(__file__).resolve().parents[1]
 PLATFORM = "loop"
+OLD, ROUND = "old data alone", "round"
 RATING_EVERY = 4  # answers
 LOOKED_AT = 400  # random pictures a visitor, for the truth about ratings
 WAITING_SECONDS = 600.0  # for a server to be ready, or to take a checkpoint up
@@ -134,7 +137,7 @@ def trained(folder: Path, name: str, *words: str) -> Path:
     """The checkpoint of a training run."""
     made = folder / "runs" / "train" / name / CHECKPOINT
     if not made.is_file():
-        command = ["train.py", *words, f"run_dir=runs/train/{name}"]
+        command = ["train.py", *words, f"run_dir={made.parent.relative_to(folder)}"]
         print(printed(command), flush=True)
         finished = subprocess.run(
             [sys.executable, str(ROOT / command[0]), *command[1:]], cwd=folder, stdout=subprocess.DEVNULL
@@ -310,25 +313,24 @@ def report(found: dict[str, Judged], per_round: int, console: Console) -> None:
     for column in ("checkpoint", "true utility", "minus the start", "minus old data alone", "within", "between"):
         table.add_column(column, justify="left" if column == "checkpoint" else "right")
     for name, each in found.items():
-        own = interval(each.utility_B, drawn_RB)
+        own, others = interval(each.utility_B, drawn_RB), ("start", name.replace(ROUND, OLD))
         leads = [
-            "" if name == other else _signed(difference(each.utility_B, found[other].utility_B, drawn_RB))
-            for other in ("start", "old data alone")
-        ]
+            "" if other == name or (other != "start" and not name.startswith(ROUND))
+            else _signed(difference(each.utility_B, found[other].utility_B, drawn_RB))
+            for other in others
+        ]  # fmt: skip
         assert own is not None
         half = (own.high - own.low) / 2
         table.add_row(
             name, f"{own.value:.3f} ±{half:.3f}", *leads, f"{each.within_B.mean():.3f}", f"{each.between:.3f}"
         )
     console.print(table)
-    gap = found["all people"].utility_B.mean() - found["start"].utility_B.mean()
-    for number, name in enumerate((name for name in found if name.startswith("round ")), start=1):
-        gain = found[name].utility_B.mean() - found["start"].utility_B.mean()
-        console.print(
-            f"after {name}: {gain:+.3f} from {number * per_round:,} answers, {1000 * gain / (number * per_round):+.4f} "
-            f"per 1,000; {gain / gap:.0%} of the way to all people" if gap > 0 else f"after {name}: {gain:+.3f}",
-            highlight=False,
-        )  # fmt: skip
+    start, best = (found[name].utility_B.mean() for name in ("start", "all people"))
+    rounds = [name for name in found if name.startswith(ROUND)]
+    for answers, name in zip(range(per_round, (len(rounds) + 1) * per_round, per_round), rounds, strict=True):
+        gain = found[name].utility_B.mean() - start
+        told = f"after {name}: {gain:+.3f} from {answers:,} answers, {1000 * gain / answers:+.4f} per 1,000"
+        console.print(told + (f"; {gain / (best - start):.0%} of the way to all people" if best > start else ""))
 
 
 def _signed(figure: Figure | None) -> str:
@@ -358,6 +360,8 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in ("people", "known", "rounds", "visitors", "answers", "new", "after", "at_once", "epochs"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    if args.answers < RATING_EVERY:
+        parser.error(f"--answers must be at least {RATING_EVERY}, got {args.answers}: every fourth one is a rating")
     folder, console = _made(args.folder.resolve()), Console(soft_wrap=True)
     given = {key: value for key, value in vars(args).items() if key not in ("folder", "at_once", "rounds")}
     begun = folder / "loop.json"
@@ -379,10 +383,9 @@ def main(words: Sequence[str] | None = None) -> None:
     # What may be gained is known before the hours that the rounds take.
     all_people = judged(folder, "all", trained(folder, "all", f"source.people={args.people}"), world, args)
     found = {"start": judged(folder, "start", start, world, args)}
-    old = trained(folder, "old", known, "init_from=runs/train/start", *going_on)
-    found["old data alone"] = judged(folder, "old", old, world, args)
     for name, checkpoint in played(folder, start, world, rounds, going_on, args).items():
-        found[name] = judged(folder, checkpoint.parent.name, checkpoint, world, args)
+        found[f"{OLD} {name}"] = judged(folder, f"old{name}", old_alone(folder, name, known, going_on), world, args)
+        found[f"{ROUND} {name}"] = judged(folder, f"round{name}", checkpoint, world, args)
     found["all people"] = all_people
     report(found, args.visitors * args.answers, console)
     rated = off_policy(folder, world, rounds)
@@ -392,29 +395,32 @@ def main(words: Sequence[str] | None = None) -> None:
     )  # fmt: skip
 
 
+def old_alone(folder: Path, number: int, known: str, going_on: Sequence[str]) -> Path:
+    """The checkpoint after as many further steps as after a round, on what was there before the first one."""
+    before = "start" if number == 1 else f"old{number - 1}"
+    return trained(folder, f"old{number}", known, f"init_from=runs/train/{before}", *going_on)
+
+
 def played(
     folder: Path, start: Path, world: World, rounds: Sequence[Sequence[str]], going_on: Sequence[str],
     args: argparse.Namespace,
-) -> dict[str, Path]:  # fmt: skip
+) -> dict[int, Path]:  # fmt: skip
     """The checkpoint of each round, by one server that takes each of them up."""
     database = "source.database=sqlite:///runs/serve/loop/studio.sqlite"
-    names = [f"round{number}" for number in range(1, len(rounds) + 1)]
-    made = {name.replace("d", "d "): folder / "runs" / "train" / name / CHECKPOINT for name in names}
-    missing = [number for number, path in enumerate(made.values()) if not path.is_file()]
-    if not missing:
-        return made
-    before = [start, *made.values()]
-    with serving(folder, "loop", before[missing[0]]) as server:
-        for number in range(missing[0], len(rounds)):
-            serves = server.model()
-            all_play(
-                world, server, rounds[number], args.answers, 0, args.at_once, f"round {number + 1}"
-            )  # fmt: skip
-            init = f"init_from=runs/train/{before[number].parent.name}"
-            trained(folder, names[number], "experiment=app", init, database, *going_on)
-            if number + 1 < len(rounds):
-                until(lambda: server.model() not in (serves, None), "the new checkpoint was not taken up")  # noqa: B023
-    return made
+    checkpoints = [
+        start,
+        *(folder / "runs" / "train" / f"round{number + 1}" / CHECKPOINT for number in range(len(rounds))),
+    ]
+    missing = [number for number in range(len(rounds)) if not checkpoints[number + 1].is_file()]
+    if missing:
+        with serving(folder, "loop", checkpoints[missing[0]]) as server:
+            for number in range(missing[0], len(rounds)):
+                asks = file_hash(checkpoints[number])
+                until(lambda: server.model() == asks, f"{checkpoints[number]} was not taken up")  # noqa: B023
+                all_play(world, server, rounds[number], args.answers, 0, args.at_once, f"round {number + 1}")
+                init = f"init_from=runs/train/{checkpoints[number].parent.name}"
+                trained(folder, f"round{number + 1}", "experiment=app", init, database, *going_on)
+    return {number + 1: path for number, path in enumerate(checkpoints[1:])}
 
 
 def _plain(figure: Figure) -> str:

@@ -57,27 +57,36 @@ def test_figures_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         write_metrics(tmp_path, {"a/b/c/d@1": float("nan")})
 
 
-def finished(root: Path, name: str, age: int, init_from: Path | None = None, **facts: object) -> Path:
+SINCE = 1e9 - 4.5
+
+
+def finished(
+    root: Path, name: str, age: int, init_from: Path | None = None, experiment: str = "app", **choices: str
+) -> Path:
     path = root / "train" / name / "prior.safetensors"
     save_config(path.parent, {"init_from": None if init_from is None else str(init_from)})
-    save_prior(path, Space.measure("own", np.eye(4, 16, dtype=np.float32)), **facts)
+    choices |= {"experiment": experiment}
+    save_prior(path, Space.measure("own", np.eye(4, 16, dtype=np.float32)), choices=choices)
     os.utime(path, (1e9 - age, 1e9 - age))
     return path
 
 
-def test_the_newest_finished_run_that_went_on_from_a_checkpoint_is_found(tmp_path: Path) -> None:
-    first = finished(tmp_path, "first", 5)
-    assert gone_on_from(first, tmp_path) == []
+def test_the_newest_run_that_went_on_from_a_checkpoint_is_found(tmp_path: Path) -> None:
+    first = finished(tmp_path, "first", 9)
+    finished(tmp_path, "before", 5, first)
+    assert gone_on_from(first, SINCE, tmp_path) == [], "finished before"
     second = finished(tmp_path, "second", 4, first.parent)
+    assert gone_on_from(first, SINCE, tmp_path) == [second]
     third = finished(tmp_path, "third", 3, first)
     fourth = finished(tmp_path, "fourth", 2, third)
-    finished(tmp_path, "debugged", 1, first, choices={"debug": "fast"})
+    finished(tmp_path, "debugged", 1, first, debug="fast")
+    finished(tmp_path, "ablation", 1, first, experiment="world")
     finished(tmp_path, "lost", 0, tmp_path / "gone")
     (tmp_path / "train" / "begun").mkdir()
     save_config(tmp_path / "train" / "begun", {"init_from": str(first)})
-    assert gone_on_from(first, tmp_path) == [third]
-    assert gone_on_from(third, tmp_path) == [fourth]
-    assert gone_on_from(second, tmp_path) == []
+    assert gone_on_from(first, SINCE, tmp_path) == [third]
+    assert gone_on_from(third, SINCE, tmp_path) == [fourth]
+    assert gone_on_from(second, SINCE, tmp_path) == []
 
 
 def test_the_last_run_is_the_newest_that_is_finished(tmp_path: Path) -> None:

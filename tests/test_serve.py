@@ -16,6 +16,8 @@ from prefprior.gallery.manifest import file_hash
 from prefprior.runs import save_config
 from prefprior.serve import address, is_loopback
 from prefprior.space import Space
+from prefprior.studio.renewal import Renewal
+from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.tables import QuestionRow
 from tests.commands import fails, run
@@ -127,7 +129,7 @@ def gone_on(path: Path, name: str, **more: Any) -> str:
     made = path.parent.with_name(name) / path.name
     made.parent.mkdir()
     save_config(made.parent, {"init_from": str(path.parent)})
-    save_prior(made, Space.from_dict(describe(path)["space"]), NODES, round=7, **more)
+    save_prior(made, Space.from_dict(describe(path)["space"]), NODES, round=7, choices={"experiment": "app", **more})
     return file_hash(made)
 
 
@@ -203,10 +205,13 @@ def test_a_finished_run_that_went_on_from_it_is_served(
     path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
 
     def test(client: TestClient) -> None:
-        person = Person(client)
+        person, first = Person(client), client.get("/readyz").json()["model"]
         assert person.answer("1", "nine").status_code == 303
-        gone_on(path, "debugged", choices={"debug": "tiny"})
+        gone_on(path, "ablation", experiment="table")
+        gone_on(path, "debugged", debug="tiny")
         gone_on(tmp_path / "runs/train/debugged/prior.safetensors", "other")
+        time.sleep(0.5)
+        assert client.get("/readyz").json()["model"] == first
         second = gone_on(path, "two")
         until(lambda: client.get("/readyz").json()["model"] == second)
         assert person.answer("2", "rate").status_code == 303
@@ -223,11 +228,14 @@ def test_a_studio_that_is_not_to_be_renewed_looks_for_nothing(
 ) -> None:
     path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
 
+    async def watch(self: Renewal, studio: Studio) -> None:
+        raise AssertionError("nobody is to look")
+
     def test(client: TestClient) -> None:
-        first = client.get("/readyz").json()["model"]
         trained_again(path)
-        time.sleep(0.5)
-        assert client.get("/readyz").json()["model"] == first
+        assert Person(client).answer("1", "nine").status_code == 303
+
+    monkeypatch.setattr(Renewal, "watch", watch)
 
     readied(test)
     run(monkeypatch, tmp_path, "serve", "renew=false", *SMALL)

@@ -77,8 +77,12 @@ class Beliefs:
             self._kept.popitem(last=False)
         while len(known.answers) < len(answers) and not known.thin:
             told = answers[len(known.answers)]
+            try:
+                self._observe(known.belief, known, told)
+            except Exception:
+                self.forget(profile)  # it may know a part of this answer
+                raise
             known.answers.append(told)
-            self._observe(known.belief, known, told)
             known.thin = known.belief.is_thin
         belief = known.belief.copy()
         if not known.thin:

@@ -19,11 +19,14 @@ class Renewal:
     served is named on stderr, and the one before goes on."""
 
     def __init__(
-        self, served: Path, *, newer: Callable[[Path], list[Path]], load: Callable[[Path], Parts]
+        self, served: Path, *, since: float, newer: Callable[[Path, float], list[Path]],
+        load: Callable[[Path], Parts],
     ) -> None:  # fmt: skip
-        """`served` is the checkpoint, as it is now; `newer` finds what went on from one."""
-        self._served, self._newer, self._load = served, newer, load
-        self._seen = {served: _stamp(served)}
+        """`served` is the checkpoint, loaded after the time `since`; `newer` finds what went on from one after it."""
+        self._served, self._since, self._newer, self._load = served, since, newer, load
+        found = _stamp(served)
+        # One that was written while it was loaded, or after, may be another than what is served.
+        self._seen = {served: found} if found is not None and found[1] <= since * 1e9 else {}
 
     async def watch(self, studio: Studio) -> None:
         """Until it is cancelled."""
@@ -31,12 +34,15 @@ class Renewal:
         try:
             while True:
                 await asyncio.sleep(LOOKING_SECONDS)
-                await self._look(studio, worker)
+                try:
+                    await self._look(studio, worker)
+                except Exception as error:  # the next look may find what this one did not
+                    traceback.print_exception(error)
         finally:
             worker.close(wait=False)  # nobody needs what it still loads
 
     async def _look(self, studio: Studio, worker: Worker[Callable[[Path], Parts]]) -> None:
-        newer = await asyncio.to_thread(self._newer, self._served)
+        newer = await asyncio.to_thread(self._newer, self._served, self._since)
         for path in (self._served, *newer):
             stamp = _stamp(path)
             if stamp is not None and self._seen.get(path) != stamp:
@@ -45,7 +51,10 @@ class Renewal:
 
     async def _taken_up(self, path: Path, studio: Studio, worker: Worker[Callable[[Path], Parts]]) -> None:
         try:
-            studio.take_up(await asyncio.wrap_future(worker.submit(lambda load: load(path))))
+            parts = await asyncio.wrap_future(worker.submit(lambda load: load(path)))
+            if parts.inference.model == studio.model:
+                return  # written again as it was
+            studio.take_up(parts)
         except Exception as error:  # whatever is wrong with a file, people go on answering
             if not isinstance(error, ValueError):
                 traceback.print_exception(error)
@@ -56,10 +65,7 @@ class Renewal:
             print(f"prior: {path}, served from now on", flush=True)
 
 
-_Stamp = tuple[int, int, int]
-
-
-def _stamp(path: Path) -> _Stamp | None:
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     """Which file it is; None where there is none at the moment."""
     try:
         found = os.stat(path)

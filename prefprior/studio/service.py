@@ -61,7 +61,7 @@ class Studio:
         self.events, self.tastes = Events(database), Tastes(database)
         self.alike = Alike(self.impressions, self.tastes, self.served_to)
         self.hiding = Hiding(self.moderation, lambda: self.served)
-        self.tasks, self._deletions = Tasks(), itertools.count()
+        self.tasks, self._deletions, self._renewals = Tasks(), itertools.count(), itertools.count()
         self.maker = AlbumMaker(
             impressions=self.impressions, albums=self.albums, files=files, tasks=self.tasks, making=self.making,
             served_to=self.served_to, hidden=lambda: self.hiding.items,
@@ -92,7 +92,7 @@ class Studio:
             raise
         before, self.served = self.served, successor
         self._retiring.append(before)
-        self.tasks.begun((RETIRING, (), before.model), partial(self._retired, before))
+        self.tasks.begun((RETIRING, (), str(next(self._renewals))), partial(self._retired, before))
 
     async def question(
         self, profile: Profile, mode: str, request_key: str | None = None, *, near_D: Tensor | None = None

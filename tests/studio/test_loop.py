@@ -137,7 +137,7 @@ def test_the_report_names_gains_and_how_far_they_are(capsys: pytest.CaptureFixtu
     base_B = np.linspace(0.2, 0.6, 40)
     found = {
         name: loop.Judged(base_B + gain, np.full(40, 0.5), 0.7)
-        for name, gain in (("start", 0), ("old data alone", 0.01), ("round 1", 0.06), ("all people", 0.1))
+        for name, gain in (("start", 0), ("old data alone 1", 0.01), ("round 1", 0.06), ("all people", 0.1))
     }
     loop.report(found, 10_000, Console(width=200))
     said = capsys.readouterr().out
@@ -150,6 +150,7 @@ def test_the_report_names_gains_and_how_far_they_are(capsys: pytest.CaptureFixtu
     ("words", "message"),
     [
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--answers", "3"], "--answers must be at least 4, got 3: every fourth one is a rating"),
         (["--visitors", "100"], "was begun with another --visitors: choose another --folder"),
     ],
 )

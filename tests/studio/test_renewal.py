@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,8 @@ from prefprior.data.pictures import ArrayPictures
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.predictor import Catalogue
 from prefprior.studio.inference import Inference, Sampling
-from prefprior.studio.served import Offer, Parts
+from prefprior.studio.renewal import Renewal
+from prefprior.studio.served import Offer, Parts, Served
 from prefprior.studio.service import Studio
 from prefprior.studio.store.people import Profile
 from prefprior.studio.store.tables import QuestionRow
@@ -97,6 +99,42 @@ def test_the_first_models_threads_end_after_a_while(
         assert await answered(studio, profile) == SECOND
 
     asyncio.run(asyncio.wait_for(retired(), 30))
+
+
+def test_a_model_that_comes_again_and_again_ends_each_time(
+    studio: Studio, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefprior.studio.service.LONGEST", 0.05)
+    before = list[Served]()
+
+    async def retired() -> None:
+        for _ in range(3):
+            before.append(studio.served)
+            studio.take_up(parts)
+        while any(served.is_alive for served in before) or len(studio.tasks):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(retired(), 30))
+
+
+def test_looking_goes_on_after_an_error(studio: Studio, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefprior.studio.renewal.LOOKING_SECONDS", 0.01)
+    looks = list[Path]()
+
+    def newer(path: Path, since: float) -> list[Path]:
+        looks.append(path)
+        if len(looks) == 1:
+            raise OSError("away")
+        return [Path(__file__)]
+
+    async def watched() -> None:
+        renewal = Renewal(Path("gone"), since=0, newer=newer, load=lambda _: parts)
+        watching = asyncio.create_task(renewal.watch(studio))
+        while studio.model != SECOND:
+            await asyncio.sleep(0.01)
+        watching.cancel()
+
+    asyncio.run(asyncio.wait_for(watched(), 30))
 
 
 def test_a_model_that_asks_otherwise_is_refused(studio: Studio, profile: Profile, parts: Parts) -> None:
