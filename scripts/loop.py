@@ -5,10 +5,10 @@ trained on what they said, the server takes it up, and others answer that one.
     python scripts/loop.py --visitors 50 --rounds 1 --new 40   # a look, in minutes
 
 The first checkpoint is trained on a tenth of the world's people. Beside each round stand that checkpoint and as many
-further steps on the old data alone; at the end, a checkpoint trained on all people. Each is judged by new visitors whom no
-model was trained on, the same for all: they answer `--after` grids of a server of its own, and the true utility of the
-pictures that it then makes for them is 0 for a random picture and 1 for the best of the catalogue. Diversity is 1 -
-cosine, between two pictures of one person and between pictures of two. Intervals are over people.
+further steps on the old data alone; at the end, a checkpoint trained on all people. Each is judged by new visitors,
+the same for all, whom no model was trained on: they answer `--after` grids of a server of its own, and the true utility
+of the pictures that it then makes for them is 0 for a random picture and 1 for the best of the catalogue. Diversity is
+1 - cosine, between two pictures of one person and between pictures of two. Intervals are over people.
 
 Every fourth answer is a rating. What it says of pictures in general is biased, because a policy chose the picture;
 weighted by the propensity that the studio keeps with it, it estimates the mean over the pictures that could be shown.
