@@ -32,6 +32,7 @@ class Loadable:
     """Base of the classes that a file may name: constructing one has no effect but the object itself."""
 
     PATHS: ClassVar[tuple[str, ...]] = ()  # arguments that are paths, which no file that is passed on may set
+    UNTOLD: ClassVar[tuple[str, ...]] = ()  # those of them that such a file does not mention either
 
 
 class Loadables:
@@ -189,7 +190,7 @@ def construct(
 
 
 def without_paths(node: Any, find: Find) -> tuple[Any, dict[str, Any]]:
-    """A node whose paths are missing values, and those paths by their key."""
+    """A node whose paths are missing values, and by their key those paths that may be told."""
     taken: dict[str, Any] = {}
 
     def walk(part: Any, where: str, depth: int = DEEPEST) -> Any:
@@ -199,14 +200,15 @@ def without_paths(node: Any, find: Find) -> tuple[Any, dict[str, Any]]:
             return [walk(one, f"{where}[{i}]", depth - 1) for i, one in enumerate(part)]
         if not isinstance(part, dict):
             return part
-        paths: tuple[str, ...] = ()
-        if "_target_" in part:
-            paths = getattr(find(str(part["_target_"])), "PATHS", ())
+        named = find(str(part["_target_"])) if "_target_" in part else None
+        paths, untold = (getattr(named, each, ()) for each in ("PATHS", "UNTOLD"))
         made = {}
         for key, value in part.items():
             path = f"{where}.{key}" if where else str(key)
             if key in paths and value is not None:
-                taken[path], made[key] = value, MISSING
+                made[key] = MISSING
+                if key not in untold:
+                    taken[path] = value
             else:
                 made[key] = walk(value, path, depth - 1)
         return made

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+DRAWN = "drawn"  # the part of a row whose user the splits assign, by the hash of the person
+
 
 @dataclass(frozen=True)
 class RatingScale:
@@ -42,7 +44,8 @@ class RatingScale:
 class RatingsTable:
     """Ratings and choices in columns; users and items are codes into `users` and `items`. Absent is absent: never 0.
 
-    `part_N` holds the source's own split ("train", "val", "test", or a finer name), "" where it says nothing.
+    `part_N` holds the source's own split ("train", "val", "test", or a finer name), "" where it says nothing, and
+    `DRAWN` where it leaves the part to the splits although other rows have one: they draw it by the hash of the person.
     `question_N` ties the items that were shown together for one choice: equal non-negative numbers, the user's own, on
     adjacent rows; -1 for a rating. The "rating" of such a row is the top of the scale if the item was picked and the
     bottom if it was passed over, which says less than a dislike does.

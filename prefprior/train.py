@@ -55,6 +55,7 @@ from prefprior.models.prior.network import PriorNetwork
 from prefprior.models.rating.rating_head import RatingHead
 from prefprior.models.retriever.retriever import Retriever
 from prefprior.models.scale import Standardize
+from prefprior.nodes import merged
 from prefprior.runs import BEST, CHECKPOINT, Run, find_checkpoint, save_config, write_metrics
 from prefprior.schemas import TrainConfig, with_default_experiment
 from prefprior.trainer import build_trainer, stopped_by_hand
@@ -156,8 +157,10 @@ def _going_on(cfg: DictConfig) -> DictConfig:
         raise ValueError("experiment=app goes on from the checkpoint that was served: add init_from=RUN")
     taken = taken_over(find_checkpoint(cfg.init_from))
     served = taken["source"]
-    catalogue = {"catalogue": served.get("catalogue", served)}  # a run on an app's answers has one itself
-    taken["source"] = catalogue | plain_node(cfg.source)
+    own = plain_node(cfg.source)
+    if "_target_" not in (own.get("catalogue") or {}):  # a whole one takes the place of the run's, arguments change it
+        own = merged({"catalogue": served.get("catalogue", served)}, own)  # on an app's answers a run has one itself
+    taken["source"] = own
     given = {word.lstrip("+~").split("=", 1)[0] for word in overrides()}
     for name in taken.keys() - (given - {"source"}):
         mine = {key: OmegaConf.select(cfg, key) for key in given if key.startswith(f"{name}.")}

@@ -11,7 +11,7 @@ import numpy as np
 from prefprior.data.hashing import fraction, id_hashes
 from prefprior.errors import require_choice
 from prefprior.nodes import Loadable
-from prefprior.ratings import RatingsTable
+from prefprior.ratings import DRAWN, RatingsTable
 
 WAYS = ("auto", "user", "item", "time", "source")
 
@@ -59,8 +59,8 @@ class Splits(Loadable):
         """The name of each rating's part, (N,) str."""
         by = self.by
         if by == "auto":
-            by = "source" if table.part_N is not None and (table.part_N != "").any() else "user"
-        if self.fold and by in ("source", "time"):
+            by = "source" if table.part_N is not None and not np.isin(table.part_N, ("", DRAWN)).all() else "user"
+        if self.fold and (by == "time" or (by == "source" and not _drawn_N(table).any())):
             raise ValueError(f"splits.fold={self.fold} has no effect with splits.by={by}: choose by=user or by=item")
         if by == "source":
             parts = self._own(table)
@@ -119,7 +119,14 @@ class Splits(Loadable):
             tested[table.user_N[own != "train"]] = True
             carved = (place < self.val) & ~tested
             own = np.where((own == "train") & carved[table.user_N], "val", own)
+        if (drawn_N := _drawn_N(table)).any():
+            own = np.where(drawn_N, self._drawn(table.people_U, "user")[table.user_N], own)
         return own
+
+
+def _drawn_N(table: RatingsTable) -> np.ndarray:
+    """Which rows a source with a split of its own leaves to us."""
+    return np.zeros(len(table), dtype=bool) if table.part_N is None else table.part_N == DRAWN
 
 
 def _whole_questions(table: RatingsTable, parts: np.ndarray) -> np.ndarray:

@@ -18,9 +18,8 @@ from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import Pictures
 from prefprior.data.sources.source import Source
 from prefprior.data.sources.validate import ratings_table
-from prefprior.data.splits import Splits
 from prefprior.nodes import Loadable
-from prefprior.ratings import RatingScale, RatingsTable
+from prefprior.ratings import DRAWN, RatingScale, RatingsTable
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.training import PERSON, SCHEMA, answered
 
@@ -33,7 +32,7 @@ class AppSource(Loadable):
     are in the table, unless `rehearsal` is off (rehearsal: Robins 1995, doi:10.1080/09540099550039318).
     """
 
-    PATHS = ("database",)
+    PATHS = UNTOLD = ("database",)
 
     def __init__(self, *, database: str, catalogue: Source | None = None, rehearsal: bool = True) -> None:
         """`database` is the studio's URL; `catalogue` is the source of the checkpoint that was served: its pictures,
@@ -66,8 +65,8 @@ class AppSource(Loadable):
     def _ratings(self) -> RatingsTable:
         earlier = self.catalogue.ratings()
         told = self._told(earlier.scale)
-        if earlier.part_N is not None:  # only some say which part they belong to: a hash says it of people here
-            told = replace(told, part_N=Splits(by="user").parts(told))
+        if earlier.part_N is not None:  # says nothing of people here
+            told = replace(told, part_N=np.full(len(told), DRAWN))
         return _joined(earlier, told) if self.rehearsal else told
 
     def _told(self, scale: RatingScale) -> RatingsTable:
@@ -83,6 +82,8 @@ class AppSource(Loadable):
             database.close()
         if not told["user"]:
             raise ValueError(f"nobody has answered anything in {database.name} yet")
+        in_time = np.argsort(np.asarray(told["time"], dtype=np.float64), kind="stable")  # so far as they were asked
+        told = {name: [values[row] for row in in_time] for name, values in told.items()}
         question_N = np.asarray([-1 if each is None else int(each) for each in told["question"]], dtype=np.int64)
         picked_N = np.asarray([each == 1 for each in told["picked"]])
         rating_N = np.where(question_N < 0, np.asarray(told["rating"], dtype=np.float64), scale.as_chosen(picked_N))
@@ -100,7 +101,14 @@ class AppSource(Loadable):
 
 
 def _joined(earlier: RatingsTable, told: RatingsTable) -> RatingsTable:
-    """Both tables, of different users, as one. Earlier ratings whose propensity is unknown have the propensity 1."""
+    """Both tables, of different users, as one. Earlier ratings whose propensity is unknown have the propensity 1, and
+    where it is unknown which of them were shown, it is unknown of all."""
+    if twice := sorted({*map(str, earlier.users)} & {*map(str, told.users)}):
+        raise ValueError(
+            f"{len(twice)} users of the database are in the ratings of source.catalogue too, such as {twice[0]}: these "
+            "seem to be an export of it, and who is there twice could be trained on and tested at once. Choose a "
+            "source.catalogue without answers of this studio, or add source.rehearsal=false"
+        )
     row_of = {str(item): row for row, item in enumerate(earlier.items)}
     new = [str(item) for item in told.items if str(item) not in row_of]
     row_of |= {item: len(earlier.items) + place for place, item in enumerate(new)}
@@ -133,7 +141,9 @@ def _joined(earlier: RatingsTable, told: RatingsTable) -> RatingsTable:
 
 
 def _has_password(url: str) -> bool:
+    """Before the host, or among the settings of the connection (`?password=`)."""
     try:
-        return make_url(url).password is not None
+        parsed = make_url(url)
     except ArgumentError:  # said when it is opened
         return False
+    return parsed.password is not None or any(name.lower().endswith("password") for name in parsed.query)

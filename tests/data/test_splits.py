@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prefprior.data.splits import Splits, belongs, in_order
-from prefprior.ratings import RatingsTable
+from prefprior.ratings import DRAWN, RatingsTable
 from tests.data.small import ratings
 
 
@@ -107,6 +107,56 @@ def test_without_a_validation_part_some_training_users_make_one(own_test: Rating
 def test_a_sources_own_validation_part_is_kept(own_test: RatingsTable) -> None:
     own = np.where(own_test.user_N % 7 == 1, "val_seen", own_test.part_N)
     assert (Splits(val=0.3).parts(replace(own_test, part_N=own)) == own).all()
+
+
+@pytest.fixture
+def partly_drawn(own_test: RatingsTable) -> RatingsTable:
+    """The same, whose second half of the users is left to the splits, with every two of them one person."""
+    users = len(own_test.users)
+    person_U = np.asarray([f"p{user // 2}" for user in range(users)], dtype=object)
+    return replace(own_test, part_N=np.where(own_test.user_N < users // 2, own_test.part_N, DRAWN), person_U=person_U)
+
+
+def test_what_is_left_to_the_splits_is_drawn_by_the_person(partly_drawn: RatingsTable) -> None:
+    rows = partly_drawn.part_N == DRAWN
+    parts = Splits(val=0.2, test=0.2).parts(partly_drawn)
+    by_user = Splits(by="user", val=0.2, test=0.2).parts(partly_drawn)
+    assert parts[rows].tolist() == by_user[rows].tolist()
+    assert set(parts[rows]) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize("words", [{"seed": 1}, {"fold": 1}, {"val": 0.5}, {"test": 0.5}])
+def test_every_setting_counts_for_what_is_left_to_the_splits(
+    partly_drawn: RatingsTable, words: dict[str, float]
+) -> None:
+    rows = partly_drawn.part_N == DRAWN
+    before = Splits(val=0.2, test=0.2).parts(partly_drawn)
+    after = Splits(**{"val": 0.2, "test": 0.2, **words}).parts(partly_drawn)
+    assert after[rows].tolist() != before[rows].tolist()
+
+
+def test_what_is_left_to_the_splits_does_not_change_the_validation_part_of_the_rest(own_test: RatingsTable) -> None:
+    """Somebody new who is drawn for validation does not release those who were set aside before."""
+    before = Splits(val=0.3).parts(own_test)
+    assert own_test.part_N is not None
+    new = replace(
+        own_test,
+        users=np.append(own_test.users, [f"new{k}" for k in range(20)]),
+        user_N=np.append(own_test.user_N, len(own_test.users) + np.arange(20)).astype(np.int32),
+        item_N=np.append(own_test.item_N, np.zeros(20, np.int32)),
+        rating_N=np.append(own_test.rating_N, np.ones(20, np.float32)),
+        part_N=np.append(own_test.part_N, np.full(20, DRAWN)),
+        time_N=None,
+    )
+    after = Splits(val=0.3).parts(new)
+    assert after[: len(own_test)].tolist() == before.tolist()
+    assert "val" in after[len(own_test) :]
+
+
+def test_where_all_is_left_to_the_splits_they_go_by_user() -> None:
+    table = ratings(users=50)
+    drawn = replace(table, part_N=np.full(len(table), DRAWN))
+    assert Splits().parts(drawn).tolist() == Splits(by="user").parts(table).tolist()
 
 
 def test_a_source_without_parts_is_refused_by_source() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from prefprior.data.datamodule import PreferenceDataModule
+from prefprior.data.embedding.table import EmbeddingTable
 from prefprior.data.pictures import Pictures
 from prefprior.data.sources.table import TableSource
 from prefprior.data.splits import Splits
@@ -14,6 +16,8 @@ from prefprior.ratings import RatingsTable
 from prefprior.studio.source import AppSource
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import People
+from prefprior.studio.store.tables import AnswerRow
+from prefprior.studio.store.training import answers_as_parquet
 from tests.small_run import make_run
 from tests.studio.answering import arrived, chose, rated
 
@@ -116,25 +120,101 @@ def test_the_earlier_ratings_stay_as_they_were(sqlite: Database, catalogue: Tabl
     assert set(both.propensity_N[: len(alone)]) == {1.0}
 
 
+class Divided:
+    """A source with a split of its own, without validation."""
+
+    name = "divided"
+
+    def __init__(self, source: TableSource) -> None:
+        self.source = source
+
+    def ratings(self) -> RatingsTable:
+        table = self.source.ratings()
+        return replace(table, part_N=np.where(table.user_N < 30, "train", "test_unseen"))
+
+    def pictures(self) -> Pictures | None:
+        return None
+
+    def embeddings(self) -> EmbeddingTable | None:
+        return self.source.embeddings()
+
+
 def test_a_source_with_a_split_of_its_own_keeps_it(sqlite: Database, catalogue: TableSource) -> None:
-    class Split:
-        name = "split"
-
-        def ratings(self) -> RatingsTable:
-            table = catalogue.ratings()
-            return replace(table, part_N=np.where(table.user_N < 30, "train", "test_unseen"))
-
-        def pictures(self) -> Pictures | None:
-            return None
-
-        embeddings = catalogue.embeddings
-
     for _ in range(40):
         rated(sqlite, arrived(sqlite).profiles[0], "i03", 4.0)
-    table = AppSource(database=url_of(sqlite), catalogue=Split()).ratings()
-    parts = Splits().parts(table)
-    assert set(parts[:-40]) == {"train", "test_unseen"}
-    assert {"train", "test"} <= set(parts[-40:]), "people of the studio are divided by a hash"
+    divided = Divided(catalogue)
+    before = Splits().parts(divided.ratings())
+    parts = Splits().parts(AppSource(database=url_of(sqlite), catalogue=divided).ratings())
+    assert "val" in before
+    assert parts[:-40].tolist() == before.tolist(), "nobody who was held out is trained on now"
+    assert set(parts[-40:]) == {"train", "val", "test"}, "people of the studio are divided by a hash"
+
+
+def test_a_lone_person_who_is_held_out_leaves_the_rest_to_train_on(sqlite: Database, catalogue: TableSource) -> None:
+    rated(sqlite, arrived(sqlite).profiles[0], "i03", 4.0)
+    splits = Splits(val=0.0, test=0.999)
+    parts = splits.parts(AppSource(database=url_of(sqlite), catalogue=Divided(catalogue)).ratings())
+    assert parts[-1] == "test"
+    assert (parts == "train").any()
+
+
+def test_a_person_is_in_the_same_part_without_the_earlier_ratings(sqlite: Database, catalogue: TableSource) -> None:
+    for _ in range(40):
+        rated(sqlite, arrived(sqlite).profiles[0], "i03", 4.0)
+    both, alone = (
+        Splits().parts(AppSource(database=url_of(sqlite), catalogue=Divided(catalogue), rehearsal=rehearsal).ratings())
+        for rehearsal in (True, False)
+    )
+    assert both[-40:].tolist() == alone.tolist()
+
+
+def test_an_export_of_the_same_answers_is_no_catalogue(
+    sqlite: Database, catalogue: TableSource, files: Path, tmp_path: Path
+) -> None:
+    people = [arrived(sqlite) for _ in range(3)]
+    for person in people:
+        rated(sqlite, person.profiles[0], "i03", 4.0)
+        rated(sqlite, person.profiles[0], "i04", 1.0)
+    (tmp_path / "export.parquet").write_bytes(answers_as_parquet(sqlite).read())
+    exported = TableSource(
+        ratings=str(tmp_path / "export.parquet"), low=1, high=5,
+        embeddings=str(files / "vectors.npy"), items=str(files / "items.txt"), space="own",
+    )  # fmt: skip
+    some = min(f"{person.public_id}-{person.profiles[0].id}" for person in people)
+    with pytest.raises(ValueError, match=f"3 users .* such as {some}: .* add source.rehearsal=false"):
+        answers(sqlite, exported, rehearsal=True)
+    assert len(answers(sqlite, exported, rehearsal=False)) == 6
+
+
+def test_of_a_rating_that_is_given_twice_the_last_answer_counts(database: Database, catalogue: TableSource) -> None:
+    person = arrived(database)
+    for rating in (4.0, 2.0, 3.0):
+        rated(database, person.profiles[0], "i03", rating)
+    with database.writing() as session:
+        first = session.scalars(select(AnswerRow).order_by(AnswerRow.question_id)).first()
+        assert first is not None
+        first.answered_at += 1000.0  # its question lay open until the others were answered
+    table = answers(database, catalogue)
+    assert named(table, table.users[0]) == [("i03", 4.0)]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_answers_are_shown_where_the_earlier_ratings_tell(sqlite: Database, catalogue: TableSource, told: bool) -> None:
+    class Telling(Divided):
+        def ratings(self) -> RatingsTable:
+            table = self.source.ratings()
+            return replace(table, shown_N=table.item_N % 2 == 0) if told else table
+
+    rated(sqlite, arrived(sqlite).profiles[0], "i03", 4.0)
+    earlier, table = (
+        Telling(catalogue).ratings(),
+        AppSource(database=url_of(sqlite), catalogue=Telling(catalogue)).ratings(),
+    )
+    if earlier.shown_N is None:
+        assert table.shown_N is None
+    else:
+        assert table.shown_N is not None
+        assert table.shown_N.tolist() == [*earlier.shown_N, True]
 
 
 def test_pictures_and_embeddings_are_those_of_the_catalogue(sqlite: Database, catalogue: TableSource) -> None:
@@ -153,6 +233,7 @@ def test_pictures_and_embeddings_are_those_of_the_catalogue(sqlite: Database, ca
         ({"database": "sqlite:///none.sqlite"}, "there is no database sqlite:///none.sqlite: start the studio once"),
         ({"database": "mysql://somewhere/db"}, "its driver is mysql"),
         ({"database": "postgresql+psycopg://me:secret@host/db"}, "give it as PGPASSWORD"),
+        ({"database": "postgresql+psycopg://me@host/db?password=secret"}, "give it as PGPASSWORD"),
     ],
 )
 def test_what_is_no_database_is_refused(catalogue: TableSource, words: dict[str, str], message: str) -> None:

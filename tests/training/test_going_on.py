@@ -72,9 +72,28 @@ def test_a_run_on_answers_can_be_gone_on_from(unchanged: str, folder: Path) -> N
 
 
 def test_no_path_is_in_the_checkpoint(unchanged: str, folder: Path) -> None:
-    source = checkpoint.describe(folder / "runs/train/two/prior.safetensors")["facts"]["data"]["source"]
+    description = checkpoint.describe(folder / "runs/train/two/prior.safetensors")
+    source = description["facts"]["data"]["source"]
     assert source["database"] == "???"
     assert source["catalogue"]["ratings"] == "???"
+    assert "studio.sqlite" not in json.dumps(description), "not even as what it was in training"
+    assert json.loads((folder / "runs/train/two/data.json").read_text())["source"]["database"] == URL
+
+
+def test_arguments_of_the_catalogue_can_be_changed(unchanged: str, folder: Path) -> None:
+    (folder / "moved.csv").write_bytes((folder / "ratings.csv").read_bytes())
+    words = (*APP, "source.catalogue.ratings=moved.csv", "source.catalogue.low=0", "run_dir=runs/train/moved")
+    assert f"table: {480 + 12 * 31:,} ratings in own" in printed(folder, *words)
+    source = json.loads((folder / "runs/train/moved/data.json").read_text())["source"]
+    assert source["catalogue"] == NODES["source"] | {"ratings": "moved.csv", "low": 0}
+
+
+def test_another_catalogue_takes_the_place_of_the_runs(unchanged: str, folder: Path) -> None:
+    whole = {key: value for key, value in NODES["source"].items() if key != "pictures"}
+    words = [f"source.catalogue.{key}={value}" for key, value in whole.items()]
+    printed(folder, *APP, *words, "run_dir=runs/train/whole")
+    source = json.loads((folder / "runs/train/whole/data.json").read_text())["source"]
+    assert source["catalogue"] == whole
 
 
 def test_another_network_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
