@@ -82,7 +82,7 @@ class AppSource(Loadable):
             database.close()
         if not told["user"]:
             raise ValueError(f"nobody has answered anything in {database.name} yet")
-        in_time = np.argsort(np.asarray(told["time"], dtype=np.float64), kind="stable")  # so far as they were asked
+        in_time = np.argsort(np.asarray(told["time"], dtype=np.float64), kind="stable")  # until now as they were asked
         told = {name: [values[row] for row in in_time] for name, values in told.items()}
         question_N = np.asarray([-1 if each is None else int(each) for each in told["question"]], dtype=np.int64)
         picked_N = np.asarray([each == 1 for each in told["picked"]])
