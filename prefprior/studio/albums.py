@@ -140,7 +140,7 @@ class AlbumMaker:
             belief = await served.settling.settled(profile, whose.answers)
             liked = liked_in(whose.answers, served.offer.levels)
             theirs = None if second is None else await served.settling.settled(second.profile, second.answers)
-            if theirs is not None:
+            if theirs is not None and whose.answers and second is not None and second.answers:
                 alike = await computed(served.inference, lambda inference: inference.alike(belief, theirs))
                 told["alike"] = round(alike, 3)
             drawn = await computed(
@@ -166,9 +166,9 @@ class AlbumMaker:
         )  # fmt: skip
         before = await run_in_threadpool(self._albums.of, profile, kind)
         replaced = {} if before is None else await run_in_threadpool(self._files.found, before.names)
-        await run_in_threadpool(self._albums.replace, profile, made, contents, kind, other)
         if before is not None:
-            self._replaced.keep(profile, before, replaced)
+            self._replaced.keep(profile, before, replaced)  # before their files are removed
+        await run_in_threadpool(self._albums.replace, profile, made, contents, kind, other)
         return made
 
 

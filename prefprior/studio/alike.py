@@ -13,7 +13,7 @@ from prefprior.studio.store.people import Profile
 from prefprior.studio.tasks import PATIENCE, computed
 
 LEAST_ANSWERS = 5  # before, a taste is mostly that of a stranger
-NEAREST = 5  # people who are named
+NEAREST = 5  # people who are listed
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class Near:
     """Somebody whose taste is like one's own."""
 
     profile: int
-    name: str
     agreement: float  # the correlation of what is expected of both
 
 
@@ -34,12 +33,14 @@ class Alike:
     async def read(self, profile: Profile) -> Taste | None:
         """A profile's taste as of now, kept for others to be compared with; None after few answers, or where it may not
         be found."""
-        if profile.found_as is None:
+        if not profile.findable:
             return None
         served, answers = self._served_to(profile), await run_in_threadpool(self._impressions.answered, profile)
-        if len(answers) < LEAST_ANSWERS:
-            return None
         kept, state = await run_in_threadpool(self._tastes.of, profile), state_of(served.model, answers)
+        if len(answers) < LEAST_ANSWERS:
+            if kept is not None:  # answers were taken back
+                await run_in_threadpool(self._tastes.drop, profile)
+            return None
         if kept is not None and kept.state == state:
             return kept
         reader, utilities = await computed(
@@ -61,5 +62,15 @@ class Alike:
         agreement = await computed(
             self._served_to(profile).inference, lambda inference: inference.agreement(mine.utilities, theirs), PATIENCE
         )
-        found = [Near(other.profile, other.name, value) for other, value in zip(others, agreement, strict=True)]
+        found = [Near(other.profile, value) for other, value in zip(others, agreement, strict=True)]
         return sorted(found, key=lambda near: -near.agreement)[:NEAREST]
+
+    async def found(self, profile: Profile, number: int) -> Profile | None:
+        """A profile that this one may mix with: the tastes of both can be compared."""
+        mine = await self.read(profile)
+        if mine is None:
+            return None
+        other = await run_in_threadpool(self._tastes.found, profile, number, mine.reader)
+        if other is None or len(await run_in_threadpool(self._impressions.answered, other)) < LEAST_ANSWERS:
+            return None
+        return other

@@ -141,7 +141,7 @@ class Studio:
     async def strip(self, profile: Profile) -> Album:
         """What is made for a profile now. What is compared of it follows its answers meanwhile."""
         made = await self.maker.strip(profile)
-        if profile.found_as is not None:
+        if profile.findable:
             self.tasks.begun(("taste", (profile.id,), made.state), lambda: self.alike.read(profile))
         return made
 
@@ -173,6 +173,7 @@ class Studio:
         """Ends after what waits is done."""
         for served in (self.served, *self._retiring):
             served.close()
+        self.files.close()
         self.database.close()
 
     def cancel(self) -> None:

@@ -20,7 +20,7 @@ from prefprior.studio.store.database import Database
 from prefprior.studio.store.events import Event, Events, Key, Receipt
 from prefprior.studio.store.impressions import ConflictError
 from prefprior.studio.store.people import People
-from prefprior.studio.store.tables import EventRow
+from prefprior.studio.store.tables import BatchRow, EventRow
 from prefprior.studio.store.tokens import DAY
 from prefprior.studio.web.limits import LARGEST_BODY
 from tests.studio.conftest import ON_BOTH
@@ -203,6 +203,20 @@ def test_a_key_is_remembered_for_a_day(served: Database, monkeypatch: pytest.Mon
     later = time.time() + DAY + 1
     monkeypatch.setattr(time, "time", lambda: later)
     assert events.take("shop", batch, ITEMS, key) == Receipt(1, 0)
+
+
+def test_keys_expire_without_another_batch(studio: Studio, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio.events.take("shop", [Event("ann", ITEM, "like", NOW)], ITEMS, Key("old", "f" * 64))
+    monkeypatch.setattr("prefprior.studio.store.events.KEY_SECONDS", -1.0)
+    monkeypatch.setattr("prefprior.studio.web.app.TENDING_SECONDS", 0.01)
+    with visit(), studio.database.reading() as session:
+        for _ in range(1000):
+            session.rollback()  # sees what was committed since
+            if session.scalar(select(func.count()).select_from(BatchRow)) == 0:
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail("the key is still there")
 
 
 def test_keys_of_platforms_are_their_own(served: Database) -> None:

@@ -1,23 +1,28 @@
 """Made pictures as files: there before their rows, gone after the last of them, whatever happened in between."""
 
+import fcntl
 import json
+import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
+from anyio import from_thread
 from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
+from prefprior.files import LOCK
 from prefprior.studio.service import Studio
 from prefprior.studio.store.albums import GALLERY, STRIP, Album, Albums, Picture
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.moderation import Moderation
 from prefprior.studio.store.people import People, Profile
-from prefprior.studio.store.picture_files import MissingPictureError, PictureFiles, PicturesAwayError, name_of
+from prefprior.studio.store.picture_files import ENOUGH, MissingPictureError, PictureFiles, PicturesAwayError, name_of
 from prefprior.studio.store.tables import MADE, MadeRow
 from prefprior.studio.store.tokens import Tokens
 from tests.studio.visiting import MADE as NAME
@@ -52,7 +57,7 @@ def somebody(database: Database) -> Profile:
 
 def there(files: PictureFiles) -> set[str]:
     """Names of all files."""
-    return {Path(path).stem for path in files._system.find(files._root)}
+    return {Path(path).stem for path in files._system.find(files._root) if path.endswith(".png")}
 
 
 def test_a_picture_is_a_file_before_its_row_is_there(database: Database, files: PictureFiles, albums: Albums) -> None:
@@ -174,6 +179,182 @@ def test_databases_that_share_a_folder_leave_each_other_alone(tmp_path: Path) ->
         files.recover()
         assert files.read(name_of(b"picture")) == b"picture"
         files._database.close()
+
+
+def copied(database: Database, path: Path) -> Database:
+    with sqlite3.connect(str(database.engine.url.database)) as original, sqlite3.connect(path) as copy:
+        original.backup(copy)
+    return Database.open(f"sqlite:///{path}")
+
+
+def test_a_copy_of_a_database_does_not_take_its_pictures(sqlite: Database, url: str, tmp_path: Path) -> None:
+    files = PictureFiles(sqlite, url)
+    files.recover()
+    copy = copied(sqlite, tmp_path / "copy.sqlite")
+    Albums(sqlite, files).replace(somebody(sqlite), album(b"later"), [b"later"])
+    files.close()
+    with pytest.raises(ValueError, match=r"belong to the database .*studio\.sqlite, and .*give it another place"):
+        PictureFiles(copy, url).recover()
+    assert files.read(name_of(b"later")) == b"later"
+    PictureFiles(copy, f"{url}/of-the-copy").recover()
+    again = PictureFiles(sqlite, url)
+    again.recover()
+    again.close()
+    copy.close()
+    assert files.read(name_of(b"later")) == b"later"
+
+
+def test_a_database_moves_with_its_pictures(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    database = Database.open(f"sqlite:///{before / 'studio.sqlite'}")
+    files = PictureFiles(database, str(before / "pictures"))
+    files.recover()
+    Albums(database, files).replace(somebody(database), album(b"one"), [b"one"])
+    files.close()
+    database.close()
+    before.rename(after)
+    moved = Database.open(f"sqlite:///{after / 'studio.sqlite'}")
+    files = PictureFiles(moved, str(after / "pictures"))
+    files.recover()
+    assert files.read(name_of(b"one")) == b"one"
+    files.close()
+    moved.close()
+
+
+def test_a_folder_that_another_server_uses_is_refused(sqlite: Database, tmp_path: Path) -> None:
+    files = PictureFiles(sqlite, str(tmp_path / "made"))
+    files.recover()
+    lock = Path(files._root) / LOCK
+    with lock.open() as another, pytest.raises(BlockingIOError):
+        fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    files.close()
+    with lock.open("w") as another:
+        another.write("another server")
+        another.flush()
+        fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(ValueError, match=r"another server is writing into .*Stop it, or give this database"):
+            PictureFiles(sqlite, str(tmp_path / "made")).recover()
+
+
+def refusing(files: PictureFiles, monkeypatch: pytest.MonkeyPatch, bad: set[str]) -> None:
+    """Storage that does not let some pictures be removed."""
+    remove = files._system.rm_file
+
+    def refuse(path: str) -> None:
+        if Path(path).stem in bad:
+            raise PermissionError("not this one")
+        remove(path)
+
+    monkeypatch.setattr(files._system, "rm_file", refuse)
+
+
+def test_a_file_that_cannot_be_removed_keeps_no_other(files: PictureFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [f"picture {place}".encode() for place in range(40)]
+    names = sorted(name_of(each) for each in contents)
+    for content in contents:
+        files._write(name_of(content), content)
+    refusing(files, monkeypatch, bad := set(names[: ENOUGH + 2]))
+    files.release(names)
+    for _ in range(2):  # those that failed come last
+        with pytest.raises(PicturesAwayError):
+            files.release_again()
+    assert there(files) == bad
+    bad.clear()
+    files.release_again()
+    assert there(files) == set()
+
+
+class Slow:
+    """Removal that waits."""
+
+    def __init__(self, files: PictureFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.goes_on, self._remove = threading.Event(), threading.Event(), files._system.rm_file
+        monkeypatch.setattr(files._system, "rm_file", self)
+
+    def __call__(self, path: str) -> None:
+        self.begun.set()
+        assert self.goes_on.wait(30)
+        self._remove(path)
+
+
+def test_nobody_waits_for_the_removal_of_others(files: PictureFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    files._write(name_of(b"old"), b"old")
+    slow = Slow(files, monkeypatch)
+    removing = threading.Thread(target=files.release, args=([name_of(b"old")],))
+    removing.start()
+    assert slow.begun.wait(30)
+    written = threading.Event()
+
+    def write() -> None:
+        with files.held([b"new"]):
+            files.release_again()
+            written.set()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    seen = written.wait(10)
+    slow.goes_on.set()
+    removing.join()
+    writing.join()
+    assert seen
+    assert there(files) == set()
+
+
+def test_a_picture_that_is_made_again_while_it_is_removed_stays(
+    database: Database, files: PictureFiles, albums: Albums, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files._write(name_of(b"a"), b"a")
+    slow = Slow(files, monkeypatch)
+    removing = threading.Thread(target=files.release, args=([name_of(b"a")],))
+    removing.start()
+    assert slow.begun.wait(30)
+    profile = somebody(database)
+    making = threading.Thread(target=albums.replace, args=(profile, album(b"a"), [b"a"]))
+    making.start()
+    making.join(0.2)  # it would have written by now
+    slow.goes_on.set()
+    removing.join()
+    making.join()
+    assert files.read(name_of(b"a")) == b"a"
+
+
+def test_what_is_let_go_while_its_removal_begins_is_removed(
+    database: Database, files: PictureFiles, albums: Albums, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = People(database).arrive()[0]
+    albums.replace(person.profiles[0], album(b"a"), [b"a"])
+    named = files._named
+
+    def deleted_meanwhile(names: Iterable[str]) -> set[str]:
+        found = named(names)
+        if found:
+            files.release(People(database).delete(person))
+        return found
+
+    monkeypatch.setattr(files, "_named", deleted_meanwhile)
+    files.release([name_of(b"a")])
+    assert there(files) == set()
+
+
+def test_pages_find_their_pictures_while_others_take_their_place(
+    visit: Visit, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person(visit())
+    person.answer()
+    names = person.strip()
+    owner = studio.people.of_cookie(person.client.cookies["studio"])
+    assert owner is not None
+    replace, seen = studio.albums.replace, list[bytes | None]()
+
+    def replaced(*given: Any) -> None:
+        replace(*given)
+        seen.extend(from_thread.run(studio.maker.content, owner, name) for name in names)
+
+    monkeypatch.setattr(studio.albums, "replace", replaced)
+    person.answer("5")
+    assert person.strip() != names
+    assert [name_of(each or b"") for each in seen] == names
 
 
 def test_pictures_of_an_earlier_version_are_moved_out_of_the_database(database: Database, url: str) -> None:

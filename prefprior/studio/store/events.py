@@ -85,6 +85,15 @@ class Events:
                 continue
         raise ConflictError("these people are made and deleted at this moment: send the batch again")
 
+    def expire(self) -> None:
+        """Forgets keys that are no longer to be known again."""
+        old = BatchRow.taken_at < time.time() - KEY_SECONDS
+        with self._database.reading() as session:
+            if session.scalars(select(BatchRow.platform).where(old).limit(1)).first() is None:
+                return
+        with self._database.writing() as session:
+            session.execute(delete(BatchRow).where(old))
+
     def _taken(
         self, session: Session, platform: str, batch: Sequence[Event], items: frozenset[str], key: Key | None
     ) -> Receipt:  # fmt: skip

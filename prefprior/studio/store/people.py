@@ -47,7 +47,7 @@ class Profile:
     name: str
     seed: int
     shared: bool = False  # whether a code lets others mix it with theirs
-    found_as: str | None = None  # what people with a like taste find it by
+    findable: bool = False  # by people with a like taste
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class People:
             let_go = _pictures_of(session, ProfileRow.id == profile.id)
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
-                row.share_hash = row.found_as = None
+                row.share_hash, row.findable = None, False
                 session.execute(delete(TasteRow).where(TasteRow.profile_id == row.id))
                 mine = select(ProfileRow.id).where(ProfileRow.person_id == row.person_id)
                 session.execute(
@@ -185,7 +185,7 @@ class People:
             let_go = _pictures_of(session, ProfileRow.id == profile.id)
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
-                row.seed, row.share_hash, row.found_as = _seed(), None, None
+                row.seed, row.share_hash, row.findable = _seed(), None, False
             for table in (QuestionRow, EventRow, ReportRow, AlbumRow, TasteRow):
                 session.execute(delete(table).where(table.profile_id == profile.id))
             session.execute(delete(AlbumRow).where(AlbumRow.mixed_with == profile.id))
@@ -252,7 +252,7 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
         "profile": profile.id,
         "name": profile.name,
         "shared": profile.share_hash is not None,
-        "found_as": profile.found_as,
+        "findable": profile.findable,
         "taste": None if taste is None else {
             "reader": taste.reader, "state": taste.state, "utilities": taste.utilities.hex(), "read_at": taste.read_at,
         },
@@ -332,7 +332,7 @@ def _person(row: PersonRow) -> Person:
 
 def profile_in(row: ProfileRow) -> Profile:
     """What a row says."""
-    return Profile(row.id, row.person_id, row.name, row.seed, row.share_hash is not None, row.found_as)
+    return Profile(row.id, row.person_id, row.name, row.seed, row.share_hash is not None, row.findable)
 
 
 def _take_invitation(session: Session, code: str) -> bool:

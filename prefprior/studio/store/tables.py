@@ -16,6 +16,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -61,7 +62,7 @@ class ProfileRow(Base):
     name: Mapped[str] = mapped_column(String(40))
     seed: Mapped[int] = mapped_column(BigInteger)  # of all that is drawn for it
     share_hash: Mapped[str | None] = mapped_column(String(64))  # of the code with which others may mix it with theirs
-    found_as: Mapped[str | None] = mapped_column(String(40))  # by people with a like taste; None: not at all
+    findable: Mapped[bool] = mapped_column(default=False, server_default=false())  # by people with a like taste
     created_at: Mapped[float] = mapped_column(Double)
 
     person: Mapped[PersonRow] = relationship(back_populates="profiles")

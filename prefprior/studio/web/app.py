@@ -49,12 +49,13 @@ class Rates:
 
 
 async def _tending(studio: Studio) -> None:
-    """Deletions that had to wait for a reader, and the claim on a database that has restarted."""
+    """Deletions that had to wait, keys that have expired, and the claim on a database that has restarted."""
     while True:
         await asyncio.sleep(TENDING_SECONDS)
         try:
             await run_in_threadpool(studio.database.hold)
             await run_in_threadpool(studio.database.forget_again)
+            await run_in_threadpool(studio.events.expire)
             await run_in_threadpool(studio.files.release_again)
         except (SQLAlchemyError, PicturesAwayError):  # the next time
             pass

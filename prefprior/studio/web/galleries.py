@@ -63,9 +63,11 @@ def router(door: Door) -> APIRouter:
             if found is None:
                 raise HTTPException(422, "nobody shares a profile by this code any more")
         elif form.get("alike"):
-            found = await run_in_threadpool(studio.tastes.found, visitor.profile, number_in(form["alike"]))
+            found = await studio.alike.found(visitor.profile, number_in(form["alike"]))
             if found is None:
-                raise HTTPException(404, "one of you may not be found any more: no mixture is made")
+                raise HTTPException(
+                    404, "one of you may not be found, or has given too few answers: no mixture is made"
+                )
         elif form.get("mix"):
             number = number_in(form["mix"])
             found = next((each for each in visitor.person.profiles if each.id == number), None)

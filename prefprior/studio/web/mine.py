@@ -65,7 +65,7 @@ def router(door: Door) -> APIRouter:
                 code = await run_in_threadpool(studio.people.share, chosen)
                 return page("message.html.j2", title="Shared", detail=SHARED, code=code, link="/you")
             elif action == "find":
-                await run_in_threadpool(studio.tastes.let_find, chosen, form.get("name", ""))
+                await run_in_threadpool(studio.tastes.let_find, chosen)
                 return RedirectResponse("/you", 303)
             elif action == "hide":
                 await studio.hide(chosen)
