@@ -37,7 +37,8 @@ def looked(base: Belief, seed: int) -> Belief:
 
 
 class Apart:
-    """The process. It starts with this object, ends with it, and is started again where something else has ended it."""
+    """The process. It starts with the first look, ends with this object or before, and is started again where something
+    else has ended it."""
 
     def __init__(self, cast: Cast, pool: Pool) -> None:
         tastes = cast.tastes
@@ -47,18 +48,29 @@ class Apart:
             "favourites": pool.favourite_PK,
         }  # fmt: skip
         self._one, self._told = threading.Lock(), False
-        self._start()
+        self._process: subprocess.Popen[bytes] | None = None
 
     def look(self, base: Belief, seed: int) -> Belief:
         """As `looked`, there."""
         with self._one:
             for _ in range(TRIES):
+                if self._process is None:
+                    self._start()
                 try:
                     return self._sent(base, seed)
                 except (EOFError, OSError):
-                    self._end()
-                    self._start()
+                    self._stop()
             raise RuntimeError("the process in which the network looks was ended while it did, more than once")
+
+    def close(self) -> None:
+        """Ends the process, after the look that it takes."""
+        with self._one:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._end()
+            self._process = None
 
     def _sent(self, base: Belief, seed: int) -> Belief:
         if not self._told:
@@ -74,7 +86,7 @@ class Apart:
         self._connection, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
+                [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=subprocess.DEVNULL,
@@ -101,6 +113,7 @@ def _serve(number: int) -> None:
             while True:
                 base, seed = _unpickled(connection.recv_bytes(), shared)
                 connection.send_bytes(_pickled(_looked_or_error(base, seed), shared))
+                del base  # whoever it was of may be deleted
         except (EOFError, OSError):  # the studio is gone
             pass
 

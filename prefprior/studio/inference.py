@@ -225,6 +225,11 @@ class Sampling:
         """A belief whose tastes are imagined anew."""
         return look.taken() if self._apart is None else self._apart.look(look.base, look.seed)
 
+    def close(self) -> None:
+        """Nothing is looked at any more."""
+        if self._apart is not None:
+            self._apart.close()
+
     def draw(
         self, belief: Belief, seed: int, liked: Sequence[str], n: int, wish: Wish, other: Belief | None = None
     ) -> Drawn:

@@ -40,6 +40,7 @@ class Served:
         self.offer, self.model, self.decoder = parts.offer, parts.inference.model, parts.painter.decoder.identity
         self.known = frozenset(parts.sampling.catalogue.ids)
         self.inference = Worker(parts.inference, name="inference", waiting=waiting)
+        self._sampling = parts.sampling
         self.sampling = Worker(parts.sampling, name="sampling", waiting=waiting, yields=True)
         self.painter = Worker(parts.painter, name="decoding", waiting=waiting, yields=True)
         self.settling, self.thumbnails = Settling(self.inference, self.sampling), Thumbnails(parts.pictures)
@@ -68,3 +69,4 @@ class Served:
         """Ends after what waits is done."""
         for worker in self.workers:
             worker.close()
+        self._sampling.close()

@@ -20,7 +20,7 @@ def apart(cast: Cast, pool: Pool) -> Iterator[Apart]:
     """A fresh Python takes seconds: one for all tests."""
     made = Apart(cast, pool)
     yield made
-    made._end()
+    made.close()
 
 
 def believed(cast: Cast, pool: Pool, answers: int) -> Belief:
@@ -60,14 +60,30 @@ def test_an_error_is_told(apart: Apart, cast: Cast, pool: Pool) -> None:
 
 
 def test_a_process_that_was_killed_is_started_again(apart: Apart, cast: Cast, pool: Pool) -> None:
-    os.kill(apart._process.pid, signal.SIGKILL)
     base = believed(cast, pool, 3)
+    apart.look(base, 7)
+    assert apart._process is not None
+    os.kill(apart._process.pid, signal.SIGKILL)
     require_same(apart.look(base, 7), looked(base, 7))
+
+
+def test_it_begins_with_the_first_look_and_ends_when_it_is_closed(cast: Cast, pool: Pool) -> None:
+    made = Apart(cast, pool)
+    made.close()
+    assert made._process is None
+    base = believed(cast, pool, 2)
+    require_same(made.look(base, 7), looked(base, 7))
+    process = made._process
+    assert process is not None
+    made.close()
+    assert process.poll() is not None
 
 
 def test_it_ends_with_the_checkpoint(cast: Cast, pool: Pool) -> None:
     made = Apart(cast, pool)
+    made.look(believed(cast, pool, 2), 7)
     process, gone = made._process, weakref.ref(made)
+    assert process is not None
     del made
     gc.collect()
     assert gone() is None
