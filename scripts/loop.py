@@ -383,9 +383,10 @@ def main(words: Sequence[str] | None = None) -> None:
     # What may be gained is known before the hours that the rounds take.
     all_people = judged(folder, "all", trained(folder, "all", f"source.people={args.people}"), world, args)
     found = {"start": judged(folder, "start", start, world, args)}
-    for name, checkpoint in played(folder, start, world, rounds, going_on, args).items():
-        found[f"{OLD} {name}"] = judged(folder, f"old{name}", old_alone(folder, name, known, going_on), world, args)
-        found[f"{ROUND} {name}"] = judged(folder, f"round{name}", checkpoint, world, args)
+    for number, checkpoint in played(folder, start, world, rounds, going_on, args).items():
+        old = old_alone(folder, number, known, going_on)
+        found[f"{OLD} {number}"] = judged(folder, f"old{number}", old, world, args)
+        found[f"{ROUND} {number}"] = judged(folder, f"round{number}", checkpoint, world, args)
     found["all people"] = all_people
     report(found, args.visitors * args.answers, console)
     rated = off_policy(folder, world, rounds)
