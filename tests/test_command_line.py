@@ -13,7 +13,7 @@ EMPTY = "is empty: give a value, or"
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("train experiment=null", f"experiment=null: {GROUPS} (flickr_aes, likes,"),
+        ("train experiment=null", f"experiment=null: {GROUPS} (app, flickr_aes, likes,"),
         ("train callbacks=null", f"callbacks=null: {GROUPS} (default, early_stopping, gallery)"),
         ("train prior=5", f"prior=5: {GROUPS}"),
         ("sample decoder=true", f"decoder=true: {GROUPS}"),

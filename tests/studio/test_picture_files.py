@@ -432,7 +432,8 @@ def test_storage_that_nobody_knows_is_refused(sqlite: Database) -> None:
 def test_a_missing_or_damaged_file_is_a_404_with_a_sentence(visit: Visit, studio: Studio) -> None:
     person = Person(visit())
     person.answer()
-    first, second, *others = person.strip()
+    names = person.strip()
+    first, second, *others = dict.fromkeys(names)  # two pictures of a strip may be the same
     Path(studio.files._path(first)).unlink()
     Path(studio.files._path(second)).write_bytes(b"half")
     for name in (first, second):
@@ -442,8 +443,9 @@ def test_a_missing_or_damaged_file_is_a_404_with_a_sentence(visit: Visit, studio
     assert person.client.get(f"/made/{others[0]}").status_code == 200
     archive = ZipFile(BytesIO(person.client.get("/export").content))
     missing = archive.read("missing.txt").decode().split()
-    assert [path.rpartition("/")[2] for path in missing] == ["strip-1.png", "strip-2.png"]
-    assert sum(name.endswith(".png") for name in archive.namelist()) == len(others)
+    gone = [place for place, name in enumerate(names, start=1) if name in (first, second)]
+    assert [path.rpartition("/")[2] for path in missing] == [f"strip-{place}.png" for place in gone]
+    assert sum(name.endswith(".png") for name in archive.namelist()) == len(names) - len(gone)
 
 
 def test_a_gallery_without_a_file_says_so(visit: Visit, studio: Studio) -> None:
@@ -454,8 +456,10 @@ def test_a_gallery_without_a_file_says_so(visit: Visit, studio: Studio) -> None:
     Path(studio.files._path(names[0])).unlink()
     archive = ZipFile(BytesIO(person.client.get("/made.zip").content))
     told = json.loads(archive.read("manifest.json"))["pictures"]
-    assert [each["file"] for each in told] == [None, *(f"{place}.png" for place in range(2, len(names) + 1))]
-    assert len(archive.namelist()) == len(names)
+    # Two pictures of a gallery may be the same, and then lie in one file.
+    kept = [None if name == names[0] else f"{place}.png" for place, name in enumerate(names, start=1)]
+    assert [each["file"] for each in told] == kept
+    assert len(archive.namelist()) == 1 + len([file for file in kept if file is not None])
 
 
 def test_a_platform_is_told_too(visit: Visit, studio: Studio) -> None:
