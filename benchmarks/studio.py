@@ -71,15 +71,20 @@ class Server:
 
     @property
     def megabytes(self) -> float:
-        """Resident memory."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
+        """Resident memory, with that of the process that looks."""
+        statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self._pids()]
+        return sum(int(found) for status in statuses for found in re.findall(r"VmRSS:\s+(\d+) kB", status)) / 1024
 
     @property
     def seconds(self) -> float:
-        """Of the processor."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Of the processor, with those of the process that looks."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids()]
+        return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
+
+    def _pids(self) -> list[int]:
+        own = self._process.pid
+        children = [path.read_text().split() for path in Path(f"/proc/{own}/task").glob("*/children")]
+        return [own, *(int(pid) for some in children for pid in some)]
 
     def end(self) -> None:
         """Stops it in order."""

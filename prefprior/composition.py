@@ -1,9 +1,9 @@
 """What more than one entry file builds from its configuration: the data of a checkpoint, the decoder of a space. Only
 entry files import this.
 
-A checkpoint names the classes of its data and their arguments without paths; what those were is kept for messages
-alone. `train` writes them beside it, into `data.json`, which stays behind where a checkpoint is passed on. Neither goes
-through Hydra or OmegaConf.
+A checkpoint names the classes of its data and their arguments. Its paths are for messages alone: `train` writes those
+that commands read beside it, into `data.json`, which stays behind where a checkpoint is passed on. Neither goes through
+Hydra or OmegaConf.
 """
 
 from collections.abc import Mapping, Sequence

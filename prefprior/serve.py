@@ -86,8 +86,6 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     for name in ("tastes", "imagined", "candidates", "calibrate_people", "beliefs", "waiting"):
         require_between(name, cfg[name], 1, 10_000_000)
     require_between("reference", cfg.reference, 2, 1_000_000)
-    # What is wrong with them is said before the minute that tastes take.
-    build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
     for axis in cfg.axes:
         require_axis(axis)
     cfg.checkpoint, cfg.device = str(find_checkpoint(cfg.checkpoint)), require_device(cfg.device)
@@ -99,12 +97,15 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     console.print(
         f"prior: {told(path)}\ndatabase: {database.name}\nmade pictures: {files.url}", highlight=False, soft_wrap=True
     )
-    parts, making = parts_of(cfg, path, console), build(cfg.making, Making)
-    return Studio(database=database, files=files, parts=parts, making=making, waiting=cfg.waiting)
+    parts = parts_of(cfg, path, console)
+    return Studio(
+        database=database, files=files, parts=parts, making=build(cfg.making, Making), waiting=cfg.waiting
+    )  # fmt: skip
 
 
 def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:
     """A checkpoint's model and decoder with their pictures, and what they can be asked."""
+    # What is wrong with these is said before the minute that tastes take.
     exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
     model = file_hash(path)
     predictor = TrainedPredictor.load(path, cfg.device, trust=cfg.trust)

@@ -18,31 +18,26 @@ Whatever is finished is not run again, so an interrupted loop continues.
 """
 
 import argparse
-import json
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
 
 from prefprior.checkpoint import describe
-from prefprior.data.splits import Splits
 from prefprior.evaluation.protocol.bootstrap import Figure, difference, interval, weights
 from prefprior.files import read_json, write_json
 from prefprior.gallery.manifest import file_hash
@@ -54,60 +49,13 @@ from prefprior.studio.store.people import People
 from prefprior.studio.store.picture_files import PictureFiles, default_of
 from prefprior.studio.store.tokens import Tokens
 from prefprior.studio.store.training import answered
-from prefprior.world.source import WorldSource
+from scripts.visitors import RATING_EVERY, Client, World, all_play
 
 ROOT = Path(__file__).resolve().parents[1]
 PLATFORM = "loop"
 OLD, ROUND = "old data alone", "round"
-RATING_EVERY = 4  # answers
 LOOKED_AT = 400  # random pictures a visitor, for the truth about ratings
 WAITING_SECONDS = 600.0  # for a server to be ready, or to take a checkpoint up
-
-
-class World:
-    """The people, and what they say of pictures."""
-
-    def __init__(self, people: int, known: int, root: Path) -> None:
-        """`known` of them have rated before the first round."""
-        self.source = WorldSource(people=people, root=str(root))
-        table = self.source.embeddings()
-        self.ids, self.vectors_ND = [str(each) for each in table.ids], table.vectors
-        self.row = {item: row for row, item in enumerate(self.ids)}
-        ratings = self.source.ratings()
-        part_N = Splits(by="user").parts(ratings)
-        part = dict(zip(ratings.users[ratings.user_N].tolist(), part_N.tolist(), strict=True))
-        users = [str(user) for user in ratings.users]
-        # Parts are by a hash of the person: who is new here is in the test part of every checkpoint of this loop.
-        self.visitors = [user for user in users[known:] if part[user] == "train"]
-        self.new = [user for user in users if part[user] == "test"]
-        self._lock = threading.Lock()  # its caches are not for several threads
-
-    def says(self, user: str, items: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """How much someone likes each picture at this moment, and the ratings."""
-        rows = [self.row[item] for item in items]
-        with self._lock:
-            return self.source.answers(user, self.vectors_ND[rows], np.random.default_rng([seed, int(user[7:])]))
-
-
-class Client:
-    """A platform's connection."""
-
-    def __init__(self, port: int, token: str) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=300)
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-
-    def send(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-        """The reply; a busy studio is asked again."""
-        headers = self._headers | ({} if key is None else {"Idempotency-Key": key})
-        while True:
-            self._connection.request(method, path, None if body is None else json.dumps(body), headers)
-            reply = self._connection.getresponse()
-            told = reply.read()
-            if reply.status in (200, 201):
-                return json.loads(told)
-            if reply.status != 503:
-                raise SystemExit(f"error: {method} {path} was answered {reply.status}: {told.decode()[:300]}")
-            time.sleep(float(reply.headers.get("Retry-After", 1)))
 
 
 @dataclass(frozen=True)
@@ -182,43 +130,6 @@ def until(holds: Callable[[], bool], otherwise: str) -> None:
         if time.monotonic() > end:
             raise SystemExit(f"error: {otherwise} after {WAITING_SECONDS:.0f} s")
         time.sleep(0.5)
-
-
-def play(world: World, client: Client, user: str, answers: int, seed: int, *, rates: bool) -> None:
-    """Someone answers; again from the start after an interruption, and then nothing counts twice."""
-    who = f"/v1/people/{user}"
-    for number in range(answers):
-        is_rating = rates and number % RATING_EVERY == RATING_EVERY - 1
-        asked = client.send("POST", f"{who}/questions", {"kind": "rate" if is_rating else "nine"}, key=f"{number}")
-        felt_M, rating_M = world.says(user, asked["items"], seed + number)
-        if is_rating:
-            said: dict[str, Any] = {"rating": float(rating_M[0])}
-        else:
-            best = int(felt_M.argmax())
-            liked = not asked["none"] or rating_M[best] >= 4
-            said = {"picked": [asked["items"][best]] if liked else []}
-        client.send("POST", f"{who}/answers", {"question": asked["question"], "latency": 1.0, **said})
-
-
-def all_play(
-    world: World, server: Server, users: Sequence[str], answers: int, seed: int, at_once: int, told: str, *,
-    rates: bool = True, made: bool = False,
-) -> None:  # fmt: skip
-    """Many at once; with `made`, pictures are made for each at the end."""
-    clients = threading.local()
-
-    def visit(user: str) -> None:
-        if not hasattr(clients, "own"):
-            clients.own = server.client()
-        play(world, clients.own, user, answers, seed, rates=rates)
-        if made:
-            clients.own.send("GET", f"/v1/people/{user}/pictures")
-        progress.advance(task)
-
-    with Progress(console=Console(stderr=True), transient=True) as progress, ThreadPoolExecutor(at_once) as pool:
-        task = progress.add_task(told, total=len(users))
-        for done in [pool.submit(visit, user) for user in users]:
-            done.result()
 
 
 @dataclass(frozen=True, eq=False)
@@ -418,7 +329,7 @@ def played(
             for number in range(missing[0], len(rounds)):
                 asks = file_hash(checkpoints[number])
                 until(lambda: server.model() == asks, f"{checkpoints[number]} was not taken up")  # noqa: B023
-                all_play(world, server, rounds[number], args.answers, 0, args.at_once, f"round {number + 1}")
+                all_play(world, server.client, rounds[number], args.answers, 0, args.at_once, f"round {number + 1}")
                 init = f"init_from=runs/train/{checkpoints[number].parent.name}"
                 trained(folder, f"round{number + 1}", "experiment=app", init, database, *going_on)
     return {number + 1: path for number, path in enumerate(checkpoints[1:])}

@@ -142,18 +142,22 @@ def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it never came")
 
 
+def served_model(client: TestClient) -> str:
+    return str(client.get("/readyz").json()["model"])
+
+
 def test_a_checkpoint_that_is_replaced_is_served_without_a_restart(
     tmp_path: Path, readied: Callable[[Callable[[TestClient], None]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
 
     def test(client: TestClient) -> None:
-        person, first = Person(client), client.get("/readyz").json()["model"]
+        person, first = Person(client), served_model(client)
         assert person.answer("1", "nine").status_code == 303
         shown = person.shown("pair")
         second = trained_again(path)
         assert second != first
-        until(lambda: client.get("/readyz").json()["model"] == second)
+        until(lambda: served_model(client) == second)
         assert person.answers() == 1
         assert person.shown("pair") == shown, "what waits for an answer is not asked anew"
         assert person.answer("1", "pair").status_code == 303
@@ -183,16 +187,16 @@ def test_a_broken_checkpoint_leaves_the_old_one_in_its_place(
         return what in logged
 
     def test(client: TestClient) -> None:
-        person, first = Person(client), client.get("/readyz").json()["model"]
+        person, first = Person(client), served_model(client)
         whole = path.with_name("whole.safetensors")
         path.rename(whole)
         path.write_bytes(whole.read_bytes()[:-1])
         until(lambda: said("is not served, and the model"))
         assert person.answer("1", "nine").status_code == 303
-        assert client.get("/readyz").json()["model"] == first
+        assert served_model(client) == first
         second = trained_again(whole)
         whole.replace(path)
-        until(lambda: client.get("/readyz").json()["model"] == second)
+        until(lambda: served_model(client) == second)
 
     readied(test)
     run(monkeypatch, tmp_path, "serve", *SMALL)
@@ -205,18 +209,18 @@ def test_a_finished_run_that_went_on_from_it_is_served(
     path = make_run(tmp_path) / "runs/train/one/prior.safetensors"
 
     def test(client: TestClient) -> None:
-        person, first = Person(client), client.get("/readyz").json()["model"]
+        person, first = Person(client), served_model(client)
         assert person.answer("1", "nine").status_code == 303
         gone_on(path, "ablation", experiment="table")
         gone_on(path, "debugged", debug="tiny")
         gone_on(tmp_path / "runs/train/debugged/prior.safetensors", "other")
         time.sleep(0.5)
-        assert client.get("/readyz").json()["model"] == first
+        assert served_model(client) == first
         second = gone_on(path, "two")
-        until(lambda: client.get("/readyz").json()["model"] == second)
+        until(lambda: served_model(client) == second)
         assert person.answer("2", "rate").status_code == 303
         third = gone_on(tmp_path / "runs/train/two/prior.safetensors", "three")
-        until(lambda: client.get("/readyz").json()["model"] == third)
+        until(lambda: served_model(client) == third)
         assert person.answers() == 2
 
     readied(test)

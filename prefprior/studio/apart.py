@@ -23,8 +23,8 @@ from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.malloc import keep_freed_memory
 from prefprior.seeding import generator_of
+from prefprior.studio.worker import LEAST_PRIORITY
 
-LEAST_PRIORITY = 19
 TRIES = 2  # whatever ends the process may end the next one too: memory that is short, for one
 _PROGRAM = "import sys; from prefprior.studio.apart import _serve; _serve(int(sys.argv[1]))"
 
@@ -104,7 +104,7 @@ def _ended(process: "subprocess.Popen[bytes]", connection: Connection) -> None:
 
 def _serve(number: int) -> None:
     """The process: looks until the other end is closed."""
-    os.nice(LEAST_PRIORITY)
+    os.setpriority(os.PRIO_PROCESS, 0, LEAST_PRIORITY)
     keep_freed_memory()
     with Connection(number) as connection:
         try:

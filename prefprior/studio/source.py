@@ -20,7 +20,7 @@ from prefprior.data.sources.source import Source
 from prefprior.data.sources.validate import ratings_table
 from prefprior.nodes import Loadable
 from prefprior.ratings import DRAWN, RatingScale, RatingsTable
-from prefprior.studio.store.database import Database
+from prefprior.studio.store.database import Database, password_settings
 from prefprior.studio.store.training import PERSON, SCHEMA, answered
 
 
@@ -146,4 +146,4 @@ def _has_password(url: str) -> bool:
         parsed = make_url(url)
     except ArgumentError:  # said when it is opened
         return False
-    return parsed.password is not None or any(name.lower().endswith("password") for name in parsed.query)
+    return parsed.password is not None or bool(password_settings(parsed))

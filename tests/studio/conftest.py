@@ -14,6 +14,7 @@ from prefprior.predictor import Catalogue
 from prefprior.studio.inference import Inference
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.people import Profile
 from prefprior.studio.web.app import create_app
 from tests.studio.postgres import Server, create, started
 from tests.studio.small import (
@@ -25,6 +26,7 @@ from tests.studio.small import (
     small_pool,
     small_studio,
 )
+from tests.studio.visiting import Person
 
 DATABASES = ("sqlite", "postgresql")
 ON_BOTH = pytest.mark.parametrize("served", DATABASES, indirect=True)
@@ -111,3 +113,15 @@ def visit(studio: Studio) -> Callable[[], TestClient]:
     """Opens browsers, each of which keeps its own cookies."""
     app = create_app(studio, rates=MANY)
     return lambda: TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+
+
+@pytest.fixture
+def person(visit: Callable[[], TestClient]) -> Person:
+    return Person(visit())
+
+
+@pytest.fixture
+def profile(person: Person, studio: Studio) -> Profile:
+    found = studio.people.of_cookie(person.client.cookies["studio"])
+    assert found is not None
+    return found.profiles[0]

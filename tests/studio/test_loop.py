@@ -1,4 +1,4 @@
-"""scripts/loop.py: visitors who answer over HTTP, and what the report says of them."""
+"""scripts/loop.py and its visitors.py: people who answer over HTTP, and what the report says of them."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ from prefprior.studio.store.impressions import Draw, Given, Impressions
 from prefprior.studio.store.people import People
 from prefprior.studio.store.tables import AnswerRow
 from prefprior.studio.store.tokens import Tokens
-from scripts import loop
+from scripts import loop, visitors
 
 Visit = Callable[[], TestClient]
 
@@ -38,7 +38,7 @@ class Sure:
 
 
 class Shop:
-    """`loop.Client` on a studio in this process."""
+    """`visitors.Client` on a studio in this process."""
 
     def __init__(self, studio: Studio, browser: TestClient) -> None:
         token = Tokens(studio.database).issue(loop.PLATFORM, ["ask", "read"], days=1)
@@ -66,8 +66,8 @@ def answers(studio: Studio) -> list[Any]:
 def test_visitors_pick_what_they_like_best_and_rate_every_fourth_time(
     studio: Studio, shop: Shop, catalogue: Catalogue
 ) -> None:
-    world = cast(loop.World, Sure(catalogue.ids))
-    loop.play(world, cast(loop.Client, shop), "person-0001", 8, 0, rates=True)
+    world = cast(visitors.World, Sure(catalogue.ids))
+    visitors.play(world, cast(visitors.Client, shop), "person-0001", 8, 0, rates=True)
     person = studio.people.of_platform(loop.PLATFORM, "person-0001", make=False)
     assert person is not None
     told = studio.impressions.answered(person.profiles[0])
@@ -83,9 +83,9 @@ def test_visitors_pick_what_they_like_best_and_rate_every_fourth_time(
 
 
 def test_a_visit_that_is_played_again_counts_once(studio: Studio, shop: Shop, catalogue: Catalogue) -> None:
-    world = cast(loop.World, Sure(catalogue.ids))
+    world = cast(visitors.World, Sure(catalogue.ids))
     for _ in range(2):
-        loop.play(world, cast(loop.Client, shop), "person-0001", 5, 0, rates=True)
+        visitors.play(world, cast(visitors.Client, shop), "person-0001", 5, 0, rates=True)
     assert len(answers(studio)) == 5
 
 
@@ -100,12 +100,12 @@ def test_pictures_alike_are_not_diverse() -> None:
 
     x, y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     made = {"a": torch.stack([x, x]), "b": torch.stack([y, y])}
-    judged = loop.Judged.of(cast(loop.World, Flat), made, cast(Any, Plain))
+    judged = loop.Judged.of(cast(visitors.World, Flat), made, cast(Any, Plain))
     assert judged.utility_B.tolist() == [1.0, 0.0]
     assert judged.within_B == pytest.approx([0, 0])
     assert judged.between == pytest.approx(1)
     mixed = {"a": torch.stack([x, y]), "b": torch.stack([x, y])}
-    judged = loop.Judged.of(cast(loop.World, Flat), mixed, cast(Any, Plain))
+    judged = loop.Judged.of(cast(visitors.World, Flat), mixed, cast(Any, Plain))
     assert judged.within_B == pytest.approx([1, 1])
     assert judged.between == pytest.approx(0.5)
 
@@ -126,7 +126,7 @@ def test_ratings_are_corrected_for_what_a_policy_chose(tmp_path: Path) -> None:
             rating = float(world.says("", [item], 0)[1][0])
             assert impressions.answer(person.profiles[0], question.id, Given(rating=rating), None)
     database.close()
-    found = loop.off_policy(tmp_path, cast(loop.World, world), [["person-0000"]])
+    found = loop.off_policy(tmp_path, cast(visitors.World, world), [["person-0000"]])
     assert found.naive.low > 4
     assert found.truth == 3
     assert found.corrected.low < 3 < found.corrected.high

@@ -1,7 +1,11 @@
 """A person at a browser, as tests drive one: cookies are kept, forms are read from the pages."""
 
+import json
 import re
 from html import unescape
+from io import BytesIO
+from typing import Any
+from zipfile import ZipFile
 
 from fastapi.testclient import TestClient
 from httpx2 import Response
@@ -59,3 +63,14 @@ class Person:
         response = self.client.post("/strip", data={"csrf": self.fields()["csrf"]}, headers={"X-Fragment": "1"})
         assert response.status_code == 200, response.text
         return MADE.findall(response.text)
+
+
+def make(person: Person, **wish: str) -> list[str]:
+    """Has a gallery made; returns the names of its pictures."""
+    assert person.post("/made", **wish).headers["location"] == "/made"
+    return MADE.findall(person.client.get("/made").text)
+
+
+def manifest(person: Person) -> dict[str, Any]:
+    """Of the downloaded gallery."""
+    return json.loads(ZipFile(BytesIO(person.client.get("/made.zip").content)).read("manifest.json"))

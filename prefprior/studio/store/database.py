@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
@@ -81,7 +81,8 @@ class Database:
     @property
     def name(self) -> str:
         """The URL without its password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        url = self.engine.url
+        return url.difference_update_query(password_settings(url)).render_as_string(hide_password=True)
 
     @property
     def is_sqlite(self) -> bool:
@@ -241,6 +242,11 @@ def _unusable(database: Database, error: DBAPIError) -> ValueError:
         f"the database {database.name} cannot be used: {str(error.orig).splitlines()[0]}. Is it there, and may this "
         "user write to it?"
     )
+
+
+def password_settings(url: URL) -> list[str]:
+    """Settings of a connection (`?password=`) that are secret too."""
+    return [name for name in url.query if name.lower().endswith("password")]
 
 
 def _engine(url: str) -> Engine:

@@ -10,7 +10,7 @@ from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -87,19 +87,18 @@ class Events:
 
     def expire(self) -> None:
         """Forgets keys that are no longer to be known again."""
-        old = BatchRow.taken_at < time.time() - KEY_SECONDS
         with self._database.reading() as session:
-            if session.scalars(select(BatchRow.platform).where(old).limit(1)).first() is None:
+            if session.scalars(select(BatchRow.platform).where(_old(time.time())).limit(1)).first() is None:
                 return
         with self._database.writing() as session:
-            session.execute(delete(BatchRow).where(old))
+            session.execute(delete(BatchRow).where(_old(time.time())))
 
     def _taken(
         self, session: Session, platform: str, batch: Sequence[Event], items: frozenset[str], key: Key | None
     ) -> Receipt:  # fmt: skip
         now = time.time()
         if key is not None:
-            session.execute(delete(BatchRow).where(BatchRow.taken_at < now - KEY_SECONDS))
+            session.execute(delete(BatchRow).where(_old(now)))
             found = session.get(BatchRow, (platform, key.name))
             if found is not None:
                 if found.sha256 != key.sha256:
@@ -125,6 +124,10 @@ class Events:
                 )
             )  # fmt: skip
         return receipt
+
+
+def _old(now: float) -> ColumnElement[bool]:
+    return BatchRow.taken_at < now - KEY_SECONDS
 
 
 def events_as_parquet(database: Database, platform: str | None = None) -> IO[bytes]:
