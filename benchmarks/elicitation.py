@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from side_by_side import fake_space, interleaved, report
@@ -37,9 +38,10 @@ from prefprior.elicitation.questions import Kind
 from prefprior.elicitation.tastes import Tastes
 from prefprior.space import Space
 
+GAUSSIAN = PairwiseGp()
 POLICIES: dict[str, Policy] = {
     "random": Random(), "roam": Roam(), "thompson": Thompson(), "information": Information(), "eubo": Eubo(),
-    "mcmv": Mcmv(), "directed": Directed(), "pairwise_gp": PairwiseGp(),
+    "mcmv": Mcmv(), "directed": Directed(), "pairwise_gp": GAUSSIAN,
 }  # fmt: skip
 BASELINE = "pairwise_gp"
 SIDE = 1024  # of the matrices whose product says how fast the core is
@@ -73,16 +75,16 @@ class Crowd:
         self.direction_ND = self.space.directions(self.raw_ND)
         utility_PN = torch.randn(args.tastes, args.dim, generator=g) @ self.raw_ND.T
         self.utility_PN = (utility_PN - utility_PN.mean(1, keepdim=True)) / utility_PN.std(1, keepdim=True)
-        # Nothing looks through a network here, so there is none.
+        nobody: Any = None  # nothing looks through a network here, so there is none
         none_PVD = torch.zeros(args.tastes, 0, args.dim)
-        self.tastes = Tastes(likes=None, known=None, reference_RD=self.raw_ND, imagined_PVD=none_PVD)
+        self.tastes = Tastes(likes=nobody, known=nobody, reference_RD=self.raw_ND, imagined_PVD=none_PVD)
         self.model = AnswerModel()
 
     def asked(self, policy: str, kind: Kind, answers: int, seed: int) -> Asked:
         """Somebody who has given some answers."""
         belief: Posterior = Belief(self.tastes, self.raw_ND, self.utility_PN, self.model, Moves(below=0))
         if policy == BASELINE:
-            belief = GaussianBelief(self.raw_ND, self.raw_ND, self.space, self.model, axes=POLICIES[BASELINE].axes)
+            belief = GaussianBelief(self.raw_ND, self.raw_ND, self.space, self.model, axes=GAUSSIAN.axes)
         asker = Asker(policy=POLICIES[policy], kind=kind)
         one = Asked(belief, self.utility_PN[seed % len(self.utility_PN)], self.direction_ND, asker, seed)
         for _ in range(answers):

@@ -163,7 +163,15 @@ def judged(folder: Path, name: str, checkpoint: Path, world: World, args: argpar
         users = world.new[: args.new]
         with serving(folder, f"new-{name}", checkpoint, "renew=false") as server:
             all_play(
-                world, server, users, args.after, 1000, args.at_once, f"new visitors: {name}", rates=False, made=True
+                world,
+                server.client,
+                users,
+                args.after,
+                1000,
+                args.at_once,
+                f"new visitors: {name}",
+                rates=False,
+                made=True,
             )
         run = folder / "runs" / "serve" / f"new-{name}"
         database = Database.open(f"sqlite:///{run / 'studio.sqlite'}")

@@ -10,11 +10,12 @@ so an interrupted sweep continues (see scripts/seeds.py, which does it).
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone is enough: nothing needs to be installed
 
-from scripts.seeds import ROOT, digest, figures, spread
+from scripts.seeds import ROOT, digest, evaluated, figures, spread
 
 OBJECTIVES = ("regression", "diffusion_eps", "diffusion_x0", "diffusion", "flow")
 # What is shown: the evaluation's keys, and what they are called in the table.
@@ -29,7 +30,7 @@ COLUMNS = {
 }
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Runs what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objectives", nargs="+", default=OBJECTIVES, choices=OBJECTIVES)
@@ -37,14 +38,15 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "objectives")
     parser.add_argument("--words", nargs="*", default=[], help="further words for train.py")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     evaluate = [f"people={args.people}", "scoreboard.lengths=[2,8,16]", "scoreboard.controls=[]", "decoding=null"]
     lines: dict[str, list[dict[str, float]]] = {}
     for seed in range(args.seeds):
         for objective in args.objectives:
             train = [f"objective={objective}", *args.words]
             run = args.folder.resolve() / f"{objective}-{digest(train)}" / str(seed)
-            lines.setdefault(objective, []).append(figures(run, seed, train, evaluate))
+            evaluation = evaluated(run, f"seed={seed}", train, evaluate)
+            lines.setdefault(objective, []).append(figures(evaluation, "prior"))
     print("| objective | " + " | ".join(COLUMNS.values()) + " |")
     print("|---" * (1 + len(COLUMNS)) + "|")
     for objective, runs in lines.items():

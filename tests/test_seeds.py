@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from prefprior.files import read_json, write_json
-from scripts import seeds
+from scripts import objectives, seeds
 
 
 @pytest.fixture
@@ -86,3 +86,15 @@ def test_a_predictor_that_was_not_evaluated_is_refused(
 ) -> None:
     with pytest.raises(SystemExit, match="no figure auc@all of wals"):
         call(monkeypatch, tmp_path, "--train", "prior=tiny", "--figures", "auc@all", "--against", "wals")
+
+
+def test_objectives_are_compared_over_seeds(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(objectives, "COLUMNS", {"auc@all": "AUC"})
+    objectives.main(["--objectives", "flow", "regression", "--seeds", "2", "--folder", str(tmp_path)])
+    assert len(commands) == 8
+    assert "objective=regression" in commands[2]
+    told = capsys.readouterr().out
+    assert "| `flow` | 0.550 ±0.071 |" in told
+    assert "| `regression` | 0.550 ±0.071 |" in told
