@@ -23,7 +23,7 @@ from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.malloc import keep_freed_memory
 from prefprior.seeding import generator_of
-from prefprior.studio.worker import LEAST_PRIORITY
+from prefprior.studio.worker import LEAST_PRIORITY, BusyError
 
 TRIES = 2  # whatever ends the process may end the next one too: memory that is short, for one
 _PROGRAM = "import sys; from prefprior.studio.apart import _serve; _serve(int(sys.argv[1]))"
@@ -47,13 +47,15 @@ class Apart:
             "strangers": tastes.imagined_PVD, "candidates": pool.raw_ND, "utilities": pool.utility_PN,
             "favourites": pool.favourite_PK,
         }  # fmt: skip
-        self._one, self._told = threading.Lock(), False
+        self._one, self._told, self._closed = threading.Lock(), False, False
         self._process: subprocess.Popen[bytes] | None = None
 
     def look(self, base: Belief, seed: int) -> Belief:
         """As `looked`, there."""
         with self._one:
             for _ in range(TRIES):
+                if self._closed:
+                    raise BusyError("the studio is closing")
                 if self._process is None:
                     self._start()
                 try:
@@ -63,7 +65,10 @@ class Apart:
             raise RuntimeError("the process in which the network looks was ended while it did, more than once")
 
     def close(self) -> None:
-        """Ends the process, after the look that it takes."""
+        """Ends the process at once: beside other work, the look that it takes could last for minutes."""
+        self._closed, process = True, self._process
+        if process is not None:
+            process.kill()
         with self._one:
             self._stop()
 

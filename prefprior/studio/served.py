@@ -66,7 +66,7 @@ class Served:
             )
 
     def close(self) -> None:
-        """Ends after what waits is done."""
+        """Ends after what waits is done, but for looks of the network, which nothing depends on."""
+        self._sampling.close()
         for worker in self.workers:
             worker.close()
-        self._sampling.close()

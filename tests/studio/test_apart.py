@@ -3,8 +3,10 @@
 import gc
 import os
 import signal
+import time
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.questions import Kind, Question
 from prefprior.studio.apart import Apart, looked
+from prefprior.studio.worker import BusyError
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,6 @@ def test_a_process_that_was_killed_is_started_again(apart: Apart, cast: Cast, po
 
 def test_it_begins_with_the_first_look_and_ends_when_it_is_closed(cast: Cast, pool: Pool) -> None:
     made = Apart(cast, pool)
-    made.close()
     assert made._process is None
     base = believed(cast, pool, 2)
     require_same(made.look(base, 7), looked(base, 7))
@@ -77,6 +79,26 @@ def test_it_begins_with_the_first_look_and_ends_when_it_is_closed(cast: Cast, po
     assert process is not None
     made.close()
     assert process.poll() is not None
+    with pytest.raises(BusyError, match="closing"):
+        made.look(base, 7)
+    never = Apart(cast, pool)
+    never.close()
+    with pytest.raises(BusyError, match="closing"):
+        never.look(base, 7)
+
+
+def test_closing_waits_for_no_look(cast: Cast, pool: Pool) -> None:
+    made, base = Apart(cast, pool), believed(cast, pool, 2)
+    made.look(base, 7)
+    assert made._process is not None
+    os.kill(made._process.pid, signal.SIGSTOP)  # as if other work left it no processor
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(made.look, base, 8)
+        while not made._one.locked():
+            time.sleep(0.01)
+        made.close()
+        with pytest.raises(BusyError, match="closing"):
+            waiting.result(timeout=60)
 
 
 def test_it_ends_with_the_checkpoint(cast: Cast, pool: Pool) -> None:
