@@ -212,6 +212,8 @@ class ServeConfig:
     pleasant: float = 0.0  # share of the slots of a grid for the pictures expected to please most
     calibrate_shown: int = 5
     calibrate_people: int = 200
+    study: list[str] | None = None  # two runs between which people are dealt; nobody sees which
+    second: Any = nodes()  # by page, policies of the second run where it asks otherwise than the first
     renew: bool = True  # serves the checkpoint anew once its file changes, and a finished run that went on from it
     beliefs: int = 256  # profiles whose belief is kept in memory
     waiting: int = 256  # jobs that wait for the model, and for the decoder; more are refused

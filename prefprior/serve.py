@@ -4,6 +4,7 @@ import socket
 import time
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import torch
 import uvicorn
@@ -23,7 +24,7 @@ from prefprior.elicitation.exploration import Exploration
 from prefprior.elicitation.policies.policy import Policy
 from prefprior.elicitation.questions import Kind
 from prefprior.elicitation.strangers import stranger_cast
-from prefprior.errors import require_between
+from prefprior.errors import require_between, require_choice
 from prefprior.evaluated import require_device
 from prefprior.gallery.manifest import file_hash
 from prefprior.inference.certainty import Certainty
@@ -33,6 +34,7 @@ from prefprior.malloc import keep_freed_memory
 from prefprior.runs import Run, find_checkpoint, gone_on_from, save_config, told
 from prefprior.schemas import ServeConfig
 from prefprior.studio.apart import Apart
+from prefprior.studio.arms import Studied
 from prefprior.studio.inference import Inference, Making, Sampling
 from prefprior.studio.painter import Painter
 from prefprior.studio.renewal import Renewal
@@ -40,6 +42,7 @@ from prefprior.studio.served import Offer, Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.picture_files import PictureFiles, default_of
+from prefprior.studio.store.studies import ARMS, Studies, require_two
 from prefprior.studio.web.app import Rates, create_app
 from prefprior.studio.wishes import Wishes
 
@@ -65,7 +68,7 @@ def run(cfg: DictConfig) -> Path:
         save_config(folder, plain(cfg) | {"database": studio.database.name})
         app = create_app(
             studio, secure_cookies=cfg.secure_cookies, invite_only=cfg.invite_only, rates=rates,
-            renewal=renewal if cfg.renew else None,
+            renewal=renewal if cfg.renew and studio.arms is None else None,  # a study compares what it began with
         )  # fmt: skip
         if not is_loopback(cfg.host) and not cfg.secure_cookies:
             print(OPEN_WARNING, flush=True)
@@ -88,19 +91,67 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     require_between("reference", cfg.reference, 2, 1_000_000)
     for axis in cfg.axes:
         require_axis(axis)
-    cfg.checkpoint, cfg.device = str(find_checkpoint(cfg.checkpoint)), require_device(cfg.device)
+    cfg.device = require_device(cfg.device)
+    _find_runs(cfg)
     path = Path(cfg.checkpoint)
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
     database.claim()
     files = PictureFiles(database, cfg.pictures or default_of(database, folder))
     files.recover()
+    priors = [told(Path(each)) for each in cfg.study or [path]]
     console.print(
-        f"prior: {told(path)}\ndatabase: {database.name}\nmade pictures: {files.url}", highlight=False, soft_wrap=True
-    )
-    parts = parts_of(cfg, path, console)
-    return Studio(
-        database=database, files=files, parts=parts, making=build(cfg.making, Making), waiting=cfg.waiting
+        f"prior: {' and '.join(priors)}\ndatabase: {database.name}\nmade pictures: {files.url}", highlight=False,
+        soft_wrap=True,
     )  # fmt: skip
+    settings: dict[str, Any] = {
+        "database": database, "files": files, "making": build(cfg.making, Making), "waiting": cfg.waiting,
+    }  # fmt: skip
+    parts = parts_of(cfg, path, console)
+    if cfg.study is None:
+        return Studio(parts=parts, **settings)
+    second = parts_of(_of_second(cfg), Path(cfg.study[1]), console)
+    studies, arms = Studies(database), _arms(cfg)
+    study = studies.open(arms, parts.offer.levels)
+    console.print(f"study {study.id}: python scripts/study.py {database.name}", highlight=False, soft_wrap=True)
+    parts_at = {study.place_of(arm): each for arm, each in zip(arms, (parts, second), strict=True)}
+    return Studio(parts=parts_at[0], studied=Studied(study, parts_at[1]), **settings)
+
+
+def _find_runs(cfg: DictConfig) -> None:
+    """The checkpoint, or those of a study."""
+    if cfg.study is None:
+        if any((cfg.second or {}).values()):
+            raise ValueError("second has policies of a study's second run: add 'study=[RUN,RUN]', or leave it out")
+        cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))
+        return
+    if cfg.checkpoint is not None:
+        raise ValueError("a study has its checkpoints in 'study=[RUN,RUN]': leave checkpoint=... out")
+    if len(cfg.study) != ARMS:
+        raise ValueError(f"a study compares two runs, got {len(cfg.study)}: give 'study=[RUN,RUN]'")
+    cfg.study = [str(find_checkpoint(each)) for each in cfg.study]
+    cfg.checkpoint = cfg.study[0]
+    require_two(_arms(cfg))
+
+
+def _of_second(cfg: DictConfig) -> DictConfig:
+    """The configuration of a study's second run."""
+    other = cfg.copy()
+    for page, node in (cfg.second or {}).items():
+        require_choice("a page of second", page, PAGES)
+        if node is not None:
+            other[page] = node
+    return other
+
+
+def _arms(cfg: DictConfig) -> list[dict[str, Any]]:
+    """The two arms of a study: which runs, and how they ask."""
+    return [
+        {
+            "run": path, "model": file_hash(Path(path)),
+            "policies": {page: plain_node(each[page]) for page in PAGES if each[page] is not None},
+        }
+        for path, each in zip(cfg.study, (cfg, _of_second(cfg)), strict=True)
+    ]  # fmt: skip
 
 
 def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:

@@ -245,6 +245,58 @@ def test_a_studio_that_is_not_to_be_renewed_looks_for_nothing(
     run(monkeypatch, tmp_path, "serve", "renew=false", *SMALL)
 
 
+def test_a_study_deals_people_to_two_runs(
+    tmp_path: Path, readied: Callable[[Callable[[TestClient], None]], None], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path, found = make_run(tmp_path) / "runs/train/one/prior.safetensors", list[list[str]]()
+    gone_on(path, "two")
+    gone_on(path, "three")
+
+    def test(client: TestClient) -> None:
+        for _ in range(4):
+            client.cookies.clear()
+            person = Person(client)
+            assert person.answer("1").status_code == 303
+            found.append(person.strip())
+        assert client.get("/readyz").json()["model"] is None
+
+    readied(test)
+    run(monkeypatch, tmp_path, "serve", *SMALL, "study=[runs/train/one,runs/train/two]")
+    assert "study 1: python scripts/study.py sqlite:///runs/serve/studio/studio.sqlite" in capsys.readouterr().out
+    run(monkeypatch, tmp_path, "serve", *SMALL, "study=[runs/train/two,runs/train/one]")  # goes on
+    run(monkeypatch, tmp_path, "serve", *SMALL, "study=[runs/train/one,runs/train/one]", "policy@second.nine=random")
+    models = [file_hash(path), file_hash(tmp_path / "runs/train/two/prior.safetensors")]
+    database = Database(f"sqlite:///{tmp_path / 'runs/serve/studio/studio.sqlite'}")
+    with database.reading() as session:
+        asked = {(row.study, row.arm, row.model, row.policy) for row in session.scalars(select(QuestionRow))}
+    database.close()
+    assert asked == {
+        (1, 0, models[0], "information"), (1, 1, models[1], "information"),
+        (2, 0, models[0], "information"), (2, 1, models[0], "random"),
+    }  # fmt: skip
+    assert [len(strip) for strip in found] == [2] * 12
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["study=[runs/train/one]"], "a study compares two runs, got 1"),
+        (["study=[runs/train/one,runs/train/one]"], "the same model and ask in the same way"),
+        (["study=[runs/train/one,runs/train/none]"], "runs/train/none"),
+        (["study=[runs/train/one,runs/train/one]", "checkpoint=runs/train/one"], "leave checkpoint=... out"),
+        (["policy@second.nine=eubo"], "add 'study=[RUN,RUN]'"),
+        (["study=[runs/train/one,runs/train/one]", "policy@second.pair=pairwise_gp"], "belief of its own"),
+    ],
+)  # fmt: skip
+def test_studies_that_compare_nothing_are_refused(
+    folder: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], message: str
+) -> None:
+    given = [word for word in SMALL if word.split("=")[0] not in {each.split("=")[0] for each in words}]
+    assert message in fails(monkeypatch, folder, "serve", *given, *words, f"run_dir={tmp_path / 'refused'}")
+    assert opened == []
+
+
 @pytest.mark.parametrize(
     ("host", "told", "loopback"),
     [

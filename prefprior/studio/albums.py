@@ -8,8 +8,9 @@ from functools import partial
 from starlette.concurrency import run_in_threadpool
 
 from prefprior.seeding import seed_of
+from prefprior.studio.arms import Maker, counts, mixed
 from prefprior.studio.beliefs import state_of
-from prefprior.studio.inference import Making
+from prefprior.studio.inference import Drawn, Making
 from prefprior.studio.painter import Painter, Request
 from prefprior.studio.served import Served
 from prefprior.studio.store.albums import GALLERY, STRIP, Album, Albums, Picture
@@ -38,35 +39,56 @@ class _Whose:
     answers: Sequence[Impression]
 
 
+@dataclass(frozen=True)
+class _Order:
+    """What one maker is to make."""
+
+    whose: _Whose
+    second: _Whose | None  # of a mixture
+    wish: Wish
+    seed: int
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Painted:
+    """What one maker has made."""
+
+    drawn: Drawn
+    pictures: list[Picture]
+    contents: list[bytes]
+
+
 class AlbumMaker:
     """Makes albums, one of each kind at a time for each profile, and keeps them."""
 
     def __init__(
         self, *, impressions: Impressions, albums: Albums, files: PictureFiles, tasks: Tasks, making: Making,
-        served_to: Callable[[Profile], Served], hidden: Callable[[], frozenset[str]],
+        maker: Callable[[Profile], Maker], strip_makers: Callable[[Profile], list[Maker]],
+        hidden: Callable[[], frozenset[str]],
     ) -> None:  # fmt: skip
-        """`served_to` says what makes the pictures of a profile, and `hidden` which items of the catalogue nobody is
-        shown, at this moment."""
+        """`maker` says what makes the galleries of a profile, `strip_makers` what makes its strips, and `hidden` which
+        items of the catalogue nobody is shown, at this moment."""
         self._impressions, self._albums, self._tasks, self._making = impressions, albums, tasks, making
-        self._files, self._served_to, self._hidden = files, served_to, hidden
+        self._files, self._maker, self._strip_makers, self._hidden = files, maker, strip_makers, hidden
         self._progress: dict[tuple[int, str], Progress] = {}
         self._replaced = _Replaced()
 
     async def strip(self, profile: Profile) -> Album:
         """The kept strip, or a new one where the profile has answered since."""
         async with self._tasks.turn(profile):  # a deletion comes before all of this, or ends what is begun here
-            served = self._served_to(profile)
-            kept, whose, state = await self._strip(served, profile)
+            makers = self._strip_makers(profile)
+            kept, whose, state = await self._strip(makers, profile)
             if kept is not None and kept.state == state:
                 return kept
             making = self._tasks.begun(
-                (STRIP, (profile.id,), state), lambda: self._made(served, STRIP, whose, state, self._usual)
+                (STRIP, (profile.id,), state), lambda: self._made(makers, STRIP, whose, state, self._usual)
             )
         return await shared(making)
 
     async def kept_strip(self, profile: Profile) -> tuple[Album | None, bool]:
         """The last strip, and whether it knows all answers."""
-        kept, _, state = await self._strip(self._served_to(profile), profile)
+        kept, _, state = await self._strip(self._strip_makers(profile), profile)
         return kept, kept is not None and kept.state == state
 
     async def gallery(self, profile: Profile, wish: Wish, other: Profile | None = None) -> Album:
@@ -77,15 +99,15 @@ class AlbumMaker:
         profiles = [profile] if other is None else [profile, other]
         async with self._tasks.turn(*profiles):
             both = [_Whose(each, await run_in_threadpool(self._impressions.answered, each)) for each in profiles]
-            served = self._served_to(profile)
-            others = [(each.profile.id, state_of(served.model, each.answers)) for each in both[1:]]
-            state = state_of(served.model, both[0].answers, wish.plain(), others)
+            maker = self._maker(profile)
+            others = [(each.profile.id, state_of(maker.served.model, each.answers)) for each in both[1:]]
+            state = state_of(maker.served.model, both[0].answers, wish.plain(), others)
             kept = await run_in_threadpool(self._albums.of, profile, GALLERY)
             if kept is not None and kept.state == state:
                 return kept
             job: Job = (GALLERY, tuple(each.id for each in profiles), state_of("", [], wish.plain()))
             self._cancel_galleries(profile, but=job)
-            making = self._tasks.begun(job, lambda: self._made(served, GALLERY, both[0], state, wish, *both[1:]))
+            making = self._tasks.begun(job, lambda: self._made([maker], GALLERY, both[0], state, wish, *both[1:]))
         try:
             return await shared(making)
         except CancelledWorkError:
@@ -121,48 +143,40 @@ class AlbumMaker:
     def _usual(self) -> Wish:
         return Wish(diversity=self._making.diversity)
 
-    async def _strip(self, served: Served, profile: Profile) -> tuple[Album | None, _Whose, str]:
+    async def _strip(self, makers: Sequence[Maker], profile: Profile) -> tuple[Album | None, _Whose, str]:
         answers = await run_in_threadpool(self._impressions.answered, profile)
         kept = await run_in_threadpool(self._albums.of, profile, STRIP)
-        return kept, _Whose(profile, answers), state_of(served.model, answers, self._usual.plain())
+        study = [] if makers[0].arm is None else [makers[0].arm.study]
+        return kept, _Whose(profile, answers), state_of(makers[0].served.model, answers, self._usual.plain(), *study)
 
     def _cancel_galleries(self, profile: Profile, *, but: Job | None = None) -> None:
         self._tasks.cancel(lambda job: job[0] == GALLERY and job[1][0] == profile.id and job != but)
 
     async def _made(
-        self, served: Served, kind: str, whose: _Whose, state: str, wish: Wish, second: _Whose | None = None
+        self, makers: Sequence[Maker], kind: str, whose: _Whose, state: str, wish: Wish, second: _Whose | None = None
     ) -> Album:
+        """An album of one maker's pictures, or of several makers' pictures in an order that does not tell whose."""
         profile, other = whose.profile, None if second is None else second.profile
         seed = seed_of(profile.seed, kind, state if kind == STRIP else wish.seed)
-        n, told = self._making.n if kind == STRIP else self._making.gallery, wish.plain()
+        n, told, first = self._making.n if kind == STRIP else self._making.gallery, wish.plain(), makers[0]
         progress = self._progress[profile.id, kind] = Progress(n)
+        by_maker = list[_Painted]()
         try:
-            belief = await served.settling.settled(profile, whose.answers)
-            liked = liked_in(whose.answers, served.offer.levels)
-            theirs = None if second is None else await served.settling.settled(second.profile, second.answers)
-            if theirs is not None and whose.answers and second is not None and second.answers:
-                alike = await computed(served.inference, lambda inference: inference.alike(belief, theirs))
-                told["alike"] = round(alike, 3)
-            drawn = await computed(
-                served.sampling, lambda sampling: sampling.draw(belief, seed, liked, n, wish, theirs)
-            )
-            request = Request(drawn.raw_nD, seed, drawn.negative_nD, wish.prompt or None, self._hidden())
-            contents: list[bytes] = []
-            for first in range(0, n, self._making.at_once):  # others' pictures come between
-                places = range(first, min(first + self._making.at_once, n))
-                contents += await computed(served.painter, partial(Painter.paint, request=request, places=places))
-                progress.done = len(contents)
+            if second is not None and whose.answers and second.answers:
+                told["alike"] = await self._alike(first.served, whose, second)
+            for place, (maker, count) in enumerate(zip(makers, counts(n, len(makers), seed), strict=True)):
+                ordered = _Order(whose, second, wish, seed_of(seed, "maker", place) if place else seed, count)
+                by_maker.append(await self._painted(maker, ordered, progress))
         finally:
             if self._progress.get((profile.id, kind)) is progress:  # not that of a later gallery
                 del self._progress[profile.id, kind]
-        embeddings = drawn.raw_nD.float().numpy().astype("<f4")
-        pictures = tuple(
-            Picture(name_of(content), row.tobytes(), why)
-            for content, row, why in zip(contents, embeddings, drawn.why, strict=True)
-        )  # fmt: skip
+        pictures = [picture for each in by_maker for picture in each.pictures]
+        if len(makers) > 1:
+            pictures = [pictures[place] for place in mixed(n, seed)]
+        drawn, contents = by_maker[0].drawn, [content for each in by_maker for content in each.contents]
         made = Album(
-            state, len(whose.answers), served.model, served.decoder, seed, drawn.concentration, drawn.sure, pictures,
-            told, None if other is None else other.id,
+            state, len(whose.answers), first.served.model, first.served.decoder, seed, drawn.concentration, drawn.sure,
+            tuple(pictures), told, None if other is None else other.id, None if first.arm is None else first.arm.study,
         )  # fmt: skip
         before = await run_in_threadpool(self._albums.of, profile, kind)
         replaced = {} if before is None else await run_in_threadpool(self._files.found, before.names)
@@ -170,6 +184,35 @@ class AlbumMaker:
             self._replaced.keep(profile, before, replaced)  # before their files are removed
         await run_in_threadpool(self._albums.replace, profile, made, contents, kind, other)
         return made
+
+    async def _alike(self, served: Served, whose: _Whose, second: _Whose) -> float:
+        """How far the model expects the same of both."""
+        belief, other = [await served.settling.settled(each.profile, each.answers) for each in (whose, second)]
+        return round(await computed(served.inference, lambda inference: inference.alike(belief, other)), 3)
+
+    async def _painted(self, maker: Maker, order: _Order, progress: Progress) -> _Painted:
+        """Pictures by one model and its decoder."""
+        served, profile, answers = maker.served, order.whose.profile, order.whose.answers
+        belief, liked = await served.settling.settled(profile, answers), liked_in(answers, served.offer.levels)
+        other = order.second
+        theirs = None if other is None else await served.settling.settled(other.profile, other.answers)
+        drawn = await computed(
+            served.sampling,
+            lambda sampling: sampling.draw(belief, order.seed, liked, order.n, order.wish, theirs),
+        )
+        request = Request(drawn.raw_nD, order.seed, drawn.negative_nD, order.wish.prompt or None, self._hidden())
+        contents: list[bytes] = []
+        for first in range(0, order.n, self._making.at_once):  # others' pictures come between
+            places = range(first, min(first + self._making.at_once, order.n))
+            new = await computed(served.painter, partial(Painter.paint, request=request, places=places))
+            contents += new
+            progress.done += len(new)
+        embeddings = drawn.raw_nD.float().numpy().astype("<f4")
+        pictures = [
+            Picture(name_of(content), row.tobytes(), why, maker.arm)
+            for content, row, why in zip(contents, embeddings, drawn.why, strict=True)
+        ]  # fmt: skip
+        return _Painted(drawn, pictures, contents)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from prefprior.elicitation.questions import Kind
 from prefprior.seeding import seed_of
 from prefprior.studio.albums import AlbumMaker
 from prefprior.studio.alike import Alike
+from prefprior.studio.arms import Arms, Maker, Studied
 from prefprior.studio.beliefs import state_of
 from prefprior.studio.hiding import Hiding
 from prefprior.studio.inference import Ask, Inference, Making, Ranked
@@ -32,6 +33,7 @@ from prefprior.studio.store.invitations import Invitations
 from prefprior.studio.store.moderation import Moderation
 from prefprior.studio.store.people import People, Person, Profile
 from prefprior.studio.store.picture_files import PictureFiles
+from prefprior.studio.store.studies import ARMS, Studies
 from prefprior.studio.store.tables import ITEM
 from prefprior.studio.store.tokens import Tokens
 from prefprior.studio.tasks import LONGEST, PATIENCE, Job, Tasks, computed, computed_together, shared
@@ -49,22 +51,28 @@ class Studio:
     """One database, and the model with its decoder and catalogue that is served."""
 
     def __init__(
-        self, *, database: Database, files: PictureFiles, parts: Parts, making: Making | None = None, waiting: int = 256
+        self, *, database: Database, files: PictureFiles, parts: Parts, making: Making | None = None,
+        waiting: int = 256, studied: Studied | None = None,
     ) -> None:  # fmt: skip
-        """At most `waiting` jobs wait for each worker."""
+        """At most `waiting` jobs wait for each worker. In a study, `parts` are those of its first arm."""
         self.database, self.files, self.making, self._waiting = database, files, making or Making(), waiting
         self.served, self._retiring = Served(parts, waiting=waiting), list[Served]()
+        self.arms = None
+        if studied is not None:
+            if self.making.n < ARMS and studied.study.compares_models:
+                raise ValueError(f"in a study a strip has pictures of both runs: making.n must be at least {ARMS}")
+            self.arms = Arms(studied.study, (self.served, Served(studied.second, waiting=waiting)))
         self.people, self.impressions = People(database), Impressions(database)
         self.albums, self.tokens = Albums(database, files), Tokens(database)
         self.moderation, self.invitations = Moderation(database, files), Invitations(database)
-        self.figures = Figures(database)
+        self.figures, self.studies = Figures(database), Studies(database)
         self.events, self.tastes = Events(database), Tastes(database)
-        self.alike = Alike(self.impressions, self.tastes, self.served_to)
-        self.hiding = Hiding(self.moderation, lambda: self.served)
+        self.alike = Alike(self.impressions, self.tastes, lambda profile: self.maker_for(profile).served)
+        self.hiding = Hiding(self.moderation, lambda: self.serving)
         self.tasks, self._deletions, self._renewals = Tasks(), itertools.count(), itertools.count()
         self.maker = AlbumMaker(
             impressions=self.impressions, albums=self.albums, files=files, tasks=self.tasks, making=self.making,
-            served_to=self.served_to, hidden=lambda: self.hiding.items,
+            maker=self.maker_for, strip_makers=self.strip_makers, hidden=lambda: self.hiding.items,
         )  # fmt: skip
 
     @property
@@ -74,16 +82,30 @@ class Studio:
 
     @property
     def model(self) -> str:
-        """The hash of the checkpoint that is served."""
+        """The hash of the checkpoint that is served; in a study, of its first arm."""
         return self.served.model
 
-    def served_to(self, profile: Profile) -> Served:
-        """What asks a profile, and makes its pictures."""
-        del profile
-        return self.served
+    @property
+    def serving(self) -> tuple[Served, ...]:
+        """All that is at work."""
+        return (self.served,) if self.arms is None else self.arms.both
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all workers take jobs."""
+        return all(served.is_alive for served in self.serving)
+
+    def maker_for(self, profile: Profile) -> Maker:
+        """What asks a profile, and makes its galleries."""
+        return Maker(self.served) if self.arms is None else self.arms.maker(profile)
+
+    def strip_makers(self, profile: Profile) -> list[Maker]:
+        """What makes a profile's strip."""
+        return [Maker(self.served)] if self.arms is None else self.arms.makers(profile)
 
     def take_up(self, parts: Parts) -> None:
         """Another model, from the next request on: it believes what the answers in the database say."""
+        assert self.arms is None, "a study compares what it began with"
         successor = Served(parts, waiting=self._waiting)
         try:
             successor.require_in_place_of(self.served)
@@ -110,13 +132,13 @@ class Studio:
                     raise ConflictError("this key was used for a question of another kind: use a new one")
                 return standing.found
             answers, seed = standing.answers, seed_of(profile.seed, "question", standing.asked)
-            served, waiting = self.served_to(profile), Ask(profile, answers, mode, seed, near_D, self.hiding.items)
-            asked = await computed_together(served.inference, Inference.ask_all, waiting, PATIENCE)
+            maker, waiting = self.maker_for(profile), Ask(profile, answers, mode, seed, near_D, self.hiding.items)
+            asked = await computed_together(maker.served.inference, Inference.ask_all, waiting, PATIENCE)
             if asked.thin:
-                settling: Job = ("settle", (profile.id,), served.model)
-                self.tasks.begun(settling, lambda: served.settling.settled(profile, answers))
+                settling: Job = ("settle", (profile.id,), maker.served.model)
+                self.tasks.begun(settling, lambda: maker.served.settling.settled(profile, answers))
             return await run_in_threadpool(
-                self.impressions.record, profile, asked.draw, request_key, instead=near_D is not None
+                self.impressions.record, profile, asked.draw, request_key, instead=near_D is not None, arm=maker.arm
             )
 
     async def answer(
@@ -132,6 +154,11 @@ class Studio:
         given = self._given(question, rating, picked)
         async with self.tasks.turn(profile):
             return await run_in_threadpool(self.impressions.answer, profile, question.id, given, latency)
+
+    async def like(self, profile: Profile, strip: int, place: int, *, liked: bool) -> bool:
+        """Keeps whether a picture of a strip is liked, in a study; False where there is none such."""
+        async with self.tasks.turn(profile):
+            return await run_in_threadpool(self.studies.like, profile, strip, place, liked=liked)
 
     async def undo(self, profile: Profile, number: int | None = None) -> Impression | None:
         """Takes an answer back; None where there is none."""
@@ -163,7 +190,7 @@ class Studio:
         """A part of the catalogue, best first."""
         async with self.tasks.turn(profile):
             answers = await run_in_threadpool(self.impressions.answered, profile)
-            served = self.served_to(profile)
+            served = self.maker_for(profile).served
             job = ("belief", (profile.id,), state_of(served.model, answers))
             believed = self.tasks.begun(job, lambda: served.settling.settled(profile, answers))
         belief = await shared(believed)
@@ -171,7 +198,7 @@ class Studio:
 
     def close(self) -> None:
         """Ends after what waits is done."""
-        for served in (self.served, *self._retiring):
+        for served in (*self.serving, *self._retiring):
             served.close()
         self.files.close()
         self.database.close()
@@ -222,7 +249,7 @@ class Studio:
             for profile in profiles:
                 self.maker.forget(profile)
                 self.tasks.cancel(lambda job, number=profile.id: number in job[1] and job[0] != FORGETTING)  # type: ignore[misc]
-                for served in (self.served, *self._retiring):
+                for served in (*self.serving, *self._retiring):
                     job = (FORGETTING, (profile.id,), str(next(self._deletions)))
                     self.tasks.begun(job, partial(served.settling.forgotten, profile))
 

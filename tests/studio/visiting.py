@@ -59,8 +59,12 @@ class Person:
         return int(found[1])
 
     def strip(self) -> list[str]:
-        """Has pictures made."""
-        response = self.client.post("/strip", data={"csrf": self.fields()["csrf"]}, headers={"X-Fragment": "1"})
+        """Has pictures made; asks again where they take long, as the page's script does."""
+        sent, fragment = {"csrf": self.fields()["csrf"]}, {"X-Fragment": "1"}
+        for _ in range(10):
+            response = self.client.post("/strip", data=sent, headers=fragment)
+            if response.status_code != 503:
+                break
         assert response.status_code == 200, response.text
         return MADE.findall(response.text)
 

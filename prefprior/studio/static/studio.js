@@ -132,7 +132,20 @@
     });
   }
 
+  // A liked picture stays liked, however often it is sent.
+  function like(form) {
+    var button = form.querySelector("button");
+    send(form.action, fields(form, button)).then(function (response) {
+      if (!response.ok) { say("This was not kept: try again."); return; }
+      var liked = button.value === "yes";
+      button.setAttribute("aria-pressed", String(liked));
+      button.value = liked ? "no" : "yes";
+      say("");
+    }).catch(function () { say("The studio cannot be reached: try again."); });
+  }
+
   document.addEventListener("submit", function (event) {
+    if (strip.contains(event.target)) { event.preventDefault(); like(event.target); return; }
     if (!question.contains(event.target)) { return; }
     event.preventDefault();
     if (!answering) { answer(event.target, event.submitter, 5); }

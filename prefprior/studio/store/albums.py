@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from sqlalchemy import delete, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 from torch import Tensor
 
+from prefprior.studio.store.blinding import blinded
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.store.picture_files import PictureFiles
-from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow
+from prefprior.studio.store.studies import Arm
+from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow, TriedRow
 
 STRIP, GALLERY = "strip", "gallery"
 NAME = re.compile("[0-9a-f]{64}")
@@ -28,6 +30,7 @@ class Picture:
     name: str  # SHA-256 of the PNG
     embedding: bytes = b""  # raw, float32, little-endian
     why: tuple[str, ...] = ()
+    arm: Arm | None = None  # whose model has made it
 
     @property
     def embedding_D(self) -> Tensor:
@@ -49,6 +52,12 @@ class Album:
     pictures: tuple[Picture, ...]
     wish: Mapping[str, Any] = field(default_factory=dict)
     mixed_with: int | None = None  # the number of the other profile of a mixture
+    study: int | None = None  # in which it was made
+
+    @property
+    def by_whom(self) -> dict[str, str | None]:
+        """The model and the decoder, as people are told them: not in a study."""
+        return blinded(self.study, model=self.model, decoder=self.decoder)
 
     @property
     def names(self) -> list[str]:
@@ -80,7 +89,7 @@ class Albums:
             pictures = tuple(Picture(each.sha256, each.embedding, tuple(each.why)) for each in row.pictures)
             return Album(
                 row.state, row.answers, row.model, row.decoder, row.seed, row.concentration, row.sure, pictures,
-                row.wish, row.mixed_with,
+                row.wish, row.mixed_with, row.study,
             )  # fmt: skip
 
     def replace(
@@ -99,16 +108,25 @@ class Albums:
             let_go += session.scalars(before)
             session.execute(delete(AlbumRow).where(AlbumRow.profile_id == profile.id, AlbumRow.kind == kind))
             pictures = [
-                MadeRow(place=place, sha256=each.name, embedding=each.embedding, why=list(each.why))
+                MadeRow(
+                    place=place,
+                    sha256=each.name,
+                    embedding=each.embedding,
+                    why=list(each.why),
+                    arm=None if each.arm is None else each.arm.place,
+                )
                 for place, each in enumerate(album.pictures)
             ]
             session.add(
                 AlbumRow(
                     profile_id=profile.id, kind=kind, state=album.state, answers=album.answers, model=album.model,
                     decoder=album.decoder, seed=album.seed, concentration=album.concentration, sure=album.sure,
-                    wish=dict(album.wish), mixed_with=album.mixed_with, made_at=time.time(), pictures=pictures,
+                    wish=dict(album.wish), mixed_with=album.mixed_with, made_at=time.time(), study=album.study,
+                    pictures=pictures,
                 )
             )  # fmt: skip
+            if kind == STRIP and album.study is not None:
+                _try(session, profile, album)
 
     def picture(self, person: Person, name: str) -> Picture | None:
         """A picture that was made for one of a person's profiles."""
@@ -133,3 +151,18 @@ class Albums:
         with self._database.reading() as session:
             rows = session.execute(wanted).all()
         return [(f"made/profile-{number}/{kind}-{place + 1}.png", name) for number, kind, place, name in rows]
+
+
+def _try(session: Session, profile: Profile, album: Album) -> None:
+    """What a strip shows in a study is kept when others take its place, once for each state of the answers."""
+    mine = (TriedRow.profile_id == profile.id, TriedRow.strip == album.seed)
+    if session.scalars(select(TriedRow.place).where(*mine)).first() is not None:
+        return
+    for place, each in enumerate(album.pictures):
+        assert each.arm is not None
+        session.add(
+            TriedRow(
+                profile_id=profile.id, strip=album.seed, place=place, study=each.arm.study, arm=each.arm.place,
+                name=each.name, shown_at=time.time(),
+            )
+        )  # fmt: skip

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Profile
+from prefprior.studio.store.studies import Arm
 from prefprior.studio.store.tables import AnswerRow, Base, ProfileRow, QuestionRow, ShownRow
 
 
@@ -120,14 +121,16 @@ class Impressions:
         self._database = database
 
     def record(
-        self, profile: Profile, draw: Draw, request_key: str | None = None, *, instead: bool = False
-    ) -> Impression:
-        """Keeps a question before it is shown, perhaps `instead` of those of its page that wait; the same request again
-        gets the question that is there already."""
+        self, profile: Profile, draw: Draw, request_key: str | None = None, *, instead: bool = False,
+        arm: Arm | None = None,
+    ) -> Impression:  # fmt: skip
+        """Keeps a question before it is shown, perhaps `instead` of those of its page that wait, and asked in an `arm`
+        of a study; the same request again gets the question that is there already."""
         asked_at = time.time()
         question = {
             "profile_id": profile.id, "page": draw.page, "kind": draw.kind, "policy": draw.policy, "model": draw.model,
             "seed": draw.seed, "asked_at": asked_at, "request_key": request_key, "withdrawn": False,
+            "study": None if arm is None else arm.study, "arm": None if arm is None else arm.place,
         }  # fmt: skip
         try:
             with self._database.writing(lasting=False) as session:  # its answer takes it along

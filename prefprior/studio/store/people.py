@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, delete, func, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from prefprior.studio.store.blinding import blinded
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.tables import (
     MADE,
@@ -23,6 +24,7 @@ from prefprior.studio.store.tables import (
     QuestionRow,
     ReportRow,
     TasteRow,
+    TriedRow,
 )
 
 FIRST_PROFILE = "My taste"
@@ -186,7 +188,7 @@ class People:
             row = session.get(ProfileRow, profile.id, with_for_update=True)
             if row is not None:
                 row.seed, row.share_hash, row.findable = _seed(), None, False
-            for table in (QuestionRow, EventRow, ReportRow, AlbumRow, TasteRow):
+            for table in (QuestionRow, EventRow, ReportRow, AlbumRow, TasteRow, TriedRow):
                 session.execute(delete(table).where(table.profile_id == profile.id))
             session.execute(delete(AlbumRow).where(AlbumRow.mixed_with == profile.id))
         self._database.forget()
@@ -201,7 +203,7 @@ class People:
         return let_go
 
     def everything(self, person: Person) -> dict[str, Any]:
-        """All that is kept of a person, for them to take away."""
+        """All that is kept of a person, for them to take away; what would tell their arm of a study is left empty."""
         with self._database.reading() as session:
             rows = session.scalars(
                 select(ProfileRow).where(ProfileRow.person_id == person.id).order_by(ProfileRow.id)
@@ -242,6 +244,9 @@ def first_profiles(session: Session, platform: str, names: Iterable[str]) -> dic
 
 def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
     reports = session.scalars(select(ReportRow).where(ReportRow.profile_id == profile.id)).all()
+    tried = session.scalars(
+        select(TriedRow).where(TriedRow.profile_id == profile.id).order_by(TriedRow.shown_at, TriedRow.place)
+    ).all()
     albums = session.scalars(select(AlbumRow).where(AlbumRow.profile_id == profile.id).order_by(AlbumRow.kind)).all()
     questions = session.scalars(
         select(QuestionRow).where(QuestionRow.profile_id == profile.id).order_by(QuestionRow.id)
@@ -259,11 +264,18 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
         "reported": [{"kind": row.kind, "name": row.name, "reported_at": row.reported_at} for row in reports],
         "created_at": profile.created_at,
         "seed": profile.seed,
+        "tried": [
+            {
+                "strip": row.strip, "place": row.place + 1, "sha256": row.name, "shown_at": row.shown_at,
+                "liked_at": row.liked_at,
+            }
+            for row in tried
+        ],
         "made": [
             {
                 "kind": row.kind, "wish": row.wish, "made_at": row.made_at, "answers": row.answers, "seed": row.seed,
-                "model": row.model, "decoder": row.decoder, "concentration": row.concentration, "sure": row.sure,
-                "state": row.state, "pictures": [
+                "concentration": row.concentration, "sure": row.sure,
+                **blinded(row.study, model=row.model, decoder=row.decoder, state=row.state), "pictures": [
                     {
                         "place": each.place + 1, "sha256": each.sha256, "like": each.why,
                         "embedding": each.embedding.hex(),
@@ -275,8 +287,9 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
         ],
         "questions": [
             {
-                "question": row.id, "page": row.page, "kind": row.kind, "policy": row.policy, "model": row.model,
-                "seed": row.seed, "asked_at": row.asked_at, "withdrawn": row.withdrawn, "request_key": row.request_key,
+                "question": row.id, "page": row.page, "kind": row.kind,
+                **blinded(row.study, policy=row.policy, model=row.model), "seed": row.seed,
+                "asked_at": row.asked_at, "withdrawn": row.withdrawn, "request_key": row.request_key,
                 "shown": [{"item": each.item, "propensity": each.propensity} for each in row.shown],
                 "answer": None if row.answer is None else {
                     "rating": row.answer.rating,

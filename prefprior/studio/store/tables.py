@@ -103,6 +103,8 @@ class QuestionRow(Base):
     asked_at: Mapped[float] = mapped_column(Double)
     request_key: Mapped[str | None] = mapped_column(String(128))  # the Idempotency-Key of an API request
     withdrawn: Mapped[bool] = mapped_column(default=False)  # shown, but no longer waiting for an answer
+    study: Mapped[int | None] = mapped_column(Integer)  # in which it was asked
+    arm: Mapped[int | None] = mapped_column(Integer)  # of the study: 0 or 1
 
     shown: Mapped[list["ShownRow"]] = relationship(
         cascade="all, delete-orphan", passive_deletes=True, order_by="ShownRow.place", lazy="selectin"
@@ -198,6 +200,7 @@ class AlbumRow(Base):
     wish: Mapped[dict[str, Any]] = mapped_column(JSON)  # what was asked for
     mixed_with: Mapped[int | None] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), index=True)
     made_at: Mapped[float] = mapped_column(Double)
+    study: Mapped[int | None] = mapped_column(Integer)  # in which it was made
 
     pictures: Mapped[list["MadeRow"]] = relationship(
         cascade="all, delete-orphan", passive_deletes=True, order_by="MadeRow.place"
@@ -219,6 +222,7 @@ class MadeRow(Base):
     content: Mapped[bytes | None] = mapped_column(LargeBinary)  # of an earlier version, until the next start
     embedding: Mapped[bytes] = mapped_column(LargeBinary)  # raw, float32, that it was made from
     why: Mapped[list[str]] = mapped_column(JSON)  # items that the profile likes and that are most like it
+    arm: Mapped[int | None] = mapped_column(Integer)  # of the album's study, whose model has made it
 
 
 ITEM, MADE = "item", "made"  # what can be reported and hidden: of the catalogue, by id; made, by SHA-256
@@ -269,3 +273,33 @@ class InvitationRow(Base):
     created_at: Mapped[float] = mapped_column(Double)
     expires_at: Mapped[float] = mapped_column(Double)
     left: Mapped[int] = mapped_column(Integer)  # people whom it still lets in
+
+
+class StudyRow(Base):
+    """A study that compares two arms, which people are dealt to."""
+
+    __tablename__ = "studies"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    key: Mapped[str] = mapped_column(String(64))  # a secret: who is in which arm follows from it
+    arms: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # run, model (SHA-256) and policies of each
+    levels: Mapped[list[float]] = mapped_column(JSON)  # the ratings that can be given
+    begun_at: Mapped[float] = mapped_column(Double)
+
+
+class TriedRow(Base):
+    """A picture of a strip that was made in a study. It stays when another strip takes the place of its own."""
+
+    __tablename__ = "tried"
+
+    profile_id: Mapped[int] = mapped_column(
+        ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    strip: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)  # the seed of its album
+    place: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    study: Mapped[int] = mapped_column(Integer)
+    arm: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(String(64))  # SHA-256
+    shown_at: Mapped[float] = mapped_column(Double)
+    liked_at: Mapped[float | None] = mapped_column(Double)

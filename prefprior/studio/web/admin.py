@@ -47,7 +47,7 @@ def router(studio: Studio, cookies: Cookies, failures: Bucket) -> APIRouter:
         return page(
             "admin.html.j2", csrf=csrf_of(token), use=use, policies=policies, reported=reported, hidden=hidden[:200],
             hidden_made=sorted(studio.hiding.made)[:200],
-            invitations=invitations, code=code, served=studio.model,
+            invitations=invitations, code=code, served={served.model for served in studio.serving},
         )  # fmt: skip
 
     @admin.get("")

@@ -66,8 +66,8 @@ class Made(BaseModel):
     answers: int
     concentration: float = Field(description="how close together posterior samples are, from 0 to 1")
     sure: str | None
-    model: str
-    decoder: str
+    model: str | None = Field(description="null in a study")
+    decoder: str | None = Field(description="null in a study")
     seed: int
 
 
@@ -131,10 +131,11 @@ def router(studio: Studio, gate: Gate, measures: Measures) -> APIRouter:
         _, profile = await profile_of(token, person_id)
         strip = await studio.strip(profile)
         shown = [name for name in strip.names if name not in studio.hiding.made]
+        by_whom = strip.by_whom
         return Made(
             pictures=[f"/v1/people/{person_id}/pictures/{name}" for name in shown], answers=strip.answers,
-            concentration=strip.concentration, sure=strip.sure, model=strip.model, decoder=strip.decoder,
-            seed=strip.seed,
+            concentration=strip.concentration, sure=strip.sure, model=by_whom["model"],
+            decoder=by_whom["decoder"], seed=strip.seed,
         )  # fmt: skip
 
     @api.get("/people/{person_id}/pictures/{name}", response_class=Response, responses=binary("image/png"))

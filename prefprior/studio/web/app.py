@@ -94,18 +94,19 @@ def create_app(
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        if not studio.served.is_alive:
+        if not studio.is_alive:
             raise HTTPException(503, "a worker has ended")
         nonlocal pinged_at
         if time.monotonic() - pinged_at > PING_SECONDS:
             await run_in_threadpool(studio.database.ping)
             pinged_at = time.monotonic()
-        return JSONResponse({"status": "ready", "model": studio.model})
+        # In a study two models are served, and nobody is told which.
+        return JSONResponse({"status": "ready", "model": studio.model if studio.arms is None else None})
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        for worker in studio.served.workers:
-            measures.waiting.labels(worker.name).set(worker.waiting)
+        for workers in zip(*(served.workers for served in studio.serving), strict=True):
+            measures.waiting.labels(workers[0].name).set(sum(worker.waiting for worker in workers))
         return Response(generate_latest(measures.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     cookies, wrong_tokens = Cookies(secure_cookies), Bucket(rates.wrong_tokens)

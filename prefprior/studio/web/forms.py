@@ -5,12 +5,13 @@ import re
 from fastapi import HTTPException
 from fastapi.responses import RedirectResponse
 
+LARGEST = 2**63 - 1
 DECIMAL = re.compile(r"-?[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
 def number_in(text: str) -> int:
     """A whole number that a database can hold, or a refusal."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= 15):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= LARGEST):
         raise HTTPException(422, "a number is missing or wrong in this form")
     return int(text)
 

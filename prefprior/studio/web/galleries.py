@@ -123,7 +123,7 @@ def _gallery(album: Album, contents: Mapping[str, bytes], hidden: frozenset[str]
     """A gallery's pictures, and a manifest of what made them; a picture whose file is missing has none here."""
     shown = [(place, each) for place, each in enumerate(album.pictures, 1) if each.name not in hidden]
     told = {
-        "model": album.model, "decoder": album.decoder, "seed": album.seed, "answers": album.answers,
+        **album.by_whom, "seed": album.seed, "answers": album.answers,
         "concentration": album.concentration, "sure": album.sure, "wish": dict(album.wish),
         "pictures": [
             {"file": f"{place}.png" if each.name in contents else None, "sha256": each.name, "like": list(each.why)}

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.inference import ExhaustedError
 from prefprior.studio.service import Studio
+from prefprior.studio.store.albums import Album
 from prefprior.studio.store.impressions import Impression
 from prefprior.studio.store.tables import MADE
 from prefprior.studio.web.door import Door
@@ -49,9 +50,11 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
             "levels": studio.offer.levels, "may_pick_none": studio.offer.kinds[mode].none,
         }  # fmt: skip
 
-    async def strip_values(visitor: Visitor) -> dict[str, Any]:
-        strip, fresh = await studio.maker.kept_strip(visitor.profile)
-        return {"strip": strip, "fresh": fresh, "hiding": studio.hiding}
+    async def strip_values(visitor: Visitor, strip: Album | None) -> dict[str, Any]:
+        liked = set[int]()
+        if strip is not None and strip.study is not None:
+            liked = await run_in_threadpool(studio.studies.liked, visitor.profile, strip.seed)
+        return {"strip": strip, "liked": liked, "csrf": visitor.csrf, "hiding": studio.hiding}
 
     @pages.get("/")
     async def welcome(request: Request) -> Response:
@@ -77,7 +80,8 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
         visitor = await door.visited(request)
         if visitor is None:
             return RedirectResponse("/", 303)
-        values = await question_values(visitor, mode) | await strip_values(visitor)
+        strip, fresh = await studio.maker.kept_strip(visitor.profile)
+        values = await question_values(visitor, mode) | await strip_values(visitor, strip) | {"fresh": fresh}
         return page("ask.html.j2", visitor=visitor, modes=door.modes, titles=TITLES, **values)
 
     @pages.post("/ask/{mode}")
@@ -145,7 +149,20 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
         visitor, form = await door.posted(request)
         made = await studio.strip(visitor.profile)
         if "x-fragment" in request.headers:
-            return page("strip.html.j2", strip=made, fresh=True, hiding=studio.hiding)
+            return page("strip.html.j2", mode=door.first, **await strip_values(visitor, made))
+        return to_page(door.require_mode(form.get("mode", door.first)))
+
+    @pages.post("/like")
+    async def like(request: Request) -> Response:
+        """A picture of a strip, in a study."""
+        visitor, form = await door.posted(request)
+        strip, place, liked = number_in(form.get("strip", "")), number_in(form.get("place", "")), form.get("liked")
+        if liked not in ("yes", "no"):
+            raise HTTPException(422, "a picture is liked, yes or no")
+        if not await studio.like(visitor.profile, strip, place, liked=liked == "yes"):
+            raise HTTPException(404, "there is no such picture")
+        if "x-fragment" in request.headers:
+            return Response(status_code=204)
         return to_page(door.require_mode(form.get("mode", door.first)))
 
     return pages

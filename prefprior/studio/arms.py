@@ -1,0 +1,75 @@
+"""A study at work: what serves each arm, and which of them make the pictures of a strip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from prefprior.seeding import generator_of
+from prefprior.studio.served import Parts, Served
+from prefprior.studio.store.people import Profile
+from prefprior.studio.store.studies import Arm, Study
+
+
+@dataclass(frozen=True)
+class Studied:
+    """A study, and what its second arm is served by."""
+
+    study: Study
+    second: Parts
+
+
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """What makes pictures, and in which arm of a study."""
+
+    served: Served
+    arm: Arm | None = None
+
+
+class Arms:
+    """Two checkpoints, or one that asks in two ways, between which people cannot tell."""
+
+    def __init__(self, study: Study, both: tuple[Served, Served]) -> None:
+        first, second = both
+        if first.offer != second.offer:
+            raise ValueError(
+                "the runs of a study must have the same pages, ratings and wishes, or people could tell them apart: "
+                f"one has {_told(first)}, the other {_told(second)}"
+            )
+        if other := first.known ^ second.known:
+            raise ValueError(
+                f"the runs of a study must show the same pictures: {len(other):,} are in the data of one run only, "
+                f"such as {min(other)!r}"
+            )
+        self.study, self.both = study, both
+
+    def maker(self, profile: Profile) -> Maker:
+        """What asks a profile and makes its galleries: that of the person's arm."""
+        arm = self.study.arm_of(profile.person_id)
+        return Maker(self.both[arm.place], arm)
+
+    def makers(self, profile: Profile) -> list[Maker]:
+        """What makes a strip: the arm's own first, and the other one too where it makes other pictures."""
+        own = self.maker(profile)
+        assert own.arm is not None
+        if not self.study.compares_models:
+            return [own]
+        place = 1 - own.arm.place
+        return [own, Maker(self.both[place], Arm(self.study.id, place))]
+
+
+def counts(n: int, makers: int, seed: int) -> list[int]:
+    """How many of `n` pictures each makes; chance decides who makes one more."""
+    more = torch.randperm(makers, generator=generator_of("more", seed)).tolist()
+    return [n // makers + (more[place] < n % makers) for place in range(makers)]
+
+
+def mixed(n: int, seed: int) -> Sequence[int]:
+    """An order of `n` pictures that does not tell who has made them."""
+    return torch.randperm(n, generator=generator_of("order", seed)).tolist()
+
+
+def _told(served: Served) -> str:
+    levels = f"ratings from {served.offer.levels[0]:g} to {served.offer.levels[-1]:g}" if served.offer.levels else ""
+    return " and ".join([", ".join(served.offer.kinds), *([levels] if levels else [])])

@@ -1,0 +1,297 @@
+"""A study over HTTP: each person stays in one arm, nobody is told which, and strips have pictures of both."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
+from zipfile import ZipFile
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from prefprior.data.pictures import ArrayPictures
+from prefprior.elicitation.cast import Cast, Pool
+from prefprior.elicitation.questions import Kind
+from prefprior.predictor import Catalogue
+from prefprior.studio.arms import Studied, counts, mixed
+from prefprior.studio.inference import Making, Sampling
+from prefprior.studio.served import Offer, Parts
+from prefprior.studio.service import Studio
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.studies import Studies, Study
+from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow, QuestionRow, TriedRow
+from prefprior.studio.web.app import create_app
+from tests.studio.conftest import ON_BOTH
+from tests.studio.small import KINDS, LEVELS, MAKING, MANY, MODEL, small_files, small_inference, small_parts
+from tests.studio.visiting import MADE, Person
+
+SECOND = "n" * 64
+POLICIES = {"nine": {"_target_": "somewhere.Eubo"}}
+ARMS = [{"run": "one", "model": MODEL, "policies": POLICIES}, {"run": "two", "model": SECOND, "policies": POLICIES}]
+PEOPLE = 4  # some are in each arm
+
+Open = Callable[..., "Iterator[Callable[[], TestClient]]"]
+OfModel = Callable[[str], Parts]
+
+
+@pytest.fixture
+def of_model(cast: Cast, pool: Pool, catalogue: Catalogue, pictures: ArrayPictures) -> OfModel:
+    """The parts of a checkpoint with this hash."""
+
+    def made(model: str) -> Parts:
+        inference = small_inference(cast, pool)
+        inference.model = model
+        return small_parts(inference, catalogue, pictures)
+
+    return made
+
+
+@pytest.fixture
+def begun(served: Database) -> Study:
+    return Studies(served).open(ARMS, LEVELS.raw)
+
+
+@contextmanager
+def opened(database: Database, of_model: OfModel, study: Study) -> Iterator[Studio]:
+    """A studio as `serve.py` makes it; opened again, as after a restart."""
+    first, second = (of_model(arm["model"]) for arm in study.arms)
+    studio = Studio(
+        database=database, files=small_files(database), parts=first, making=MAKING, studied=Studied(study, second)
+    )
+    try:
+        yield studio
+    finally:
+        for served in studio.serving:
+            served.close()
+
+
+def browser(studio: Studio) -> TestClient:
+    return TestClient(create_app(studio, rates=MANY), raise_server_exceptions=False, follow_redirects=False)
+
+
+def arms_by_person(database: Database) -> dict[int, set[tuple[int, str, str]]]:
+    """For each person: in which arms, by which models and how they were asked."""
+    found: dict[int, set[tuple[int, str, str]]] = {}
+    with database.reading() as session:
+        wanted = select(ProfileRow.person_id, QuestionRow.arm, QuestionRow.model, QuestionRow.policy)
+        for person, *told in session.execute(wanted.join(QuestionRow)):
+            found.setdefault(person, set()).add(tuple(told))
+    return found
+
+
+@ON_BOTH
+def test_people_stay_in_their_arm_over_restarts_and_in_all_their_profiles(
+    served: Database, of_model: OfModel, begun: Study
+) -> None:
+    with opened(served, of_model, begun) as studio:
+        people = [Person(browser(studio)) for _ in range(PEOPLE)]
+        for person in people:
+            assert person.answer("1").status_code == 303
+    before = arms_by_person(served)
+    assert sorted(len({arm for arm, *_ in told}) for told in before.values()) == [1] * PEOPLE
+    again = Studies(served).open(ARMS[::-1], LEVELS.raw)
+    with opened(served, of_model, again) as studio:
+        for person in people:
+            cookies = person.client.cookies
+            person.client = browser(studio)
+            person.client.cookies = cookies
+            assert person.post("/profiles/add", name="Work").status_code == 303
+            assert person.answer("2").status_code == 303
+            assert person.answer("2").status_code == 303
+    assert arms_by_person(served) == before
+    models = {arm["model"] for arm in begun.arms}
+    assert {model for told in before.values() for _, model, _ in told} == models
+    assert all(begun.arms[arm]["model"] == model for told in before.values() for arm, model, _ in told)
+
+
+def test_nothing_that_a_person_sees_differs_by_arm(served: Database, of_model: OfModel, begun: Study) -> None:
+    """Neither arm, study, model nor policy is on any page, in any header or in any file."""
+    secret = (MODEL[:8], SECOND[:8], "eubo", "thompson", "retrieval")
+    with opened(served, of_model, begun) as studio:
+        for _ in range(4):
+            person = Person(browser(studio))
+            person.answer("1")
+            csrf = person.fields()["csrf"]
+            strip = person.client.post("/strip", data={"csrf": csrf}, headers={"X-Fragment": "1"})
+            assert person.post("/made").status_code == 303
+            pages = [strip, *(person.client.get(path) for path in ("/ask/nine", "/ask/rate", "/you", "/made"))]
+            archives = [ZipFile(BytesIO(person.client.get(path).content)) for path in ("/export", "/made.zip")]
+            data, manifest = (
+                archive.read(name) for archive, name in zip(archives, ("data.json", "manifest.json"), strict=True)
+            )
+            told = json.loads(data)["profiles"][0]
+            assert {each["model"] for each in (*told["questions"], *told["made"])} == {None}
+            assert {each["decoder"] for each in told["made"]} == {json.loads(manifest)["decoder"]} == {None}
+            shown = [str(page.headers) + page.text for page in pages] + [data.decode(), manifest.decode()]
+            for text in map(str.lower, shown):
+                assert not [each for each in secret if each in text]
+                assert not {"arm", "study"} & set(re.findall("[a-z]+", text))
+        assert person.client.get("/readyz").json() == {"status": "ready", "model": None}
+
+
+def test_platforms_are_not_told_either(served: Database, of_model: OfModel, begun: Study) -> None:
+    with opened(served, of_model, begun) as studio:
+        shop = browser(studio)
+        shop.headers["Authorization"] = f"Bearer {studio.tokens.issue('shop', ('ask', 'read', 'export'), 1)}"
+        for name in ("ann", "bob", "cy", "di"):
+            asked = shop.post(f"/v1/people/{name}/questions", json={"kind": "nine"})
+            assert set(asked.json()) == {"question", "kind", "items", "pictures", "none", "ratings"}
+            made = shop.get(f"/v1/people/{name}/pictures").json()
+            assert (made["model"], made["decoder"], len(made["pictures"])) == (None, None, MAKING.n)
+    assert {arm for told in arms_by_person(served).values() for arm, *_ in told} == {0, 1}
+
+
+@ON_BOTH
+def test_strips_mix_as_many_pictures_of_both_arms(served: Database, of_model: OfModel, begun: Study) -> None:
+    with opened(served, of_model, begun) as studio:
+        for _ in range(2):
+            person = Person(browser(studio))
+            person.answer("1")
+            assert len(person.strip()) == MAKING.n
+    with served.reading() as session:
+        by_strip: dict[tuple[int, int], list[int]] = {}
+        for row in session.scalars(select(TriedRow)):
+            by_strip.setdefault((row.profile_id, row.strip), []).append(row.arm)
+        made = session.execute(select(MadeRow.profile_id, MadeRow.place, MadeRow.sha256, MadeRow.arm)).all()
+        tried = session.execute(select(TriedRow.profile_id, TriedRow.place, TriedRow.name, TriedRow.arm)).all()
+    assert [sorted(arms) for arms in by_strip.values()] == [[0, 0, 1, 1]] * 2
+    assert set(map(tuple, made)) == set(map(tuple, tried))
+
+
+def test_a_like_is_kept_and_shown_again(served: Database, of_model: OfModel, begun: Study) -> None:
+    def pressed(page: str) -> list[bool]:
+        return [part.startswith("true") for part in page.split('aria-pressed="')[1:]]
+
+    with opened(served, of_model, begun) as studio:
+        person, other = Person(browser(studio)), Person(browser(studio))
+        person.answer("1")
+        names = person.strip()
+        page = person.page()
+        assert MADE.findall(page) == names
+        assert pressed(page) == [False] * MAKING.n
+        strip = page.split('name="strip" value="')[1].split('"')[0]
+        sent = {"strip": strip, "place": "2", "liked": "yes", "mode": "nine"}
+        for _ in range(2):
+            assert person.post("/like", **sent).headers["location"] == "/ask/nine"
+        assert pressed(person.page()) == [False, False, True, False]
+        csrf = person.fields()["csrf"]
+        quietly = person.client.post("/like", data=sent | {"csrf": csrf, "place": "0"}, headers={"X-Fragment": "1"})
+        assert (quietly.status_code, quietly.text) == (204, "")
+        assert person.post("/like", **sent | {"liked": "no"}).status_code == 303
+        assert pressed(person.page()) == [True, False, False, False]
+        assert other.post("/like", **sent).status_code == 404
+        assert person.post("/like", **sent | {"place": "9"}).status_code == 404
+        assert person.post("/like", **sent | {"liked": "very"}).status_code == 422
+        assert person.client.post("/like", data=sent).status_code == 403
+        told = Studies(served).outcomes(begun)
+    assert sum(sum(each.liked_made) for each in told.values()) == 1
+
+
+def test_without_a_study_nothing_is_liked(studio: Studio) -> None:
+    person = Person(browser(studio))
+    person.answer("1")
+    assert "/like" not in person.client.post(
+        "/strip", data={"csrf": person.fields()["csrf"]}, headers={"X-Fragment": "1"}
+    ).text  # fmt: skip
+    assert person.post("/like", strip="1", place="0", liked="yes").status_code == 404
+    with studio.database.reading() as session:
+        assert session.scalars(select(TriedRow.place)).all() == []
+        assert {row.arm for row in session.scalars(select(QuestionRow))} == {None}
+
+
+def test_policies_alone_leave_each_strip_to_its_arm(served: Database, of_model: OfModel) -> None:
+    arms = [ARMS[0], ARMS[0] | {"policies": {"nine": {"_target_": "somewhere.Random"}}}]
+    study = Studies(served).open(arms, LEVELS.raw)
+    with opened(served, of_model, study) as studio:
+        for _ in range(4):
+            person = Person(browser(studio))
+            person.answer("1")
+            person.strip()
+    with served.reading() as session:
+        rows = session.execute(select(ProfileRow.person_id, TriedRow.arm).join(TriedRow)).all()
+    assert len(rows) == 4 * MAKING.n
+    assert all(study.arm_of(person).place == arm for person, arm in rows)
+
+
+def test_what_waited_before_the_study_is_no_part_of_it(
+    served: Database, of_model: OfModel, studio: Studio, begun: Study
+) -> None:
+    person = Person(browser(studio))
+    waiting, strip = person.fields()["question"], person.strip()
+    with opened(served, of_model, begun) as within:
+        cookies, person.client = person.client.cookies, browser(within)
+        person.client.cookies = cookies
+        assert person.fields()["question"] == waiting
+        person.answer("1")
+        person.answer("1")
+        assert person.strip() != strip
+    with served.reading() as session:
+        arms = session.scalars(select(QuestionRow.arm).order_by(QuestionRow.id)).all()
+        studies = session.scalars(select(AlbumRow.study)).all()
+    assert arms[0] is None
+    assert None not in arms[1:]
+    assert studies == [begun.id]
+
+
+def test_both_arms_forget_who_is_deleted(served: Database, of_model: OfModel, begun: Study) -> None:
+    async def visited(studio: Studio) -> list[int]:
+        person, _ = studio.people.arrive()
+        question = await studio.question(person.profiles[0], "nine")
+        await studio.answer(person.profiles[0], question, picked=question.items[:1])
+        await studio.strip(person.profiles[0])
+        known = beliefs(studio)
+        await studio.delete(person)
+        while len(studio.tasks):
+            await asyncio.sleep(0.01)
+        return known
+
+    def beliefs(studio: Studio) -> list[int]:
+        return [served.inference.submit(lambda inference: len(inference.beliefs)).result() for served in studio.serving]
+
+    with opened(served, of_model, begun) as studio:
+        assert asyncio.run(visited(studio)) == [1, 1]
+        assert beliefs(studio) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda parts: replace(parts, offer=Offer({"pair": Kind(2)}, LEVELS.raw)), "the same pages, ratings and wish"),
+        (lambda parts: replace(parts, offer=Offer(KINDS, ())), "the other nine, pair, rate, roam"),
+        (lambda parts: replace(parts, sampling=_fewer(parts)), "must show the same pictures: 1 are in the data of"),
+    ],
+)  # fmt: skip
+def test_runs_that_people_could_tell_apart_are_refused(
+    served: Database, of_model: OfModel, begun: Study, change: Callable[[Parts], Parts], message: str
+) -> None:
+    files, studied = small_files(served), Studied(begun, change(of_model(SECOND)))
+    with pytest.raises(ValueError, match=message):
+        Studio(database=served, files=files, parts=of_model(MODEL), making=MAKING, studied=studied)
+
+
+def test_a_strip_of_one_picture_is_refused(served: Database, of_model: OfModel, begun: Study) -> None:
+    studied = Studied(begun, of_model(SECOND))
+    with pytest.raises(ValueError, match=r"making\.n must be at least 2"):
+        Studio(database=served, files=small_files(served), parts=of_model(MODEL), making=Making(n=1), studied=studied)
+
+
+def test_chance_decides_who_makes_one_more() -> None:
+    told = [counts(5, 2, seed) for seed in range(200)]
+    assert {tuple(each) for each in told} == {(2, 3), (3, 2)}
+    assert 60 < sum(each[0] == 3 for each in told) < 140
+
+
+def test_the_order_of_a_strip_does_not_tell() -> None:
+    first_at = [mixed(4, seed).index(0) for seed in range(400)]
+    assert all(60 < first_at.count(place) < 140 for place in range(4))
+    assert all(sorted(mixed(4, seed)) == [0, 1, 2, 3] for seed in range(20))
+
+
+def _fewer(parts: Parts) -> Sampling:
+    catalogue = parts.sampling.catalogue
+    fewer = Catalogue(catalogue.space, list(catalogue.ids[1:]), catalogue.embeddings_ND[1:])
+    return Sampling(catalogue=fewer, certainty=None, making=MAKING)
