@@ -2,6 +2,7 @@
 
 import socket
 import time
+from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,10 @@ OPEN_WARNING = (
     "and give secure_cookies=true 'proxies=[ADDRESS OF THE PROXY]' (docs/studio.md)"
 )
 PAGES = {"nine": 9, "pair": 2, "rate": 1, "roam": 1}  # pictures that each shows
+SETTINGS = (
+    "source", "embeddings", "data", "decoder", "safety", "tastes", "imagined", "reference", "candidates", "most_alike",
+    "pleasant", "calibrate_shown", "calibrate_people", "axes", "prompts", "seed",
+)  # fmt: skip
 TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 
 
@@ -111,8 +116,10 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
         return Studio(parts=parts, **settings)
     second = parts_of(_of_second(cfg), Path(cfg.study[1]), console)
     studies, arms = Studies(database), _arms(cfg)
+    before = {each.id for each in studies.all()}
     study = studies.open(arms, parts.offer.levels)
-    console.print(f"study {study.id}: python scripts/study.py {database.name}", highlight=False, soft_wrap=True)
+    how = "goes on" if study.id in before else "begins"
+    console.print(f"study {study.id} {how}: python scripts/study.py {database.name}", highlight=False, soft_wrap=True)
     parts_at = {study.place_of(arm): each for arm, each in zip(arms, (parts, second), strict=True)}
     return Studio(parts=parts_at[0], studied=Studied(study, parts_at[1]), **settings)
 
@@ -149,9 +156,18 @@ def _arms(cfg: DictConfig) -> list[dict[str, Any]]:
         {
             "run": path, "model": file_hash(Path(path)),
             "policies": {page: plain_node(each[page]) for page in PAGES if each[page] is not None},
+            "settings": _settings(each),
         }
         for path, each in zip(cfg.study, (cfg, _of_second(cfg)), strict=True)
     ]  # fmt: skip
+
+
+def _settings(cfg: DictConfig) -> dict[str, Any]:
+    """What else changes what people are asked and what is made for them, in both arms: a study keeps it."""
+    exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
+    return {"exploration": asdict(exploration), "making": asdict(making), "moves": asdict(moves)} | {
+        name: plain_node(cfg[name]) for name in SETTINGS
+    }
 
 
 def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:

@@ -7,7 +7,7 @@ Each measure is a mean over people. Intervals (95 %) resample people, p values p
 arms within people where each saw pictures of both. The win rate is how often the second arm has more, a tie being
 half. An effect is a difference as a share of the measure's range; of answers, a share of their mean. p values hold for
 one look: choose the measure and the number of people before the study begins. They are also given corrected for all
-measures that are compared (Holm).
+measures that are compared (Holm), and as many people are needed as show an effect at 0.05 divided by their number.
 """
 
 import argparse
@@ -90,7 +90,8 @@ def lines(one: Compared, study: Study, plan: Plan) -> list[str]:
         f"  A {first:.3f}, B {second:.3f}; B less A {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]",
         f"  B wins {wins.value:.1%} [{wins.low:.1%}, {wins.high:.1%}]; p = {one.p:.2g}, corrected {one.p_holm:.2g}: "
         f"{verdict}",
-        f"  a difference of {share} needs {one.needed:,} people for a power of {plan.power:.0%}",
+        f"  a difference of {share} needs {one.needed:,} people for a power of {plan.power:.0%} "
+        f"(p < {one.level:.2g}: 0.05 shared by all measures)",
     ]
 
 

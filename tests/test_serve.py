@@ -263,8 +263,11 @@ def test_a_study_deals_people_to_two_runs(
 
     readied(test)
     run(monkeypatch, tmp_path, "serve", *SMALL, "study=[runs/train/one,runs/train/two]")
-    assert "study 1: python scripts/study.py sqlite:///runs/serve/studio/studio.sqlite" in capsys.readouterr().out
-    run(monkeypatch, tmp_path, "serve", *SMALL, "study=[runs/train/two,runs/train/one]")  # goes on
+    assert (
+        "study 1 begins: python scripts/study.py sqlite:///runs/serve/studio/studio.sqlite" in capsys.readouterr().out
+    )
+    run(monkeypatch, tmp_path, "serve", *SMALL, "study=[runs/train/two,runs/train/one]")
+    assert "study 1 goes on: " in capsys.readouterr().out
     run(monkeypatch, tmp_path, "serve", *SMALL, "study=[runs/train/one,runs/train/one]", "policy@second.nine=random")
     models = [file_hash(path), file_hash(tmp_path / "runs/train/two/prior.safetensors")]
     database = Database(f"sqlite:///{tmp_path / 'runs/serve/studio/studio.sqlite'}")

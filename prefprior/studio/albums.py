@@ -157,8 +157,8 @@ class AlbumMaker:
     ) -> Album:
         """An album of one maker's pictures, or of several makers' pictures in an order that does not tell whose."""
         profile, other = whose.profile, None if second is None else second.profile
-        seed = seed_of(profile.seed, kind, state if kind == STRIP else wish.seed)
         n, told, first = self._making.n if kind == STRIP else self._making.gallery, wish.plain(), makers[0]
+        seed = first.seed(seed_of(profile.seed, kind, state if kind == STRIP else wish.seed))
         progress = self._progress[profile.id, kind] = Progress(n)
         by_maker = list[_Painted]()
         try:

@@ -24,7 +24,12 @@ class Maker:
     """What makes pictures, and in which arm of a study."""
 
     served: Served
+    study: Study | None = None
     arm: Arm | None = None
+
+    def seed(self, seed: int) -> int:
+        """That of an album: in a study one that only its key tells, as who makes which picture follows from it."""
+        return seed if self.study is None else self.study.drawn("album", seed)
 
 
 class Arms:
@@ -47,7 +52,7 @@ class Arms:
     def maker(self, profile: Profile) -> Maker:
         """What asks a profile and makes its galleries: that of the person's arm."""
         arm = self.study.arm_of(profile.person_id)
-        return Maker(self.both[arm.place], arm)
+        return Maker(self.both[arm.place], self.study, arm)
 
     def makers(self, profile: Profile) -> list[Maker]:
         """What makes a strip: the arm's own first, and the other one too where it makes other pictures."""
@@ -56,7 +61,7 @@ class Arms:
         if not self.study.compares_models:
             return [own]
         place = 1 - own.arm.place
-        return [own, Maker(self.both[place], Arm(self.study.id, place))]
+        return [own, Maker(self.both[place], self.study, Arm(self.study.id, place))]
 
 
 def counts(n: int, makers: int, seed: int) -> list[int]:

@@ -59,6 +59,7 @@ class Compared:
     wins: Figure  # how often the second is better, a tie being half
     p: float
     p_holm: float  # corrected for all measures of the study
+    level: float  # of the test that `needed` is for: that of all measures, shared among them
     needed: int  # people in all
     paired: bool  # whether each person saw both
 
@@ -99,48 +100,49 @@ def compared(study: Study, outcomes: Mapping[int, Outcome], plan: Plan, names: S
                 f"nobody has been asked anything in arm {'AB'[place]} of study {study.id}: a comparison needs at least "
                 f"{FEWEST} people in each"
             )
-    found = []
-    for measure in (*BETWEEN, MADE):
-        if measure.name not in names:
-            continue
-        if measure is MADE and study.compares_models:
-            by_arm = [np.asarray([_liked_made(told, arm) for told in outcomes.values()]) for arm in (0, 1)]
-            known = ~np.isnan(by_arm[0]) & ~np.isnan(by_arm[1])
-            one = _within(measure, by_arm[0][known], by_arm[1][known], plan)
-        else:
-            first, second = ([measure.of(told) for told in outcomes.values() if told.arm == arm] for arm in (0, 1))
-            one = _between(measure, _known(first), _known(second), _range(measure, study), plan)
-        if one is not None:
-            found.append(one)
+    samples = [_sample(measure, study, outcomes) for measure in (*BETWEEN, MADE) if measure.name in names]
+    kept = [sample for sample in samples if min(len(sample.first), len(sample.second)) >= FEWEST]
+    level = (1 - LEVEL) / max(1, len(kept))  # Holm's for the smallest p, which others share in
+    found = [_compared(sample, level, plan) for sample in kept]
     adjusted = holm([one.p for one in found])
     return [replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True)]
 
 
-def _between(
-    measure: Measure, first_A: np.ndarray, second_B: np.ndarray, unit: float | None, plan: Plan
-) -> Compared | None:
-    """Different people in each arm."""
-    if min(len(first_A), len(second_B)) < FEWEST:
-        return None
-    both = (first_A, second_B)
-    unit = float(np.concatenate(both).mean()) if unit is None else unit
-    variance = first_A.var(ddof=1) + second_B.var(ddof=1)
-    needed = 2 * _needed(variance, plan.effect * unit, plan)
-    return _compared(measure, both, needed, plan, paired=False)
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """What people of both arms say of a measure."""
+
+    measure: Measure
+    first: np.ndarray  # [A], or [P] where each person saw both
+    second: np.ndarray  # [B], or [P]
+    unit: float  # of what an effect is a share
+    paired: bool
+
+    def needed(self, level: float, plan: Plan) -> int:
+        """People in all, so that a test at this level shows the plan's effect with its power."""
+        effect = plan.effect * self.unit
+        if self.paired:
+            return _needed((self.second - self.first).var(ddof=1), effect, level, plan.power)
+        return 2 * _needed(self.first.var(ddof=1) + self.second.var(ddof=1), effect, level, plan.power)
 
 
-def _within(measure: Measure, first_P: np.ndarray, second_P: np.ndarray, plan: Plan) -> Compared | None:
-    """The same people in both arms."""
-    if len(first_P) < FEWEST:
-        return None
-    needed = _needed((second_P - first_P).var(ddof=1), plan.effect, plan)
-    return _compared(measure, (first_P, second_P), needed, plan, paired=True)
+def _sample(measure: Measure, study: Study, outcomes: Mapping[int, Outcome]) -> _Sample:
+    if measure is MADE and study.compares_models:
+        first_N, second_N = (np.asarray([_liked_made(told, arm) for told in outcomes.values()]) for arm in (0, 1))
+        known_N = ~np.isnan(first_N) & ~np.isnan(second_N)
+        return _Sample(measure, first_N[known_N], second_N[known_N], 1.0, paired=True)
+    first, second = (_known([measure.of(told) for told in outcomes.values() if told.arm == arm]) for arm in (0, 1))
+    unit = 1.0
+    if measure is ANSWERS:
+        unit = float(np.concatenate([first, second]).mean())
+    elif measure is RATING and study.levels:  # a source of choices alone has none, and nobody rates
+        unit = study.levels[-1] - study.levels[0]
+    return _Sample(measure, first, second, unit, paired=False)
 
 
-def _compared(
-    measure: Measure, both: tuple[np.ndarray, np.ndarray], needed: int, plan: Plan, *, paired: bool
-) -> Compared:
-    first, second = both
+def _compared(sample: _Sample, level: float, plan: Plan) -> Compared:
+    measure, first, second, paired = sample.measure, sample.first, sample.second, sample.paired
+    both = (first, second)
     at_once = max(1, AT_ONCE // (len(first) + len(second)))
     wins = _wins_within if paired else _wins_between
     tested = permutation_test(
@@ -160,7 +162,7 @@ def _compared(
     p = float(tested.pvalue)
     return Compared(
         measure.name, measure.words, (len(first), len(second)), (float(first.mean()), float(second.mean())),
-        figure(_difference, 1), figure(wins, 2), p, p, needed, paired,
+        figure(_difference, 1), figure(wins, 2), p, p, level, sample.needed(level, plan), paired,
     )  # fmt: skip
 
 
@@ -181,17 +183,10 @@ def _wins_within(first: np.ndarray, second: np.ndarray, axis: int = -1) -> Any:
     return (1 + np.sign(second - first).mean(axis)) / 2
 
 
-def _needed(variance: float, effect: float, plan: Plan) -> int:
-    """People of a sample whose mean, of this variance, shows an effect with the plan's power."""
-    deviations = norm.ppf((1 + LEVEL) / 2) + norm.ppf(plan.power)
+def _needed(variance: float, effect: float, level: float, power: float) -> int:
+    """People of a sample whose mean, of this variance, shows an effect with this power in a test of this level."""
+    deviations = norm.ppf(1 - level / 2) + norm.ppf(power)
     return max(FEWEST, math.ceil(deviations**2 * variance / effect**2)) if effect else FEWEST
-
-
-def _range(measure: Measure, study: Study) -> float | None:
-    """Of what an effect is a share; None is the mean."""
-    if measure is ANSWERS:
-        return None
-    return study.levels[-1] - study.levels[0] if measure is RATING else 1.0
 
 
 def _draws(measure: Measure, plan: Plan, turn: int) -> np.random.Generator:

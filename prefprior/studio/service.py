@@ -33,9 +33,10 @@ from prefprior.studio.store.invitations import Invitations
 from prefprior.studio.store.moderation import Moderation
 from prefprior.studio.store.people import People, Person, Profile
 from prefprior.studio.store.picture_files import PictureFiles
-from prefprior.studio.store.studies import ARMS, Studies
+from prefprior.studio.store.studies import ARMS
 from prefprior.studio.store.tables import ITEM
 from prefprior.studio.store.tokens import Tokens
+from prefprior.studio.store.tried import Tried, Tries
 from prefprior.studio.tasks import LONGEST, PATIENCE, Job, Tasks, computed, computed_together, shared
 from prefprior.studio.wishes import Wish
 
@@ -65,7 +66,7 @@ class Studio:
         self.people, self.impressions = People(database), Impressions(database)
         self.albums, self.tokens = Albums(database, files), Tokens(database)
         self.moderation, self.invitations = Moderation(database, files), Invitations(database)
-        self.figures, self.studies = Figures(database), Studies(database)
+        self.figures, self.tries = Figures(database), Tries(database)
         self.events, self.tastes = Events(database), Tastes(database)
         self.alike = Alike(self.impressions, self.tastes, lambda profile: self.maker_for(profile).served)
         self.hiding = Hiding(self.moderation, lambda: self.serving)
@@ -94,6 +95,11 @@ class Studio:
     def is_alive(self) -> bool:
         """Whether all workers take jobs."""
         return all(served.is_alive for served in self.serving)
+
+    @property
+    def compares_people(self) -> bool:
+        """Whether people with a like taste find each other. Not between two models: who is found would tell the arm."""
+        return self.arms is None or not self.arms.study.compares_models
 
     def maker_for(self, profile: Profile) -> Maker:
         """What asks a profile, and makes its galleries."""
@@ -158,7 +164,13 @@ class Studio:
     async def like(self, profile: Profile, strip: int, place: int, *, liked: bool) -> bool:
         """Keeps whether a picture of a strip is liked, in a study; False where there is none such."""
         async with self.tasks.turn(profile):
-            return await run_in_threadpool(self.studies.like, profile, strip, place, liked=liked)
+            return await run_in_threadpool(self.tries.like, profile, strip, place, liked=liked)
+
+    async def show(self, profile: Profile, strip: Album) -> Tried | None:
+        """A page shows a strip: in the study that it was made in, its pictures count as seen, and can be liked."""
+        if self.arms is None or strip.study != self.arms.study.id:
+            return None
+        return await run_in_threadpool(self.tries.show, self.arms.study, profile, strip, self.hiding.made)
 
     async def undo(self, profile: Profile, number: int | None = None) -> Impression | None:
         """Takes an answer back; None where there is none."""
@@ -168,7 +180,7 @@ class Studio:
     async def strip(self, profile: Profile) -> Album:
         """What is made for a profile now. What is compared of it follows its answers meanwhile."""
         made = await self.maker.strip(profile)
-        if profile.findable:
+        if profile.findable and self.compares_people:
             self.tasks.begun(("taste", (profile.id,), made.state), lambda: self.alike.read(profile))
         return made
 

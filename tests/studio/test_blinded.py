@@ -11,18 +11,21 @@ from zipfile import ZipFile
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 from sqlalchemy import select
 
 from prefprior.data.pictures import ArrayPictures
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.questions import Kind
 from prefprior.predictor import Catalogue
+from prefprior.studio.alike import LEAST_ANSWERS
 from prefprior.studio.arms import Studied, counts, mixed
 from prefprior.studio.inference import Making, Sampling
 from prefprior.studio.served import Offer, Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.studies import Studies, Study
+from prefprior.studio.store.tables import MADE as MADE_KIND
 from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow, QuestionRow, TriedRow
 from prefprior.studio.web.app import create_app
 from tests.studio.conftest import ON_BOTH
@@ -73,6 +76,14 @@ def browser(studio: Studio) -> TestClient:
     return TestClient(create_app(studio, rates=MANY), raise_server_exceptions=False, follow_redirects=False)
 
 
+def patiently(send: Callable[[], Response]) -> Response:
+    """Sends a request again where pictures take long, as our script does."""
+    for _ in range(10):
+        if (response := send()).status_code != 503:
+            break
+    return response
+
+
 def arms_by_person(database: Database) -> dict[int, set[tuple[int, str, str]]]:
     """For each person: in which arms, by which models and how they were asked."""
     found: dict[int, set[tuple[int, str, str]]] = {}
@@ -114,20 +125,36 @@ def test_nothing_that_a_person_sees_differs_by_arm(served: Database, of_model: O
     with opened(served, of_model, begun) as studio:
         for _ in range(4):
             person = Person(browser(studio))
-            person.answer("1")
+            found = studio.people.of_cookie(person.client.cookies["studio"])
+            assert found is not None
+            profile = found.profiles[0]
+            assert person.post("/profiles/share", profile=str(profile.id)).status_code == 200
+            assert person.post("/profiles/find", profile=str(profile.id)).status_code == 422
+            studio.tastes.let_find(profile)  # as before the study
+            for _ in range(LEAST_ANSWERS):
+                person.answer("1")
             csrf = person.fields()["csrf"]
+            person.strip()
             strip = person.client.post("/strip", data={"csrf": csrf}, headers={"X-Fragment": "1"})
-            assert person.post("/made").status_code == 303
+            assert patiently(lambda: person.post("/made")).status_code == 303  # noqa: B023
             pages = [strip, *(person.client.get(path) for path in ("/ask/nine", "/ask/rate", "/you", "/made"))]
             archives = [ZipFile(BytesIO(person.client.get(path).content)) for path in ("/export", "/made.zip")]
             data, manifest = (
                 archive.read(name) for archive, name in zip(archives, ("data.json", "manifest.json"), strict=True)
             )
             told = json.loads(data)["profiles"][0]
+            assert told["taste"] is None
+            assert {each["seed"] for each in told["made"]} == {json.loads(manifest)["seed"]} == {None}
+            assert person.post("/made", alike="1").status_code == 404
+            with served.reading() as session:
+                seeds = session.scalars(select(AlbumRow.seed).where(AlbumRow.profile_id == profile.id)).all()
+            assert len(seeds) == 2
+            assert "your tastes agree" not in pages[3].text
             assert {each["model"] for each in (*told["questions"], *told["made"])} == {None}
             assert {each["decoder"] for each in told["made"]} == {json.loads(manifest)["decoder"]} == {None}
             shown = [str(page.headers) + page.text for page in pages] + [data.decode(), manifest.decode()]
             for text in map(str.lower, shown):
+                assert not [seed for seed in seeds if str(seed) in text]
                 assert not [each for each in secret if each in text]
                 assert not {"arm", "study"} & set(re.findall("[a-z]+", text))
         assert person.client.get("/readyz").json() == {"status": "ready", "model": None}
@@ -141,7 +168,10 @@ def test_platforms_are_not_told_either(served: Database, of_model: OfModel, begu
             asked = shop.post(f"/v1/people/{name}/questions", json={"kind": "nine"})
             assert set(asked.json()) == {"question", "kind", "items", "pictures", "none", "ratings"}
             made = shop.get(f"/v1/people/{name}/pictures").json()
-            assert (made["model"], made["decoder"], len(made["pictures"])) == (None, None, MAKING.n)
+            assert (made["model"], made["decoder"], made["seed"]) == (None, None, None)
+            assert len(made["pictures"]) == MAKING.n
+    with served.reading() as session:
+        assert session.scalars(select(TriedRow.place)).all() == [], "platforms show pictures that nobody can like"
     assert {arm for told in arms_by_person(served).values() for arm, *_ in told} == {0, 1}
 
 
@@ -215,6 +245,43 @@ def test_policies_alone_leave_each_strip_to_its_arm(served: Database, of_model: 
         rows = session.execute(select(ProfileRow.person_id, TriedRow.arm).join(TriedRow)).all()
     assert len(rows) == 4 * MAKING.n
     assert all(study.arm_of(person).place == arm for person, arm in rows)
+
+
+def test_people_alike_are_told_no_reader(served: Database, of_model: OfModel) -> None:
+    """Where policies alone differ they find each other."""
+    arms = [ARMS[0], ARMS[0] | {"policies": {"nine": {"_target_": "somewhere.Random"}}}]
+    with opened(served, of_model, Studies(served).open(arms, LEVELS.raw)) as studio:
+        people = [Person(browser(studio)) for _ in range(2)]
+        for person in people:
+            found = studio.people.of_cookie(person.client.cookies["studio"])
+            assert found is not None
+            for _ in range(LEAST_ANSWERS):
+                person.answer("1")
+            person.post("/profiles/share", profile=str(found.profiles[0].id))
+            assert person.post("/profiles/find", profile=str(found.profiles[0].id)).status_code == 303
+            page = person.client.get("/you").text
+            told = studio.people.everything(found)["profiles"][0]
+            assert set(told["taste"]) == {"utilities", "read_at"}
+    assert "your tastes agree" in page
+
+
+def test_only_what_a_page_shows_counts(served: Database, of_model: OfModel, begun: Study) -> None:
+    def tried() -> set[int]:
+        with served.reading() as session:
+            return set(session.scalars(select(TriedRow.place)))
+
+    with opened(served, of_model, begun) as studio:
+        person = Person(browser(studio))
+        person.answer("1")
+        assert patiently(lambda: person.post("/strip")).status_code == 303
+        assert tried() == set(), "made, and not opened"
+        found = studio.people.of_cookie(person.client.cookies["studio"])
+        assert found is not None
+        album = studio.albums.of(found.profiles[0])
+        assert album is not None
+        asyncio.run(studio.hiding.decide(MADE_KIND, album.names[2], hide=True))
+        person.page()
+    assert tried() == {place for place, name in enumerate(album.names) if name != album.names[2]}
 
 
 def test_what_waited_before_the_study_is_no_part_of_it(

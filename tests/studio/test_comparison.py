@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binom, ttest_ind
+from scipy.stats import binom, norm, ttest_ind
 
 from prefprior.studio.comparison import NAMES, Compared, Plan, compared
 from prefprior.studio.store.studies import Outcome, Study
@@ -133,6 +133,24 @@ def test_measures_that_too_few_people_say_something_of_are_left_out() -> None:
     outcomes = {number: Outcome(number % 2, answers=number) for number in range(6)}
     outcomes[0].ratings = [3.0]
     assert [one.name for one in compared(study(), outcomes, QUICK)] == ["answers"]
+
+
+def test_where_nobody_rates_the_rest_is_compared() -> None:
+    """A source of choices alone has no levels."""
+    choices = Study(1, "k" * 64, study().arms, (), 0.0)
+    outcomes = {number: Outcome(number % 2, answers=number, offered=4, picked=number % 3) for number in range(8)}
+    assert [one.name for one in compared(choices, outcomes, QUICK)] == ["answers", "picked"]
+
+
+def test_more_measures_need_more_people() -> None:
+    """As many as a test at 0.05 divided by their number."""
+    outcomes = answered(np.random.default_rng(10), 400)
+    every = {one.name: one for one in compared(study(), outcomes, QUICK)}
+    deviations = [norm.ppf(1 - level / 2) + norm.ppf(QUICK.power) for level in (0.05, 0.05 / len(NAMES))]
+    for name in ("rating", "made"):
+        alone = only(name, outcomes)
+        assert (alone.level, every[name].level) == (pytest.approx(0.05), pytest.approx(0.05 / len(NAMES)))
+        assert every[name].needed / alone.needed == pytest.approx((deviations[1] / deviations[0]) ** 2, rel=0.03)
 
 
 def test_an_arm_without_people_is_told() -> None:

@@ -17,6 +17,7 @@ from prefprior.studio.store.people import People, Profile
 from prefprior.studio.store.picture_files import name_of
 from prefprior.studio.store.studies import Arm, Studies, Study
 from prefprior.studio.store.tables import TriedRow
+from prefprior.studio.store.tried import Tried, Tries
 from tests.studio.small import LEVELS, small_files
 
 SCRIPT = Path(__file__).parents[2] / "scripts/study.py"
@@ -44,11 +45,19 @@ def asked(
         Impressions(database).answer(profile, question.id, given, 1.0)
 
 
-def strip(database: Database, profile: Profile, arms: tuple[Arm, ...], seed: int = 5) -> None:
+def strip(
+    database: Database, study: Study, profile: Profile, arms: tuple[Arm, ...], seed: int = 5,
+    hidden: frozenset[str] = frozenset(),
+) -> Tried:  # fmt: skip
+    """Made, and shown by a page."""
     contents = [f"{seed}-{place}".encode() for place in range(len(arms))]
     pictures = tuple(Picture(name_of(each), arm=arm) for each, arm in zip(contents, arms, strict=True))
     album = Album(f"{seed}", 1, "m" * 64, "decoder", seed, 0.5, None, pictures, study=arms[0].study)
-    Albums(database, small_files(database)).replace(profile, album, contents)
+    albums = Albums(database, small_files(database))
+    albums.replace(profile, album, contents)
+    kept = albums.of(profile)
+    assert kept is not None
+    return Tries(database).show(study, profile, kept, hidden)
 
 
 def test_of_each_four_people_two_are_in_each_arm(study: Study) -> None:
@@ -78,7 +87,12 @@ def test_a_study_goes_on_with_its_arms_in_any_order_and_wherever_the_runs_are(st
 
 @pytest.mark.parametrize(
     ("arms", "levels"),
-    [([A, B | {"model": "c" * 64}], LEVELS.raw), ([A, B | {"policies": RANDOM}], LEVELS.raw), ([A, B], (0.0, 1.0))],
+    [
+        ([A, B | {"model": "c" * 64}], LEVELS.raw),
+        ([A, B | {"policies": RANDOM}], LEVELS.raw),
+        ([A, B], (0.0, 1.0)),
+        ([A | {"settings": {"tastes": 9}}, B | {"settings": {"tastes": 9}}], LEVELS.raw),
+    ],
 )
 def test_other_arms_are_another_study(studies: Studies, study: Study, arms: list[Any], levels: tuple[float]) -> None:
     assert studies.open(arms, levels).id != study.id
@@ -118,32 +132,58 @@ def test_likes_count_for_the_arm_that_made_the_picture_and_outlive_the_strip(
 ) -> None:
     person = People(sqlite).arrive()[0]
     profile, arms = person.profiles[0], (Arm(study.id, 0), Arm(study.id, 1))
-    strip(sqlite, profile, (arms[0], arms[1], arms[1], arms[0]))
-    assert studies.like(profile, 5, 1, liked=True)
-    assert studies.like(profile, 5, 3, liked=True)
-    strip(sqlite, profile, (arms[1], arms[0]), seed=6)
-    assert studies.like(profile, 6, 0, liked=True)
-    assert studies.like(profile, 5, 3, liked=False)
-    assert (studies.liked(profile, 5), studies.liked(profile, 6)) == ({1}, {0})
-    strip(sqlite, profile, (arms[0], arms[1], arms[1], arms[0]))  # the same again, after an answer was taken back
-    assert studies.liked(profile, 5) == {1}
+    tries = Tries(sqlite)
+    first = strip(sqlite, study, profile, (arms[0], arms[1], arms[1], arms[0])).strip
+    assert tries.like(profile, first, 1, liked=True)
+    assert tries.like(profile, first, 3, liked=True)
+    second = strip(sqlite, study, profile, (arms[1], arms[0]), seed=6).strip
+    assert tries.like(profile, second, 0, liked=True)
+    assert tries.like(profile, first, 3, liked=False)
+    again = strip(sqlite, study, profile, (arms[0], arms[1], arms[1], arms[0]))  # after an answer was taken back
+    assert again == Tried(first, frozenset({1}))
     told = studies.outcomes(study)[person.id]
     assert (told.shown, told.liked_made) == ([3, 3], [0, 2])
 
 
-def test_nobody_likes_a_picture_of_somebody_else(sqlite: Database, studies: Studies, study: Study) -> None:
+def test_hidden_pictures_count_once_they_are_shown(sqlite: Database, studies: Studies, study: Study) -> None:
+    person, arms = People(sqlite).arrive()[0], (Arm(study.id, 0), Arm(study.id, 1), Arm(study.id, 1))
+    profile = person.profiles[0]
+    tried = strip(sqlite, study, profile, arms, hidden=frozenset({name_of(b"5-1")}))
+    assert not Tries(sqlite).like(profile, tried.strip, 1, liked=True)
+    assert studies.outcomes(study)[person.id].shown == [1, 1]
+    assert strip(sqlite, study, profile, arms) == tried
+    assert studies.outcomes(study)[person.id].shown == [1, 2]
+
+
+def test_what_is_shown_after_a_deletion_is_not_kept(sqlite: Database, studies: Studies, study: Study) -> None:
+    profile = People(sqlite).arrive()[0].profiles[0]
+    album = Album("s", 1, "m" * 64, "d", 5, 0.5, None, (Picture("n" * 64, arm=Arm(study.id, 0)),), study=study.id)
+    People(sqlite).start_over(profile)
+    Tries(sqlite).show(study, profile, album, frozenset())
+    assert studies.outcomes(study) == {}
+
+
+def test_numbers_of_a_study_follow_from_its_key_alone(studies: Studies, study: Study) -> None:
+    other = studies.open([A, B | {"policies": RANDOM}], LEVELS.raw)
+    assert study.drawn("album", 7) == studies.all()[0].drawn("album", 7)
+    assert (
+        len({study.drawn("album", 7), other.drawn("album", 7), study.drawn("strip", 7), study.drawn("album", 8)}) == 4
+    )
+
+
+def test_nobody_likes_a_picture_of_somebody_else(sqlite: Database, study: Study) -> None:
     one, other = (People(sqlite).arrive()[0].profiles[0] for _ in range(2))
-    strip(sqlite, one, (Arm(study.id, 0),))
-    assert not studies.like(other, 5, 0, liked=True)
-    assert not studies.like(one, 5, 1, liked=True)
-    assert studies.liked(one, 5) == set()
+    tried = strip(sqlite, study, one, (Arm(study.id, 0),))
+    assert not Tries(sqlite).like(other, tried.strip, 0, liked=True)
+    assert not Tries(sqlite).like(one, tried.strip, 1, liked=True)
+    assert strip(sqlite, study, one, (Arm(study.id, 0),)).liked == set()
 
 
 @pytest.mark.parametrize("how", ["start_over", "delete_profile", "delete"])
 def test_what_is_deleted_is_out_of_the_study(sqlite: Database, studies: Studies, study: Study, how: str) -> None:
     person = People(sqlite).arrive()[0]
     profile, arm = person.profiles[0], Arm(study.id, 0)
-    strip(sqlite, profile, (arm, arm))
+    strip(sqlite, study, profile, (arm, arm))
     asked(sqlite, profile, arm, Given(picked=(1,)))
     getattr(People(sqlite), how)(person if how == "delete" else profile)
     assert studies.outcomes(study) == {}
@@ -151,18 +191,19 @@ def test_what_is_deleted_is_out_of_the_study(sqlite: Database, studies: Studies,
         assert session.scalar(select(func.count()).select_from(TriedRow)) == 0
 
 
-def test_an_export_holds_likes_and_no_arm(sqlite: Database, studies: Studies, study: Study) -> None:
+def test_an_export_holds_likes_and_no_arm(sqlite: Database, study: Study) -> None:
     person = People(sqlite).arrive()[0]
     profile, arm = person.profiles[0], study.arm_of(person.id)
     asked(sqlite, profile, None, Given(picked=(1,)))
     asked(sqlite, profile, arm, Given(picked=(1,)))
-    strip(sqlite, profile, (arm, Arm(study.id, 1 - arm.place)))
-    studies.like(profile, 5, 1, liked=True)
+    tried = strip(sqlite, study, profile, (arm, Arm(study.id, 1 - arm.place)))
+    Tries(sqlite).like(profile, tried.strip, 1, liked=True)
     told = People(sqlite).everything(person)["profiles"][0]
     before, within = told["questions"]
     assert (before["model"], before["policy"]) == ("m" * 64, "eubo")
     assert (within["model"], within["policy"]) == (None, None)
-    assert [told["made"][0][key] for key in ("kind", "model", "decoder", "state")] == [STRIP, None, None, None]
+    assert [told["made"][0][key] for key in ("kind", "model", "decoder", "state", "seed")] == [STRIP, *[None] * 4]
+    assert study.key not in str(told)
     assert [(each["place"], each["liked_at"] is not None) for each in told["tried"]] == [(1, False), (2, True)]
     assert not {"arm", "study"} & set(keys(told))
 
@@ -192,8 +233,8 @@ def peopled(database: Database, study: Study, people: int = 16) -> None:
         for turn in range(4):
             good = turn < (3 if arm.place else 1) + (number % 3 == 0) - (number % 4 == 0)
             asked(database, profile, arm, Given(rating=5.0 if good else 1.0), "rate", "1")
-        strip(database, profile, (Arm(study.id, 0), Arm(study.id, 1)))
-        Studies(database).like(profile, 5, number // 2 % 2, liked=True)
+        tried = strip(database, study, profile, (Arm(study.id, 0), Arm(study.id, 1)))
+        Tries(database).like(profile, tried.strip, number // 2 % 2, liked=True)
 
 
 def test_the_script_finds_the_better_arm(
@@ -209,6 +250,7 @@ def test_the_script_finds_the_better_arm(
     assert "people, within each" in made[0]
     assert "no difference is shown" in made[2]
     assert "a difference of 0.2 of the range needs" in made[3]
+    assert "(p < 0.013: 0.05 shared by all measures)" in made[3]
     assert "not compared, for lack of people in both arms: picked" in printed
     script.main(words)
     assert capsys.readouterr().out == printed

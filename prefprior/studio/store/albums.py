@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import selectinload
 from torch import Tensor
 
 from prefprior.studio.store.blinding import blinded
@@ -17,7 +17,7 @@ from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Person, Profile
 from prefprior.studio.store.picture_files import PictureFiles
 from prefprior.studio.store.studies import Arm
-from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow, TriedRow
+from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow
 
 STRIP, GALLERY = "strip", "gallery"
 NAME = re.compile("[0-9a-f]{64}")
@@ -55,9 +55,9 @@ class Album:
     study: int | None = None  # in which it was made
 
     @property
-    def by_whom(self) -> dict[str, str | None]:
-        """The model and the decoder, as people are told them: not in a study."""
-        return blinded(self.study, model=self.model, decoder=self.decoder)
+    def by_whom(self) -> dict[str, Any]:
+        """The model, the decoder and the seed, as people are told them: not in a study."""
+        return blinded(self.study, model=self.model, decoder=self.decoder, seed=self.seed)
 
     @property
     def names(self) -> list[str]:
@@ -86,7 +86,10 @@ class Albums:
             ).first()
             if row is None:
                 return None
-            pictures = tuple(Picture(each.sha256, each.embedding, tuple(each.why)) for each in row.pictures)
+            pictures = tuple(
+                Picture(each.sha256, each.embedding, tuple(each.why), _arm(row.study, each.arm))
+                for each in row.pictures
+            )  # fmt: skip
             return Album(
                 row.state, row.answers, row.model, row.decoder, row.seed, row.concentration, row.sure, pictures,
                 row.wish, row.mixed_with, row.study,
@@ -125,8 +128,6 @@ class Albums:
                     pictures=pictures,
                 )
             )  # fmt: skip
-            if kind == STRIP and album.study is not None:
-                _try(session, profile, album)
 
     def picture(self, person: Person, name: str) -> Picture | None:
         """A picture that was made for one of a person's profiles."""
@@ -153,16 +154,5 @@ class Albums:
         return [(f"made/profile-{number}/{kind}-{place + 1}.png", name) for number, kind, place, name in rows]
 
 
-def _try(session: Session, profile: Profile, album: Album) -> None:
-    """What a strip shows in a study is kept when others take its place, once for each state of the answers."""
-    mine = (TriedRow.profile_id == profile.id, TriedRow.strip == album.seed)
-    if session.scalars(select(TriedRow.place).where(*mine)).first() is not None:
-        return
-    for place, each in enumerate(album.pictures):
-        assert each.arm is not None
-        session.add(
-            TriedRow(
-                profile_id=profile.id, strip=album.seed, place=place, study=each.arm.study, arm=each.arm.place,
-                name=each.name, shown_at=time.time(),
-            )
-        )  # fmt: skip
+def _arm(study: int | None, place: int | None) -> Arm | None:
+    return None if study is None or place is None else Arm(study, place)

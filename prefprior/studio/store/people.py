@@ -258,9 +258,8 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
         "name": profile.name,
         "shared": profile.share_hash is not None,
         "findable": profile.findable,
-        "taste": None if taste is None else {
-            "reader": taste.reader, "state": taste.state, "utilities": taste.utilities.hex(), "read_at": taste.read_at,
-        },
+        # Without the hashes of what it was read by and from: people of one arm of a study have the same ones.
+        "taste": None if taste is None else {"utilities": taste.utilities.hex(), "read_at": taste.read_at},
         "reported": [{"kind": row.kind, "name": row.name, "reported_at": row.reported_at} for row in reports],
         "created_at": profile.created_at,
         "seed": profile.seed,
@@ -273,9 +272,10 @@ def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
         ],
         "made": [
             {
-                "kind": row.kind, "wish": row.wish, "made_at": row.made_at, "answers": row.answers, "seed": row.seed,
+                "kind": row.kind, "wish": row.wish, "made_at": row.made_at, "answers": row.answers,
                 "concentration": row.concentration, "sure": row.sure,
-                **blinded(row.study, model=row.model, decoder=row.decoder, state=row.state), "pictures": [
+                **blinded(row.study, model=row.model, decoder=row.decoder, state=row.state, seed=row.seed),
+                "pictures": [
                     {
                         "place": each.place + 1, "sha256": each.sha256, "like": each.why,
                         "embedding": each.embedding.hex(),

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from prefprior.elicitation.questions import Kind
 from prefprior.studio.store.database import Database
-from prefprior.studio.store.people import Profile
 from prefprior.studio.store.tables import AnswerRow, ProfileRow, QuestionRow, StudyRow, TriedRow
 
 ARMS = 2
@@ -36,7 +35,7 @@ class Study:
 
     id: int
     key: str
-    arms: tuple[Mapping[str, Any], ...]  # run, model and policies
+    arms: tuple[Mapping[str, Any], ...]  # run, model, policies and settings
     levels: tuple[float, ...]
     begun_at: float
 
@@ -46,6 +45,11 @@ class Study:
         block, turn = divmod(person, len(BLOCKS[0]))
         drawn = hmac.new(self.key.encode(), str(block).encode(), hashlib.sha256).digest()
         return Arm(self.id, BLOCKS[int.from_bytes(drawn) % len(BLOCKS)][turn])
+
+    def drawn(self, *parts: str | int) -> int:
+        """A 63-bit number for these parts that only the key tells."""
+        told = "\x1f".join(map(str, parts))
+        return int.from_bytes(hmac.new(self.key.encode(), told.encode(), hashlib.sha256).digest()[:8]) >> 1
 
     def place_of(self, arm: Mapping[str, Any]) -> int:
         """Which arm one is that was described again, whatever its run is called now."""
@@ -97,19 +101,6 @@ class Studies:
         """From the first to the last."""
         with self.database.reading() as session:
             return [_study(row) for row in session.scalars(select(StudyRow).order_by(StudyRow.id))]
-
-    def like(self, profile: Profile, strip: int, place: int, *, liked: bool) -> bool:
-        """Keeps whether a made picture is liked; False where there is none such."""
-        which = (TriedRow.profile_id == profile.id, TriedRow.strip == strip, TriedRow.place == place)
-        with self.database.writing() as session:
-            changed = update(TriedRow).where(*which).values(liked_at=time.time() if liked else None)
-            return session.scalars(changed.returning(TriedRow.place)).first() is not None
-
-    def liked(self, profile: Profile, strip: int) -> set[int]:
-        """The places of a strip whose pictures are liked."""
-        which = (TriedRow.profile_id == profile.id, TriedRow.strip == strip, TriedRow.liked_at.is_not(None))
-        with self.database.reading() as session:
-            return set(session.scalars(select(TriedRow.place).where(*which)))
 
     def outcomes(self, study: Study) -> dict[int, Outcome]:
         """What people did in a study, by their number; those who were shown nothing are left out."""
@@ -173,7 +164,7 @@ def require_two(arms: Sequence[Mapping[str, Any]]) -> None:
 
 def _identity(arm: Mapping[str, Any]) -> str:
     """What an arm is, wherever its run lies."""
-    return json.dumps([arm["model"], arm["policies"]], sort_keys=True)
+    return json.dumps({name: told for name, told in arm.items() if name != "run"}, sort_keys=True)
 
 
 def _study(row: StudyRow) -> Study:

@@ -282,21 +282,21 @@ class StudyRow(Base):
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
-    key: Mapped[str] = mapped_column(String(64))  # a secret: who is in which arm follows from it
-    arms: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # run, model (SHA-256) and policies of each
+    key: Mapped[str] = mapped_column(String(64))  # a secret: who is in which arm, and has made what
+    arms: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # run, model (SHA-256), policies, settings of each
     levels: Mapped[list[float]] = mapped_column(JSON)  # the ratings that can be given
     begun_at: Mapped[float] = mapped_column(Double)
 
 
 class TriedRow(Base):
-    """A picture of a strip that was made in a study. It stays when another strip takes the place of its own."""
+    """A picture of a strip that a page has shown in a study. It stays when another strip takes the place of its own."""
 
     __tablename__ = "tried"
 
     profile_id: Mapped[int] = mapped_column(
         ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    strip: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)  # the seed of its album
+    strip: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)  # that a page sent
     place: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     study: Mapped[int] = mapped_column(Integer)
     arm: Mapped[int] = mapped_column(Integer)

@@ -68,7 +68,7 @@ class Made(BaseModel):
     sure: str | None
     model: str | None = Field(description="null in a study")
     decoder: str | None = Field(description="null in a study")
-    seed: int
+    seed: int | None = Field(description="null in a study")
 
 
 class RankedItems(BaseModel):
@@ -131,11 +131,9 @@ def router(studio: Studio, gate: Gate, measures: Measures) -> APIRouter:
         _, profile = await profile_of(token, person_id)
         strip = await studio.strip(profile)
         shown = [name for name in strip.names if name not in studio.hiding.made]
-        by_whom = strip.by_whom
         return Made(
             pictures=[f"/v1/people/{person_id}/pictures/{name}" for name in shown], answers=strip.answers,
-            concentration=strip.concentration, sure=strip.sure, model=by_whom["model"],
-            decoder=by_whom["decoder"], seed=strip.seed,
+            concentration=strip.concentration, sure=strip.sure, **strip.by_whom,
         )  # fmt: skip
 
     @api.get("/people/{person_id}/pictures/{name}", response_class=Response, responses=binary("image/png"))

@@ -63,6 +63,8 @@ def router(door: Door) -> APIRouter:
             if found is None:
                 raise HTTPException(422, "nobody shares a profile by this code any more")
         elif form.get("alike"):
+            if not studio.compares_people:
+                raise HTTPException(404, "this studio does not compare tastes of people at the moment")
             found = await studio.alike.found(visitor.profile, number_in(form["alike"]))
             if found is None:
                 raise HTTPException(
@@ -123,7 +125,7 @@ def _gallery(album: Album, contents: Mapping[str, bytes], hidden: frozenset[str]
     """A gallery's pictures, and a manifest of what made them; a picture whose file is missing has none here."""
     shown = [(place, each) for place, each in enumerate(album.pictures, 1) if each.name not in hidden]
     told = {
-        **album.by_whom, "seed": album.seed, "answers": album.answers,
+        **album.by_whom, "answers": album.answers,
         "concentration": album.concentration, "sure": album.sure, "wish": dict(album.wish),
         "pictures": [
             {"file": f"{place}.png" if each.name in contents else None, "sha256": each.name, "like": list(each.why)}

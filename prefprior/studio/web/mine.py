@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.alike import LEAST_ANSWERS
 from prefprior.studio.service import Studio
-from prefprior.studio.store.people import Person
+from prefprior.studio.store.people import Person, RefusedError
 from prefprior.studio.store.picture_files import MissingPictureError
 from prefprior.studio.web.door import Door
 from prefprior.studio.web.forms import number_in, to_page
@@ -37,12 +37,12 @@ def router(door: Door) -> APIRouter:
             for profile in visitor.person.profiles
         ]
         try:
-            alike, busy = await studio.alike.nearest(visitor.profile), False
+            alike, busy = await studio.alike.nearest(visitor.profile) if studio.compares_people else None, False
         except BusyError:  # the rest of the page does not need the model
             alike, busy = None, True
         return page(
             "you.html.j2", visitor=visitor, counted=counted, alike=alike, busy=busy, least=LEAST_ANSWERS,
-            modes=door.modes, titles=TITLES, mode=None,
+            compares=studio.compares_people, modes=door.modes, titles=TITLES, mode=None,
         )  # fmt: skip
 
     @pages.post("/profiles/{action}")
@@ -65,6 +65,8 @@ def router(door: Door) -> APIRouter:
                 code = await run_in_threadpool(studio.people.share, chosen)
                 return page("message.html.j2", title="Shared", detail=SHARED, code=code, link="/you")
             elif action == "find":
+                if not studio.compares_people:
+                    raise RefusedError("this studio does not compare tastes of people at the moment")
                 await run_in_threadpool(studio.tastes.let_find, chosen)
                 return RedirectResponse("/you", 303)
             elif action == "hide":

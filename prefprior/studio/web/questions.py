@@ -51,10 +51,9 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
         }  # fmt: skip
 
     async def strip_values(visitor: Visitor, strip: Album | None) -> dict[str, Any]:
-        liked = set[int]()
-        if strip is not None and strip.study is not None:
-            liked = await run_in_threadpool(studio.studies.liked, visitor.profile, strip.seed)
-        return {"strip": strip, "liked": liked, "csrf": visitor.csrf, "hiding": studio.hiding}
+        """Of a strip that the page shows."""
+        tried = None if strip is None else await studio.show(visitor.profile, strip)
+        return {"strip": strip, "tried": tried, "csrf": visitor.csrf, "hiding": studio.hiding}
 
     @pages.get("/")
     async def welcome(request: Request) -> Response:
