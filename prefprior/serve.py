@@ -115,7 +115,7 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     if cfg.study is None:
         return Studio(parts=parts, **settings)
     second = parts_of(_of_second(cfg), Path(cfg.study[1]), console)
-    studies, arms = Studies(database), _arms(cfg)
+    studies, arms = Studies(database), arms_of(cfg)
     before = {each.id for each in studies.all()}
     study = studies.open(arms, parts.offer.levels)
     how = "goes on" if study.id in before else "begins"
@@ -137,7 +137,7 @@ def _find_runs(cfg: DictConfig) -> None:
         raise ValueError(f"a study compares two runs, got {len(cfg.study)}: give 'study=[RUN,RUN]'")
     cfg.study = [str(find_checkpoint(each)) for each in cfg.study]
     cfg.checkpoint = cfg.study[0]
-    require_two(_arms(cfg))
+    require_two(arms_of(cfg))
 
 
 def _of_second(cfg: DictConfig) -> DictConfig:
@@ -150,7 +150,7 @@ def _of_second(cfg: DictConfig) -> DictConfig:
     return other
 
 
-def _arms(cfg: DictConfig) -> list[dict[str, Any]]:
+def arms_of(cfg: DictConfig) -> list[dict[str, Any]]:
     """The two arms of a study: which runs, and how they ask."""
     return [
         {

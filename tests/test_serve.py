@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from sqlalchemy import select
 
 from prefprior.checkpoint import describe
+from prefprior.command_line import open_nodes
+from prefprior.config import conf_folder
 from prefprior.gallery.manifest import file_hash
 from prefprior.runs import save_config
-from prefprior.serve import address, is_loopback
+from prefprior.schemas import ServeConfig
+from prefprior.serve import address, arms_of, is_loopback
 from prefprior.space import Space
 from prefprior.studio.renewal import Renewal
 from prefprior.studio.service import Studio
@@ -279,6 +285,25 @@ def test_a_study_deals_people_to_two_runs(
         (2, 0, models[0], "information"), (2, 1, models[0], "random"),
     }  # fmt: skip
     assert [len(strip) for strip in found] == [2] * 12
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["exploration.share=0.2", "making.n=4", "moves.rounds=1", "tastes=9", "pleasant=0.5", "safety=diffusers", "seed=1"],
+)
+def test_a_setting_that_changes_what_people_see_is_kept_by_a_study(folder: Path, word: str) -> None:
+    path = str(folder / "runs/train/one/prior.safetensors")
+    ConfigStore.instance().store(name="serve_schema", node=ServeConfig)
+
+    def arms(*words: str) -> list[dict[str, Any]]:
+        given = (f"study=['{path}','{path}']", *words)
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            return arms_of(compose("serve", overrides=[open_nodes(each) for each in given]))
+
+    assert arms("port=9000", "device=cuda") == arms()
+    assert arms(word) != arms()
+    assert arms("exploration.share=0.1") == arms(), "the default, said"
 
 
 @pytest.mark.parametrize(

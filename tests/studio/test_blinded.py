@@ -18,11 +18,13 @@ from prefprior.data.pictures import ArrayPictures
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.questions import Kind
 from prefprior.predictor import Catalogue
+from prefprior.seeding import seed_of
 from prefprior.studio.alike import LEAST_ANSWERS
 from prefprior.studio.arms import Studied, counts, mixed
 from prefprior.studio.inference import Making, Sampling
 from prefprior.studio.served import Offer, Parts
 from prefprior.studio.service import Studio
+from prefprior.studio.store.albums import STRIP
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.studies import Studies, Study
 from prefprior.studio.store.tables import MADE as MADE_KIND
@@ -147,8 +149,11 @@ def test_nothing_that_a_person_sees_differs_by_arm(served: Database, of_model: O
             assert {each["seed"] for each in told["made"]} == {json.loads(manifest)["seed"]} == {None}
             assert person.post("/made", alike="1").status_code == 404
             with served.reading() as session:
-                seeds = session.scalars(select(AlbumRow.seed).where(AlbumRow.profile_id == profile.id)).all()
+                rows = session.scalars(select(AlbumRow).where(AlbumRow.profile_id == profile.id)).all()
+                seeds = [row.seed for row in rows]
+                (state,) = [row.state for row in rows if row.kind == STRIP]
             assert len(seeds) == 2
+            assert seed_of(profile.seed, STRIP, state) not in seeds, "only the key tells it, and who made what"
             assert "your tastes agree" not in pages[3].text
             assert {each["model"] for each in (*told["questions"], *told["made"])} == {None}
             assert {each["decoder"] for each in told["made"]} == {json.loads(manifest)["decoder"]} == {None}
