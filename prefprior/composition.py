@@ -28,7 +28,7 @@ from prefprior.runs import DATA
 TRAINING_ONLY = {
     "batch_size", "epoch_batches", "workers", "pin_memory",
     "draws.history_cap", "draws.targets_per_user", "draws.short_histories",
-    "draws.shown_histories", "draws.weighting", "draws.least_propensity",
+    "draws.shown_histories", "draws.picks_alone", "draws.weighting", "draws.least_propensity",
 }  # fmt: skip
 NODES = ("source", "embeddings", "data")
 DATA_PACKAGES = ("prefprior.data", "prefprior.world.source", "prefprior.studio.source")  # whose classes may be named

@@ -90,10 +90,11 @@ def calibrate(
 
 
 def _halves(validation: RatingsTable, catalogue: Catalogue, scale: PersonScale) -> HeldOutUsers:
-    """Held-out ratings stay as they were given: a scale that is clipped would tie some of them."""
-    validation = validation.as_ratings()
+    """Held-out ratings stay as they were given: a scale that is clipped would tie some of them. What was picked is a
+    like, but no rating that thresholds could be fit to."""
     first = first_share(validation, 0.5)
-    before, after = validation.take(np.flatnonzero(first)), validation.take(np.flatnonzero(~first))
+    held = ~first if validation.scale.liked_only else ~first & validation.rated_N
+    before, after = (validation.take(np.flatnonzero(rows)).as_ratings() for rows in (first, held))
     return replace(HeldOutUsers.of(before, after, catalogue, cap=HISTORY), scale=scale)
 
 

@@ -1,5 +1,7 @@
 """Calibration: what users answer by is found again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from prefprior.elicitation.people import Levels
 from prefprior.predictor import Catalogue
 from prefprior.ratings import RatingScale
 from prefprior.space import Space
+from tests.data.small import ratings
 
 SCALE = PersonScale(RatingScale(low=1, high=5, likes_from=4), "scale", 1.0, 3.0, 1.0)
 LEVELS = Levels.of(SCALE, np.array([1.0, 2, 3, 4, 5]))
@@ -61,3 +64,20 @@ def test_choices_are_among_pictures_drawn_at_random_and_have_one_best() -> None:
 def test_users_with_equal_ratings_tell_nothing() -> None:
     equal_BT = torch.full((5, 12), 3)
     assert len(calibration._best_of_rated(people(equal_BT), equal_BT.float(), 4, torch.Generator())) == 0
+
+
+def test_a_pick_is_a_like_of_the_history_and_no_rating_that_is_held_out() -> None:
+    table = ratings(users=6, items=40, each=30)
+    question_N, rating_N = np.full(len(table), -1), np.full(len(table), 3.0, dtype=np.float32)
+    for user in range(6):
+        first = int(np.flatnonzero(table.user_N == user)[0])
+        for number, start in enumerate(range(first, first + 12, 4)):
+            question_N[start : start + 4], rating_N[start : start + 4] = number, 1
+            rating_N[start] = 5
+    table = replace(table, question_N=question_N, rating_N=rating_N, scale=SCALE.scale)
+    space = Space.measure("test", np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32))
+    found = calibration._halves(table, Catalogue(space, list(map(str, range(40))), torch.randn(40, 4)), SCALE)
+    assert len(found) > 3
+    assert (found.held_rating_BT[found.held_valid_BT] == 0).all()  # the middle: no pick, nothing passed over
+    assert not found.history().has_questions
+    assert set(found.raw_BK[found.valid_BK].tolist()) == {3.0, 5.0}

@@ -52,10 +52,12 @@ class Answers:
             targets_A=target_N[end_A] - target_N[start_A],
         )
 
-    def of_users(self, user_B: np.ndarray, cap: int) -> "DrawnFrom":
-        """What a draw for some users needs to know; `cap` is the most rows of a history."""
+    def of_users(self, user_B: np.ndarray, cap: int, alone_B: np.ndarray) -> "DrawnFrom":
+        """What a draw for some users needs to know; `cap` is the most rows of a history, and the histories of `alone_B`
+        are without what was passed over."""
         first_B, count_B = self.first_U[user_B], self.count_U[user_B]
         rows_B = self._row_end(first_B, count_B) - self.start_A[np.minimum(first_B, len(self.start_A) - 1)]
+        rows_B = np.where(alone_B, self._not_passed_A[first_B + count_B] - self._not_passed_A[first_B], rows_B)
         # A history of so many answers is about as long as it may be. What does not fit is cut afterwards.
         fits_B = np.ceil(cap * np.maximum(count_B, 1) / np.maximum(rows_B, 1)).astype(np.int64)
         skipped_B = self._able_before_A[first_B + self.past_U[user_B]]
@@ -72,22 +74,37 @@ class Answers:
         """(A + 1,) how many of them come before each."""
         return np.append(0, (self.targets_A > 0).cumsum())
 
-    def history_rows(self, user_B: np.ndarray, place_BX: np.ndarray, row_B: np.ndarray, cap: int) -> np.ndarray:
+    def history_rows(
+        self, user_B: np.ndarray, place_BX: np.ndarray, row_B: np.ndarray, cap: int, alone_B: np.ndarray | None = None
+    ) -> np.ndarray:
         """(B, K) rows, counted from `row_B`, of the answers at these places (-1: none); -1 beyond.
 
-        At most `cap` of them: an answer that does not fit is left out with all after it.
+        At most `cap` of them: an answer that does not fit is left out with all after it. Those of `alone_B` are without
+        what was passed over.
         """
         answer_BX = self.first_U[user_B][:, None] + np.maximum(place_BX, 0)
-        size_BX = np.where(place_BX >= 0, self.size_A[answer_BX], 0)
+        alone_BX = np.zeros_like(answer_BX, dtype=bool)
+        if alone_B is not None:
+            alone_BX |= alone_B[:, None]
+        size_BX = np.where(alone_BX, self.targets_A[answer_BX], self.size_A[answer_BX])
+        size_BX = np.where(place_BX >= 0, size_BX, 0)
         end_BX = size_BX.cumsum(1)
         size_BX = np.where((end_BX <= cap) & (np.cumsum(place_BX < 0, axis=1) == 0), size_BX, 0)
         total_B = size_BX.sum(1)
         row_BK = np.full((len(user_B), max(int(total_B.max(initial=0)), 1)), -1, dtype=np.int64)
         size_X = size_BX.ravel()
         within = np.arange(size_X.sum()) - np.repeat(np.cumsum(size_X) - size_X, size_X)
-        start_BX = self.start_A[answer_BX] - row_B[:, None]
-        row_BK[np.arange(row_BK.shape[1])[None] < total_B[:, None]] = np.repeat(start_BX.ravel(), size_X) + within
+        start_BX = np.where(alone_BX, self.first_target_A[answer_BX], self.start_A[answer_BX])
+        found_X, is_alone_X = np.repeat(start_BX.ravel(), size_X) + within, np.repeat(alone_BX.ravel(), size_X)
+        found_X[is_alone_X] = self.target_row_P[found_X[is_alone_X]]
+        found_X -= np.repeat(row_B, total_B)
+        row_BK[np.arange(row_BK.shape[1])[None] < total_B[:, None]] = found_X
         return row_BK
+
+    @cached_property
+    def _not_passed_A(self) -> np.ndarray:
+        """(A + 1,) how many rows before each answer were not passed over."""
+        return np.append(0, self.targets_A.cumsum())
 
     def target_rows(self, user_B: np.ndarray, place_BX: np.ndarray, row_B: np.ndarray, key_B: np.ndarray) -> np.ndarray:
         """(B, X) a row of each answer that may be a target, counted from `row_B`; -1 where there is none."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prefprior.data.hashing import mix, permuted
-from prefprior.data.histories.draws import ORDERS, Draw, DrawRule, draw, inverse_propensity, is_of_shown
+from prefprior.data.histories.draws import ORDERS, Draw, DrawRule, draw, inverse_propensity, is_of_picks, is_of_shown
 from prefprior.data.histories.sequences import Sequences
 from prefprior.data.scaling import PersonScale
 from prefprior.errors import require_choice
@@ -41,14 +41,14 @@ class Assembler:
 
     def batch(self, user_B: np.ndarray, key_B: np.ndarray, rule: DrawRule) -> PreferenceBatch:
         """Histories and targets for some users; `key_B` decides the draw of each."""
-        drawn = self._drawn(user_B, key_B, rule)
+        drawn, alone_B = self._drawn(user_B, key_B, rule), None
         if self.answers is not None:
-            row_B = self.sequences.start_U[user_B]
+            row_B, alone_B = self.sequences.start_U[user_B], is_of_picks(rule, key_B)
             drawn = Draw(
-                self.answers.history_rows(user_B, drawn.history_BK, row_B, rule.history_cap),
+                self.answers.history_rows(user_B, drawn.history_BK, row_B, rule.history_cap, alone_B),
                 self.answers.target_rows(user_B, drawn.target_BT, row_B, key_B),
             )
-        batch = self.at(user_B, drawn)
+        batch = self.at(user_B, drawn, alone_B)
         return (
             batch
             if rule.weighting == "uniform"
@@ -87,7 +87,8 @@ class Assembler:
     def _drawn(self, user_B: np.ndarray, key_B: np.ndarray, rule: DrawRule) -> Draw:
         """Places among the users' answers."""
         count_B, past_B = self._count_U[user_B], self._past_U[user_B]
-        answers = None if self.answers is None else self.answers.of_users(user_B, rule.history_cap)
+        alone_B = is_of_picks(rule, key_B)
+        answers = None if self.answers is None else self.answers.of_users(user_B, rule.history_cap, alone_B)
         if not rule.shown_histories:
             return draw(rule, count_B, past_B, key_B, answers)
         if self.sequences.shown_N is None:
@@ -144,8 +145,9 @@ class Assembler:
         weight_BT = inverse_propensity(rule, data.propensity_N[row_BT])
         return torch.from_numpy(np.where(drawn.target_BT >= 0, weight_BT, 0))
 
-    def at(self, user_B: np.ndarray, drawn: Draw) -> PreferenceBatch:
-        """The batch of given rows."""
+    def at(self, user_B: np.ndarray, drawn: Draw, alone_B: np.ndarray | None = None) -> PreferenceBatch:
+        """The batch of given rows; in the histories of `alone_B`, what was picked is a like, as if nothing had been
+        shown beside it."""
         data, start = self.sequences, self.sequences.start_U[user_B][:, None]
         valid_BK, valid_BT = drawn.history_BK >= 0, drawn.target_BT >= 0
         row_BK = np.where(valid_BK, start + drawn.history_BK, 0)
@@ -169,6 +171,8 @@ class Assembler:
         if question_BK is not None and data.question_N is not None:
             signed_BK = np.where(question_BK > 0, np.where(self.scale.scale.is_pick(raw_BK), 1, -1), signed_BK)
             signed_BT = np.where(data.question_N[row_BT] >= 0, 1, signed_BT)
+            if alone_B is not None:
+                question_BK[alone_B] = 0
         history = History.from_rows(
             self.embeddings_ND,
             torch.from_numpy(vector_BK),

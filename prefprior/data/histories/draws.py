@@ -18,7 +18,7 @@ ORDERS = ("set", "time")
 WEIGHTINGS = ("uniform", "ips")
 SEARCHED = 64  # how far beyond history and targets a draw looks for an answer that may be a target
 # Names of the independent random numbers of one draw.
-_LENGTH, _SHORT, _CUT, _SHUFFLE, _SHUFFLE_PAST, _SHOWN = range(1, 7)
+_LENGTH, _SHORT, _CUT, _SHUFFLE, _SHUFFLE_PAST, _SHOWN, _PICKS = range(1, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,9 @@ class DrawRule(Loadable):
     short_histories: float = 0.5  # the share of draws whose history has a uniformly drawn length, as newcomers' have
     # The share of draws whose history is of pictures that the user was shown, and whose targets are of the rest.
     shown_histories: float = 0.0
+    # The share of draws whose history has, of a question, only what was picked, as a like. Histories of imagined users
+    # hold nothing else, and many more questions fit into a history than with all that they showed.
+    picks_alone: float = 0.5
     weighting: str = "uniform"  # of targets in losses: "uniform", or "ips", by inverse propensity
     least_propensity: float = 0.05  # with "ips": smaller ones count as this, for a few large weights are mostly noise
 
@@ -41,7 +44,7 @@ class DrawRule(Loadable):
                 "history_cap and targets_per_user must be at least 1, got "
                 f"{self.history_cap} and {self.targets_per_user}"
             )
-        for name in ("short_histories", "shown_histories"):
+        for name in ("short_histories", "shown_histories", "picks_alone"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         require_choice("weighting", self.weighting, WEIGHTINGS)
@@ -149,3 +152,8 @@ def inverse_propensity(rule: DrawRule, propensity_BT: np.ndarray) -> np.ndarray:
 def is_of_shown(rule: DrawRule, key_B: np.ndarray) -> np.ndarray:
     """(B,) bool: which draws have histories of what was shown, where there is any."""
     return fraction(mix(key_B, _SHOWN)) < rule.shown_histories
+
+
+def is_of_picks(rule: DrawRule, key_B: np.ndarray) -> np.ndarray:
+    """(B,) bool: which draws have histories without what was passed over."""
+    return fraction(mix(key_B, _PICKS)) < rule.picks_alone

@@ -40,8 +40,8 @@ def row_of(table: RatingsTable) -> dict[tuple[str, int], int]:
     return {(str(user), int(item)): row for row, (user, item) in enumerate(names)}
 
 
-def batches(order: str, table: RatingsTable, by: str = "user") -> list[PreferenceBatch]:
-    rule = DrawRule(history_cap=16, targets_per_user=3, order=order)
+def batches(order: str, table: RatingsTable, by: str = "user", alone: float = 0.0) -> list[PreferenceBatch]:
+    rule = DrawRule(history_cap=16, targets_per_user=3, order=order, picks_alone=alone)
     data = module(table, splits=Splits(by=by, val=0.2, test=0), batch_size=16, epoch_batches=6, draws=rule)
     return [*data.train_dataloader(), *data.fixed_loader("val")]
 
@@ -70,6 +70,33 @@ def test_a_question_is_in_a_history_whole_or_not_at_all(drawn: tuple[RatingsTabl
             assert all(numbers.count(number) == GRID for number in numbers)
             seen += len(numbers)
     assert seen > 0
+
+
+@pytest.mark.parametrize("order", ["set", "time"])
+def test_picks_alone_are_likes(order: str) -> None:
+    table, longest = asked(none=0.2, share=0.8), 0
+    assert table.question_N is not None
+    rows = row_of(table)
+    for batch in batches(order, table, alone=1.0):
+        history = batch.history
+        assert not history.has_questions
+        for b, user in enumerate(history.users):
+            valid_K = history.valid_BK[b]
+            own = np.array([rows[user, item] for item in history.items_BK[b][valid_K].tolist()], dtype=int)
+            assert not table.passed_N[own].any()
+            picked_K = table.question_N[own] >= 0
+            assert (history.ratings_BK[b][valid_K][torch.from_numpy(picked_K)] == 1).all()
+            target = [rows[user, item] for item in batch.target_item_BT[b][batch.target_valid_BT[b]].tolist()]
+            assert not {*own.tolist()} & {*target}
+            longest = max(longest, len(set(table.question_N[own[picked_K]].tolist())))
+    assert longest > 16 // GRID, "more questions fit than with all that they showed"
+
+
+def test_a_share_of_draws_has_picks_alone() -> None:
+    table = asked(none=0.0, share=1.0)
+    shares = [float(batch.history.question_BK.any(1).float().mean()) for batch in batches("set", table, alone=0.5)]
+    assert 0.3 < np.mean(shares) < 0.7
+    same(batches("set", table, alone=0.5)[0], batches("set", table, alone=0.5)[0])
 
 
 def test_no_question_is_history_and_target(drawn: tuple[RatingsTable, list[PreferenceBatch]]) -> None:
