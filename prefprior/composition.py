@@ -20,7 +20,17 @@ from prefprior.decoders.default import default_decoder
 from prefprior.decoders.retrieval import Retrieval
 from prefprior.errors import sentence
 from prefprior.files import read_json, write_json
-from prefprior.nodes import Find, Loadables, construct, importable, leaves, merged, problems, without_paths
+from prefprior.nodes import (
+    Find,
+    Loadables,
+    construct,
+    importable,
+    leaves,
+    merged,
+    problems,
+    with_defaults,
+    without_paths,
+)
 from prefprior.ratings import RatingsTable
 from prefprior.runs import DATA
 
@@ -64,25 +74,9 @@ def data_of_checkpoint(
     `data` only ever changes it: a user who was trained on must not become unseen because a command leaves the split
     out.
     """
-    find = Loadables([*DATA_PACKAGES, *trust])
-    stored, where = _stored(checkpoint, facts, find)
+    nodes, stored, where = _nodes_of_data(checkpoint, facts, source, embeddings, data, trust)
     built: dict[str, Any] = {}
-    found: list[str] = []
-    nodes: dict[str, tuple[Any, Any]] = {}
-    changes = {
-        name: plain_node(node) for name, node in (("source", source), ("embeddings", embeddings), ("data", data))
-    }
-    _require_effect(changes["data"])
-    for name, change in changes.items():
-        if name != "data" and isinstance(change, Mapping) and "_target_" in change:
-            nodes[name] = change, importable  # the user's own
-        else:
-            assert change is None or isinstance(change, dict)
-            old = stored.get(name) or DEFAULTS[name]
-            if not isinstance(old, dict):
-                raise ValueError(f"{where}: {name} is a {type(old).__name__}, not a JSON object. {REMEDY}")
-            nodes[name] = merged(old, change or {}), find
-        found += problems(nodes[name][0], name, nodes[name][1])
+    found = [line for name, (node, find) in nodes.items() for line in problems(node, name, find)]
     if "_target_" not in nodes["source"][0]:
         raise ValueError("the checkpoint does not record its training data: add source=... (for example source=world)")
     if found:
@@ -101,6 +95,21 @@ def data_of_checkpoint(
         raise ValueError(f"the data of {where} cannot be read: {sentence(str(error))} {REMEDY}") from error
     module.setup()
     return module
+
+
+def data_without_paths(
+    checkpoint: Path,
+    facts: Mapping[str, Any],
+    *,
+    source: Any = None,
+    embeddings: Any = None,
+    data: Any = None,
+    trust: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What `data_of_checkpoint` would build these data from, wherever they lie: nodes with all defaults, and without
+    values for their paths."""
+    nodes, _, _ = _nodes_of_data(checkpoint, facts, source, embeddings, data, trust)
+    return {name: without_paths(with_defaults(node, find=find), find)[0] for name, (node, find) in nodes.items()}
 
 
 def taken_over(checkpoint: Path) -> dict[str, Any]:
@@ -124,6 +133,30 @@ def taken_over(checkpoint: Path) -> dict[str, Any]:
             + "\n".join(f"  - {_with_path(line, description['facts'])}" for line in wrong)
         )
     return found
+
+
+def _nodes_of_data(
+    checkpoint: Path | None, facts: Mapping[str, Any], source: Any, embeddings: Any, data: Any, trust: Sequence[str]
+) -> tuple[dict[str, tuple[Any, Find]], Mapping[str, Any], str]:
+    """The nodes of a checkpoint's data with what a command changes of them, each with what it may name; what was stored
+    of them, and where."""
+    find = Loadables([*DATA_PACKAGES, *trust])
+    stored, where = _stored(checkpoint, facts, find)
+    nodes: dict[str, tuple[Any, Find]] = {}
+    changes = {
+        name: plain_node(node) for name, node in (("source", source), ("embeddings", embeddings), ("data", data))
+    }
+    _require_effect(changes["data"])
+    for name, change in changes.items():
+        if name != "data" and isinstance(change, Mapping) and "_target_" in change:
+            nodes[name] = change, importable  # the user's own
+        else:
+            assert change is None or isinstance(change, dict)
+            old = stored.get(name) or DEFAULTS[name]
+            if not isinstance(old, dict):
+                raise ValueError(f"{where}: {name} is a {type(old).__name__}, not a JSON object. {REMEDY}")
+            nodes[name] = merged(old, change or {}), find
+    return nodes, stored, where
 
 
 def _require_effect(data: Any) -> None:

@@ -3,6 +3,8 @@
 Shapes: B users, K history, N catalogue, n samples, D dimension.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,6 +18,7 @@ from prefprior.space import Space
 # What items are ranked by: how probable it is that a user comes to them, how the user would rate them, or how probable
 # it is that both happen: the user comes to them and likes them.
 By = Literal["interaction", "rating", "both"]
+ROWS_AT_ONCE = 65536  # a catalogue may be memory-mapped and far larger than memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,13 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def digest(self) -> str:
+        """SHA-256 of ids and embeddings: what tells a catalogue from any other, wherever it lies."""
+        told = hashlib.sha256(json.dumps([self.space.name, self.ids]).encode())
+        for part in self.embeddings_ND.split(ROWS_AT_ONCE):
+            told.update(part.numpy().tobytes())
+        return told.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -25,25 +24,26 @@ from prefprior.elicitation.exploration import Exploration
 from prefprior.elicitation.policies.policy import Policy
 from prefprior.elicitation.questions import Kind
 from prefprior.elicitation.strangers import stranger_cast
-from prefprior.errors import require_between, require_choice
+from prefprior.errors import require_between
 from prefprior.evaluated import require_device
 from prefprior.gallery.manifest import file_hash
 from prefprior.inference.certainty import Certainty
 from prefprior.inference.predictor import TrainedPredictor
 from prefprior.inference.steering import Steering
 from prefprior.malloc import keep_freed_memory
-from prefprior.runs import Run, find_checkpoint, gone_on_from, save_config, told
+from prefprior.runs import Run, gone_on_from, save_config, told
 from prefprior.schemas import ServeConfig
+from prefprior.studied import arms_of, find_runs, of_second
 from prefprior.studio.apart import Apart
-from prefprior.studio.arms import Studied
+from prefprior.studio.arms import Studied, require_comparable
 from prefprior.studio.inference import Inference, Making, Sampling
 from prefprior.studio.painter import Painter
 from prefprior.studio.renewal import Renewal
-from prefprior.studio.served import Offer, Parts
+from prefprior.studio.served import PAGES, Offer, Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.picture_files import PictureFiles, default_of
-from prefprior.studio.store.studies import ARMS, Studies, require_two
+from prefprior.studio.store.studies import Studies, Study
 from prefprior.studio.web.app import Rates, create_app
 from prefprior.studio.wishes import Wishes
 
@@ -52,11 +52,6 @@ OPEN_WARNING = (
     "warning: other machines can reach this address, and cookies travel over it unencrypted. Let a proxy speak HTTPS, "
     "and give secure_cookies=true 'proxies=[ADDRESS OF THE PROXY]' (docs/studio.md)"
 )
-PAGES = {"nine": 9, "pair": 2, "rate": 1, "roam": 1}  # pictures that each shows
-SETTINGS = (
-    "source", "embeddings", "data", "decoder", "safety", "tastes", "imagined", "reference", "candidates", "most_alike",
-    "pleasant", "calibrate_shown", "calibrate_people", "axes", "prompts", "seed",
-)  # fmt: skip
 TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 
 
@@ -97,7 +92,7 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     for axis in cfg.axes:
         require_axis(axis)
     cfg.device = require_device(cfg.device)
-    _find_runs(cfg)
+    find_runs(cfg)
     path = Path(cfg.checkpoint)
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
     database.claim()
@@ -114,60 +109,28 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     parts = parts_of(cfg, path, console)
     if cfg.study is None:
         return Studio(parts=parts, **settings)
-    second = parts_of(_of_second(cfg), Path(cfg.study[1]), console)
-    studies, arms = Studies(database), arms_of(cfg)
-    before = {each.id for each in studies.all()}
+    second = parts_of(of_second(cfg), Path(cfg.study[1]), console)
+    require_comparable(parts, second, settings["making"].n)  # before the database has a study that never begins
+    studies, both = Studies(database), (parts, second)
+    arms = [
+        arm | {"model": each.inference.model, "catalogue": each.sampling.catalogue.digest()}
+        for arm, each in zip(arms_of(cfg), both, strict=True)
+    ]
+    before = studies.all()
     study = studies.open(arms, parts.offer.levels)
-    how = "goes on" if study.id in before else "begins"
-    console.print(f"study {study.id} {how}: python scripts/study.py {database.name}", highlight=False, soft_wrap=True)
-    parts_at = {study.place_of(arm): each for arm, each in zip(arms, (parts, second), strict=True)}
+    console.print(_told(study, before, database.name), highlight=False, soft_wrap=True)
+    parts_at = {study.place_of(arm): each for arm, each in zip(arms, both, strict=True)}
     return Studio(parts=parts_at[0], studied=Studied(study, parts_at[1]), **settings)
 
 
-def _find_runs(cfg: DictConfig) -> None:
-    """The checkpoint, or those of a study."""
-    if cfg.study is None:
-        if any((cfg.second or {}).values()):
-            raise ValueError("second has policies of a study's second run: add 'study=[RUN,RUN]', or leave it out")
-        cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))
-        return
-    if cfg.checkpoint is not None:
-        raise ValueError("a study has its checkpoints in 'study=[RUN,RUN]': leave checkpoint=... out")
-    if len(cfg.study) != ARMS:
-        raise ValueError(f"a study compares two runs, got {len(cfg.study)}: give 'study=[RUN,RUN]'")
-    cfg.study = [str(find_checkpoint(each)) for each in cfg.study]
-    cfg.checkpoint = cfg.study[0]
-    require_two(arms_of(cfg))
-
-
-def _of_second(cfg: DictConfig) -> DictConfig:
-    """The configuration of a study's second run."""
-    other = cfg.copy()
-    for page, node in (cfg.second or {}).items():
-        require_choice("a page of second", page, PAGES)
-        if node is not None:
-            other[page] = node
-    return other
-
-
-def arms_of(cfg: DictConfig) -> list[dict[str, Any]]:
-    """The two arms of a study: which runs, and how they ask."""
-    return [
-        {
-            "run": path, "model": file_hash(Path(path)),
-            "policies": {page: plain_node(each[page]) for page in PAGES if each[page] is not None},
-            "settings": _settings(each),
-        }
-        for path, each in zip(cfg.study, (cfg, _of_second(cfg)), strict=True)
-    ]  # fmt: skip
-
-
-def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """What else changes what people are asked and what is made for them, in both arms: a study keeps it."""
-    exploration, making, moves = build(cfg.exploration, Exploration), build(cfg.making, Making), build(cfg.moves, Moves)
-    return {"exploration": asdict(exploration), "making": asdict(making), "moves": asdict(moves)} | {
-        name: plain_node(cfg[name]) for name in SETTINGS
-    }
+def _told(study: Study, before: list[Study], database: str) -> str:
+    """Whether a study goes on or begins; and if it is not the one before, in what they differ."""
+    is_new = study.id not in {each.id for each in before}
+    said = f"study {study.id} {'begins' if is_new else 'goes on'}: python scripts/study.py {database}"
+    if not (is_new and before):
+        return said
+    nearest = min(reversed(before), key=lambda each: len(each.differences(study)))
+    return f"{said}\nit is not study {nearest.id}, which has {', '.join(nearest.differences(study))}"
 
 
 def parts_of(cfg: DictConfig, path: Path, console: Console) -> Parts:

@@ -23,6 +23,7 @@ ENTRY_FILES = {
     "asked",
     "elicit",
     "serve",
+    "studied",
     "embed",
     "shard",
     "demo",

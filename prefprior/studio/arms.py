@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from prefprior.seeding import generator_of
-from prefprior.studio.served import Parts, Served
+from prefprior.studio.served import Offer, Parts, Served
 from prefprior.studio.store.people import Profile
-from prefprior.studio.store.studies import Arm, Study
+from prefprior.studio.store.studies import ARMS, Arm, Study
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,6 @@ class Arms:
     """Two checkpoints, or one that asks in two ways, between which people cannot tell."""
 
     def __init__(self, study: Study, both: tuple[Served, Served]) -> None:
-        first, second = both
-        if first.offer != second.offer:
-            raise ValueError(
-                "the runs of a study must have the same pages, ratings and wishes, or people could tell them apart: "
-                f"one has {_told(first)}, the other {_told(second)}"
-            )
-        if other := first.known ^ second.known:
-            raise ValueError(
-                f"the runs of a study must show the same pictures: {len(other):,} are in the data of one run only, "
-                f"such as {min(other)!r}"
-            )
         self.study, self.both = study, both
 
     def maker(self, profile: Profile) -> Maker:
@@ -64,6 +53,22 @@ class Arms:
         return [own, Maker(self.both[place], self.study, Arm(self.study.id, place))]
 
 
+def require_comparable(first: Parts, second: Parts, strip: int) -> None:
+    """Refuses arms that people could tell apart, and strips of fewer pictures than arms that make them."""
+    if first.offer != second.offer:
+        raise ValueError(
+            "the runs of a study must have the same pages, ratings and wishes, or people could tell them apart: "
+            f"one has {_told(first.offer)}, the other {_told(second.offer)}"
+        )
+    if other := {*first.sampling.catalogue.ids} ^ {*second.sampling.catalogue.ids}:
+        raise ValueError(
+            f"the runs of a study must show the same pictures: {len(other):,} are in the data of one run only, "
+            f"such as {min(other)!r}"
+        )
+    if strip < ARMS and first.inference.model != second.inference.model:
+        raise ValueError(f"in a study a strip has pictures of both runs: making.n must be at least {ARMS}")
+
+
 def counts(n: int, makers: int, seed: int) -> list[int]:
     """How many of `n` pictures each makes; chance decides who makes one more."""
     more = torch.randperm(makers, generator=generator_of("more", seed)).tolist()
@@ -75,6 +80,6 @@ def mixed(n: int, seed: int) -> Sequence[int]:
     return torch.randperm(n, generator=generator_of("order", seed)).tolist()
 
 
-def _told(served: Served) -> str:
-    levels = f"ratings from {served.offer.levels[0]:g} to {served.offer.levels[-1]:g}" if served.offer.levels else ""
-    return " and ".join([", ".join(served.offer.kinds), *([levels] if levels else [])])
+def _told(offer: Offer) -> str:
+    levels = f"ratings from {offer.levels[0]:g} to {offer.levels[-1]:g}" if offer.levels else ""
+    return " and ".join([", ".join(offer.kinds), *([levels] if levels else [])])

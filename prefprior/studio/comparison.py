@@ -36,6 +36,7 @@ class Plan:
     def __post_init__(self) -> None:
         require_between("effect", self.effect, 1e-6, 10)
         require_between("power", self.power, 0.05, 0.9999)
+        require_between("seed", self.seed, 0, 2**32 - 1)
 
 
 @dataclass(frozen=True)

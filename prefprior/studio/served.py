@@ -11,6 +11,8 @@ from prefprior.studio.thumbnails import Thumbnails
 from prefprior.studio.wishes import Wishes
 from prefprior.studio.worker import Worker
 
+PAGES = {"nine": 9, "pair": 2, "rate": 1, "roam": 1}  # pictures that each shows
+
 
 @dataclass(frozen=True)
 class Offer:

@@ -18,7 +18,7 @@ from prefprior.elicitation.questions import Kind
 from prefprior.seeding import seed_of
 from prefprior.studio.albums import AlbumMaker
 from prefprior.studio.alike import Alike
-from prefprior.studio.arms import Arms, Maker, Studied
+from prefprior.studio.arms import Arms, Maker, Studied, require_comparable
 from prefprior.studio.beliefs import state_of
 from prefprior.studio.hiding import Hiding
 from prefprior.studio.inference import Ask, Inference, Making, Ranked
@@ -33,7 +33,6 @@ from prefprior.studio.store.invitations import Invitations
 from prefprior.studio.store.moderation import Moderation
 from prefprior.studio.store.people import People, Person, Profile
 from prefprior.studio.store.picture_files import PictureFiles
-from prefprior.studio.store.studies import ARMS
 from prefprior.studio.store.tables import ITEM
 from prefprior.studio.store.tokens import Tokens
 from prefprior.studio.store.tried import Tried, Tries
@@ -57,11 +56,11 @@ class Studio:
     ) -> None:  # fmt: skip
         """At most `waiting` jobs wait for each worker. In a study, `parts` are those of its first arm."""
         self.database, self.files, self.making, self._waiting = database, files, making or Making(), waiting
+        if studied is not None:
+            require_comparable(parts, studied.second, self.making.n)
         self.served, self._retiring = Served(parts, waiting=waiting), list[Served]()
         self.arms = None
         if studied is not None:
-            if self.making.n < ARMS and studied.study.compares_models:
-                raise ValueError(f"in a study a strip has pictures of both runs: making.n must be at least {ARMS}")
             self.arms = Arms(studied.study, (self.served, Served(studied.second, waiting=waiting)))
         self.people, self.impressions = People(database), Impressions(database)
         self.albums, self.tokens = Albums(database, files), Tokens(database)

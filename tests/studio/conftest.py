@@ -12,6 +12,7 @@ from prefprior.data.pictures import ArrayPictures
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.predictor import Catalogue
 from prefprior.studio.inference import Inference
+from prefprior.studio.served import Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Profile
@@ -22,10 +23,12 @@ from tests.studio.small import (
     small_cast,
     small_catalogue,
     small_inference,
+    small_parts,
     small_pictures,
     small_pool,
     small_studio,
 )
+from tests.studio.studying import OfModel
 from tests.studio.visiting import Person
 
 DATABASES = ("sqlite", "postgresql")
@@ -106,6 +109,18 @@ def studio(served: Database, inference: Inference, catalogue: Catalogue, picture
     made = small_studio(served, inference, catalogue, pictures)
     yield made
     made.close()
+
+
+@pytest.fixture
+def of_model(cast: Cast, pool: Pool, catalogue: Catalogue, pictures: ArrayPictures) -> OfModel:
+    """The parts of a checkpoint with this hash."""
+
+    def made(model: str) -> Parts:
+        inference = small_inference(cast, pool)
+        inference.model = model
+        return small_parts(inference, catalogue, pictures)
+
+    return made
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from zipfile import ZipFile
@@ -14,13 +13,11 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import select
 
-from prefprior.data.pictures import ArrayPictures
-from prefprior.elicitation.cast import Cast, Pool
 from prefprior.elicitation.questions import Kind
 from prefprior.predictor import Catalogue
 from prefprior.seeding import seed_of
 from prefprior.studio.alike import LEAST_ANSWERS
-from prefprior.studio.arms import Studied, counts, mixed
+from prefprior.studio.arms import Studied, counts, mixed, require_comparable
 from prefprior.studio.inference import Making, Sampling
 from prefprior.studio.served import Offer, Parts
 from prefprior.studio.service import Studio
@@ -31,47 +28,16 @@ from prefprior.studio.store.tables import MADE as MADE_KIND
 from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow, QuestionRow, TriedRow
 from prefprior.studio.web.app import create_app
 from tests.studio.conftest import ON_BOTH
-from tests.studio.small import KINDS, LEVELS, MAKING, MANY, MODEL, small_files, small_inference, small_parts
+from tests.studio.small import KINDS, LEVELS, MAKING, MANY, MODEL, small_files
+from tests.studio.studying import ARMS, SECOND, OfModel, opened
 from tests.studio.visiting import MADE, Person
 
-SECOND = "n" * 64
-POLICIES = {"nine": {"_target_": "somewhere.Eubo"}}
-ARMS = [{"run": "one", "model": MODEL, "policies": POLICIES}, {"run": "two", "model": SECOND, "policies": POLICIES}]
 PEOPLE = 4  # some are in each arm
-
-Open = Callable[..., "Iterator[Callable[[], TestClient]]"]
-OfModel = Callable[[str], Parts]
-
-
-@pytest.fixture
-def of_model(cast: Cast, pool: Pool, catalogue: Catalogue, pictures: ArrayPictures) -> OfModel:
-    """The parts of a checkpoint with this hash."""
-
-    def made(model: str) -> Parts:
-        inference = small_inference(cast, pool)
-        inference.model = model
-        return small_parts(inference, catalogue, pictures)
-
-    return made
 
 
 @pytest.fixture
 def begun(served: Database) -> Study:
     return Studies(served).open(ARMS, LEVELS.raw)
-
-
-@contextmanager
-def opened(database: Database, of_model: OfModel, study: Study) -> Iterator[Studio]:
-    """A studio as `serve.py` makes it; opened again, as after a restart."""
-    first, second = (of_model(arm["model"]) for arm in study.arms)
-    studio = Studio(
-        database=database, files=small_files(database), parts=first, making=MAKING, studied=Studied(study, second)
-    )
-    try:
-        yield studio
-    finally:
-        for served in studio.serving:
-            served.close()
 
 
 def browser(studio: Studio) -> TestClient:
@@ -338,14 +304,19 @@ def test_both_arms_forget_who_is_deleted(served: Database, of_model: OfModel, be
     ],
 )  # fmt: skip
 def test_runs_that_people_could_tell_apart_are_refused(
-    served: Database, of_model: OfModel, begun: Study, change: Callable[[Parts], Parts], message: str
+    of_model: OfModel, change: Callable[[Parts], Parts], message: str
 ) -> None:
-    files, studied = small_files(served), Studied(begun, change(of_model(SECOND)))
     with pytest.raises(ValueError, match=message):
-        Studio(database=served, files=files, parts=of_model(MODEL), making=MAKING, studied=studied)
+        require_comparable(of_model(MODEL), change(of_model(SECOND)), MAKING.n)
 
 
-def test_a_strip_of_one_picture_is_refused(served: Database, of_model: OfModel, begun: Study) -> None:
+def test_a_strip_of_one_picture_is_refused_where_both_runs_make_some(of_model: OfModel) -> None:
+    require_comparable(of_model(MODEL), of_model(MODEL), 1)
+    with pytest.raises(ValueError, match=r"making\.n must be at least 2"):
+        require_comparable(of_model(MODEL), of_model(SECOND), 1)
+
+
+def test_a_studio_of_such_a_strip_is_refused(served: Database, of_model: OfModel, begun: Study) -> None:
     studied = Studied(begun, of_model(SECOND))
     with pytest.raises(ValueError, match=r"making\.n must be at least 2"):
         Studio(database=served, files=small_files(served), parts=of_model(MODEL), making=Making(n=1), studied=studied)

@@ -3,15 +3,21 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select
 
 from prefprior.studio.service import Studio
+from prefprior.studio.store.database import Database
+from prefprior.studio.store.studies import Studies
+from prefprior.studio.store.tables import TriedRow
 from prefprior.studio.web.app import create_app
 from tests.browser import DESK, PHONE, started
-from tests.studio.small import MANY
+from tests.studio.small import LEVELS, MANY
+from tests.studio.studying import ARMS, OfModel, opened
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)  # the threads that make pictures leave the processor to everybody else
@@ -19,14 +25,22 @@ expect.set_options(timeout=60_000)  # the threads that make pictures leave the p
 
 @pytest.fixture
 def address(studio: Studio) -> Iterator[str]:
+    with served_at(studio) as found:
+        yield found
+
+
+@contextmanager
+def served_at(studio: Studio) -> Iterator[str]:
     """A server on a port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(create_app(studio, rates=MANY), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +98,39 @@ def window(request: pytest.FixtureRequest, browser: Browser, address: str) -> It
     yield opened
     opened.page.close()
     assert opened.complaints == []
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE], ids=["desk", "phone"])
+def test_made_pictures_are_liked_in_a_study(browser: Browser, served: Database, of_model: OfModel, width: int) -> None:
+    studies = Studies(served)
+    study = studies.open(ARMS, LEVELS.raw)
+    with opened(served, of_model, study) as studio, served_at(studio) as address:
+        window = Window(browser, address, width)
+        window.press("1", 1)
+        names = window.made()
+        hearts = window.page.get_by_role("button", name="I like this, ")
+        third = window.page.get_by_role("button", name=f"I like this, 3 of {len(names)}")
+        third.focus()
+        for key, pressed in (("Enter", "true"), ("Space", "false"), ("Space", "true")):
+            window.page.keyboard.press(key)
+            expect(third).to_have_attribute("aria-pressed", pressed)
+        expect(third).to_be_focused()
+        hearts.first.click()
+        expect(hearts.first).to_have_attribute("aria-pressed", "true")
+        window.page.reload()
+        assert window.made() == names
+        assert [each.get_attribute("aria-pressed") for each in hearts.all()] == ["true", "false", "true", "false"]
+        for heart, picture in zip(hearts.all(), window.page.locator("#strip img").all(), strict=True):
+            button, seen = heart.bounding_box(), picture.bounding_box()
+            assert button is not None
+            assert seen is not None
+            assert 4 * button["width"] * button["height"] < seen["width"] * seen["height"], "most of it can be seen"
+        assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        window.page.close()
+        assert window.complaints == []
+        with served.reading() as session:
+            liked = session.scalars(select(TriedRow.place).where(TriedRow.liked_at.is_not(None))).all()
+        assert sorted(liked) == [0, 2]
 
 
 def test_twenty_grids_by_keyboard_a_reload_and_undo(window: Window) -> None:

@@ -21,7 +21,7 @@ from prefprior.studio.store.tried import Tried, Tries
 from tests.studio.small import LEVELS, small_files
 
 SCRIPT = Path(__file__).parents[2] / "scripts/study.py"
-EUBO, RANDOM = ({"nine": {"_target_": f"somewhere.{name}"}} for name in ("Eubo", "Random"))
+EUBO, RANDOM = ({"nine": {"_target_": f"somewhere.{name}", name: 1}} for name in ("Eubo", "Random"))
 A, B = ({"run": name, "model": name * 64, "policies": EUBO} for name in "ab")
 
 
@@ -97,6 +97,42 @@ def test_a_study_goes_on_with_its_arms_in_any_order_and_wherever_the_runs_are(st
 def test_other_arms_are_another_study(studies: Studies, study: Study, arms: list[Any], levels: tuple[float]) -> None:
     assert studies.open(arms, levels).id != study.id
     assert studies.open([A, B], LEVELS.raw) == study, "everybody is in the arm they were in"
+
+
+SET = {"tastes": 1000, "safety": None, "making": {"n": 6, "at_once": 2}, "axes": ["darker"]}
+
+
+@pytest.mark.parametrize(
+    ("arms", "levels", "told"),
+    [
+        ([A, B], LEVELS.raw, []),
+        ([B | {"run": "moved"}, A], LEVELS.raw, []),
+        ([A, B], (0.0, 1.0), ["ratings=[1.0, 2.0, 3.0, 4.0, 5.0] (now [0.0, 1.0])"]),
+        ([A, B | {"model": "c" * 64}], LEVELS.raw, [f"model={'b' * 12} (now {'c' * 12}) in arm B"]),
+        ([B | {"policies": RANDOM}, A], LEVELS.raw, ["nine=Eubo (now Random) in arm B"]),
+    ],
+)
+def test_a_study_tells_what_another_one_changes(
+    studies: Studies, study: Study, arms: list[Any], levels: tuple[float], told: list[str]
+) -> None:
+    assert study.differences(studies.open(arms, levels)) == told
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"tastes": 900, "making": {"n": 4, "at_once": 2}}, ["tastes=1000 (now 900)", "making.n=6 (now 4)"]),
+        ({"safety": {"_target_": "somewhere.Filter", "threshold": 1}}, ["safety=null (now Filter)"]),
+        ({"axes": ("darker",)}, []),
+        ({"axes": ()}, ['axes=["darker"] (now [])']),
+        ({"new": True}, ["new=null (now true)"]),
+    ],
+)
+def test_a_setting_of_both_arms_is_told_once(studies: Studies, changed: dict[str, Any], told: list[str]) -> None:
+    before, now = (
+        studies.open([arm | {"settings": settings} for arm in (A, B)], LEVELS.raw) for settings in (SET, SET | changed)
+    )
+    assert studies.all()[0].differences(now) == before.differences(now) == told
 
 
 def test_two_arms_that_are_one_are_refused(studies: Studies) -> None:
@@ -279,5 +315,10 @@ def test_what_cannot_be_compared_is_told(
     assert f"there is no study 9 in {url}: it has {study.id}" in said(url, "--study", "9")
     assert "did you mean rating?" in said(url, "--measure", "ratings")
     assert "power must be at least" in said(url, "--power", "1")
+    assert "seed must be at least 0" in said(url, "--seed", "-1")
+    for name, content in (("text", b"no database"), ("nothing", b"")):
+        (tmp_path / name).write_bytes(content)
+    assert "file is not a database" in said(f"sqlite:///{tmp_path / 'text'}")
+    assert "are of no studio" in said(f"sqlite:///{tmp_path / 'nothing'}")
     assert "Give sqlite:///FILE" in said("nonsense")
     assert not (tmp_path / "none.sqlite").exists()

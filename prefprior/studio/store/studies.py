@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import time
 from collections import defaultdict
@@ -18,6 +19,7 @@ from prefprior.studio.store.database import Database
 from prefprior.studio.store.tables import AnswerRow, ProfileRow, QuestionRow, StudyRow, TriedRow
 
 ARMS = 2
+HASH = re.compile("[0-9a-f]{64}")
 BLOCKS = ((0, 0, 1, 1), (0, 1, 0, 1), (0, 1, 1, 0), (1, 0, 0, 1), (1, 0, 1, 0), (1, 1, 0, 0))
 
 
@@ -35,7 +37,7 @@ class Study:
 
     id: int
     key: str
-    arms: tuple[Mapping[str, Any], ...]  # run, model, policies and settings
+    arms: tuple[Mapping[str, Any], ...]  # run, model, policies, settings and catalogue
     levels: tuple[float, ...]
     begun_at: float
 
@@ -54,6 +56,11 @@ class Study:
     def place_of(self, arm: Mapping[str, Any]) -> int:
         """Which arm one is that was described again, whatever its run is called now."""
         return [_identity(each) for each in self.arms].index(_identity(arm))
+
+    def differences(self, now: "Study") -> list[str]:
+        """What another study has otherwise, with its arms in the order in which that is least."""
+        levels = _differing("ratings", list(self.levels), list(now.levels))
+        return levels + min((_between(self.arms, order) for order in (now.arms, now.arms[::-1])), key=len)
 
     @property
     def compares_models(self) -> bool:
@@ -164,7 +171,40 @@ def require_two(arms: Sequence[Mapping[str, Any]]) -> None:
 
 def _identity(arm: Mapping[str, Any]) -> str:
     """What an arm is, wherever its run lies."""
-    return json.dumps({name: told for name, told in arm.items() if name != "run"}, sort_keys=True)
+    return json.dumps(_told_of(arm), sort_keys=True)
+
+
+def _told_of(arm: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: told for name, told in arm.items() if name != "run"}
+
+
+def _between(arms: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What arms have that others have otherwise; what both do is said once."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for letter, one, other in zip("AB", arms, others, strict=True):
+        for line in _differing("", _told_of(one), _told_of(other)):
+            found[line].append(letter)
+    return [line if len(letters) == ARMS else f"{line} in arm {letters[0]}" for line, letters in found.items()]
+
+
+def _differing(name: str, one: Any, other: Any) -> list[str]:
+    # Of another class, the arguments are others too.
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and one.get("_target_") == other.get("_target_"):
+        parts = {part: f"{name}.{part}" if name else part for part in (*one, *other)}
+        return [line for part, path in parts.items() for line in _differing(path, one.get(part), other.get(part))]
+    if json.dumps(one) == json.dumps(other):  # a tuple comes back as a list
+        return []
+    given = name.removeprefix("settings.").removeprefix("policies.")
+    return [f"{given}={_shown(one)} (now {_shown(other)})"]
+
+
+def _shown(value: Any) -> str:
+    """A value in a line: a class by its name, of a hash the beginning."""
+    if isinstance(value, Mapping):
+        return _shown(value.get("_target_"))
+    if isinstance(value, str):
+        return value[:12] if HASH.fullmatch(value) else value.rpartition(".")[2]
+    return json.dumps(value)
 
 
 def _study(row: StudyRow) -> Study:

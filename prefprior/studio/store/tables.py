@@ -283,7 +283,7 @@ class StudyRow(Base):
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
     key: Mapped[str] = mapped_column(String(64))  # a secret: who is in which arm, and has made what
-    arms: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # run, model (SHA-256), policies, settings of each
+    arms: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # as `Study` has them
     levels: Mapped[list[float]] = mapped_column(JSON)  # the ratings that can be given
     begun_at: Mapped[float] = mapped_column(Double)
 
