@@ -150,7 +150,7 @@ def _suited(cfg: DictConfig, source: Source) -> DictConfig:
 
 def _going_on(cfg: DictConfig) -> DictConfig:
     """The configuration with the networks and the data of the checkpoint that `experiment=app` goes on from, except for
-    what the command chooses itself."""
+    what the experiment or the command chooses itself."""
     if chosen("experiment") != "app":
         return cfg
     if cfg.init_from is None:
@@ -161,7 +161,8 @@ def _going_on(cfg: DictConfig) -> DictConfig:
     if "_target_" not in (own.get("catalogue") or {}):  # a whole one takes the place of the run's, arguments change it
         own = merged({"catalogue": served.get("catalogue", served)}, own)  # on an app's answers a run has one itself
     taken["source"] = own
-    given = {word.lstrip("+~").split("=", 1)[0] for word in overrides()}
+    words = [*overrides(), *set_by_option(cfg, "experiment")]
+    given = {word.lstrip("+~").split("=", 1)[0] for word in words}
     for name in taken.keys() - (given - {"source"}):
         mine = {key: OmegaConf.select(cfg, key) for key in given if key.startswith(f"{name}.")}
         OmegaConf.update(cfg, name, taken[name], merge=False, force_add=True)

@@ -62,6 +62,7 @@ def test_the_answers_are_trained_on_beside_the_earlier_ratings(unchanged: str, f
     config = yaml.safe_load((folder / "runs/train/two/config.yaml").read_text())
     assert config["source"]["catalogue"]["ratings"] == "ratings.csv"
     assert config["data"]["batch_size"] == 16, "the command gave it"
+    assert config["data"]["draws"]["picks_alone"] == 0.8, "the experiment sets it"
 
 
 def test_a_run_on_answers_can_be_gone_on_from(unchanged: str, folder: Path) -> None:

@@ -33,7 +33,7 @@ class DrawRule(Loadable):
     shown_histories: float = 0.0
     # The share of draws whose history has, of a question, only what was picked, as a like. Histories of imagined users
     # hold nothing else, and many more questions fit into a history than with all that they showed.
-    picks_alone: float = 0.5
+    picks_alone: float = 0.0
     weighting: str = "uniform"  # of targets in losses: "uniform", or "ips", by inverse propensity
     least_propensity: float = 0.05  # with "ips": smaller ones count as this, for a few large weights are mostly noise
 
