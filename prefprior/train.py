@@ -165,8 +165,12 @@ def _going_on(cfg: DictConfig) -> DictConfig:
     given = {word.lstrip("+~").split("=", 1)[0] for word in words}
     for name in taken.keys() - (given - {"source"}):
         mine = {key: OmegaConf.select(cfg, key) for key in given if key.startswith(f"{name}.")}
+        # A checkpoint may leave out a part that has defaults alone: what is set there needs its class.
+        parts = {f"{key.rpartition('.')[0]}._target_" for key in mine} - {f"{name}._target_"}
+        classes = {key: OmegaConf.select(cfg, key) for key in parts}
         OmegaConf.update(cfg, name, taken[name], merge=False, force_add=True)
-        for key, value in mine.items():
+        missing = {key: value for key, value in classes.items() if value and OmegaConf.select(cfg, key) is None}
+        for key, value in (missing | mine).items():
             OmegaConf.update(cfg, key, value, force_add=True)
     check(cfg, TrainConfig)
     return cfg
