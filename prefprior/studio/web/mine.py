@@ -48,6 +48,7 @@ def router(door: Door) -> APIRouter:
     @pages.post("/profiles/{action}")
     async def profiles(request: Request, action: str) -> Response:
         visitor, form = await door.posted(request)
+        back = RedirectResponse("/you", 303)
         if action == "add":
             chosen = await run_in_threadpool(studio.people.add_profile, visitor.person, form.get("name", ""))
         else:
@@ -58,7 +59,7 @@ def router(door: Door) -> APIRouter:
             chosen = found
             if action == "delete":
                 await studio.delete_profile(chosen)
-                return RedirectResponse("/you", 303)
+                return back
             if action == "start-over":
                 await studio.start_over(chosen)
             elif action == "share":
@@ -68,13 +69,13 @@ def router(door: Door) -> APIRouter:
                 if not studio.compares_people:
                     raise RefusedError("this studio does not compare tastes of people at the moment")
                 await run_in_threadpool(studio.tastes.let_find, chosen)
-                return RedirectResponse("/you", 303)
+                return back
             elif action == "hide":
                 await studio.hide(chosen)
-                return RedirectResponse("/you", 303)
+                return back
             elif action == "unshare":
                 await studio.unshare(chosen)
-                return RedirectResponse("/you", 303)
+                return back
             elif action != "choose":
                 raise HTTPException(404, "there is no such page")
         response = to_page(door.first)
