@@ -7,7 +7,8 @@
 A question is chosen and answered, and the answer is taken into account. The process is fitted to each answer, which is
 a part of that; a belief of sampled tastes looks through the network only once in several answers, which is not. Tastes
 are random. Seconds are those of the processor, on one thread, per person: of one, and of `--people` who take their turn
-one after the other, each with answers and weights of their own.
+one after the other, each with answers and weights of their own. A last ratio is that of grids searched one by one and
+for as many people at once as the studio serves together.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from side_by_side import fake_space, interleaved, report
 from torch import Tensor
 
 from prefprior.elicitation.answer_model import AnswerModel
-from prefprior.elicitation.asker import Asker
+from prefprior.elicitation.asker import Asker, Inquiry
 from prefprior.elicitation.belief import Belief, Moves
 from prefprior.elicitation.gaussian import GaussianBelief
 from prefprior.elicitation.policies.directed import Directed
@@ -37,6 +38,7 @@ from prefprior.elicitation.posterior import Posterior
 from prefprior.elicitation.questions import Kind
 from prefprior.elicitation.tastes import Tastes
 from prefprior.space import Space
+from prefprior.studio.worker import MOST_TOGETHER
 
 GAUSSIAN = PairwiseGp()
 POLICIES: dict[str, Policy] = {
@@ -44,6 +46,7 @@ POLICIES: dict[str, Policy] = {
     "mcmv": Mcmv(), "directed": Directed(), "pairwise_gp": GAUSSIAN,
 }  # fmt: skip
 BASELINE = "pairwise_gp"
+BATCHED = "information_9+none"
 SIDE = 1024  # of the matrices whose product says how fast the core is
 
 
@@ -102,6 +105,25 @@ def everybody(people: list[Asked]) -> Callable[[], None]:
     return turn
 
 
+def one_by_one(people: list[Asked]) -> Callable[[], None]:
+    """The next question of each, as if nobody else waited."""
+
+    def ask() -> None:
+        for one in people:
+            one.asker.ask(one.belief, one.direction_ND, one.generator)
+
+    return ask
+
+
+def at_once(people: list[Asked]) -> Callable[[], None]:
+    """The next question of all, as the studio asks who waits at the same time."""
+
+    def ask() -> None:
+        people[0].asker.ask_all([Inquiry(one.belief, one.direction_ND, one.generator) for one in people])
+
+    return ask
+
+
 def gflops(rounds: int) -> float:
     """Of the core, in float32."""
     one, other = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
@@ -143,11 +165,14 @@ def main() -> None:
         if of[0] != BASELINE
     }
     of_each = interleaved(together, max(args.rounds // 2, 1), clock=time.process_time)
+    waiting = [crowd.asked(*ways[BATCHED], seed % 10, seed) for seed in range(MOST_TOGETHER)]
+    batched = interleaved({"one": one_by_one(waiting), "all": at_once(waiting)}, args.rounds, clock=time.process_time)
     report(
         args,
         {
             **{f"{way}_ms": 1e3 * each for way, each in seconds.items()},
             **{f"{way}_ms_of_{args.people}": 1e3 * each / args.people for way, each in of_each.items()},
+            f"{BATCHED}_one_by_one_over_{MOST_TOGETHER}_at_once": batched["one"] / batched["all"],
             "pairwise_gp_over_eubo": seconds["pairwise_gp_2"] / seconds["eubo_2"],
             "pairwise_gp_over_information": seconds["pairwise_gp_2"] / seconds["information_2"],
             "gflops": speed,
