@@ -110,6 +110,15 @@ def test_pictures_say_which_liked_items_they_are_like(person: Person) -> None:
     assert disliked not in shown
 
 
+def test_an_axis_between_two_texts_has_them_at_its_ends(person: Person) -> None:
+    page = person.client.get("/made").text
+    ends = [
+        re.findall("<span>([^<]+)</span>", each)[1:] for each in re.findall('<label class="slide">.*?</label>', page)
+    ]
+    assert ["less", "more"] in ends
+    assert ["this", "that"] in ends
+
+
 def test_the_download_says_how_it_was_made(person: Person) -> None:
     assert person.client.get("/made.zip").status_code == 404
     names = make(person, strength="2", **{"axis-0": "0.5"})

@@ -293,7 +293,7 @@ def test_the_page_counts(admin: Admin, person: Person) -> None:
     person.answer("2")
     person.answer("4", "rate")
     text = admin.page()
-    assert "1 people" in text
+    assert "1 person, 1 of them new" in text
     assert "3 answers" in text
     rows = re.findall(r"<tr><td>(nine|rate)</td><td>\w+</td>.*?</tr>", text)
     assert rows == ["nine", "rate"]
