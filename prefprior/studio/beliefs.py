@@ -10,7 +10,7 @@ Shapes: P tastes, N candidates, E further items.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,6 +31,8 @@ class Known:
     answers: list[Impression]
     number: dict[str, int]  # candidates by item
     thin: bool = False  # the network must look again before the next answer
+    ahead: Belief | None = None  # where it must: with the answers that wait for it
+    waiting: list[Impression] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +86,27 @@ class Beliefs:
                 raise
             known.answers.append(told)
             known.thin = known.belief.is_thin
-        belief = known.belief.copy()
         if not known.thin:
-            return Now(belief, None)
-        for told in answers[len(known.answers) :]:
-            self._observe(belief, known, told)
-        return Now(belief, Look(known, known.belief, known.answers[-1].seed))
+            return Now(known.belief.copy(), None)
+        return Now(self._ahead(known, answers).copy(), Look(known, known.belief, known.answers[-1].seed))
+
+    def _ahead(self, known: Known, answers: Sequence[Impression]) -> Belief:
+        """With the answers that wait for a look, each of which is read once: beside other work many may come first."""
+        later, read = list(answers[len(known.answers) :]), len(known.waiting)
+        if known.ahead is None or known.waiting != later[:read]:
+            known.ahead, known.waiting, read = known.belief.copy(), [], 0
+        ahead, known.ahead = known.ahead, None  # where an answer cannot be read, it is begun anew
+        for told in later[read:]:
+            self._observe(ahead, known, told)
+            known.waiting.append(told)
+        known.ahead = ahead
+        return ahead
 
     def looked(self, look: Look, belief: Belief) -> None:
         """Takes over what came of a look, unless the answers have changed meanwhile."""
         if look.known.belief is look.base:
             look.known.belief, look.known.thin = belief, False
+            look.known.ahead, look.known.waiting = None, []
 
     def forget(self, profile: int) -> None:
         """What is known of a profile leaves memory too."""

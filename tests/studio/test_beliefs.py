@@ -6,7 +6,7 @@ import torch
 from prefprior.elicitation.belief import Belief
 from prefprior.elicitation.cast import Cast, Pool
 from prefprior.predictor import Catalogue
-from prefprior.studio.beliefs import Beliefs, state_of
+from prefprior.studio.beliefs import Beliefs, Known, state_of
 from prefprior.studio.store.impressions import Given, Impression
 
 
@@ -57,6 +57,40 @@ def test_what_is_answered_before_a_look_is_no_different(
     assert now.look is not None
     assert len(now.belief.answers) == 8, "all are taken into account meanwhile"
     require_same(settled(beliefs, told), settled(Beliefs(cast, pool), told))
+
+
+def test_an_answer_that_waits_for_a_look_is_read_once(
+    beliefs: Beliefs, cast: Cast, pool: Pool, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, read = answers(catalogue, 8), list[Impression]()
+    observe = beliefs._observe
+
+    def noted(belief: Belief, known: Known, one: Impression) -> None:
+        read.append(one)
+        observe(belief, known, one)
+
+    monkeypatch.setattr(beliefs, "_observe", noted)
+    for count in range(len(told) + 1):
+        now = beliefs.of(1, told[:count])
+    assert now.look is not None
+    assert read == told
+    left = told[:-2]
+    now = beliefs.of(1, left)
+    assert now.look is not None, "what was undone had waited"
+    require_same(now.belief, Beliefs(cast, pool).of(1, left).belief)
+    require_same(settled(beliefs, left), settled(Beliefs(cast, pool), left))
+
+
+def test_an_answer_that_cannot_be_read_leaves_nothing_while_a_look_is_awaited(
+    beliefs: Beliefs, cast: Cast, pool: Pool, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = answers(catalogue, 8)
+    assert beliefs.of(1, told[:6]).look is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(Belief, "observe", lambda self, answer: self.answers.append(answer) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            beliefs.of(1, told[:7])
+    require_same(beliefs.of(1, told).belief, Beliefs(cast, pool).of(1, told).belief)
 
 
 def test_a_look_that_comes_too_late_changes_nothing(beliefs: Beliefs, catalogue: Catalogue) -> None:
