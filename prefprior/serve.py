@@ -33,7 +33,7 @@ from prefprior.inference.steering import Steering
 from prefprior.malloc import keep_freed_memory
 from prefprior.runs import Run, gone_on_from, save_config, told
 from prefprior.schemas import ServeConfig
-from prefprior.studied import arms_of, find_runs, of_second
+from prefprior.studied import find_runs, of_second
 from prefprior.studio.apart import Apart
 from prefprior.studio.arms import Studied, require_comparable
 from prefprior.studio.inference import Inference, Making, Sampling
@@ -92,7 +92,7 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     for axis in cfg.axes:
         require_axis(axis)
     cfg.device = require_device(cfg.device)
-    find_runs(cfg)
+    runs = find_runs(cfg)
     path = Path(cfg.checkpoint)
     database = Database.open(cfg.database or f"sqlite:///{folder / DATABASE}")
     database.claim()
@@ -114,7 +114,7 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
     studies, both = Studies(database), (parts, second)
     arms = [
         arm | {"model": each.inference.model, "catalogue": each.sampling.catalogue.digest()}
-        for arm, each in zip(arms_of(cfg), both, strict=True)
+        for arm, each in zip(runs, both, strict=True)
     ]
     before = studies.all()
     study = studies.open(arms, parts.offer.levels)

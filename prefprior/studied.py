@@ -26,20 +26,22 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def find_runs(cfg: DictConfig) -> None:
-    """The checkpoint, or those of a study."""
+def find_runs(cfg: DictConfig) -> list[dict[str, Any]]:
+    """Finds the checkpoint, or those of a study, whose arms are returned."""
     if cfg.study is None:
         if any((cfg.second or {}).values()):
             raise ValueError("second has policies of a study's second run: add 'study=[RUN,RUN]', or leave it out")
         cfg.checkpoint = str(find_checkpoint(cfg.checkpoint))
-        return
+        return []
     if cfg.checkpoint is not None:
         raise ValueError("a study has its checkpoints in 'study=[RUN,RUN]': leave checkpoint=... out")
     if len(cfg.study) != ARMS:
         raise ValueError(f"a study compares two runs, got {len(cfg.study)}: give 'study=[RUN,RUN]'")
     cfg.study = [str(find_checkpoint(each)) for each in cfg.study]
     cfg.checkpoint = cfg.study[0]
-    require_two(arms_of(cfg))
+    arms = arms_of(cfg)
+    require_two(arms)
+    return arms
 
 
 def of_second(cfg: DictConfig) -> DictConfig:

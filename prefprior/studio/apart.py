@@ -54,10 +54,10 @@ class Apart:
         """As `looked`, there."""
         with self._one:
             for _ in range(TRIES):
-                if self._closed:
-                    raise BusyError("the studio is closing")
-                if self._process is None:
+                if self._process is None and not self._closed:
                     self._start()
+                if self._closed:  # only now: `close` ends what it finds, or what began meanwhile is not used
+                    raise BusyError("the studio is closing")
                 try:
                     return self._sent(base, seed)
                 except (EOFError, OSError):

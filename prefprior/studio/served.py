@@ -68,7 +68,7 @@ class Served:
             )
 
     def close(self) -> None:
-        """Ends after what waits is done, but for looks of the network, which nothing depends on."""
+        """Ends after what waits is done; looks of the network are given up, as they could last for minutes."""
         self._sampling.close()
         for worker in self.workers:
             worker.close()

@@ -83,9 +83,7 @@ class Answers:
         what was passed over.
         """
         answer_BX = self.first_U[user_B][:, None] + np.maximum(place_BX, 0)
-        alone_BX = np.zeros_like(answer_BX, dtype=bool)
-        if alone_B is not None:
-            alone_BX |= alone_B[:, None]
+        alone_BX = np.broadcast_to(False if alone_B is None else alone_B[:, None], answer_BX.shape)
         size_BX = np.where(alone_BX, self.targets_A[answer_BX], self.size_A[answer_BX])
         size_BX = np.where(place_BX >= 0, size_BX, 0)
         end_BX = size_BX.cumsum(1)

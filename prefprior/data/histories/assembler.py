@@ -41,9 +41,10 @@ class Assembler:
 
     def batch(self, user_B: np.ndarray, key_B: np.ndarray, rule: DrawRule) -> PreferenceBatch:
         """Histories and targets for some users; `key_B` decides the draw of each."""
-        drawn, alone_B = self._drawn(user_B, key_B, rule), None
+        alone_B = None if self.answers is None else is_of_picks(rule, key_B)
+        drawn = self._drawn(user_B, key_B, rule, alone_B)
         if self.answers is not None:
-            row_B, alone_B = self.sequences.start_U[user_B], is_of_picks(rule, key_B)
+            row_B = self.sequences.start_U[user_B]
             drawn = Draw(
                 self.answers.history_rows(user_B, drawn.history_BK, row_B, rule.history_cap, alone_B),
                 self.answers.target_rows(user_B, drawn.target_BT, row_B, key_B),
@@ -84,11 +85,12 @@ class Assembler:
         fitting_B = np.searchsorted(end_A, begins_B + length, side="right") - first_B
         return np.minimum(fitting_B, self._count_U[user_B])
 
-    def _drawn(self, user_B: np.ndarray, key_B: np.ndarray, rule: DrawRule) -> Draw:
-        """Places among the users' answers."""
+    def _drawn(self, user_B: np.ndarray, key_B: np.ndarray, rule: DrawRule, alone_B: np.ndarray | None) -> Draw:
+        """Places among the users' answers; the histories of `alone_B` are without what was passed over."""
         count_B, past_B = self._count_U[user_B], self._past_U[user_B]
-        alone_B = is_of_picks(rule, key_B)
-        answers = None if self.answers is None else self.answers.of_users(user_B, rule.history_cap, alone_B)
+        answers = None
+        if self.answers is not None and alone_B is not None:
+            answers = self.answers.of_users(user_B, rule.history_cap, alone_B)
         if not rule.shown_histories:
             return draw(rule, count_B, past_B, key_B, answers)
         if self.sequences.shown_N is None:

@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, delete, func, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from prefprior.studio.store.blinding import blinded
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.tables import (
     MADE,
@@ -26,6 +25,7 @@ from prefprior.studio.store.tables import (
     TasteRow,
     TriedRow,
 )
+from prefprior.studio.store.takeaway import all_of
 
 FIRST_PROFILE = "My taste"
 MOST_PROFILES = 20
@@ -211,7 +211,7 @@ class People:
             row = session.get_one(PersonRow, person.id)
             return {
                 "person": row.public_id, "created_at": row.created_at, "platform": row.platform,
-                "external_id": row.external_id, "profiles": [_all_of(session, each) for each in rows],
+                "external_id": row.external_id, "profiles": [all_of(session, each) for each in rows],
             }  # fmt: skip
 
 
@@ -240,70 +240,6 @@ def first_profiles(session: Session, platform: str, names: Iterable[str]) -> dic
     session.add_all(made.values())
     session.flush()
     return found | {name: row.profiles[0].id for name, row in made.items()}
-
-
-def _all_of(session: Session, profile: ProfileRow) -> dict[str, Any]:
-    reports = session.scalars(select(ReportRow).where(ReportRow.profile_id == profile.id)).all()
-    tried = session.scalars(
-        select(TriedRow).where(TriedRow.profile_id == profile.id).order_by(TriedRow.shown_at, TriedRow.place)
-    ).all()
-    albums = session.scalars(select(AlbumRow).where(AlbumRow.profile_id == profile.id).order_by(AlbumRow.kind)).all()
-    questions = session.scalars(
-        select(QuestionRow).where(QuestionRow.profile_id == profile.id).order_by(QuestionRow.id)
-    ).all()
-    taste = session.get(TasteRow, profile.id)
-    events = session.scalars(select(EventRow).where(EventRow.profile_id == profile.id).order_by(EventRow.id)).all()
-    return {
-        "profile": profile.id,
-        "name": profile.name,
-        "shared": profile.share_hash is not None,
-        "findable": profile.findable,
-        # Without the hashes of what it was read by and from: people of one arm of a study have the same ones.
-        "taste": None if taste is None else {"utilities": taste.utilities.hex(), "read_at": taste.read_at},
-        "reported": [{"kind": row.kind, "name": row.name, "reported_at": row.reported_at} for row in reports],
-        "created_at": profile.created_at,
-        "seed": profile.seed,
-        "tried": [
-            {
-                "strip": row.strip, "place": row.place + 1, "sha256": row.name, "shown_at": row.shown_at,
-                "liked_at": row.liked_at,
-            }
-            for row in tried
-        ],
-        "made": [
-            {
-                "kind": row.kind, "wish": row.wish, "made_at": row.made_at, "answers": row.answers,
-                "concentration": row.concentration, "sure": row.sure,
-                **blinded(row.study, model=row.model, decoder=row.decoder, state=row.state, seed=row.seed),
-                "pictures": [
-                    {
-                        "place": each.place + 1, "sha256": each.sha256, "like": each.why,
-                        "embedding": each.embedding.hex(),
-                    }
-                    for each in row.pictures
-                ],
-            }
-            for row in albums
-        ],
-        "questions": [
-            {
-                "question": row.id, "page": row.page, "kind": row.kind,
-                **blinded(row.study, policy=row.policy, model=row.model), "seed": row.seed,
-                "asked_at": row.asked_at, "withdrawn": row.withdrawn, "request_key": row.request_key,
-                "shown": [{"item": each.item, "propensity": each.propensity} for each in row.shown],
-                "answer": None if row.answer is None else {
-                    "rating": row.answer.rating,
-                    "picked": [row.shown[place].item for place in row.answer.picked],
-                    "latency": row.answer.latency, "answered_at": row.answer.answered_at,
-                },
-            }
-            for row in questions
-        ],
-        "events": [
-            {"item": row.item, "event": row.event, "time": row.time, "dwell": row.dwell, "page": row.page}
-            for row in events
-        ],
-    }  # fmt: skip
 
 
 def _new(cookie_hash: str | None = None, platform: str | None = None, external_id: str | None = None) -> PersonRow:
