@@ -78,7 +78,8 @@ class AnswerModel:
 
         With e the exponential of utility over temperature, the probability of item i is e_i / total. What the items in
         common contribute to totals and entropies is the same for all S, and their mean probabilities are one matrix
-        product. Tastes are last, so that all sums over them are over what lies together.
+        product. Tastes are last, so that all sums over them are over what lies together. Leading dimensions are those
+        of several people.
         """
         log_KP = self._options(shown_KP, kind, dim=-2) / self.temperature
         top_1P = log_KP.amax(-2, keepdim=True)
@@ -86,11 +87,11 @@ class AnswerModel:
         tried_log_SP = (tried_SP / self.temperature).sub_(top_1P).clamp_(max=LARGEST)
         odds_KP, tried_odds_SP = log_KP.exp(), tried_log_SP.exp()
         total_SP = odds_KP.sum(-2, keepdim=True) + tried_odds_SP
-        share_SP = weight_P / total_SP
+        share_SP = weight_P[..., None, :] / total_SP
         mean_SX = torch.cat([share_SP @ odds_KP.mT, (tried_odds_SP * share_SP).sum(-1, keepdim=True)], dim=-1)
         # The entropy of one taste's answer: the sum of p (log total - log e).
         inner_SP = tried_log_SP.mul_(tried_odds_SP).add_((odds_KP * log_KP).sum(-2, keepdim=True))
-        noise_S = total_SP.log_() @ weight_P - inner_SP.mul_(share_SP).sum(-1)
+        noise_S = (total_SP.log_() @ weight_P[..., None])[..., 0] - inner_SP.mul_(share_SP).sum(-1)
         return _entropy(mean_SX, dim=-1) - noise_S
 
     def _by_answer(self, utility_PM: Tensor, kind: Kind) -> Tensor:

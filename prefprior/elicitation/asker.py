@@ -23,7 +23,7 @@ class Inquiry:
     belief: Posterior
     direction_ND: Tensor
     generator: torch.Generator
-    closed: Sequence[int] = ()
+    closed: Sequence[int] | Tensor = ()
 
 
 class Asker:
@@ -44,7 +44,7 @@ class Asker:
         direction_ND: Tensor,
         generator: torch.Generator,
         *,
-        closed: Sequence[int] = (),
+        closed: Sequence[int] | Tensor = (),
         include: int | None = None,
     ) -> Question | None:
         """The next question; None where too few candidates are left that were not shown.
@@ -74,10 +74,10 @@ class Asker:
         if belief.is_thin:
             belief.look(generator)
 
-    def _situation(self, belief: Posterior, direction_ND: Tensor, closed: Sequence[int]) -> Situation | None:
+    def _situation(self, belief: Posterior, direction_ND: Tensor, closed: Sequence[int] | Tensor) -> Situation | None:
         open_N = torch.ones(len(direction_ND), dtype=torch.bool)
         open_N[belief.shown] = False
-        open_N[list(closed)] = False
+        open_N[torch.as_tensor(closed, dtype=torch.long)] = False
         if int(open_N.sum()) < self.kind.shown:
             return None
         return Situation(

@@ -92,15 +92,20 @@ class Beliefs:
 
     def _ahead(self, known: Known, answers: Sequence[Impression]) -> Belief:
         """With the answers that wait for a look, each of which is read once: beside other work many may come first."""
-        later, read = list(answers[len(known.answers) :]), len(known.waiting)
-        if known.ahead is None or known.waiting != later[:read]:
+        read = self._read_ahead(known, answers)
+        if known.ahead is None or read < len(known.waiting):
             known.ahead, known.waiting, read = known.belief.copy(), [], 0
         ahead, known.ahead = known.ahead, None  # where an answer cannot be read, it is begun anew
-        for told in later[read:]:
+        for told in answers[len(known.answers) + read :]:
             self._observe(ahead, known, told)
             known.waiting.append(told)
         known.ahead = ahead
         return ahead
+
+    def _read_ahead(self, known: Known, answers: Sequence[Impression]) -> int:
+        """How many of the answers that wait for a look were read before; none where one of them has changed."""
+        begin, read = len(known.answers), len(known.waiting)
+        return read if known.waiting == list(answers[begin : begin + read]) else 0
 
     def looked(self, look: Look, belief: Belief) -> None:
         """Takes over what came of a look, unless the answers have changed meanwhile."""
@@ -114,7 +119,8 @@ class Beliefs:
 
     def _foreign(self, known: Known, answers: Sequence[Impression]) -> bool:
         """Whether new answers are about items that this belief has no candidates for, and could have."""
-        new = (item for told in answers[len(known.answers) :] for item in told.items)
+        before = len(known.answers) + self._read_ahead(known, answers)
+        new = (item for told in answers[before:] for item in told.items)
         return any(item not in known.number and item in self._row for item in new)
 
     def _stranger(self, answers: Sequence[Impression]) -> Known:

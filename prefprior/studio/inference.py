@@ -150,20 +150,21 @@ class Inference:
     def _prepared(self, asked: Ask, shown: int) -> tuple[Inquiry, Now, Tensor]:
         """With the candidates that are open."""
         now, candidates = self.believed(asked.profile, asked.answers), len(self.pool.row_N)
-        open_N = torch.ones(candidates, dtype=torch.bool)
-        open_N[[number for number in now.belief.shown if number < candidates]] = False
+        known = len(now.belief.candidates_ND)  # with those of another pool, which are not asked about
+        open_N = torch.ones(known, dtype=torch.bool)
+        open_N[candidates:] = False
+        open_N[now.belief.shown] = False
         open_N[[self._number[item] for item in asked.hidden if item in self._number]] = False
         if int(open_N.sum()) < self.exploration.needs(shown):
             raise ExhaustedError("almost all pictures were shown: start over, or answer another kind of question")
         direction_ND = self.pool.direction_ND
-        extra = range(len(open_N), len(now.belief.candidates_ND))  # of another pool: known, and not asked about
-        if extra:
-            space = self.cast.catalogue.space
-            direction_ND = torch.cat([direction_ND, space.directions(now.belief.candidates_ND[len(open_N) :])])
-        closed = set(extra) | set((~open_N).nonzero()[:, 0].tolist())
-        if asked.near_D is not None:
-            closed |= self._far(asked.near_D, open_N, shown)
-        return Inquiry(now.belief, direction_ND, generator_of("question", asked.seed), sorted(closed)), now, open_N
+        if known > candidates:
+            extra_ND = self.cast.catalogue.space.directions(now.belief.candidates_ND[candidates:])
+            direction_ND = torch.cat([direction_ND, extra_ND])
+        near_N = open_N if asked.near_D is None else self._near(asked.near_D, open_N, direction_ND, shown)
+        closed = (~near_N).nonzero()[:, 0]
+        inquiry = Inquiry(now.belief, direction_ND, generator_of("question", asked.seed), closed)
+        return inquiry, now, open_N[:candidates]
 
     @cached_property
     def reader(self) -> str:
@@ -192,14 +193,13 @@ class Inference:
         row = self._row.get(item)
         return None if row is None else self.cast.catalogue.embeddings_ND[row].float()
 
-    def _far(self, near_D: Tensor, open_N: Tensor, shown: int) -> set[int]:
-        """Open candidates other than those most like an embedding."""
-        cosine_N = self.pool.direction_ND @ self.cast.catalogue.space.directions(near_D)
+    def _near(self, near_D: Tensor, open_N: Tensor, direction_ND: Tensor, shown: int) -> Tensor:
+        """Which of the open candidates are most like an embedding."""
+        cosine_N = direction_ND @ self.cast.catalogue.space.directions(near_D)
         cosine_N[~open_N] = -torch.inf
-        kept = cosine_N.topk(min(max(NEAREST, shown), int(open_N.sum()))).indices
-        far_N = open_N.clone()
-        far_N[kept] = False
-        return set(far_N.nonzero()[:, 0].tolist())
+        near_N = torch.zeros_like(open_N)
+        near_N[cosine_N.topk(min(max(NEAREST, shown), int(open_N.sum()))).indices] = True
+        return near_N
 
 
 class Sampling:

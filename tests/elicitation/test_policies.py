@@ -15,7 +15,7 @@ from prefprior.elicitation.policies.mcmv import Mcmv
 from prefprior.elicitation.policies.policy import Policy, Situation
 from prefprior.elicitation.policies.random import Random
 from prefprior.elicitation.policies.roam import Roam
-from prefprior.elicitation.policies.thompson import Thompson
+from prefprior.elicitation.policies.thompson import Thompson, favourites
 from prefprior.elicitation.questions import Kind
 from tests.elicitation.conftest import situation
 
@@ -92,6 +92,19 @@ def test_favourites_that_are_known_change_nothing(policy: Policy, kept: int) -> 
         known = replace(alone, favourite_PK=alone.utility_PN.topk(kept).indices.int())
         one, other = (policy.choose(each, torch.Generator().manual_seed(1)) for each in (alone, known))
         assert one == other
+
+
+def test_favourites_are_found_however_many_of_them_were_shown(draws: torch.Generator) -> None:
+    """Taste 0 has lost a few of its first 32, taste 1 all of these, taste 2 all that are kept."""
+    asked = situation(torch.randn(3, 600, generator=draws), 5)
+    order_PN = asked.utility_PN.argsort(dim=1, descending=True)
+    asked.open_N[order_PN[0, :5]] = False
+    asked.open_N[order_PN[1, :40]] = False
+    asked.open_N[order_PN[2, :256]] = False
+    row_P = torch.tensor([2, 0, 1, 0, 2])
+    open_PN = torch.where(asked.open_N, asked.utility_PN, -torch.inf)
+    known = replace(asked, favourite_PK=order_PN[:, :256].int())
+    assert torch.equal(favourites(known, row_P), open_PN.topk(10, dim=1).indices[row_P])
 
 
 def test_where_all_are_alike_a_question_is_asked_all_the_same(draws: torch.Generator) -> None:

@@ -3,8 +3,8 @@
 A grid is the best of some grids of Thompson sampling; then each slot in turn takes the best of some favourites. What is
 drawn is drawn from each person's generator, in the same order however many there are.
 
-Shapes: B people, P tastes, F favourites of a person, padded; S of them tried, G grids, M items shown, K of them without
-one, D dimension.
+Shapes: B people, P tastes drawn, T different ones of them, padded; F favourites of a person, padded; S of them tried,
+G grids, M items shown, K of them without one, D dimension.
 """
 
 from collections.abc import Sequence
@@ -25,20 +25,23 @@ class Grids:
         """`row_BP` are tastes, drawn by weight, so that all count the same; `favourite_BPF` is what each likes best."""
         shown, tastes = situations[0].kind.shown, row_BP.shape[1]
         self._situations, self._model, self._kind = situations, situations[0].model, situations[0].kind
-        self._weight_P = torch.full((tastes,), 1 / tastes)
         taste_GM = torch.arange(starts * shown).reshape(-1, shown) % tastes
         grid_BGM = best_of_each(situations, row_BP, favourite_BPF, taste_GM)
         self._pools = [
             _marked(len(each.open_N), favourite_PF, grid_GM)
             for each, favourite_PF, grid_GM in zip(situations, favourite_BPF, grid_BGM, strict=True)
         ]
-        people, most = len(situations), max(map(len, self._pools))
-        self._utility_BFP = torch.zeros(people, most, tastes)
+        # Tastes that are drawn again are computed once, and count the more.
+        drawn = [row_P.unique(return_counts=True) for row_P in row_BP]
+        people, most, different = len(situations), max(map(len, self._pools)), max(len(row_T) for row_T, _ in drawn)
+        self._weight_BT = torch.zeros(people, different)
+        self._utility_BFT = torch.zeros(people, most, different)
         self._direction_BFD = torch.zeros(people, most, situations[0].direction_ND.shape[1])
         place_BGM = torch.empty_like(grid_BGM)
-        for b, (each, pool_F) in enumerate(zip(situations, self._pools, strict=True)):
-            drawn_PN = each.utility_PN.index_select(0, row_BP[b])
-            self._utility_BFP[b, : len(pool_F)] = drawn_PN.index_select(1, pool_F).T
+        for b, (each, pool_F, (row_T, count_T)) in enumerate(zip(situations, self._pools, drawn, strict=True)):
+            self._weight_BT[b, : len(row_T)] = count_T / tastes
+            utility_TN = each.utility_PN.index_select(0, row_T)
+            self._utility_BFT[b, : len(pool_F), : len(row_T)] = utility_TN.index_select(1, pool_F).T
             self._direction_BFD[b, : len(pool_F)] = each.direction_ND.index_select(0, pool_F)
             place_BGM[b] = torch.searchsorted(pool_F, grid_BGM[b])
         self._first_B1 = torch.arange(people)[:, None] * most  # of each person, in one row after the other
@@ -64,8 +67,8 @@ class Grids:
             cosine_BSK = self._of(self._direction_BFD, tried_BS) @ self._of(self._direction_BFD, others_BK).mT
             alike_BS = ((cosine_BSK >= most_alike) | (tried_BS[..., None] == others_BK[:, None])).any(-1)
             tried_BS = torch.cat([place_BM[:, slot : slot + 1], tried_BS], dim=1)
-            shown_BKP, tried_BSP = self._of(self._utility_BFP, others_BK), self._of(self._utility_BFP, tried_BS)
-            information_BS = self._model.information_of_alternatives(shown_BKP, tried_BSP, self._weight_P, self._kind)
+            shown_BKT, tried_BST = self._of(self._utility_BFT, others_BK), self._of(self._utility_BFT, tried_BS)
+            information_BS = self._model.information_of_alternatives(shown_BKT, tried_BST, self._weight_BT, self._kind)
             information_BS[:, 1:].masked_fill_(alike_BS | missing_BS, -torch.inf)
             place_BM[:, slot] = tried_BS.take_along_dim(information_BS.argmax(1, keepdim=True), dim=1)[:, 0]
         return [pool_F[place_M].tolist() for pool_F, place_M in zip(self._pools, place_BM, strict=True)]
@@ -76,10 +79,10 @@ class Grids:
         return rows.view(*place_BS.shape, all_BFD.shape[-1])
 
     def _information(self, place_BGM: Tensor) -> Tensor:
-        utility_BSP = self._of(self._utility_BFP, place_BGM.flatten(1))
-        utility_PBGM = utility_BSP.view(*place_BGM.shape, -1).movedim(-1, 0)
-        information_S = self._model.information(utility_PBGM.flatten(1, 2), self._weight_P, self._kind)
-        return information_S.view(place_BGM.shape[:2])
+        utility_BST = self._of(self._utility_BFT, place_BGM.flatten(1))
+        utility_BTGM = utility_BST.view(*place_BGM.shape, -1).movedim(-1, 1)
+        people = zip(utility_BTGM, self._weight_BT, strict=True)
+        return torch.stack([self._model.information(each_TGM, weight_T, self._kind) for each_TGM, weight_T in people])
 
 
 def _marked(candidates: int, *items: Tensor) -> Tensor:

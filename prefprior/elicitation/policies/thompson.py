@@ -25,17 +25,23 @@ class Thompson(Policy):
 
 
 def favourites(situation: Situation, row_P: Tensor) -> Tensor:
-    """(P, F) what some tastes like best of what can be asked, the best first."""
+    """(P, F) what some tastes like best of what can be asked, the best first. Found once for each taste, of which some
+    are drawn many times."""
+    taste_T, place_P = row_P.unique(return_inverse=True)
     count = min(FAVOURITES, int(situation.open_N.sum()))
-    if situation.favourite_PK is not None:
-        for width in WIDTHS:
-            item_PK = situation.favourite_PK[:, :width].index_select(0, row_P)
-            open_PK = situation.open_N[item_PK]
-            first = item_PK[open_PK & (open_PK.cumsum(1) <= count)]
-            if len(first) == len(row_P) * count:
-                return first.view(len(row_P), count).long()
-    allowed_PN = torch.where(situation.open_N, situation.utility_PN.index_select(0, row_P), -torch.inf)
-    return allowed_PN.topk(count, dim=1).indices
+    favourite_TF, known_PK = torch.empty(len(taste_T), count, dtype=torch.long), situation.favourite_PK
+    left_T = torch.arange(len(taste_T))  # whose favourites are not found yet
+    for first_PK in [] if known_PK is None else [known_PK[:, :width] for width in WIDTHS]:
+        item_TK = first_PK.index_select(0, taste_T[left_T])
+        rank_TK = situation.open_N[item_TK].cumsum(1)
+        enough_T = rank_TK[:, -1] >= count
+        open_TK = situation.open_N[item_TK] & (rank_TK <= count) & enough_T[:, None]
+        favourite_TF[left_T[enough_T]] = item_TK[open_TK].view(-1, count).long()
+        left_T = left_T[~enough_T]
+    if len(left_T):
+        utility_TN = situation.utility_PN.index_select(0, taste_T[left_T])
+        favourite_TF[left_T] = torch.where(situation.open_N, utility_TN, -torch.inf).topk(count, dim=1).indices
+    return favourite_TF[place_P]
 
 
 def best_of_each(
