@@ -8,6 +8,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -45,6 +46,15 @@ FORGETTING, RETIRING = "forget", "retire"
 
 class UnfitError(ValueError):
     """An answer that does not fit its question."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A question that is shown, and what its profile has answered."""
+
+    question: Impression
+    answered: int
+    last: int | None  # the question that was answered last
 
 
 class Studio:
@@ -124,6 +134,12 @@ class Studio:
     async def question(
         self, profile: Profile, mode: str, request_key: str | None = None, *, near_D: Tensor | None = None
     ) -> Impression:
+        """The question of `posed`."""
+        return (await self.posed(profile, mode, request_key, near_D=near_D)).question
+
+    async def posed(
+        self, profile: Profile, mode: str, request_key: str | None = None, *, near_D: Tensor | None = None
+    ) -> Posed:
         """The question that waits, or the next one; with a key, one for each key. With `near_D` another one instead,
         among pictures most like that."""
         async with self.tasks.turn(profile):
@@ -135,16 +151,17 @@ class Studio:
             if standing.found is not None:
                 if standing.found.page != mode:
                     raise ConflictError("this key was used for a question of another kind: use a new one")
-                return standing.found
+                return Posed(standing.found, standing.answered, standing.last)
             answers, seed = standing.answers, seed_of(profile.seed, "question", standing.asked)
             maker, waiting = self.maker_for(profile), Ask(profile, answers, mode, seed, near_D, self.hiding.items)
             asked = await computed_together(maker.served.inference, Inference.ask_all, waiting, PATIENCE)
             if asked.thin:
                 settling: Job = ("settle", (profile.id,), maker.served.model)
                 self.tasks.begun(settling, lambda: maker.served.settling.settled(profile, answers))
-            return await run_in_threadpool(
+            question = await run_in_threadpool(
                 self.impressions.record, profile, asked.draw, request_key, instead=near_D is not None, arm=maker.arm
             )
+            return Posed(question, standing.answered, standing.last)
 
     async def answer(
         self,

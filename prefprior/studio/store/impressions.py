@@ -106,6 +106,8 @@ class Standing:
     """A question that is there already; where there is none, what a next one depends on."""
 
     found: Impression | None
+    answered: int  # questions with an answer
+    last: int | None  # the one that was answered last
     answers: list[Impression] = field(default_factory=list)
     asked: int = 0  # questions ever shown; numbers never repeat while a profile is not started over
 
@@ -164,9 +166,9 @@ class Impressions:
             elif page is not None:
                 found = _last(_read(session, _WAITING, profile, page=page))
             if found is not None:
-                return Standing(found)
-            asked = session.execute(_COUNT, {"profile": profile.id}).scalar_one()
-            return Standing(None, _read(session, _ANSWERED, profile), asked)
+                return Standing(found, *_newest(session, profile))
+            asked, answers = session.execute(_COUNT, {"profile": profile.id}).scalar_one(), _answered(session, profile)
+            return Standing(None, len(answers), answers[-1].id if answers else None, answers, asked)
 
     def find(self, profile: Profile, number: int) -> Impression | None:
         """A question of this profile."""
@@ -223,13 +225,12 @@ class Impressions:
         """All questions with an answer, in the order of the answers; an error where the profile was deleted."""
         with self._database.reading() as session:
             _require_there(session, profile)
-            return _read(session, _ANSWERED, profile)
+            return _answered(session, profile)
 
     def last(self, profile: Profile) -> tuple[int, int | None]:
         """How many questions have an answer, and which was answered last."""
         with self._database.reading() as session:
-            found = session.execute(_NEWEST, {"profile": profile.id}).first()
-            return (0, None) if found is None else (found[1], found[0])
+            return _newest(session, profile)
 
 
 def liked_in(answers: Sequence[Impression], levels: Sequence[float]) -> list[str]:
@@ -268,6 +269,16 @@ def _read(session: Session, which: _Read, profile: Profile, **values: Any) -> li
         )
         for number, page, kind, seed, asked_at, answered, rating, picked in session.execute(which.questions, values)
     ]  # fmt: skip
+
+
+def _answered(session: Session, profile: Profile) -> list[Impression]:
+    return _read(session, _ANSWERED, profile)
+
+
+def _newest(session: Session, profile: Profile) -> tuple[int, int | None]:
+    """How many questions have an answer, and which was answered last."""
+    found = session.execute(_NEWEST, {"profile": profile.id}).first()
+    return (0, None) if found is None else (found[1], found[0])
 
 
 def _last(found: list[Impression]) -> Impression | None:

@@ -36,17 +36,16 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
     studio, pages = door.studio, APIRouter(include_in_schema=False)
 
     async def question_values(visitor: Visitor, mode: str) -> dict[str, Any]:
-        answered, last = await run_in_threadpool(studio.impressions.last, visitor.profile)
-        shown: dict[str, Any] = {"question": None, "over": None}
+        question, over = None, None
         try:
-            question = await studio.question(visitor.profile, mode)
-            shown["question"] = question
+            posed = await studio.posed(visitor.profile, mode)
+            question, answered, last = posed.question, posed.answered, posed.last
             measures.questions.labels(question.kind).inc()
         except ExhaustedError as error:
-            shown["over"] = str(error)
-        return shown | {
-            "mode": mode, "words": WORDS[mode], "now": time.time(), "csrf": visitor.csrf, "answered": answered,
-            "last": last,
+            over, (answered, last) = str(error), await run_in_threadpool(studio.impressions.last, visitor.profile)
+        return {
+            "question": question, "over": over, "mode": mode, "words": WORDS[mode], "now": time.time(),
+            "csrf": visitor.csrf, "answered": answered, "last": last,
             "levels": studio.offer.levels, "may_pick_none": studio.offer.kinds[mode].none,
         }  # fmt: skip
 
