@@ -1,5 +1,6 @@
 """`python serve.py`: the studio, on a trained prior, its decoder and a database."""
 
+import gc
 import socket
 import time
 from ipaddress import ip_address
@@ -57,6 +58,7 @@ TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 
 def run(cfg: DictConfig) -> Path:
     """Serves until it is stopped; returns the run's folder."""
+    gc.freeze()  # a full collection would look through all that was imported, for half a second while everybody waits
     folder, rates = run_folder(), build(cfg.rates, Rates)
     with socket_of(cfg.host, cfg.port) as listening:
         began = time.time()

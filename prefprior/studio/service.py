@@ -21,6 +21,7 @@ from prefprior.studio.albums import AlbumMaker
 from prefprior.studio.alike import Alike
 from prefprior.studio.arms import Arms, Maker, Studied, require_comparable
 from prefprior.studio.beliefs import state_of
+from prefprior.studio.calls import Calls
 from prefprior.studio.hiding import Hiding
 from prefprior.studio.inference import Ask, Inference, Making, Ranked
 from prefprior.studio.served import Offer, Parts, Served
@@ -68,6 +69,7 @@ class Studio:
         self.database, self.files, self.making, self._waiting = database, files, making or Making(), waiting
         if studied is not None:
             require_comparable(parts, studied.second, self.making.n)
+        self.stored = Calls(database.calls_at_once)
         self.served, self._retiring = Served(parts, waiting=waiting), list[Served]()
         self.arms = None
         if studied is not None:
@@ -144,10 +146,10 @@ class Studio:
         among pictures most like that."""
         async with self.tasks.turn(profile):
             page = mode if near_D is None else None
-            standing = await run_in_threadpool(self.impressions.standing, profile, page=page, request_key=request_key)
+            standing = await self.stored(self.impressions.standing, profile, page=page, request_key=request_key)
             while standing.found is not None and request_key is None and self.hiding.items & set(standing.found.items):
-                await run_in_threadpool(self.impressions.withdraw, profile, standing.found.id)
-                standing = await run_in_threadpool(self.impressions.standing, profile, page=page)
+                await self.stored(self.impressions.withdraw, profile, standing.found.id)
+                standing = await self.stored(self.impressions.standing, profile, page=page)
             if standing.found is not None:
                 if standing.found.page != mode:
                     raise ConflictError("this key was used for a question of another kind: use a new one")
@@ -158,7 +160,7 @@ class Studio:
             if asked.thin:
                 settling: Job = ("settle", (profile.id,), maker.served.model)
                 self.tasks.begun(settling, lambda: maker.served.settling.settled(profile, answers))
-            question = await run_in_threadpool(
+            question = await self.stored(
                 self.impressions.record, profile, asked.draw, request_key, instead=near_D is not None, arm=maker.arm
             )
             return Posed(question, standing.answered, standing.last)
@@ -175,23 +177,23 @@ class Studio:
         """Keeps an answer; False where the same one is there already."""
         given = self._given(question, rating, picked)
         async with self.tasks.turn(profile):
-            return await run_in_threadpool(self.impressions.answer, profile, question.id, given, latency)
+            return await self.stored(self.impressions.answer, profile, question.id, given, latency)
 
     async def like(self, profile: Profile, strip: int, place: int, *, liked: bool) -> bool:
         """Keeps whether a picture of a strip is liked, in a study; False where there is none such."""
         async with self.tasks.turn(profile):
-            return await run_in_threadpool(self.tries.like, profile, strip, place, liked=liked)
+            return await self.stored(self.tries.like, profile, strip, place, liked=liked)
 
     async def show(self, profile: Profile, strip: Album) -> Tried | None:
         """A page shows a strip: in the study that it was made in, its pictures count as seen, and can be liked."""
         if self.arms is None or strip.study != self.arms.study.id:
             return None
-        return await run_in_threadpool(self.tries.show, self.arms.study, profile, strip, self.hiding.made)
+        return await self.stored(self.tries.show, self.arms.study, profile, strip, self.hiding.made)
 
     async def undo(self, profile: Profile, number: int | None = None) -> Impression | None:
         """Takes an answer back; None where there is none."""
         async with self.tasks.turn(profile):
-            return await run_in_threadpool(self.impressions.undo, profile, number)
+            return await self.stored(self.impressions.undo, profile, number)
 
     async def strip(self, profile: Profile) -> Album:
         """What is made for a profile now. What is compared of it follows its answers meanwhile."""
@@ -203,7 +205,7 @@ class Studio:
     async def hide(self, profile: Profile) -> None:
         """Nobody finds a profile any more."""
         async with self.tasks.turn(profile):
-            await run_in_threadpool(self.tastes.hide, profile)
+            await self.stored(self.tastes.hide, profile)
 
     async def gallery(self, profile: Profile, wish: Wish, other: Profile | None = None) -> Album:
         """Pictures as they were wished for; with another profile, for both tastes."""
@@ -217,7 +219,7 @@ class Studio:
     async def ranking(self, profile: Profile, start: int, count: int) -> Ranked:
         """A part of the catalogue, best first."""
         async with self.tasks.turn(profile):
-            answers = await run_in_threadpool(self.impressions.answered, profile)
+            answers = await self.stored(self.impressions.answered, profile)
             served = self.maker_for(profile).served
             job = ("belief", (profile.id,), state_of(served.model, answers))
             believed = self.tasks.begun(job, lambda: served.settling.settled(profile, answers))
@@ -266,8 +268,8 @@ class Studio:
         if item not in question.items:
             raise UnfitError("this picture was not shown in this question")
         async with self.tasks.turn(profile):
-            await run_in_threadpool(self.moderation.report, profile, ITEM, item)
-            await run_in_threadpool(self.impressions.withdraw, profile, question.id)
+            await self.stored(self.moderation.report, profile, ITEM, item)
+            await self.stored(self.impressions.withdraw, profile, question.id)
 
     @asynccontextmanager
     async def _deleting(self, *profiles: Profile) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 20  # how long a writer waits for another one's transaction
 CONNECTIONS = 40  # as many as there are threads that ask
+SQLITE_CALLS = 4  # at once: it computes in the threads that ask
 ONE_STATE = "REPEATABLE READ"
 SERVER_LOCK = 0x70726566  # PostgreSQL's advisory lock of the one server
 # Seconds, and tries: by the system's own, a machine that has lost its power keeps its claim for hours.
@@ -88,6 +89,11 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether it is a file."""
         return self.engine.dialect.name == "sqlite"
+
+    @property
+    def calls_at_once(self) -> int:
+        """How many quick calls may run at the same time."""
+        return SQLITE_CALLS if self.is_sqlite else CONNECTIONS
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -86,7 +86,7 @@ def router(studio: Studio, gate: Gate, measures: Measures) -> APIRouter:
     may_ask, may_read, may_export = (gate.opened(scope) for scope in ("ask", "read", "export"))
 
     async def profile_of(token: Token, person_id: str, *, make: bool = False) -> tuple[Person, Profile]:
-        person = await run_in_threadpool(studio.people.of_platform, token.platform, person_id, make=make)
+        person = await studio.stored(studio.people.of_platform, token.platform, person_id, make=make)
         if person is None:
             raise HTTPException(404, "this person was never asked anything")
         return person, person.profiles[0]
@@ -105,7 +105,7 @@ def router(studio: Studio, gate: Gate, measures: Measures) -> APIRouter:
     async def answer(token: Annotated[Token, may_ask], person_id: External, answering: Answering) -> Kept:
         """An answer. Sent twice it counts once; another one to the same question is refused."""
         _, profile = await profile_of(token, person_id)
-        question = await run_in_threadpool(studio.impressions.find, profile, answering.question)
+        question = await studio.stored(studio.impressions.find, profile, answering.question)
         if question is None:
             raise HTTPException(404, "this person was not asked this question")
         if (answering.rating is None) == (answering.picked is None):

@@ -110,7 +110,7 @@ def create_app(
         return Response(generate_latest(measures.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     cookies, wrong_tokens = Cookies(secure_cookies), Bucket(rates.wrong_tokens)
-    gate = Gate(studio.tokens, Bucket(rates.token), wrong_tokens)
+    gate = Gate(studio.tokens, studio.stored, Bucket(rates.token), wrong_tokens)
     for programs in (api, events):
         app.include_router(programs.router(studio, gate, measures))
     app.include_router(admin.router(studio, cookies, wrong_tokens))

@@ -8,8 +8,8 @@ from typing import IO, Annotated, Any
 from fastapi import Depends, Header, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
-from starlette.concurrency import run_in_threadpool
 
+from prefprior.studio.calls import Calls
 from prefprior.studio.store.tokens import Token, Tokens
 from prefprior.studio.web.limits import Bucket, client_of
 
@@ -44,8 +44,8 @@ REFUSALS = refusals(400, 401, 403, 404, 409, 413, 422, 429, 503)
 class Gate:
     """Lets programs in by their tokens."""
 
-    def __init__(self, tokens: Tokens, per_token: Bucket, failures: Bucket) -> None:
-        self._tokens, self._per_token, self._failures = tokens, per_token, failures
+    def __init__(self, tokens: Tokens, stored: Calls, per_token: Bucket, failures: Bucket) -> None:
+        self._tokens, self._stored, self._per_token, self._failures = tokens, stored, per_token, failures
 
     def opened(self, scope: str) -> Any:
         """What a route depends on: the request's token, if it has a scope."""
@@ -62,7 +62,7 @@ class Gate:
         challenge: dict[str, Any] = {"WWW-Authenticate": "Bearer"}
         if kind.lower() != "bearer" or not secret:
             raise HTTPException(401, "send a token: Authorization: Bearer ...", challenge)
-        found = await run_in_threadpool(self._tokens.find, secret.strip())
+        found = await self._stored(self._tokens.find, secret.strip())
         if found is None:
             if wait := self._failures.wait(client_of(request)):
                 raise HTTPException(429, "too many wrong tokens", {"Retry-After": str(int(wait) + 1)})

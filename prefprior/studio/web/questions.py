@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
-from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.inference import ExhaustedError
 from prefprior.studio.service import Studio
@@ -42,7 +41,7 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
             question, answered, last = posed.question, posed.answered, posed.last
             measures.questions.labels(question.kind).inc()
         except ExhaustedError as error:
-            over, (answered, last) = str(error), await run_in_threadpool(studio.impressions.last, visitor.profile)
+            over, (answered, last) = str(error), await studio.stored(studio.impressions.last, visitor.profile)
         return {
             "question": question, "over": over, "mode": mode, "words": WORDS[mode], "now": time.time(),
             "csrf": visitor.csrf, "answered": answered, "last": last,
@@ -68,7 +67,7 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
         form = await form_of(request)
         response = to_page(door.first)
         if await door.cookies.visitor(request, studio) is None:
-            _, token = await run_in_threadpool(studio.people.arrive, form.get("code", "") if invite_only else None)
+            _, token = await studio.stored(studio.people.arrive, form.get("code", "") if invite_only else None)
             door.cookies.arrive(response, token)
         return response
 
@@ -99,7 +98,7 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
     async def asked(visitor: Visitor, form: dict[str, str]) -> Impression:
         """The question that a form is about."""
         number = number_in(form.get("question", ""))
-        found = await run_in_threadpool(studio.impressions.find, visitor.profile, number)
+        found = await studio.stored(studio.impressions.find, visitor.profile, number)
         if found is None:
             raise HTTPException(404, "you were not asked this question")
         return found
@@ -118,7 +117,7 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
             made = await studio.maker.content(visitor.person, name)
             if made is None:
                 raise HTTPException(404, "there is no such picture")
-            await run_in_threadpool(studio.moderation.report, visitor.profile, MADE, name, made)
+            await studio.stored(studio.moderation.report, visitor.profile, MADE, name, made)
             return page("message.html.j2", title="Thank you", detail=REPORTED, code=None, link="/made")
         mode = door.require_mode(form.get("mode", door.first))
         question = await asked(visitor, form)

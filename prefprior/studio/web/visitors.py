@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import HTTPException, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from prefprior.studio.service import Studio
 from prefprior.studio.store.people import Person, Profile
@@ -64,7 +63,7 @@ class Cookies:
         token = self.get(request, COOKIE)
         if not token:
             return None
-        person = await run_in_threadpool(studio.people.of_cookie, token)
+        person = await studio.stored(studio.people.of_cookie, token)
         if person is None:
             return None
         chosen = self.get(request, PROFILE_COOKIE)
