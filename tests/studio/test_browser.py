@@ -133,6 +133,25 @@ def test_made_pictures_are_liked_in_a_study(browser: Browser, served: Database, 
         assert sorted(liked) == [0, 2]
 
 
+def test_a_heart_that_is_clicked_twice_at_once_shows_what_is_kept(
+    browser: Browser, served: Database, of_model: OfModel
+) -> None:
+    study = Studies(served).open(ARMS, LEVELS.raw)
+    with opened(served, of_model, study) as studio, served_at(studio) as address:
+        window = Window(browser, address, DESK)
+        window.press("1", 1)
+        window.made()
+        first = window.page.get_by_role("button", name="I like this, 1 of ")
+        first.evaluate("each => { each.click(); each.click(); }")
+        window.page.wait_for_load_state("networkidle")
+        expect(window.page.locator("#strip [aria-busy]")).to_have_count(0)
+        shown = first.get_attribute("aria-pressed")
+        window.page.reload()
+        assert shown == first.get_attribute("aria-pressed") == "true"
+        window.page.close()
+        assert window.complaints == []
+
+
 def test_twenty_grids_by_keyboard_a_reload_and_undo(window: Window) -> None:
     before = window.made()
     for answers, key in enumerate("1203456789" * 2, start=1):

@@ -132,16 +132,19 @@
     });
   }
 
-  // A liked picture stays liked, however often it is sent.
+  // One click at a time: the heart shows what was sent, not what it says when the reply comes.
   function like(form) {
-    var button = form.querySelector("button");
+    var button = form.querySelector("button"), liked = button.value === "yes";
+    if (form.hasAttribute("aria-busy")) { return; }
+    form.setAttribute("aria-busy", "true");
     send(form.action, fields(form, button)).then(function (response) {
       if (!response.ok) { say("This was not kept: try again."); return; }
-      var liked = button.value === "yes";
       button.setAttribute("aria-pressed", String(liked));
       button.value = liked ? "no" : "yes";
       say("");
-    }).catch(function () { say("The studio cannot be reached: try again."); });
+    }).catch(function () {
+      say("The studio cannot be reached: try again.");
+    }).then(function () { form.removeAttribute("aria-busy"); });
   }
 
   document.addEventListener("submit", function (event) {
