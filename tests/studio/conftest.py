@@ -99,7 +99,8 @@ def served(request: pytest.FixtureRequest) -> Iterator[Database]:
         return
     made = Database(request.getfixturevalue("shared_url"))
     with made.writing() as session:
-        session.execute(text("TRUNCATE people, tokens, hidden, invitations, event_batches RESTART IDENTITY CASCADE"))
+        tables = "people, tokens, hidden, invitations, event_batches, studies"
+        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
     yield made
     made.close()
 

@@ -163,6 +163,7 @@ def test_strips_mix_as_many_pictures_of_both_arms(served: Database, of_model: Of
     assert set(map(tuple, made)) == set(map(tuple, tried))
 
 
+@ON_BOTH
 def test_a_like_is_kept_and_shown_again(served: Database, of_model: OfModel, begun: Study) -> None:
     def pressed(page: str) -> list[bool]:
         return [part.startswith("true") for part in page.split('aria-pressed="')[1:]]
@@ -185,7 +186,8 @@ def test_a_like_is_kept_and_shown_again(served: Database, of_model: OfModel, beg
         assert person.post("/like", **sent | {"liked": "no"}).status_code == 303
         assert pressed(person.page()) == [True, False, False, False]
         assert other.post("/like", **sent).status_code == 404
-        assert person.post("/like", **sent | {"place": "9"}).status_code == 404
+        for place in ("9", str(2**31), str(2**63 - 1)):
+            assert person.post("/like", **sent | {"place": place}).status_code == 404
         assert person.post("/like", **sent | {"liked": "very"}).status_code == 422
         assert person.client.post("/like", data=sent).status_code == 403
         told = Studies(served).outcomes(begun)

@@ -46,8 +46,10 @@ class Tries:
         """Keeps whether a picture that was seen is liked; False where there is none such."""
         which = (TriedRow.profile_id == profile.id, TriedRow.strip == strip, TriedRow.place == place)
         with self._database.writing() as session:
-            changed = update(TriedRow).where(*which).values(liked_at=time.time() if liked else None)
-            return session.scalars(changed.returning(TriedRow.place)).first() is not None
+            if place not in _known(session, profile, strip):  # it may be a number that the column cannot hold
+                return False
+            session.execute(update(TriedRow).where(*which).values(liked_at=time.time() if liked else None))
+            return True
 
 
 def _known(session: Session, profile: Profile, strip: int) -> dict[int, float | None]:
