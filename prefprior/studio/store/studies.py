@@ -128,7 +128,6 @@ def _told(session: Session, study: Study, found: dict[int, Outcome]) -> None:
         .where(QuestionRow.study == study.id)
         .order_by(QuestionRow.id)
     )  # fmt: skip
-    none: dict[str, bool] = defaultdict(bool)
     for person, arm, page, kind, answered, rating, picked in session.execute(wanted):
         assert arm is not None
         outcome = found.setdefault(person, Outcome(arm))
@@ -141,9 +140,7 @@ def _told(session: Session, study: Study, found: dict[int, Outcome]) -> None:
             if page == "rate":
                 outcome.ratings.append(rating)
             continue
-        if kind not in none:
-            none[kind] = Kind.named(kind).none
-        if none[kind]:
+        if Kind.named(kind).none:
             outcome.offered += 1
             outcome.picked += bool(picked)
 
