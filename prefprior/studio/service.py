@@ -212,9 +212,10 @@ class Studio:
         self.offer.wishes.require(wish)
         return await self.maker.gallery(profile, wish, other)
 
-    async def embedding_of_item(self, item: str) -> Tensor | None:
-        """The raw embedding of a picture of the catalogue."""
-        return await computed(self.served.inference, lambda inference: inference.embedding(item), PATIENCE)
+    async def embedding_of_item(self, profile: Profile, item: str) -> Tensor | None:
+        """The raw embedding of a picture of the catalogue, as the model that asks this profile has it."""
+        served = self.maker_for(profile).served
+        return await computed(served.inference, lambda inference: inference.embedding(item), PATIENCE)
 
     async def ranking(self, profile: Profile, start: int, count: int) -> Ranked:
         """A part of the catalogue, best first."""

@@ -23,6 +23,7 @@ from prefprior.studio.served import Offer, Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.store.albums import STRIP
 from prefprior.studio.store.database import Database
+from prefprior.studio.store.people import Profile
 from prefprior.studio.store.studies import Studies, Study
 from prefprior.studio.store.tables import MADE as MADE_KIND
 from prefprior.studio.store.tables import AlbumRow, MadeRow, ProfileRow, QuestionRow, TriedRow
@@ -340,3 +341,30 @@ def _fewer(parts: Parts) -> Sampling:
     catalogue = parts.sampling.catalogue
     fewer = Catalogue(catalogue.space, list(catalogue.ids[1:]), catalogue.embeddings_ND[1:])
     return Sampling(catalogue=fewer, certainty=None, making=MAKING)
+
+
+def test_more_like_a_picture_is_sought_in_the_embeddings_of_the_own_arm(
+    served: Database, of_model: OfModel, begun: Study
+) -> None:
+    """Runs of a study show the same pictures, but each may have embedded them otherwise."""
+
+    def otherwise_embedded(model: str) -> Parts:
+        parts = of_model(model)
+        if model == SECOND:
+            catalogue = parts.inference.cast.catalogue
+            other = Catalogue(catalogue.space, catalogue.ids, -catalogue.embeddings_ND)
+            parts.inference.cast = replace(parts.inference.cast, catalogue=other)
+        return parts
+
+    async def sign(studio: Studio, profile: Profile) -> float:
+        catalogue = studio.served.sampling.submit(lambda sampling: sampling.catalogue).result()
+        found = await studio.embedding_of_item(profile, catalogue.ids[3])
+        assert found is not None
+        return float((found / catalogue.embeddings_ND[3]).mean())
+
+    with opened(served, otherwise_embedded, begun) as studio:
+        profiles = [studio.people.arrive()[0].profiles[0] for _ in range(PEOPLE)]
+        signs = [asyncio.run(sign(studio, profile)) for profile in profiles]
+    first = [begun.arms[begun.arm_of(each.person_id).place]["model"] == MODEL for each in profiles]
+    assert signs == [1.0 if each else -1.0 for each in first]
+    assert len({*signs}) == 2

@@ -90,7 +90,7 @@ def router(door: Door, arrivals: Bucket, measures: Measures, *, invite_only: boo
         if await studio.answer(visitor.profile, question, **given):
             measures.answers.labels(question.kind).inc()
             if form.get("answer") == MORE:
-                near_D = await studio.embedding_of_item(question.items[0])
+                near_D = await studio.embedding_of_item(visitor.profile, question.items[0])
                 with suppress(ExhaustedError):  # the page says so
                     await studio.question(visitor.profile, mode, near_D=near_D)
         return await after(request, visitor, mode)
