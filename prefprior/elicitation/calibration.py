@@ -64,6 +64,12 @@ def calibrate(
     """Fits temperature and lapse to choices among `shown` pictures that a user rated (of likes: one like among random
     pictures), and the thresholds of ratings; on at most `most` users."""
     people = _halves(validation, catalogue, scale).first(most)
+    if not len(people):
+        raise ValueError(
+            "validation users have no ratings to calibrate answers: they only made choices, or their ratings are "
+            "all in the half that is the history. Train with earlier ratings too (source.rehearsal=true for a studio's "
+            "answers), or give elicit.py temperature=0.4 and ask for choices only"
+        )
     item_N, place_BT = people.held_item_BT.clamp_min(0).unique(return_inverse=True)
     fillers_F = torch.randint(len(catalogue), (FILLERS,), generator=generator)
     both = torch.cat([item_N, fillers_F])
@@ -77,7 +83,7 @@ def calibrate(
     if not len(option_SM):
         raise ValueError(
             f"validation users have too few ratings to calibrate answers: of no {shown} that a user gave is one the "
-            "best. Lower calibrate_shown, or give temperature=0.4 and ask for choices only"
+            "best. Lower calibrate_shown, or give elicit.py temperature=0.4 and ask for choices only"
         )
     tried = [AnswerModel(temperature=t, lapse=lapse) for t, lapse in product(TEMPERATURES, LAPSES)]
     kind = Kind(option_SM.shape[1])

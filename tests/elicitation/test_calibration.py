@@ -1,6 +1,7 @@
 """Calibration: what users answer by is found again."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from prefprior.elicitation import calibration
 from prefprior.elicitation.answer_model import AnswerModel, graded
 from prefprior.elicitation.people import Levels
 from prefprior.predictor import Catalogue
-from prefprior.ratings import RatingScale
+from prefprior.ratings import RatingScale, RatingsTable
 from prefprior.space import Space
 from tests.data.small import ratings
 
@@ -66,17 +67,33 @@ def test_users_with_equal_ratings_tell_nothing() -> None:
     assert len(calibration._best_of_rated(people(equal_BT), equal_BT.float(), 4, torch.Generator())) == 0
 
 
-def test_a_pick_is_a_like_of_the_history_and_no_rating_that_is_held_out() -> None:
-    table = ratings(users=6, items=40, each=30)
+def asked(questions: int) -> RatingsTable:
+    """Of each user's 28 rows the first are those of some questions of four; the others are ratings in the middle."""
+    table = ratings(users=6, items=40, each=28)
     question_N, rating_N = np.full(len(table), -1), np.full(len(table), 3.0, dtype=np.float32)
     for user in range(6):
         first = int(np.flatnonzero(table.user_N == user)[0])
-        for number, start in enumerate(range(first, first + 12, 4)):
+        for number, start in enumerate(range(first, first + 4 * questions, 4)):
             question_N[start : start + 4], rating_N[start : start + 4] = number, 1
             rating_N[start] = 5
-    table = replace(table, question_N=question_N, rating_N=rating_N, scale=SCALE.scale)
+    return replace(table, question_N=question_N, rating_N=rating_N, scale=SCALE.scale)
+
+
+def catalogue() -> Catalogue:
     space = Space.measure("test", np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32))
-    found = calibration._halves(table, Catalogue(space, list(map(str, range(40))), torch.randn(40, 4)), SCALE)
+    return Catalogue(space, list(map(str, range(40))), torch.randn(40, 4))
+
+
+def test_users_who_only_chose_are_refused() -> None:
+    nobody: Any = None  # nothing is computed
+    with pytest.raises(ValueError, match="validation users have no ratings to calibrate answers"):
+        calibration.calibrate(
+            nobody, asked(7), catalogue(), SCALE, LEVELS, nobody, shown=2, most=9, generator=torch.Generator()
+        )
+
+
+def test_a_pick_is_a_like_of_the_history_and_no_rating_that_is_held_out() -> None:
+    found = calibration._halves(asked(3), catalogue(), SCALE)
     assert len(found) > 3
     assert (found.held_rating_BT[found.held_valid_BT] == 0).all()  # the middle: no pick, nothing passed over
     assert not found.history().has_questions
