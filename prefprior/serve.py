@@ -126,7 +126,7 @@ def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:
 
 
 def _told(study: Study, before: list[Study], database: str) -> str:
-    """Whether a study goes on or begins; and if it is not the one before, in what they differ."""
+    """Whether a study goes on or begins; of one that begins, how it differs from the earlier one most like it."""
     is_new = study.id not in {each.id for each in before}
     said = f"study {study.id} {'begins' if is_new else 'goes on'}: python scripts/study.py {database}"
     if not (is_new and before):
