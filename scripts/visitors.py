@@ -16,6 +16,7 @@ from rich.progress import Progress
 from prefprior.data.splits import Splits
 from prefprior.world.source import WorldSource
 
+PLATFORM = "loop"
 RATING_EVERY = 4  # answers
 
 

@@ -1,4 +1,4 @@
-"""scripts/loop.py and its visitors.py: people who answer over HTTP, and what the report says of them."""
+"""scripts/loop.py and its modules: people who answer over HTTP, and what the report says of them."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ from prefprior.studio.store.impressions import Draw, Given, Impressions
 from prefprior.studio.store.people import People
 from prefprior.studio.store.tables import AnswerRow
 from prefprior.studio.store.tokens import Tokens
-from scripts import loop, visitors
+from scripts import judging, loop, visitors
 
 Visit = Callable[[], TestClient]
 
@@ -41,7 +41,7 @@ class Shop:
     """`visitors.Client` on a studio in this process."""
 
     def __init__(self, studio: Studio, browser: TestClient) -> None:
-        token = Tokens(studio.database).issue(loop.PLATFORM, ["ask", "read"], days=1)
+        token = Tokens(studio.database).issue(visitors.PLATFORM, ["ask", "read"], days=1)
         self.browser, self.headers = browser, {"Authorization": f"Bearer {token}"}
         self.sent: list[tuple[str, Any]] = []
 
@@ -68,7 +68,7 @@ def test_visitors_pick_what_they_like_best_and_rate_every_fourth_time(
 ) -> None:
     world = cast(visitors.World, Sure(catalogue.ids))
     visitors.play(world, cast(visitors.Client, shop), "person-0001", 8, 0, rates=True)
-    person = studio.people.of_platform(loop.PLATFORM, "person-0001", make=False)
+    person = studio.people.of_platform(visitors.PLATFORM, "person-0001", make=False)
     assert person is not None
     told = studio.impressions.answered(person.profiles[0])
     assert [each.is_rating for each in told] == [False, False, False, True] * 2
@@ -100,33 +100,30 @@ def test_pictures_alike_are_not_diverse() -> None:
 
     x, y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     made = {"a": torch.stack([x, x]), "b": torch.stack([y, y])}
-    judged = loop.Judged.of(cast(visitors.World, Flat), made, cast(Any, Plain))
+    judged = judging.Judged.of(cast(visitors.World, Flat), made, cast(Any, Plain))
     assert judged.utility_B.tolist() == [1.0, 0.0]
     assert judged.within_B == pytest.approx([0, 0])
     assert judged.between == pytest.approx(1)
     mixed = {"a": torch.stack([x, y]), "b": torch.stack([x, y])}
-    judged = loop.Judged.of(cast(visitors.World, Flat), mixed, cast(Any, Plain))
+    judged = judging.Judged.of(cast(visitors.World, Flat), mixed, cast(Any, Plain))
     assert judged.within_B == pytest.approx([1, 1])
     assert judged.between == pytest.approx(0.5)
 
 
-def test_ratings_are_corrected_for_what_a_policy_chose(tmp_path: Path) -> None:
+def test_ratings_are_corrected_for_what_a_policy_chose(sqlite: Database) -> None:
     """The policy always shows the one of two pictures that is liked; a tenth is drawn from both."""
-    (tmp_path / "runs/serve/loop").mkdir(parents=True)
-    database = Database.open(f"sqlite:///{tmp_path / 'runs/serve/loop/studio.sqlite'}")
     world, draws = Sure(["picture 0", "picture 7"]), np.random.default_rng(0)
     for user in range(150):
-        person = People(database).of_platform(loop.PLATFORM, f"person-{user:04d}", make=True)
+        person = People(sqlite).of_platform(visitors.PLATFORM, f"person-{user:04d}", make=True)
         assert person is not None
         for number in range(8):
             item, propensity = ("picture 7", 0.05) if draws.random() < 0.05 else ("picture 0", 0.95)
-            impressions = Impressions(database)
+            impressions = Impressions(sqlite)
             draw = Draw("rate", "1", (item,), (propensity,), "roam", "m" * 64, number)
             question = impressions.record(person.profiles[0], draw)
             rating = float(world.says("", [item], 0)[1][0])
             assert impressions.answer(person.profiles[0], question.id, Given(rating=rating), None)
-    database.close()
-    found = loop.off_policy(tmp_path, cast(visitors.World, world), [["person-0000"]])
+    found = judging.off_policy(sqlite, cast(visitors.World, world), [["person-0000"]])
     assert found.naive.low > 4
     assert found.truth == 3
     assert found.corrected.low < 3 < found.corrected.high
@@ -136,10 +133,10 @@ def test_ratings_are_corrected_for_what_a_policy_chose(tmp_path: Path) -> None:
 def test_the_report_names_gains_and_how_far_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     base_B = np.linspace(0.2, 0.6, 40)
     found = {
-        name: loop.Judged(base_B + gain, np.full(40, 0.5), 0.7)
+        name: judging.Judged(base_B + gain, np.full(40, 0.5), 0.7)
         for name, gain in (("start", 0), ("old data alone 1", 0.01), ("round 1", 0.06), ("all people", 0.1))
     }
-    loop.report(found, 10_000, Console(width=200))
+    judging.report(found, 10_000, Console(width=200))
     said = capsys.readouterr().out
     assert "+0.060 [+0.060, +0.060]" in said
     assert "+0.050 [+0.050, +0.050]" in said
