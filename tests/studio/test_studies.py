@@ -135,6 +135,14 @@ def test_a_setting_of_both_arms_is_told_once(studies: Studies, changed: dict[str
     assert studies.all()[0].differences(now) == before.differences(now) == told
 
 
+def test_a_study_goes_on_where_a_later_version_has_one_more_setting_that_is_off(studies: Studies) -> None:
+    before, now = (
+        studies.open([arm | {"settings": SET | {"making": making}} for arm in (A, B)], LEVELS.raw)
+        for making in ({"n": 6}, {"n": 6, "frames": None})
+    )
+    assert now == before
+
+
 def test_two_arms_that_are_one_are_refused(studies: Studies) -> None:
     with pytest.raises(ValueError, match="the same model and ask in the same way"):
         studies.open([A, A | {"run": "a copy"}], LEVELS.raw)

@@ -167,8 +167,14 @@ def require_two(arms: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _identity(arm: Mapping[str, Any]) -> str:
-    """What an arm is, wherever its run lies."""
-    return json.dumps(_told_of(arm), sort_keys=True)
+    """What an arm is, wherever its run lies. What is null is as if it was not there: a later version may know more."""
+    return json.dumps(_given(_told_of(arm)), sort_keys=True)
+
+
+def _given(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _given(each) for name, each in value.items() if each is not None}
 
 
 def _told_of(arm: Mapping[str, Any]) -> dict[str, Any]:
