@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from prefprior.seeding import seed_of
 from prefprior.studio.arms import Maker, counts, mixed
 from prefprior.studio.beliefs import state_of
+from prefprior.studio.calls import Calls
 from prefprior.studio.inference import Drawn, Making
 from prefprior.studio.painter import Painter, Request
 from prefprior.studio.served import Served
@@ -63,13 +64,14 @@ class AlbumMaker:
     """Makes albums, one of each kind at a time for each profile, and keeps them."""
 
     def __init__(
-        self, *, impressions: Impressions, albums: Albums, files: PictureFiles, tasks: Tasks, making: Making,
-        maker: Callable[[Profile], Maker], strip_makers: Callable[[Profile], list[Maker]],
+        self, *, stored: Calls, impressions: Impressions, albums: Albums, files: PictureFiles, tasks: Tasks,
+        making: Making, maker: Callable[[Profile], Maker], strip_makers: Callable[[Profile], list[Maker]],
         hidden: Callable[[], frozenset[str]],
     ) -> None:  # fmt: skip
         """`maker` says what makes the galleries of a profile, `strip_makers` what makes its strips, and `hidden` which
         items of the catalogue nobody is shown, at this moment."""
-        self._impressions, self._albums, self._tasks, self._making = impressions, albums, tasks, making
+        self._stored, self._impressions, self._albums = stored, impressions, albums
+        self._tasks, self._making = tasks, making
         self._files, self._maker, self._strip_makers, self._hidden = files, maker, strip_makers, hidden
         self._progress: dict[tuple[int, str], Progress] = {}
         self._replaced = _Replaced()
@@ -98,11 +100,11 @@ class AlbumMaker:
         """
         profiles = [profile] if other is None else [profile, other]
         async with self._tasks.turn(*profiles):
-            both = [_Whose(each, await run_in_threadpool(self._impressions.answered, each)) for each in profiles]
+            both = [_Whose(each, await self._stored(self._impressions.answered, each)) for each in profiles]
             maker = self._maker(profile)
             others = [(each.profile.id, state_of(maker.served.model, each.answers)) for each in both[1:]]
             state = state_of(maker.served.model, both[0].answers, wish.plain(), others)
-            kept = await run_in_threadpool(self._albums.of, profile, GALLERY)
+            kept = await self._stored(self._albums.of, profile, GALLERY)
             if kept is not None and kept.state == state:
                 return kept
             job: Job = (GALLERY, tuple(each.id for each in profiles), state_of("", [], wish.plain()))
@@ -123,14 +125,14 @@ class AlbumMaker:
 
     async def picture(self, person: Person, name: str) -> Picture | None:
         """A picture that was made for a person, or was a moment ago: pages that show it may still be loading."""
-        found = await run_in_threadpool(self._albums.picture, person, name)
+        found = await self._stored(self._albums.picture, person, name)
         if found is None and (replaced := self._replaced.find(person, name)) is not None:
             return replaced.picture
         return found
 
     async def content(self, person: Person, name: str) -> bytes | None:
         """The PNG of such a picture; an error where its file is missing."""
-        if await run_in_threadpool(self._albums.picture, person, name) is not None:
+        if await self._stored(self._albums.picture, person, name) is not None:
             return await run_in_threadpool(self._files.read, name)
         replaced = self._replaced.find(person, name)
         return None if replaced is None else replaced.content
@@ -144,8 +146,8 @@ class AlbumMaker:
         return Wish(diversity=self._making.diversity)
 
     async def _strip(self, makers: Sequence[Maker], profile: Profile) -> tuple[Album | None, _Whose, str]:
-        answers = await run_in_threadpool(self._impressions.answered, profile)
-        kept = await run_in_threadpool(self._albums.of, profile, STRIP)
+        answers = await self._stored(self._impressions.answered, profile)
+        kept = await self._stored(self._albums.of, profile, STRIP)
         study = [] if makers[0].arm is None else [makers[0].arm.study]
         return kept, _Whose(profile, answers), state_of(makers[0].served.model, answers, self._usual.plain(), *study)
 
@@ -178,7 +180,7 @@ class AlbumMaker:
             state, len(whose.answers), first.served.model, first.served.decoder, seed, drawn.concentration, drawn.sure,
             tuple(pictures), told, None if other is None else other.id, None if first.arm is None else first.arm.study,
         )  # fmt: skip
-        before = await run_in_threadpool(self._albums.of, profile, kind)
+        before = await self._stored(self._albums.of, profile, kind)
         replaced = {} if before is None else await run_in_threadpool(self._files.found, before.names)
         if before is not None:
             self._replaced.keep(profile, before, replaced)  # before their files are removed

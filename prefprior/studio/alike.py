@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
-
 from prefprior.studio.beliefs import state_of
+from prefprior.studio.calls import Calls
 from prefprior.studio.served import Served
 from prefprior.studio.store.alike import Taste, Tastes
 from prefprior.studio.store.impressions import Impressions
@@ -27,19 +26,21 @@ class Near:
 class Alike:
     """Reads and compares tastes: one job of milliseconds in the worker for each."""
 
-    def __init__(self, impressions: Impressions, tastes: Tastes, served_to: Callable[[Profile], Served]) -> None:
-        self._impressions, self._tastes, self._served_to = impressions, tastes, served_to
+    def __init__(
+        self, stored: Calls, impressions: Impressions, tastes: Tastes, served_to: Callable[[Profile], Served]
+    ) -> None:
+        self._stored, self._impressions, self._tastes, self._served_to = stored, impressions, tastes, served_to
 
     async def read(self, profile: Profile) -> Taste | None:
         """A profile's taste as of now, kept for others to be compared with; None after few answers, or where it may not
         be found."""
         if not profile.findable:
             return None
-        served, answers = self._served_to(profile), await run_in_threadpool(self._impressions.answered, profile)
-        kept, state = await run_in_threadpool(self._tastes.of, profile), state_of(served.model, answers)
+        served, answers = self._served_to(profile), await self._stored(self._impressions.answered, profile)
+        kept, state = await self._stored(self._tastes.of, profile), state_of(served.model, answers)
         if len(answers) < LEAST_ANSWERS:
             if kept is not None:  # answers were taken back
-                await run_in_threadpool(self._tastes.drop, profile)
+                await self._stored(self._tastes.drop, profile)
             return None
         if kept is not None and kept.state == state:
             return kept
@@ -47,7 +48,7 @@ class Alike:
             served.inference, lambda inference: inference.expected(profile, answers), PATIENCE
         )
         taste = Taste(reader, state, utilities)
-        await run_in_threadpool(self._tastes.keep, profile, taste)
+        await self._stored(self._tastes.keep, profile, taste)
         return taste
 
     async def nearest(self, profile: Profile) -> list[Near] | None:
@@ -55,7 +56,7 @@ class Alike:
         mine = await self.read(profile)
         if mine is None:
             return None
-        others = await run_in_threadpool(self._tastes.others, profile, mine.reader)
+        others = await self._stored(self._tastes.others, profile, mine.reader)
         if not others:
             return []
         theirs = [other.taste.utilities for other in others]
@@ -70,7 +71,7 @@ class Alike:
         mine = await self.read(profile)
         if mine is None:
             return None
-        other = await run_in_threadpool(self._tastes.found, profile, number, mine.reader)
-        if other is None or len(await run_in_threadpool(self._impressions.answered, other)) < LEAST_ANSWERS:
+        other = await self._stored(self._tastes.found, profile, number, mine.reader)
+        if other is None or len(await self._stored(self._impressions.answered, other)) < LEAST_ANSWERS:
             return None
         return other

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-Given = ParamSpec("Given")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
@@ -21,7 +21,7 @@ class Calls:
         self._limiter = CapacityLimiter(at_once)
 
     async def __call__(
-        self, function: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+        self, function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
     ) -> Result:  # fmt: skip
         """What it gives."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._limiter)

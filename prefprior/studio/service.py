@@ -79,12 +79,12 @@ class Studio:
         self.moderation, self.invitations = Moderation(database, files), Invitations(database)
         self.figures, self.tries = Figures(database), Tries(database)
         self.events, self.tastes = Events(database), Tastes(database)
-        self.alike = Alike(self.impressions, self.tastes, lambda profile: self.maker_for(profile).served)
+        self.alike = Alike(self.stored, self.impressions, self.tastes, lambda profile: self.maker_for(profile).served)
         self.hiding = Hiding(self.moderation, lambda: self.serving)
         self.tasks, self._deletions, self._renewals = Tasks(), itertools.count(), itertools.count()
         self.maker = AlbumMaker(
-            impressions=self.impressions, albums=self.albums, files=files, tasks=self.tasks, making=self.making,
-            maker=self.maker_for, strip_makers=self.strip_makers, hidden=lambda: self.hiding.items,
+            stored=self.stored, impressions=self.impressions, albums=self.albums, files=files, tasks=self.tasks,
+            making=self.making, maker=self.maker_for, strip_makers=self.strip_makers, hidden=lambda: self.hiding.items,
         )  # fmt: skip
 
     @property

@@ -33,10 +33,11 @@ def favourites(situation: Situation, row_P: Tensor) -> Tensor:
     left_T = torch.arange(len(taste_T))  # whose favourites are not found yet
     for first_PK in [] if known_PK is None else [known_PK[:, :width] for width in WIDTHS]:
         item_TK = first_PK.index_select(0, taste_T[left_T])
-        rank_TK = situation.open_N[item_TK].cumsum(1)
+        open_TK = situation.open_N[item_TK]
+        rank_TK = open_TK.cumsum(1)
         enough_T = rank_TK[:, -1] >= count
-        open_TK = situation.open_N[item_TK] & (rank_TK <= count) & enough_T[:, None]
-        favourite_TF[left_T[enough_T]] = item_TK[open_TK].view(-1, count).long()
+        first_TK = open_TK & (rank_TK <= count) & enough_T[:, None]
+        favourite_TF[left_T[enough_T]] = item_TK[first_TK].view(-1, count).long()
         left_T = left_T[~enough_T]
     if len(left_T):
         utility_TN = situation.utility_PN.index_select(0, taste_T[left_T])

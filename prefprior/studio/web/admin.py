@@ -22,7 +22,7 @@ def router(studio: Studio, cookies: Cookies, failures: Bucket) -> APIRouter:
     admin = APIRouter(prefix="/admin", include_in_schema=False)
 
     async def is_admin(token: str) -> bool:
-        found = await run_in_threadpool(studio.tokens.find, token) if token else None
+        found = await studio.stored(studio.tokens.find, token) if token else None
         return found is not None and SCOPE in found.scopes
 
     async def token_of(request: Request) -> str | None:

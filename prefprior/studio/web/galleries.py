@@ -32,7 +32,7 @@ def router(door: Door) -> APIRouter:
         visitor = await door.visited(request)
         if visitor is None:
             return RedirectResponse("/", 303)
-        kept = await run_in_threadpool(studio.albums.of, visitor.profile, GALLERY)
+        kept = await studio.stored(studio.albums.of, visitor.profile, GALLERY)
         values = gallery_values(visitor, kept)
         return page("made.html.j2", visitor=visitor, modes=door.modes, titles=TITLES, mode="made", **values)
 
@@ -59,7 +59,7 @@ def router(door: Door) -> APIRouter:
         """Whose taste takes part: another profile of theirs, or one that somebody shares by a code or lets
         people with a like taste find."""
         if code := form.get("code", "").strip():
-            found = await run_in_threadpool(studio.people.of_code, code)
+            found = await studio.stored(studio.people.of_code, code)
             if found is None:
                 raise HTTPException(422, "nobody shares a profile by this code any more")
         elif form.get("alike"):
@@ -110,7 +110,7 @@ def router(door: Door) -> APIRouter:
         visitor = await door.visited(request)
         if visitor is None:
             return RedirectResponse("/", 303)
-        album = await run_in_threadpool(studio.albums.of, visitor.profile, GALLERY)
+        album = await studio.stored(studio.albums.of, visitor.profile, GALLERY)
         if album is None:
             raise HTTPException(404, "no gallery was made yet")
         named = {"Content-Disposition": 'attachment; filename="made-for-me.zip"'}

@@ -33,8 +33,7 @@ def router(door: Door) -> APIRouter:
         if visitor is None:
             return RedirectResponse("/", 303)
         counted = [
-            (profile, (await run_in_threadpool(studio.impressions.last, profile))[0])
-            for profile in visitor.person.profiles
+            (profile, (await studio.stored(studio.impressions.last, profile))[0]) for profile in visitor.person.profiles
         ]
         try:
             alike, busy = await studio.alike.nearest(visitor.profile) if studio.compares_people else None, False
@@ -50,7 +49,7 @@ def router(door: Door) -> APIRouter:
         visitor, form = await door.posted(request)
         back = RedirectResponse("/you", 303)
         if action == "add":
-            chosen = await run_in_threadpool(studio.people.add_profile, visitor.person, form.get("name", ""))
+            chosen = await studio.stored(studio.people.add_profile, visitor.person, form.get("name", ""))
         else:
             number = number_in(form.get("profile", ""))
             found = next((each for each in visitor.person.profiles if each.id == number), None)
@@ -63,12 +62,12 @@ def router(door: Door) -> APIRouter:
             if action == "start-over":
                 await studio.start_over(chosen)
             elif action == "share":
-                code = await run_in_threadpool(studio.people.share, chosen)
+                code = await studio.stored(studio.people.share, chosen)
                 return page("message.html.j2", title="Shared", detail=SHARED, code=code, link="/you")
             elif action == "find":
                 if not studio.compares_people:
                     raise RefusedError("this studio does not compare tastes of people at the moment")
-                await run_in_threadpool(studio.tastes.let_find, chosen)
+                await studio.stored(studio.tastes.let_find, chosen)
                 return back
             elif action == "hide":
                 await studio.hide(chosen)
