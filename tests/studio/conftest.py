@@ -16,9 +16,11 @@ from prefprior.studio.served import Parts
 from prefprior.studio.service import Studio
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.people import Profile
+from prefprior.studio.store.studies import Studies, Study
 from prefprior.studio.web.app import create_app
 from tests.studio.postgres import Server, create, started
 from tests.studio.small import (
+    LEVELS,
     MANY,
     small_cast,
     small_catalogue,
@@ -28,7 +30,7 @@ from tests.studio.small import (
     small_pool,
     small_studio,
 )
-from tests.studio.studying import OfModel
+from tests.studio.studying import ARMS, OfModel
 from tests.studio.visiting import Person
 
 DATABASES = ("sqlite", "postgresql")
@@ -141,3 +143,15 @@ def profile(person: Person, studio: Studio) -> Profile:
     found = studio.people.of_cookie(person.client.cookies["studio"])
     assert found is not None
     return found.profiles[0]
+
+
+@pytest.fixture(params=["folder", "memory"])
+def picture_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where made pictures are kept."""
+    return str(tmp_path / "made") if request.param == "folder" else f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def begun(served: Database) -> Study:
+    """A study of two models."""
+    return Studies(served).open(ARMS, LEVELS.raw)

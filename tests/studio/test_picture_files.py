@@ -1,9 +1,6 @@
 """Made pictures as files: there before their rows, gone after the last of them, whatever happened in between."""
 
-import fcntl
-import sqlite3
 import threading
-import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,46 +10,27 @@ from anyio import from_thread
 from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
-from prefprior.files import LOCK
 from prefprior.studio.service import Studio
-from prefprior.studio.store.albums import GALLERY, STRIP, Album, Albums, Picture
+from prefprior.studio.store.albums import GALLERY, STRIP, Albums
 from prefprior.studio.store.database import Database
 from prefprior.studio.store.moderation import Moderation
-from prefprior.studio.store.people import People, Profile
+from prefprior.studio.store.people import People
 from prefprior.studio.store.picture_files import ENOUGH, MissingPictureError, PictureFiles, PicturesAwayError, name_of
 from prefprior.studio.store.tables import MADE, MadeRow
+from tests.studio.picturing import album, somebody, there
 from tests.studio.visiting import Person
 
 Visit = Callable[[], TestClient]
 
 
-@pytest.fixture(params=["folder", "memory"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "made") if request.param == "folder" else f"memory://{uuid.uuid4().hex}"
-
-
 @pytest.fixture
-def files(database: Database, url: str) -> PictureFiles:
-    return PictureFiles(database, url)
+def files(database: Database, picture_url: str) -> PictureFiles:
+    return PictureFiles(database, picture_url)
 
 
 @pytest.fixture
 def albums(database: Database, files: PictureFiles) -> Albums:
     return Albums(database, files)
-
-
-def album(*contents: bytes, mixed_with: int | None = None) -> Album:
-    pictures = tuple(Picture(name_of(each)) for each in contents)
-    return Album("s", 1, "m" * 64, "decoder", 3, 0.5, None, pictures, {}, mixed_with)
-
-
-def somebody(database: Database) -> Profile:
-    return People(database).arrive()[0].profiles[0]
-
-
-def there(files: PictureFiles) -> set[str]:
-    """Names of all files."""
-    return {Path(path).stem for path in files._system.find(files._root) if path.endswith(".png")}
 
 
 def test_a_picture_is_a_file_before_its_row_is_there(database: Database, files: PictureFiles, albums: Albums) -> None:
@@ -149,87 +127,6 @@ def test_what_a_killed_server_leaves_is_removed_by_the_next(
     again.recover()
     assert there(again) == {name_of(b"kept")}
     assert again.read(name_of(b"kept")) == b"kept"
-
-
-def test_half_a_file_is_removed_too(sqlite: Database, tmp_path: Path) -> None:
-    files = PictureFiles(sqlite, str(tmp_path / "made"))
-    half = Path(files._path(name_of(b"a"))).parent / f".a.png.{'0' * 16}.tmp"
-    half.parent.mkdir(parents=True)
-    half.touch()
-    other = tmp_path / "made" / "notes.txt"
-    other.write_text("not ours")
-    files.recover()
-    assert not half.exists()
-    assert other.exists()
-
-
-def test_databases_that_share_a_folder_leave_each_other_alone(tmp_path: Path) -> None:
-    found = list[PictureFiles]()
-    for name in ("one", "two"):
-        database = Database.open(f"sqlite:///{tmp_path / name}.sqlite")
-        files = PictureFiles(database, str(tmp_path / "made"))
-        Albums(database, files).replace(somebody(database), album(b"picture"), [b"picture"])
-        found.append(files)
-    for files in found:
-        files.recover()
-        assert files.read(name_of(b"picture")) == b"picture"
-        files._database.close()
-
-
-def copied(database: Database, path: Path) -> Database:
-    with sqlite3.connect(str(database.engine.url.database)) as original, sqlite3.connect(path) as copy:
-        original.backup(copy)
-    return Database.open(f"sqlite:///{path}")
-
-
-def test_a_copy_of_a_database_does_not_take_its_pictures(sqlite: Database, url: str, tmp_path: Path) -> None:
-    files = PictureFiles(sqlite, url)
-    files.recover()
-    copy = copied(sqlite, tmp_path / "copy.sqlite")
-    Albums(sqlite, files).replace(somebody(sqlite), album(b"later"), [b"later"])
-    files.close()
-    with pytest.raises(ValueError, match=r"belong to the database .*studio\.sqlite, and .*give it another place"):
-        PictureFiles(copy, url).recover()
-    assert files.read(name_of(b"later")) == b"later"
-    PictureFiles(copy, f"{url}/of-the-copy").recover()
-    again = PictureFiles(sqlite, url)
-    again.recover()
-    again.close()
-    copy.close()
-    assert files.read(name_of(b"later")) == b"later"
-
-
-def test_a_database_moves_with_its_pictures(tmp_path: Path) -> None:
-    before, after = tmp_path / "before", tmp_path / "after"
-    before.mkdir()
-    database = Database.open(f"sqlite:///{before / 'studio.sqlite'}")
-    files = PictureFiles(database, str(before / "pictures"))
-    files.recover()
-    Albums(database, files).replace(somebody(database), album(b"one"), [b"one"])
-    files.close()
-    database.close()
-    before.rename(after)
-    moved = Database.open(f"sqlite:///{after / 'studio.sqlite'}")
-    files = PictureFiles(moved, str(after / "pictures"))
-    files.recover()
-    assert files.read(name_of(b"one")) == b"one"
-    files.close()
-    moved.close()
-
-
-def test_a_folder_that_another_server_uses_is_refused(sqlite: Database, tmp_path: Path) -> None:
-    files = PictureFiles(sqlite, str(tmp_path / "made"))
-    files.recover()
-    lock = Path(files._root) / LOCK
-    with lock.open() as another, pytest.raises(BlockingIOError):
-        fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    files.close()
-    with lock.open("w") as another:
-        another.write("another server")
-        another.flush()
-        fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with pytest.raises(ValueError, match=r"another server is writing into .*Stop it, or give this database"):
-            PictureFiles(sqlite, str(tmp_path / "made")).recover()
 
 
 def refusing(files: PictureFiles, monkeypatch: pytest.MonkeyPatch, bad: set[str]) -> None:
@@ -352,7 +249,7 @@ def test_pages_find_their_pictures_while_others_take_their_place(
     assert [name_of(each or b"") for each in seen] == names
 
 
-def test_pictures_of_an_earlier_version_are_moved_out_of_the_database(database: Database, url: str) -> None:
+def test_pictures_of_an_earlier_version_are_moved_out_of_the_database(database: Database, picture_url: str) -> None:
     profile = somebody(database)
     database.downgrade("0006")
     contents = [f"picture {place}".encode() for place in range(450)]  # of several transactions
@@ -372,7 +269,7 @@ def test_pictures_of_an_earlier_version_are_moved_out_of_the_database(database: 
         reported = "INSERT INTO reports VALUES (:id, 'made', :name, :content, 1.0)"
         session.execute(text(reported), {"id": profile.id, "name": name_of(b"bad"), "content": b"bad"})
     database.upgrade()
-    files = PictureFiles(database, url)
+    files = PictureFiles(database, picture_url)
     files.recover()
     kept = Albums(database, files).of(profile)
     assert kept is not None
@@ -417,8 +314,3 @@ def test_people_come_and_go_with_the_same_pictures(database: Database, files: Pi
         thread.join()
     assert failed == []
     assert there(files) == set()
-
-
-def test_storage_that_nobody_knows_is_refused(sqlite: Database) -> None:
-    with pytest.raises(ValueError, match=r"pictures=nonsense://a cannot be used: .*Give a folder, or a URL"):
-        PictureFiles(sqlite, "nonsense://a")
