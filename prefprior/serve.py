@@ -3,6 +3,8 @@
 import gc
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -58,9 +60,8 @@ TEMPERATURE = 0.4  # of choices, where nothing calibrates them
 
 def run(cfg: DictConfig) -> Path:
     """Serves until it is stopped; returns the run's folder."""
-    gc.freeze()  # a full collection would look through all that was imported, for half a second while everybody waits
     folder, rates = run_folder(), build(cfg.rates, Rates)
-    with socket_of(cfg.host, cfg.port) as listening:
+    with _imports_uncollected(), socket_of(cfg.host, cfg.port) as listening:
         began = time.time()
         studio = studio_of(cfg, folder, Console())
         renewal = Renewal(
@@ -83,6 +84,16 @@ def run(cfg: DictConfig) -> Path:
         )  # fmt: skip
         server.run(sockets=[listening])
     return folder
+
+
+@contextmanager
+def _imports_uncollected() -> Iterator[None]:
+    """A full garbage collection would look through all that was imported: half a second in which everybody waits."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # or native modules report at the end that they leak
 
 
 def studio_of(cfg: DictConfig, folder: Path, console: Console) -> Studio:

@@ -1,5 +1,6 @@
 """`serve.py` as a command: the studio that it opens, and configurations that make no sense."""
 
+import gc
 import socket
 import time
 from collections.abc import Callable
@@ -33,6 +34,16 @@ def test_it_serves_the_last_run(
     printed = capsys.readouterr().out
     assert "studio: http://127.0.0.1:" in printed
     assert printed.strip().splitlines()[-1] == "folder: runs/serve/studio"
+
+
+def test_what_was_imported_is_not_collected_while_it_serves(
+    folder: Path, readied: Callable[[Callable[[TestClient], None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen: list[int] = []
+    readied(lambda _: frozen.append(gc.get_freeze_count()))
+    run(monkeypatch, folder, "serve", *SMALL)
+    assert frozen[0] > 100_000
+    assert gc.get_freeze_count() < frozen[0], "native modules would report at the end that they leak"
 
 
 def test_made_pictures_lie_beside_the_database_or_where_one_says(
